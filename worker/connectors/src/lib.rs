@@ -1,0 +1,1 @@
+//! File, socket, datagen, collection, print and blackhole sources and sinks.

@@ -1,0 +1,1 @@
+//! StreamGraph, chaining, JobGraph and ExecutionGraph: pure translation from a program to subtasks.

@@ -1,0 +1,1 @@
+//! JobManager: Dispatcher, JobMaster, scheduler, slot pool.

@@ -1,0 +1,80 @@
+//! What flows between subtasks: chunks of records and, in order with them, control elements.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use weir_types::{CheckpointBarrier, Watermark};
+
+/// Rows of one type, moved as a whole. The type is erased once per chunk: an operator gets its
+/// rows back with [`Chunk::into_any`].
+pub trait Chunk: Any + Send {
+    /// How many rows there are.
+    fn rows(&self) -> usize;
+
+    /// About how much memory the rows take. Flow control counts with it.
+    fn bytes(&self) -> usize;
+
+    /// A copy, for an output that goes to several consumers.
+    fn clone_chunk(&self) -> Box<dyn Chunk>;
+
+    /// For downcasting by value.
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+
+    /// For downcasting by reference.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// Turns chunks of one type into bytes and back, for channels that cross processes.
+pub trait ChunkCodec: Send + Sync {
+    /// Appends the chunk's encoding to `out`.
+    fn encode(&self, chunk: &dyn Chunk, out: &mut Vec<u8>) -> Result<(), CodecError>;
+
+    /// Reads one whole chunk. Must not panic or allocate beyond a small multiple of the input,
+    /// whatever the bytes are.
+    fn decode(&self, bytes: &[u8]) -> Result<Box<dyn Chunk>, CodecError>;
+}
+
+/// Shared by all channels of an edge.
+pub type SharedCodec = Arc<dyn ChunkCodec>;
+
+/// A chunk that cannot be written as bytes, or bytes that are no chunk.
+#[derive(Debug, thiserror::Error)]
+#[error("{action} a chunk of `{type_name}`: {cause}")]
+pub struct CodecError {
+    /// `encode` or `decode`.
+    pub action: &'static str,
+    /// The row type.
+    pub type_name: &'static str,
+    /// What went wrong.
+    pub cause: String,
+}
+
+/// One element of a stream. Barriers, watermarks and the end of input need no credit, and keep
+/// their place among the chunks.
+pub enum Element {
+    /// Records.
+    Chunk(Box<dyn Chunk>),
+    /// No record at or before this time is still to come on this channel.
+    Watermark(Watermark),
+    /// What lies before it belongs to the checkpoint.
+    Barrier(CheckpointBarrier),
+    /// The channel takes no part in the watermark until it is active again.
+    Idle,
+    /// The channel takes part again.
+    Active,
+    /// Nothing follows.
+    EndOfInput,
+}
+
+impl std::fmt::Debug for Element {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Chunk(chunk) => write!(f, "Chunk({} rows)", chunk.rows()),
+            Self::Watermark(watermark) => write!(f, "Watermark({watermark})"),
+            Self::Barrier(barrier) => write!(f, "Barrier({})", barrier.id),
+            Self::Idle => f.write_str("Idle"),
+            Self::Active => f.write_str("Active"),
+            Self::EndOfInput => f.write_str("EndOfInput"),
+        }
+    }
+}

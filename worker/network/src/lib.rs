@@ -1,0 +1,1 @@
+//! Exchange between subtasks: result partitions, input gates, credits and framing.

@@ -1,0 +1,1 @@
+//! REST: axum handlers over the dispatcher gateway, DTOs, client.

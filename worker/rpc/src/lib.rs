@@ -1,0 +1,1 @@
+//! The control plane: gateways in domain types, their in-process twins and tonic.

@@ -1,0 +1,1 @@
+//! Keyed and operator state, serializers, the heap backend and timers.

@@ -1,0 +1,1 @@
+//! Dataflow operators, sources, sinks, windows, watermarks and their harness.

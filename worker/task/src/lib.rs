@@ -1,0 +1,1 @@
+//! The subtask: mailbox loop, operator chain, exchange with its neighbours.

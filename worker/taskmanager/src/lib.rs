@@ -1,0 +1,1 @@
+//! TaskManager: slots, deployment, heartbeats.

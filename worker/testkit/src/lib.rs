@@ -1,0 +1,1 @@
+//! Clocks, inputs and helpers that only tests use.
