@@ -1,1 +1,41 @@
-//! StreamJob.
+//! The `StreamJob` manifest: its types, their defaults, and strict parsing.
+//!
+//! One set of types serves everyone who reads a manifest: `weir run JOB.yaml`, the JobManager and
+//! the controller, so that a file means the same everywhere. The types' documentation becomes the
+//! descriptions in the custom resource definition.
+//!
+//! There are two ways in. [`StreamJob::from_yaml`] is for files that a person wrote: it refuses
+//! whatever it does not know, with line, column and the nearest valid field. Plain serde
+//! (`Deserialize`) is for objects that the Kubernetes API server has admitted: it ignores fields
+//! that a newer version added, so that an older program can still read them.
+//!
+//! This crate does no I/O, knows no Kubernetes client and no other crate of the tree. The derive
+//! that turns [`StreamJobSpec`] into a Kubernetes resource belongs behind a feature of this crate,
+//! on that type; [`StreamJob`] has the shape (`metadata`, `spec`, `new`) that such a derive makes.
+
+#![warn(missing_docs)]
+
+mod local;
+mod manifest;
+mod spec;
+mod stream_job;
+mod validate;
+
+pub use local::{LocalJob, OverrideError, Overrides};
+pub use manifest::{
+    Advice, MANIFEST_BYTES_MAX, MANIFEST_DEPTH_MAX, MANIFEST_NODES_MAX, ManifestError,
+    ManifestErrorKind,
+};
+pub use spec::{
+    CheckpointExternalized, CheckpointMode, CheckpointSpec, DurationError, EnvVar,
+    FailoverStrategy, HaSpec, HealthSpec, ImagePullPolicy, JobManagerSpec, JobSpec, KeyRef,
+    LocalStorage, LogFormat, LogLevel, LoggingSpec, ManifestDuration, MetricsSpec,
+    NetworkPolicySpec, Object, OnDeleteSpec, OnDeleteState, PdbSpec, Quantity, QuantityError,
+    ResourcesSpec, RestartPolicy, RestartStrategySpec, RestartStrategyType, RestoreClaim,
+    RestoreFrom, RestoreSpec, RollbackSpec, S3Credentials, S3SecretRef, S3Storage,
+    SavepointOnDelete, SavepointSpec, SecretName, SnapshotRetention, SseSpec, SseType,
+    StateBackendSpec, StateBackendType, StorageSpec, StreamJobSpec, TaskManagerSpec, UiSpec,
+    UpgradeFallback, UpgradeMode, UpgradeSpec, UpgradeStrategy, WorkloadIdentity,
+};
+pub use stream_job::{ApiVersion, Kind, Metadata, StreamJob};
+pub use validate::Violation;

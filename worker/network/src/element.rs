@@ -32,6 +32,11 @@ pub trait ChunkCodec: Send + Sync {
     /// Reads one whole chunk. Must not panic or allocate beyond a small multiple of the input,
     /// whatever the bytes are.
     fn decode(&self, bytes: &[u8]) -> Result<Box<dyn Chunk>, CodecError>;
+
+    /// What the chunks hold, for errors.
+    fn type_name(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
 }
 
 /// Shared by all channels of an edge.
@@ -66,6 +71,20 @@ pub enum Element {
     EndOfInput,
 }
 
+impl Element {
+    /// The control it is, if it is no chunk.
+    pub fn control(&self) -> Option<Control> {
+        Some(match self {
+            Self::Chunk(_) => return None,
+            Self::Watermark(watermark) => Control::Watermark(*watermark),
+            Self::Barrier(barrier) => Control::Barrier(*barrier),
+            Self::Idle => Control::Idle,
+            Self::Active => Control::Active,
+            Self::EndOfInput => Control::EndOfInput,
+        })
+    }
+}
+
 impl std::fmt::Debug for Element {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -75,6 +94,33 @@ impl std::fmt::Debug for Element {
             Self::Idle => f.write_str("Idle"),
             Self::Active => f.write_str("Active"),
             Self::EndOfInput => f.write_str("EndOfInput"),
+        }
+    }
+}
+
+/// The elements that are no records: small, and the same on every channel they are put on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// See [`Element::Watermark`].
+    Watermark(Watermark),
+    /// See [`Element::Barrier`].
+    Barrier(CheckpointBarrier),
+    /// See [`Element::Idle`].
+    Idle,
+    /// See [`Element::Active`].
+    Active,
+    /// See [`Element::EndOfInput`].
+    EndOfInput,
+}
+
+impl From<Control> for Element {
+    fn from(control: Control) -> Self {
+        match control {
+            Control::Watermark(watermark) => Self::Watermark(watermark),
+            Control::Barrier(barrier) => Self::Barrier(barrier),
+            Control::Idle => Self::Idle,
+            Control::Active => Self::Active,
+            Control::EndOfInput => Self::EndOfInput,
         }
     }
 }

@@ -1,1 +1,19 @@
-//! REST: axum handlers over the dispatcher gateway, DTOs, client.
+//! REST: what people, the command line and dashboards ask the JobManager.
+//!
+//! Handlers ask the `DispatcherGateway` and convert its views to the [`dto`]s, whose field names
+//! follow Flink's REST API where the thing is the same. No endpoint takes code or a file path, and
+//! none changes anything except cancelling a job.
+//!
+//! The API is described by [`openapi::document`], checked in as `docs/openapi.json`.
+
+#![warn(missing_docs)]
+
+mod client;
+mod convert;
+pub mod dto;
+mod metrics;
+pub mod openapi;
+mod server;
+
+pub use client::{ClientError, RestClient};
+pub use server::{RestServer, ServeError};

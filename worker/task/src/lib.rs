@@ -1,1 +1,173 @@
-//! The subtask: mailbox loop, operator chain, exchange with its neighbours.
+//! The subtask: one OS thread that runs one operator chain, and its connections to its neighbours.
+//!
+//! [`launch`] starts the thread; a [`TaskHandle`] steers it; [`TaskEvents`] hears of it. Who
+//! scheduled it, and why, is not known here.
+//!
+//! ```text
+//!             mail (commit, splits), cancel
+//!                     │
+//!  InputGate ─▶ one loop ─▶ operator ─▶ operator ─▶ ResultPartition
+//!  or source                 (direct calls)
+//! ```
+//!
+//! Failure story: an error or a panic anywhere on the thread ends this subtask alone, with a
+//! `Fault` that holds the chain of causes. Its partitions tell their consumers, whose own failures
+//! are marked as consequences, so that the first cause stays visible.
+
+mod chain;
+mod deployment;
+mod fault;
+mod mailbox;
+mod metrics;
+mod panics;
+mod run;
+mod setup;
+
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use weir_graph::NodeId;
+use weir_network::{CancelToken, SenderContext, Signal};
+use weir_stream::Commit;
+use weir_stream::source::SplitAnswer;
+use weir_types::{ExecutionAttemptId, Fault, FaultClass};
+
+use crate::mailbox::{Mail, Mailbox};
+use crate::run::{TaskError, TaskLoop};
+use crate::setup::{Context, Intake};
+
+pub use deployment::{
+    ExecutionState, InputDeployment, ProducerLocation, Program, TaskDeployment, TaskEnvironment,
+    TaskEvents,
+};
+pub use metrics::{ChainedOperatorMetrics, Counter, TaskMetrics, TaskTimes, TimesSpent};
+pub use setup::SetupError;
+
+/// Rows that a router gathers are sent off after this time at the latest, as in Flink.
+const BUFFER_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Steers a subtask from outside.
+#[derive(Clone)]
+pub struct TaskHandle {
+    attempt: ExecutionAttemptId,
+    mailbox: Mailbox,
+    cancel: CancelToken,
+    metrics: Arc<TaskMetrics>,
+}
+
+impl TaskHandle {
+    /// Who it is.
+    pub fn attempt(&self) -> ExecutionAttemptId {
+        self.attempt
+    }
+
+    /// Stops it, wherever it waits. It reports `Canceled` when it has released everything.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// Tells its sinks to make their results visible.
+    pub fn commit(&self, commit: Commit) {
+        self.mailbox.put(Mail::Commit(commit));
+    }
+
+    /// Answers the request of one of its sources.
+    pub fn split_answer(&self, node: NodeId, answer: SplitAnswer) {
+        self.mailbox.put(Mail::Split(node, answer));
+    }
+
+    /// Its counters.
+    pub fn metrics(&self) -> &Arc<TaskMetrics> {
+        &self.metrics
+    }
+}
+
+/// Starts a subtask. An error means that it was never started.
+pub fn launch(
+    deployment: TaskDeployment,
+    program: Arc<Program>,
+    environment: TaskEnvironment,
+) -> Result<TaskHandle, Fault> {
+    let attempt = deployment.attempt;
+    let cancel = CancelToken::new(Signal::new());
+    let mailbox = Mailbox::new(Arc::clone(cancel.signal()));
+    let refuse = |error: &SetupError| {
+        Fault::task(FaultClass::NonRecoverable, attempt, error.to_string())
+    };
+    let Some(vertex) = program.job_graph.vertex(attempt.vertex) else {
+        return Err(refuse(&SetupError::UnknownVertex(attempt)));
+    };
+    let sender = SenderContext::new(cancel.clone(), Arc::clone(&environment.clock));
+    let context = Context {
+        deployment: &deployment,
+        vertex,
+        program: &program,
+        environment: &environment,
+        cancel: &cancel,
+    };
+    let metrics = context.metrics(&sender);
+    // Partitions are registered before this returns: a consumer that is deployed next finds them.
+    let chain = context.chain(Arc::clone(&metrics), &sender).map_err(|error| refuse(&error))?;
+    let intake = context.intake().map_err(|error| refuse(&error))?;
+    let outputs = program.job_graph.result_partitions(attempt.vertex, attempt.subtask);
+    let buffer_timeout = outputs
+        .iter()
+        .filter_map(|output| output.buffer_timeout_ms.map(Duration::from_millis))
+        .min()
+        .unwrap_or(BUFFER_TIMEOUT);
+    let task = TaskLoop {
+        attempt,
+        chain,
+        mailbox: mailbox.clone(),
+        cancel: cancel.clone(),
+        clock: Arc::clone(&environment.clock),
+        events: Arc::clone(&environment.events),
+        buffer_timeout,
+        waits_for_commit: vertex.commits,
+        last_flush: environment.clock.now(),
+        unflushed: false,
+    };
+    let place = format!("{} ({}/{})", vertex.name, attempt.subtask.0 + 1, vertex.parallelism);
+    thread::Builder::new()
+        .name(format!("{}/{}", short(&vertex.name), attempt.subtask))
+        .spawn(move || live(task, intake, &place))
+        .map_err(|error| {
+            let cause = format!("start a thread for subtask {attempt}: {error}");
+            Fault::task(FaultClass::Environment, attempt, cause)
+        })?;
+    Ok(TaskHandle { attempt, mailbox, cancel, metrics })
+}
+
+/// Linux shows 15 bytes of a thread's name.
+fn short(name: &str) -> String {
+    name.chars().filter(|c| !c.is_whitespace()).take(11).collect()
+}
+
+/// The thread of a subtask, from its first state to its last.
+fn live(mut task: TaskLoop, intake: Intake, place: &str) {
+    let (attempt, events) = (task.attempt, Arc::clone(&task.events));
+    events.state_changed(attempt, ExecutionState::Initializing, None);
+    let outcome = panics::catch(|| -> Result<(), TaskError> {
+        task.chain.open()?;
+        events.state_changed(attempt, ExecutionState::Running, None);
+        task.chain.metrics.times.begin(task.clock.now());
+        task.run(intake)
+    });
+    task.chain.metrics.times.end(task.clock.now());
+    let closed = panics::catch(|| task.chain.close());
+    let (state, fault) = match fault::of_outcome(outcome, closed) {
+        fault::Outcome::Finished => (ExecutionState::Finished, None),
+        fault::Outcome::Canceled => (ExecutionState::Canceled, None),
+        fault::Outcome::Failed(class, cause) => {
+            for partition in &mut task.chain.partitions {
+                partition.close(&cause);
+            }
+            let fault = Fault::task(class, attempt, format!("{place}: {cause}"));
+            (ExecutionState::Failed, Some(fault))
+        }
+    };
+    // Everything is released before anybody hears that it ended.
+    drop(task);
+    events.state_changed(attempt, state, fault);
+}

@@ -19,7 +19,8 @@ impl KeyGroup {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "max_parallelism is at most 32,768")]
     pub fn of_hash(hash: u64, max_parallelism: u32) -> Self {
-        Self(((hash >> 32) % u64::from(max_parallelism)) as u16)
+        // The upper half: the lower bits choose the bucket within a key group's table.
+        Self(((hash >> 32) as u32 % max_parallelism) as u16)
     }
 }
 

@@ -1,0 +1,49 @@
+# The menu. Every recipe is a line or a script under tests/tools; `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup build release run test check fmt lint tidy deny bench clean
+
+# Whatever can be made again lives outside the checkout, so that a clean clone starts warm.
+export WEIR_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir
+export CARGO_TARGET_DIR ?= $(WEIR_CACHE)/target
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## install what is missing (Debian packages, the Rust toolchain); nothing to do takes no time
+	@tests/tools/setup
+
+build: setup ## build the weir binary for development
+	cargo build --locked --bin weir
+
+release: setup ## build the weir binary for use: target/release/weir in the cache
+	cargo build --locked --release --bin weir
+
+run: build ## count the words of a book on one machine and show the result
+	@tests/tools/run-wordcount "$(CARGO_TARGET_DIR)/debug/weir"
+
+test: setup ## everything that continuous integration checks: format, lints, licences, all tests
+	@tests/tools/test all
+
+check: setup ## the quick part of `make test`: format, lints, unit and simulation tests, repository rules
+	@tests/tools/test quick
+
+fmt: setup ## format the Rust code
+	cargo fmt --all
+
+lint: setup ## clippy on everything; a warning is an error
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+tidy: setup ## the rules of the repository itself: layers, budgets, links
+	cargo test --locked --quiet -p weir-tests-tidy
+
+deny: setup ## licences, bans and sources of the dependencies
+	@tests/tools/deny
+
+bench: setup ## benchmarks: make bench WORKLOAD=wordcount ARGS="--parallelism=2"
+	@benches/run $(or $(WORKLOAD),wordcount) $(ARGS)
+
+clean: ## remove what builds and runs left in the cache
+	rm -rf "$(CARGO_TARGET_DIR)" "$(WEIR_CACHE)/data" "$(WEIR_CACHE)/run"

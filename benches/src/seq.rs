@@ -1,0 +1,204 @@
+//! A source over the indices `0..total`, cut into blocks; block `b` goes to reader
+//! `b % parallelism`, so that event time advances on all readers together. Optionally paced, in an
+//! open loop: event `n` is due at `start + n / rate`, however late the source is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use weir_stream::factory::EnumeratorContext;
+use weir_stream::source::{
+    Poll, Source, SourceOutput, SourceReader, SplitAnswer, SplitBytes, SplitEnumerator,
+};
+use weir_stream::{BoxError, CHUNK_ROWS, Data, OperatorContext};
+use weir_types::{Clock, EventTime, SubtaskIndex, Timestamp};
+
+/// When the paced sources of this process started; 0 before.
+static START: AtomicU64 = AtomicU64::new(0);
+
+/// Half a second for all subtasks to come up.
+const HEAD_START: Duration = Duration::from_millis(500);
+
+/// How long a paced source with nothing due sleeps.
+const PACE: Duration = Duration::from_micros(200);
+
+/// When event 0 was due; set by the first reader.
+pub fn start() -> Timestamp {
+    Timestamp(START.load(Ordering::SeqCst))
+}
+
+/// When an event is due.
+pub fn due(index: u64, rate: u64) -> Timestamp {
+    let ns = u128::from(index) * 1_000_000_000 / u128::from(rate.max(1));
+    start() + Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
+}
+
+/// See the module.
+pub struct SeqSource<T, F> {
+    make: F,
+    event_time: Option<fn(u64, u64) -> i64>,
+    total: u64,
+    block: u64,
+    rate: u64,
+    record: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T, F: Clone> Clone for SeqSource<T, F> {
+    fn clone(&self) -> Self {
+        Self { make: self.make.clone(), record: self.record, ..*self }
+    }
+}
+
+impl<T: Data, F: Fn(u64) -> T + Clone + Send + Sync + 'static> SeqSource<T, F> {
+    /// `total` records in blocks of `block`, as fast as they are taken if `rate` is 0.
+    pub fn new(make: F, total: u64, block: u64, rate: u64) -> Self {
+        Self { make, event_time: None, total, block, rate, record: std::marker::PhantomData }
+    }
+
+    /// Gives each record an event time in milliseconds, from its index and the rate.
+    #[must_use]
+    pub fn with_event_time(mut self, event_time: fn(u64, u64) -> i64) -> Self {
+        self.event_time = Some(event_time);
+        self
+    }
+}
+
+impl<T: Data, F: Fn(u64) -> T + Clone + Send + Sync + 'static> Source for SeqSource<T, F> {
+    type Out = T;
+    type Reader = Reader<T, F>;
+
+    fn kind(&self) -> &'static str {
+        "sequence"
+    }
+
+    fn bounded(&self) -> bool {
+        true
+    }
+
+    fn make_reader(&self) -> Self::Reader {
+        Reader { source: self.clone(), lane: None, next: 0, clock: None, no_more: false }
+    }
+
+    fn make_enumerator(
+        &self,
+        context: &EnumeratorContext,
+    ) -> Result<Box<dyn SplitEnumerator>, BoxError> {
+        Ok(Box::new(Lanes { parallelism: context.parallelism, given: 0 }))
+    }
+}
+
+/// Hands each reader its own lane: the blocks with its number modulo the parallelism.
+struct Lanes {
+    parallelism: u32,
+    given: u32,
+}
+
+impl SplitEnumerator for Lanes {
+    fn next_split(&mut self, _reader: SubtaskIndex) -> Result<SplitAnswer, BoxError> {
+        if self.given == self.parallelism {
+            return Ok(SplitAnswer::NoMore);
+        }
+        let lane = [self.given.to_le_bytes(), self.parallelism.to_le_bytes()].concat();
+        self.given += 1;
+        Ok(SplitAnswer::Split(lane))
+    }
+
+    fn add_splits_back(&mut self, splits: Vec<SplitBytes>, _reader: SubtaskIndex) {
+        assert!(splits.is_empty(), "the benchmarks restore nothing");
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, BoxError> {
+        Ok(self.given.to_le_bytes().to_vec())
+    }
+
+    fn restore(&mut self, _snapshot: &[u8]) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// Reads one lane.
+pub struct Reader<T, F> {
+    source: SeqSource<T, F>,
+    lane: Option<(u64, u64)>,
+    /// How many records of the lane were read.
+    next: u64,
+    clock: Option<Arc<dyn Clock>>,
+    no_more: bool,
+}
+
+impl<T, F> Reader<T, F> {
+    /// The first index that is not due yet.
+    fn horizon(&self) -> u64 {
+        let (Some(clock), rate) = (&self.clock, self.source.rate) else { return 0 };
+        if rate == 0 {
+            return u64::MAX;
+        }
+        let since = clock.now().since(start()).as_nanos();
+        if since == 0 {
+            return 0;
+        }
+        u64::try_from(since * u128::from(rate) / 1_000_000_000).unwrap_or(u64::MAX) + 1
+    }
+}
+
+impl<T: Data, F: Fn(u64) -> T + Clone + Send + Sync + 'static> SourceReader<T> for Reader<T, F> {
+    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        if self.source.rate > 0 {
+            let begin = context.clock.now() + HEAD_START;
+            // Only the first reader of the process sets it.
+            drop(START.compare_exchange(0, begin.0, Ordering::SeqCst, Ordering::SeqCst));
+        }
+        self.clock = Some(Arc::clone(&context.clock));
+        Ok(())
+    }
+
+    fn add_split(&mut self, split: SplitBytes) -> Result<(), BoxError> {
+        let word = |at: usize| split.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+        let (Some(lane), Some(lanes)) = (word(0), word(4)) else {
+            return Err("a lane is 8 bytes".into());
+        };
+        self.lane = Some((u64::from(lane), u64::from(lanes)));
+        Ok(())
+    }
+
+    fn no_more_splits(&mut self) {
+        self.no_more = true;
+    }
+
+    fn poll(&mut self, out: &mut SourceOutput<'_, T>) -> Result<Poll, BoxError> {
+        let Some((lane, lanes)) = self.lane else {
+            return Ok(if self.no_more { Poll::End } else { Poll::NeedSplit });
+        };
+        let horizon = self.horizon();
+        let SeqSource { make, event_time, total, block, rate, .. } = &self.source;
+        let mut left = CHUNK_ROWS;
+        while left > 0 {
+            let first = (self.next / block * lanes + lane) * block;
+            let mut index = first + self.next % block;
+            let end = (first + block).min(*total).min(horizon).min(index.saturating_add(left as u64));
+            if index >= *total {
+                return Ok(Poll::End);
+            }
+            if index >= end {
+                return Ok(Poll::Wait(PACE));
+            }
+            self.next += end - index;
+            left -= usize::try_from(end - index)?;
+            match event_time {
+                None => while index < end {
+                    out.collect(make(index));
+                    index += 1;
+                },
+                Some(time) => while index < end {
+                    out.collect_at(make(index), EventTime(time(index, *rate)));
+                    index += 1;
+                },
+            }
+        }
+        Ok(Poll::More)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<SplitBytes>, BoxError> {
+        Err("the benchmarks take no snapshots of their sources".into())
+    }
+}

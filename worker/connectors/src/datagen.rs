@@ -1,0 +1,314 @@
+//! Records made from their index (Flink's `DataGeneratorSource`).
+//!
+//! The indices are dealt out in blocks of 1,000: of `p` readers, reader `r` makes the blocks
+//! `r, r + p, r + 2p, …`, so that event time advances on all readers together. With a rate, record
+//! `n` is due at `start + n / rate`, on a start that all readers share.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use weir_stream::factory::EnumeratorContext;
+use weir_stream::source::{
+    Poll, Source, SourceOutput, SourceReader, SplitAnswer, SplitBytes, SplitEnumerator,
+};
+use weir_stream::{BoxError, CHUNK_ROWS, Data, OperatorContext};
+use weir_types::{Clock, EventTime, SubtaskIndex, SystemClock};
+
+use crate::encoding::{decode, encode};
+use crate::schedule::{Schedule, is_rate};
+
+/// How many indices in a row a reader makes.
+const BLOCK: u64 = 1000;
+
+/// A datagen source was asked for something that cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum DatagenError {
+    /// The rate is zero, negative or no number.
+    #[error("a datagen source cannot make {rate} records per second: want a rate above 0")]
+    Rate {
+        /// The rate asked for.
+        rate: f64,
+    },
+}
+
+/// Makes the records of a range of indices: one virtual call for many records.
+trait Generate<T>: Send + Sync {
+    fn emit(&self, indices: Range<u64>, out: &mut SourceOutput<'_, T>);
+}
+
+struct Plain<F>(F);
+
+impl<T: Data, F: Fn(u64) -> T + Send + Sync> Generate<T> for Plain<F> {
+    fn emit(&self, indices: Range<u64>, out: &mut SourceOutput<'_, T>) {
+        for index in indices {
+            out.collect((self.0)(index));
+        }
+    }
+}
+
+struct Timed<F>(F);
+
+impl<T: Data, F: Fn(u64) -> (T, EventTime) + Send + Sync> Generate<T> for Timed<F> {
+    fn emit(&self, indices: Range<u64>, out: &mut SourceOutput<'_, T>) {
+        for index in indices {
+            let (record, time) = (self.0)(index);
+            out.collect_at(record, time);
+        }
+    }
+}
+
+/// Makes records from their index, from 0 on: without end, or up to a count.
+pub struct DatagenSource<T> {
+    generator: Arc<dyn Generate<T>>,
+    count: Option<u64>,
+    rate: Option<f64>,
+    start_ms: Option<i64>,
+    clock: Arc<dyn Clock>,
+}
+
+impl<T> Clone for DatagenSource<T> {
+    fn clone(&self) -> Self {
+        Self {
+            generator: Arc::clone(&self.generator),
+            count: self.count,
+            rate: self.rate,
+            start_ms: self.start_ms,
+            clock: Arc::clone(&self.clock),
+        }
+    }
+}
+
+impl<T: Data> DatagenSource<T> {
+    /// Record `n` is `generate(n)`. The function should depend on nothing else, so that a job that
+    /// goes on from a checkpoint makes the same records.
+    pub fn new(generate: impl Fn(u64) -> T + Send + Sync + 'static) -> Self {
+        Self::of(Plain(generate))
+    }
+
+    /// As [`DatagenSource::new`], with the record's event time.
+    pub fn with_timestamps(
+        generate: impl Fn(u64) -> (T, EventTime) + Send + Sync + 'static,
+    ) -> Self {
+        Self::of(Timed(generate))
+    }
+
+    fn of(generator: impl Generate<T> + 'static) -> Self {
+        Self {
+            generator: Arc::new(generator),
+            count: None,
+            rate: None,
+            start_ms: None,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// Ends after so many records.
+    pub fn count(mut self, count: u64) -> Self {
+        self.count = Some(count);
+        self
+    }
+
+    /// How many records per second all readers make together. A reader that was held up catches
+    /// up at once.
+    pub fn rate(mut self, per_second: f64) -> Self {
+        self.rate = Some(per_second);
+        self
+    }
+
+    /// When record 0 is due, in milliseconds since 1970. By default when the first reader asks for
+    /// work. Has a meaning only together with a rate.
+    pub fn start_at_unix_ms(mut self, start_ms: i64) -> Self {
+        self.start_ms = Some(start_ms);
+        self
+    }
+
+    /// The clock that tells the common start, for tests. Readers use that of their subtask.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+}
+
+impl<T: Data> Source for DatagenSource<T> {
+    type Out = T;
+    type Reader = DatagenReader<T>;
+
+    fn kind(&self) -> &'static str {
+        "datagen"
+    }
+
+    fn bounded(&self) -> bool {
+        self.count.is_some()
+    }
+
+    fn make_reader(&self) -> DatagenReader<T> {
+        DatagenReader {
+            generator: Arc::clone(&self.generator),
+            rate: self.rate,
+            clock: Arc::clone(&self.clock),
+            splits: Vec::new(),
+            has_all_splits: false,
+        }
+    }
+
+    fn make_enumerator(
+        &self,
+        context: &EnumeratorContext,
+    ) -> Result<Box<dyn SplitEnumerator>, BoxError> {
+        if let Some(rate) = self.rate.filter(|rate| !is_rate(*rate)) {
+            return Err(DatagenError::Rate { rate }.into());
+        }
+        let stride = u64::from(context.parallelism.max(1));
+        let end = self.count.unwrap_or(u64::MAX);
+        let splits = (0..stride).map(|reader| IndexSplit {
+            next: reader * BLOCK,
+            stride,
+            end,
+            start_ms: None,
+        });
+        Ok(Box::new(DatagenEnumerator {
+            pending: splits.filter(|split| !split.is_done()).collect(),
+            start_ms: self.start_ms,
+            clock: Arc::clone(&self.clock),
+        }))
+    }
+}
+
+/// The indices from `next` on that one reader makes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct IndexSplit {
+    next: u64,
+    /// Of how many blocks one belongs to the split.
+    stride: u64,
+    end: u64,
+    /// When record 0 is due; `None` once the split was under way when it was written.
+    start_ms: Option<i64>,
+}
+
+impl IndexSplit {
+    fn is_done(&self) -> bool {
+        self.next >= self.end
+    }
+
+    /// Where the run of indices from `next` on ends.
+    fn run_end(&self) -> u64 {
+        (self.next / BLOCK).saturating_add(1).saturating_mul(BLOCK).min(self.end)
+    }
+
+    /// All before `until`, which lies in the run or ends it, is done.
+    fn advance(&mut self, until: u64) {
+        self.next = until;
+        if until.is_multiple_of(BLOCK) {
+            self.next = until.saturating_add((self.stride - 1).saturating_mul(BLOCK));
+        }
+    }
+}
+
+/// Hands out one split per reader, with the start that they share.
+struct DatagenEnumerator {
+    pending: VecDeque<IndexSplit>,
+    start_ms: Option<i64>,
+    clock: Arc<dyn Clock>,
+}
+
+impl SplitEnumerator for DatagenEnumerator {
+    fn next_split(&mut self, _reader: SubtaskIndex) -> Result<SplitAnswer, BoxError> {
+        let Some(mut split) = self.pending.pop_front() else { return Ok(SplitAnswer::NoMore) };
+        split.start_ms = Some(*self.start_ms.get_or_insert_with(|| self.clock.unix_ms()));
+        Ok(SplitAnswer::Split(encode(&split)?))
+    }
+
+    fn add_splits_back(&mut self, splits: Vec<SplitBytes>, reader: SubtaskIndex) {
+        for bytes in splits.into_iter().rev() {
+            match decode(&bytes) {
+                Ok(split) => self.pending.push_front(split),
+                Err(error) => tracing::error!(%reader, %error, "dropped a split that came back"),
+            }
+        }
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<u8>, BoxError> {
+        Ok(encode(&self.pending)?)
+    }
+
+    fn restore(&mut self, snapshot: &[u8]) -> Result<(), BoxError> {
+        self.pending = decode(snapshot)?;
+        Ok(())
+    }
+}
+
+/// Makes the records of its splits. Made by [`DatagenSource`].
+pub struct DatagenReader<T> {
+    generator: Arc<dyn Generate<T>>,
+    rate: Option<f64>,
+    clock: Arc<dyn Clock>,
+    splits: Vec<Paced>,
+    has_all_splits: bool,
+}
+
+/// A split and when its records are due.
+struct Paced {
+    split: IndexSplit,
+    schedule: Option<Schedule>,
+}
+
+impl<T: Data> SourceReader<T> for DatagenReader<T> {
+    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        self.clock = Arc::clone(&context.clock);
+        Ok(())
+    }
+
+    fn add_split(&mut self, split: SplitBytes) -> Result<(), BoxError> {
+        let split: IndexSplit = decode(&split)?;
+        let schedule = self.rate.map(|rate| match split.start_ms {
+            Some(start_ms) => Schedule::from_unix_ms(rate, start_ms, &*self.clock),
+            // Goes on from a checkpoint: the time in between is no backlog.
+            None => Schedule::resumed(rate, split.next, &*self.clock),
+        });
+        self.splits.push(Paced { split, schedule });
+        Ok(())
+    }
+
+    fn no_more_splits(&mut self) {
+        self.has_all_splits = true;
+    }
+
+    fn poll(&mut self, out: &mut SourceOutput<'_, T>) -> Result<Poll, BoxError> {
+        let now = self.clock.now();
+        let mut room = CHUNK_ROWS as u64;
+        while room > 0 {
+            // A reader holds several splits only after a change of parallelism: the one that is
+            // furthest behind goes first, so that event time advances on all of them together.
+            let Some(Paced { split, schedule }) =
+                self.splits.iter_mut().min_by_key(|paced| paced.split.next)
+            else {
+                let emitted = room < CHUNK_ROWS as u64;
+                let idle = if self.has_all_splits { Poll::End } else { Poll::NeedSplit };
+                return Ok(if emitted { Poll::More } else { idle });
+            };
+            let due = schedule.map_or(u64::MAX, |schedule| schedule.due(now));
+            let until = split.run_end().min(due).min(split.next.saturating_add(room));
+            if let Some(schedule) = schedule.filter(|_| until <= split.next) {
+                return Ok(Poll::Wait(schedule.pause(split.next, now)));
+            }
+            self.generator.emit(split.next..until, out);
+            room -= until - split.next;
+            split.advance(until);
+            self.splits.retain(|paced| !paced.split.is_done());
+        }
+        Ok(Poll::More)
+    }
+
+    fn snapshot(&mut self) -> Result<Vec<SplitBytes>, BoxError> {
+        let rest = self.splits.iter().map(|paced| IndexSplit {
+            start_ms: None,
+            ..paced.split.clone()
+        });
+        Ok(rest.map(|split| encode(&split)).collect::<Result<_, _>>()?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! How splits and enumerators are written into checkpoints and sent to readers: one byte that
+//! names the version, then postcard. A checkpoint outlives the program that wrote it, so the
+//! version comes first.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The version that this program writes.
+const VERSION: u8 = 1;
+
+/// Bytes that are no split or enumerator state of this program.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodingError {
+    /// A newer program wrote it.
+    #[error("read source state: it has version {found}, this program reads version {VERSION}")]
+    Version {
+        /// The version that the bytes name.
+        found: u8,
+    },
+    /// It is cut short or damaged.
+    #[error("read source state")]
+    Decode(#[source] postcard::Error),
+    /// It cannot be written.
+    #[error("write source state")]
+    Encode(#[source] postcard::Error),
+}
+
+/// Writes a value with its version.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodingError> {
+    postcard::to_extend(value, vec![VERSION]).map_err(EncodingError::Encode)
+}
+
+/// Reads what [`encode`] wrote.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EncodingError> {
+    let (found, rest) = bytes
+        .split_first()
+        .ok_or(EncodingError::Decode(postcard::Error::DeserializeUnexpectedEnd))?;
+    if *found != VERSION {
+        return Err(EncodingError::Version { found: *found });
+    }
+    postcard::from_bytes(rest).map_err(EncodingError::Decode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_of_another_version_is_refused() {
+        let mut bytes = encode(&7u64).expect("encodes");
+        assert_eq!(decode::<u64>(&bytes).expect("decodes"), 7);
+        bytes[0] = 2;
+        assert!(matches!(decode::<u64>(&bytes), Err(EncodingError::Version { found: 2 })));
+        assert!(matches!(decode::<u64>(&[]), Err(EncodingError::Decode(_))));
+    }
+}

@@ -1,0 +1,129 @@
+//! Files as a sink: CSV and JSON lines (Flink's `FileSink`).
+//!
+//! ```text
+//!   write ──▶ .part-1-0-0-000000.csv.inprogress   nobody takes it for a result
+//!   end of input: flushed, on the disk
+//!   commit ─▶ part-1-0-0-000000.csv               by an atomic rename; folder on the disk
+//! ```
+//!
+//! A name holds epoch, subtask, attempt and a counter, so that no two attempts ever write the same
+//! file. A subtask that fails or is cancelled removes what it has not published; a process that
+//! was killed leaves it behind, and the next run that starts removes it. Nothing here knows when
+//! a job is complete: the runtime calls `commit` then.
+//!
+//! A folder holds the results of one run: a run that finds finished part files is refused unless
+//! it was told to overwrite. While a run writes, it holds a lock on the folder, so that another
+//! run cannot take its unfinished files for leftovers.
+
+use std::marker::PhantomData;
+use std::path::PathBuf;
+
+use weir_stream::sink::Sink;
+use weir_stream::{BoxError, Data};
+
+mod folder;
+mod part_name;
+mod writer;
+mod part_file;
+mod error;
+#[cfg(test)]
+mod tests;
+
+pub use error::FileSinkError;
+pub use writer::FileWriter;
+
+/// When a part file is large enough that the next one is begun.
+const ROLL_BYTES: u64 = 128 * 1024 * 1024;
+
+/// How records become bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Csv,
+    JsonLines,
+}
+
+impl Format {
+    fn extension(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::JsonLines => "jsonl",
+        }
+    }
+}
+
+/// Writes records to part files in a folder; see the module's text for their names and for when
+/// they become visible.
+pub struct FileSink<T> {
+    options: Options,
+    record: PhantomData<fn(T)>,
+}
+
+/// What the user chose.
+#[derive(Clone, Debug)]
+struct Options {
+    folder: PathBuf,
+    format: Format,
+    roll_bytes: u64,
+    overwrite: bool,
+}
+
+impl<T> Clone for FileSink<T> {
+    fn clone(&self) -> Self {
+        Self { options: self.options.clone(), record: PhantomData }
+    }
+}
+
+impl<T: Data> FileSink<T> {
+    /// One row per record, its fields in order, without a row of names. Quoted where RFC 4180
+    /// says so; a row ends with `\n`. A map or an enum with data is no row.
+    pub fn csv(folder: impl Into<PathBuf>) -> Self {
+        Self::new(folder.into(), Format::Csv)
+    }
+
+    /// One JSON value per line.
+    pub fn json_lines(folder: impl Into<PathBuf>) -> Self {
+        Self::new(folder.into(), Format::JsonLines)
+    }
+
+    fn new(folder: PathBuf, format: Format) -> Self {
+        let options = Options { folder, format, roll_bytes: ROLL_BYTES, overwrite: false };
+        Self { options, record: PhantomData }
+    }
+
+    /// Whether a run may start in a folder that holds the results of another. It removes them
+    /// when it starts: part files only, nothing that has another name.
+    pub fn overwrite(mut self, overwrite: bool) -> Self {
+        self.options.overwrite = overwrite;
+        self
+    }
+
+    /// From which size on a part file is full and the next one is begun; 128 MiB by default.
+    pub fn roll_bytes(mut self, bytes: u64) -> Self {
+        self.options.roll_bytes = bytes;
+        self
+    }
+}
+
+impl<T: Data> Sink for FileSink<T> {
+    type In = T;
+    type Writer = FileWriter<T>;
+
+    fn kind(&self) -> &'static str {
+        "file"
+    }
+
+    fn commits(&self) -> bool {
+        true
+    }
+
+    /// Makes the folder ready for a fresh run: creates it, refuses it or empties it of old part
+    /// files, and removes what killed runs left. Call it when everything else that may refuse the
+    /// job has been asked, and not when a job goes on after a failure.
+    fn check(&self) -> Result<(), BoxError> {
+        Ok(folder::prepare(&self.options.folder, self.options.overwrite)?)
+    }
+
+    fn make_writer(&self) -> FileWriter<T> {
+        FileWriter::new(self.options.clone())
+    }
+}

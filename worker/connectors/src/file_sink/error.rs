@@ -1,0 +1,119 @@
+//! What can go wrong while part files are written and published.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A file sink could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum FileSinkError {
+    /// The path exists, but is no folder.
+    #[error("{} is not a folder", path.display())]
+    NotAFolder {
+        /// Which path.
+        path: PathBuf,
+    },
+    /// A URI of a scheme other than `file`.
+    #[error("only local folders can be written, not {}", path.display())]
+    NotLocal {
+        /// Which path.
+        path: PathBuf,
+    },
+    /// The folder holds the results of another run.
+    #[error(
+        "{} holds finished part files of another run, for example {example}: give \
+         `overwrite=true` to replace them, or another folder",
+        folder.display()
+    )]
+    HoldsResults {
+        /// Which folder.
+        folder: PathBuf,
+        /// One of them.
+        example: String,
+    },
+    /// Another run writes there at this moment.
+    #[error("another job writes to {} now: wait for it, or give another folder", folder.display())]
+    InUse {
+        /// Which folder.
+        folder: PathBuf,
+    },
+    /// The folder cannot be created.
+    #[error("create the folder {}", path.display())]
+    CreateFolder {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder cannot be read.
+    #[error("list the folder {}", path.display())]
+    ListFolder {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder's entries cannot be brought to the disk.
+    #[error("sync the folder {}", path.display())]
+    SyncFolder {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// An old file cannot be removed.
+    #[error("remove {}", path.display())]
+    Remove {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A part file cannot be created.
+    #[error("create {}", path.display())]
+    Create {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something else created a file of that name.
+    #[error("{} exists already: does another sink of this job write to the same folder?", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A part file cannot be written: the disk is full, for example.
+    #[error("write to {}", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A record has no form in the format.
+    #[error("write a record as {format} to {}: {reason}", path.display())]
+    Encode {
+        /// `CSV` or `JSON`.
+        format: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A part file cannot get its final name.
+    #[error("publish {}", path.display())]
+    Publish {
+        /// The final name.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Someone removed a file before it was published.
+    #[error("publish {}: its contents in {} are gone", path.display(), in_progress.display())]
+    Vanished {
+        /// The final name.
+        path: PathBuf,
+        /// Where the contents were.
+        in_progress: PathBuf,
+    },
+}

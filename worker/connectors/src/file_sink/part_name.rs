@@ -1,0 +1,76 @@
+//! The names of part files. Pure.
+
+use weir_types::ExecutionAttemptId;
+
+const FINISHED_PREFIX: &str = "part-";
+const IN_PROGRESS_PREFIX: &str = ".part-";
+const IN_PROGRESS_SUFFIX: &str = ".inprogress";
+
+/// Every extension that a finished part file of this sink may have.
+const EXTENSIONS: [&str; 2] = ["csv", "jsonl"];
+
+/// `part-<epoch>-<subtask>-<attempt>-<counter>.<extension>`: no two attempts of any subtask ever
+/// have one name. The counter has leading zeros, so that the parts of a subtask sort by age.
+pub(super) fn finished(attempt: &ExecutionAttemptId, counter: u32, extension: &str) -> String {
+    let ExecutionAttemptId { epoch, subtask, attempt, .. } = attempt;
+    format!("{FINISHED_PREFIX}{epoch}-{subtask}-{attempt}-{counter:06}.{extension}")
+}
+
+/// The name of the same file until it is published.
+pub(super) fn in_progress(finished: &str) -> String {
+    format!(".{finished}{IN_PROGRESS_SUFFIX}")
+}
+
+/// Whether a name is one that [`finished`] makes.
+pub(super) fn is_finished(name: &str) -> bool {
+    let Some((numbers, extension)) =
+        name.strip_prefix(FINISHED_PREFIX).and_then(|rest| rest.split_once('.'))
+    else {
+        return false;
+    };
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    EXTENSIONS.contains(&extension)
+        && numbers.split('-').count() == 4
+        && numbers.split('-').all(is_number)
+}
+
+/// Whether a name is one that [`in_progress`] makes.
+pub(super) fn is_in_progress(name: &str) -> bool {
+    name.starts_with(IN_PROGRESS_PREFIX)
+        && name
+            .strip_prefix('.')
+            .and_then(|name| name.strip_suffix(IN_PROGRESS_SUFFIX))
+            .is_some_and(is_finished)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::context;
+
+    #[test]
+    fn a_name_is_known_as_finished_or_in_progress_and_never_both() {
+        let attempt = context(3, 4).attempt;
+        for (extension, name) in
+            [("csv", "part-1-3-0-000007.csv"), ("jsonl", "part-1-3-0-000007.jsonl")]
+        {
+            assert_eq!(finished(&attempt, 7, extension), name);
+            assert!(is_finished(name) && !is_in_progress(name));
+            let open = in_progress(name);
+            assert!(is_in_progress(&open) && !is_finished(&open), "{open}");
+            assert!(open.starts_with('.'), "what begins with a dot is no result");
+        }
+    }
+
+    #[test]
+    fn files_of_others_are_not_taken_for_part_files() {
+        for name in [
+            "part-00000.csv", "part-1-2-3.csv", "part-1-2-3-4.parquet", "part-1-2-3-4.csv.gz",
+            "part-1-2--4.csv", "part-1-2-3-x.csv", "my-part-1-2-3-4.csv", "notes.txt", ".part-1-2-3-4.csv",
+            "part-1-2-3-4.csv.inprogress", "", "part-",
+        ] {
+            assert!(!is_finished(name), "{name}");
+            assert!(!is_in_progress(name), "{name}");
+        }
+    }
+}

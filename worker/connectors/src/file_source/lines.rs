@@ -1,0 +1,231 @@
+//! Reads the lines of one split.
+//!
+//! A turn takes a block of whole lines from the buffer, finds their ends, checks at once that the
+//! block is UTF-8, and decodes line by line. What belongs to the split: every line that begins in
+//! it. A line's length is bounded; what is longer is never held in memory as a whole.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use memchr::{memchr, memchr_iter, memrchr};
+use weir_stream::source::SourceOutput;
+use weir_stream::{CHUNK_BYTES, Data};
+
+use super::bad_record::BadRecordHandler;
+use super::buffer::FileBuffer;
+use super::format::{SplitReader, Turn};
+use super::split::FileSplit;
+use super::FileSourceError;
+use crate::bad_records::{BadRecordReason, chain};
+use crate::line_decoder::LineDecoder;
+
+/// Reads one split line by line.
+pub(super) struct LineSplitReader<D> {
+    split: FileSplit,
+    lines: LineBuffer,
+    decoder: Arc<D>,
+    /// The ends of the lines of the turn's block; kept, so that its memory is.
+    ends: Vec<usize>,
+}
+
+impl<D> LineSplitReader<D> {
+    /// Opens the file and goes to the first line that begins in the split.
+    pub(super) fn open(
+        split: FileSplit,
+        decoder: Arc<D>,
+        max_line_bytes: usize,
+    ) -> Result<Self, FileSourceError> {
+        let lines = LineBuffer::open(&split, max_line_bytes)?;
+        Ok(Self { split, lines, decoder, ends: Vec::new() })
+    }
+
+    /// The ends of up to `limit` lines of a block of whole lines.
+    fn find_ends(&mut self, block_len: usize, limit: usize) {
+        let block = &self.lines.buffer.unread()[..block_len];
+        self.ends.clear();
+        self.ends.extend(memchr_iter(b'\n', block).take(limit));
+        let after = self.ends.last().map_or(0, |end| end + 1);
+        if self.ends.len() < limit && after < block_len {
+            // The file's last line, without an end.
+            self.ends.push(block_len);
+        }
+    }
+
+    /// Decodes the lines whose ends were found, and tells how many bytes they take.
+    fn decode_lines<T: Data>(
+        &self,
+        block_len: usize,
+        bad: &mut BadRecordHandler,
+        out: &mut SourceOutput<'_, T>,
+    ) -> Result<usize, FileSourceError>
+    where
+        D: LineDecoder<T>,
+    {
+        let used = self.ends.last().map_or(0, |end| (end + 1).min(block_len));
+        let block = &self.lines.buffer.unread()[..used];
+        let text = std::str::from_utf8(block);
+        let mut start = 0;
+        for &end in &self.ends {
+            let line = match text {
+                Ok(text) => Ok(&text[start..end]),
+                // Something in the block is no UTF-8: find out which lines.
+                Err(_) => std::str::from_utf8(&block[start..end]),
+            };
+            let problem = match line {
+                Ok(line) => self.decode_line(line, end < used, out).map(|reason| (0, reason)),
+                Err(error) => Some((error.valid_up_to(), BadRecordReason::InvalidUtf8)),
+            };
+            if let Some((within, reason)) = problem {
+                let offset = self.lines.buffer.offset() + (start + within) as u64;
+                bad.handle(&self.lines.path, offset, reason)?;
+            }
+            start = end + 1;
+        }
+        Ok(used)
+    }
+
+    /// Decodes a line; tells what is wrong with it, if anything is.
+    #[inline]
+    fn decode_line<T: Data>(
+        &self,
+        line: &str,
+        has_end: bool,
+        out: &mut SourceOutput<'_, T>,
+    ) -> Option<BadRecordReason>
+    where
+        D: LineDecoder<T>,
+    {
+        let max = self.lines.max_line_bytes;
+        if line.len() > max {
+            return Some(BadRecordReason::TooLong { max });
+        }
+        let line = if has_end { line.strip_suffix('\r').unwrap_or(line) } else { line };
+        match self.decoder.decode(line, out) {
+            Ok(()) => None,
+            Err(error) => Some(BadRecordReason::Malformed(chain(&*error))),
+        }
+    }
+}
+
+impl<T: Data, D: LineDecoder<T>> SplitReader<T> for LineSplitReader<D> {
+    fn turn(
+        &mut self,
+        limit: usize,
+        bad: &mut BadRecordHandler,
+        out: &mut SourceOutput<'_, T>,
+    ) -> Result<Turn, FileSourceError> {
+        match self.lines.next_block()? {
+            Block::End => Ok(Turn { lines: 0, done: true }),
+            Block::TooLong => {
+                let reason = BadRecordReason::TooLong { max: self.lines.max_line_bytes };
+                bad.handle(&self.lines.path, self.lines.buffer.offset(), reason)?;
+                self.lines.skip_line()?;
+                Ok(Turn { lines: 1, done: false })
+            }
+            Block::Lines(length) => {
+                self.find_ends(length, limit);
+                let used = self.decode_lines(length, bad, out)?;
+                self.lines.buffer.consume(used);
+                Ok(Turn { lines: self.ends.len(), done: false })
+            }
+        }
+    }
+
+    fn rest(&self) -> FileSplit {
+        self.split.rest(self.lines.buffer.offset())
+    }
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Block {
+    /// So many unread bytes are one or more whole lines that begin in the split.
+    Lines(usize),
+    /// A line that is longer than allowed.
+    TooLong,
+    /// No line that begins in the split is left.
+    End,
+}
+
+/// The lines of a split as blocks of bytes.
+struct LineBuffer {
+    path: PathBuf,
+    buffer: FileBuffer,
+    end: u64,
+    max_line_bytes: usize,
+}
+
+impl LineBuffer {
+    fn open(split: &FileSplit, max_line_bytes: usize) -> Result<Self, FileSourceError> {
+        // From one byte before the split on, so that a line that begins exactly with it is seen.
+        let from = if split.at_line_start { split.start } else { split.start - 1 };
+        let path = split.path().to_owned();
+        let buffer = FileBuffer::open(&path, from)
+            .map_err(|source| FileSourceError::from_open(&path, source))?;
+        let mut lines = Self { path, buffer, end: split.end, max_line_bytes };
+        if !split.at_line_start {
+            lines.skip_line()?;
+        }
+        Ok(lines)
+    }
+
+    fn next_block(&mut self) -> Result<Block, FileSourceError> {
+        let left = self.end.saturating_sub(self.buffer.offset());
+        if left == 0 {
+            return Ok(Block::End);
+        }
+        let window = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        let searched = self.fill_to(window)?.min(window);
+        if searched == 0 {
+            let (expected, found) = (self.end, self.buffer.offset());
+            return Err(FileSourceError::CutShort { path: self.path.clone(), expected, found });
+        }
+        match memrchr(b'\n', &self.buffer.unread()[..searched]) {
+            Some(last) => Ok(Block::Lines(last + 1)),
+            None => self.single_line(searched),
+        }
+    }
+
+    /// The line that begins here; its first `searched` bytes hold no line end.
+    fn single_line(&mut self, mut searched: usize) -> Result<Block, FileSourceError> {
+        while searched <= self.max_line_bytes {
+            let want = searched.saturating_mul(2).min(self.max_line_bytes.saturating_add(1));
+            let have = self.fill_to(want)?;
+            if have == searched {
+                return Ok(Block::Lines(searched));
+            }
+            if let Some(end) = memchr(b'\n', &self.buffer.unread()[searched..have]) {
+                return Ok(Block::Lines(searched + end + 1));
+            }
+            searched = have;
+        }
+        Ok(Block::TooLong)
+    }
+
+    /// Passes over the rest of a line without keeping it. Stops early at the end of the split:
+    /// whatever begins there belongs to another.
+    fn skip_line(&mut self) -> Result<(), FileSourceError> {
+        while self.buffer.offset() < self.end {
+            let have = self.fill_to(1)?;
+            if have == 0 {
+                break;
+            }
+            match memchr(b'\n', self.buffer.unread()) {
+                Some(end) => {
+                    self.buffer.consume(end + 1);
+                    break;
+                }
+                None => self.buffer.consume(have),
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_to(&mut self, want: usize) -> Result<usize, FileSourceError> {
+        self.buffer.fill_to(want).map_err(|source| FileSourceError::Read {
+            path: self.path.clone(),
+            offset: self.buffer.offset(),
+            source,
+        })
+    }
+}

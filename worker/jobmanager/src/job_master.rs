@@ -1,0 +1,391 @@
+//! The JobMaster: takes TaskManagers in, places the job's subtasks into their slots, and follows
+//! the job to its end (Flink's `JobMaster` with `DefaultScheduler`).
+//!
+//! It is pure: an [`Event`] goes in, [`Action`]s come out, time is an argument. What an execution
+//! may do next is the business of [`ExecutionGraph`]; here is who runs it.
+//!
+//! ```text
+//!   new ──▶ prepares sources and sinks ┐
+//!           waits for slots ───────────┴──▶ deploys ──▶ follows ──▶ End(result)
+//!                 │ time-out, bad source       │ fault, lost TaskManager   ▲
+//!                 └──────────────┬─────────────┘                           │
+//!                                └──▶ cancels the rest, waits for it ──────┘
+//! ```
+//!
+//! It always comes to an end once it is failing or cancelled: a TaskManager that does not stop its
+//! tasks in time counts as lost, and what ran there as stopped. A restart would branch off where the
+//! last task has ended.
+
+mod event;
+mod metrics;
+mod schedule;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use weir_graph::{ExecutionGraph, Fingerprint, JobGraph, JobStatus, NodeId, Update};
+use weir_rpc::{
+    CommitRequest, ConnectionId, Fenced, JobResult, Registration, TaskExecutorCommand,
+    TaskManagerMessage,
+};
+use weir_types::{
+    Epoch, ExecutionAttemptId, Fault, FaultClass, FaultScope, JobId, TaskManagerId, Timestamp,
+};
+
+use crate::slot_pool::SlotPool;
+use crate::taskmanagers::TaskManagers;
+
+pub(crate) use event::{Action, Event, Now, Preparation};
+use metrics::JobMetrics;
+
+/// What a JobMaster knows from the start.
+pub(crate) struct JobMasterConfig {
+    pub(crate) id: JobId,
+    pub(crate) name: String,
+    pub(crate) job_graph: JobGraph,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) epoch: Epoch,
+    pub(crate) deployment: u64,
+    /// What has to be ready before anything is deployed.
+    pub(crate) preparations: BTreeSet<Preparation>,
+    /// Where TaskManagers are to be pointed, for the message that asks for more.
+    pub(crate) rpc_address: Option<String>,
+    pub(crate) heartbeat_interval: Duration,
+    pub(crate) heartbeat_timeout: Duration,
+    pub(crate) slot_request_timeout: Duration,
+    pub(crate) waiting_message_interval: Duration,
+    pub(crate) cancellation_timeout: Duration,
+}
+
+/// One job and those who run it.
+pub(crate) struct JobMaster {
+    config: JobMasterConfig,
+    graph: ExecutionGraph,
+    task_managers: TaskManagers,
+    slots: SlotPool,
+    metrics: JobMetrics,
+    /// What is not ready yet.
+    preparations: BTreeSet<Preparation>,
+    submitted: Timestamp,
+    submitted_at_ms: i64,
+    last_beat: Timestamp,
+    last_waiting_message: Option<Timestamp>,
+    /// Since when tasks are being stopped.
+    stopping_since: Option<Timestamp>,
+    result: Option<JobResult>,
+}
+
+impl JobMaster {
+    /// A job that waits for its sources and for slots, and what to do first.
+    pub(crate) fn new(config: JobMasterConfig, now: Now) -> (Self, Vec<Action>) {
+        let mut graph = ExecutionGraph::new(config.job_graph.clone(), config.epoch, now.unix_ms);
+        let update = graph.schedule(now.unix_ms);
+        let update = update.expect("a job that was just created can be scheduled");
+        let mut master = Self {
+            preparations: config.preparations.clone(),
+            task_managers: TaskManagers::new(config.deployment),
+            slots: SlotPool::default(),
+            metrics: JobMetrics::default(),
+            submitted: now.at,
+            submitted_at_ms: now.unix_ms,
+            last_beat: now.at,
+            last_waiting_message: None,
+            stopping_since: None,
+            result: None,
+            graph,
+            config,
+        };
+        let mut actions: Vec<Action> =
+            master.preparations.iter().map(|&what| Action::Prepare(what)).collect();
+        master.follow(update, now, &mut actions);
+        (master, actions)
+    }
+
+    /// What happened, and what is to be done about it. Actions are to be carried out in order.
+    pub(crate) fn on_event(&mut self, now: Now, event: Event) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Tick => self.tick(now, &mut actions),
+            Event::Register { connection, registration } => {
+                self.register(now, connection, registration, &mut actions);
+            }
+            Event::Message { connection, message } => {
+                self.message(now, connection, message, &mut actions);
+            }
+            Event::Disconnected { connection, reason } => {
+                if let Some(id) = self.task_managers.of_connection(connection).map(|tm| tm.id) {
+                    self.lose(now, id, &reason, &mut actions);
+                }
+            }
+            Event::Prepared { what, result } => match result {
+                Ok(()) => {
+                    self.preparations.remove(&what);
+                    self.deploy_if_possible(now, &mut actions);
+                }
+                Err(fault) => self.fail(now, fault, &mut actions),
+            },
+            Event::SplitFound { attempt, node, response } => match response {
+                Ok(response) => {
+                    let command = TaskExecutorCommand::Split { attempt, node, response };
+                    self.tell_attempt(attempt, command, &mut actions);
+                }
+                Err(fault) => self.fail(now, fault, &mut actions),
+            },
+            Event::Cancel => {
+                if let Ok(update) = self.graph.cancel(now.unix_ms) {
+                    self.follow(update, now, &mut actions);
+                }
+            }
+        }
+        actions
+    }
+
+    /// How the job ended, once it has.
+    pub(crate) fn result(&self) -> Option<&JobResult> {
+        self.result.as_ref()
+    }
+
+    /// The job.
+    pub(crate) fn id(&self) -> JobId {
+        self.config.id
+    }
+
+    fn register(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        registration: Registration,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(result) = self.result.clone() {
+            actions.push(Action::TurnAway { connection, result });
+            return;
+        }
+        let name = registration.name.clone();
+        match self.task_managers.register(connection, registration, now.at, now.unix_ms) {
+            Ok(_) => actions.push(Action::Accept { connection }),
+            Err(reason) => {
+                actions.push(Action::Say(format!("refuse TaskManager `{name}`: {reason}")));
+                actions.push(Action::Refuse { connection, reason });
+            }
+        }
+    }
+
+    fn message(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        message: Fenced<TaskManagerMessage>,
+        actions: &mut Vec<Action>,
+    ) {
+        // A connection that was given up may still have messages in the queue.
+        let Some(task_manager) = self.task_managers.of_connection(connection) else { return };
+        let id = task_manager.id;
+        let message = match message.open(self.config.epoch) {
+            Ok(message) => message,
+            Err(error) => {
+                actions.push(Action::Note(format!("TaskManager {id}: {error}")));
+                return;
+            }
+        };
+        task_manager.last_seen = now.at;
+        match message {
+            TaskManagerMessage::Ready { fingerprint } => {
+                self.ready(now, id, &fingerprint, actions);
+            }
+            TaskManagerMessage::Heartbeat { tasks } => {
+                for report in tasks {
+                    if self.runs_on(report.attempt, id) {
+                        self.metrics.report(report, now.at);
+                    }
+                }
+            }
+            TaskManagerMessage::TaskState { attempt, state, fault, metrics } => {
+                if !self.runs_on(attempt, id) {
+                    actions.push(Action::Note(format!("{attempt} is not a task of {id}")));
+                    return;
+                }
+                if let Some(report) = metrics {
+                    self.metrics.report(report, now.at);
+                }
+                let update = self.graph.update(attempt, state, fault, now.unix_ms);
+                self.follow_if_valid(update, now, actions);
+            }
+            TaskManagerMessage::RequestSplit { attempt, node } => {
+                self.request_split(attempt, node, id, actions);
+            }
+            TaskManagerMessage::EndOfInput { attempt } => {
+                if self.runs_on(attempt, id) {
+                    let update = self.graph.end_of_input(attempt);
+                    self.follow_if_valid(update, now, actions);
+                }
+            }
+        }
+    }
+
+    fn ready(
+        &mut self,
+        now: Now,
+        id: TaskManagerId,
+        fingerprint: &Fingerprint,
+        actions: &mut Vec<Action>,
+    ) {
+        let differences = self.config.fingerprint.differences(fingerprint);
+        if !differences.is_empty() {
+            let reason = format!(
+                "it has built another program than the JobManager ({}): run the same executable \
+                 on both",
+                differences.join(", ")
+            );
+            let Some(task_manager) = self.task_managers.remove(id) else { return };
+            let name = task_manager.name;
+            actions.push(Action::Say(format!("refuse TaskManager `{name}`: {reason}")));
+            let connection = task_manager.connection;
+            let command = TaskExecutorCommand::Dismissed { reason };
+            actions.push(self.tell(connection, command));
+            actions.push(Action::HangUp { connection });
+            return;
+        }
+        let Some(task_manager) = self.task_managers.get(id) else { return };
+        let (connection, slots) = (task_manager.connection, task_manager.slots);
+        if let Some(task_manager) = self.task_managers.of_connection(connection) {
+            task_manager.ready = true;
+        }
+        self.slots.add(id, slots);
+        self.deploy_if_possible(now, actions);
+    }
+
+    fn request_split(
+        &mut self,
+        attempt: ExecutionAttemptId,
+        node: NodeId,
+        id: TaskManagerId,
+        actions: &mut Vec<Action>,
+    ) {
+        let vertex = self.graph.job().vertex(attempt.vertex);
+        let reads = vertex.is_some_and(|vertex| vertex.is_source() && vertex.head().node == node);
+        if !reads || !self.is_live(attempt) || !self.runs_on(attempt, id) {
+            actions.push(Action::Note(format!("{attempt} asks for a split of source {node}")));
+            return;
+        }
+        actions.push(Action::FindSplit { node, attempt });
+    }
+
+    /// Whether this is the current attempt of a subtask that is placed on this TaskManager.
+    fn runs_on(&self, attempt: ExecutionAttemptId, id: TaskManagerId) -> bool {
+        self.execution(attempt)
+            .and_then(|execution| execution.slot)
+            .is_some_and(|slot| slot.task_manager == id)
+    }
+
+    fn is_live(&self, attempt: ExecutionAttemptId) -> bool {
+        self.execution(attempt).is_some_and(|execution| execution.state.is_deployed())
+    }
+
+    fn fail(&mut self, now: Now, fault: Fault, actions: &mut Vec<Action>) {
+        if self.result.is_none() {
+            let update = self.graph.fail(fault, now.unix_ms);
+            self.follow(update, now, actions);
+        }
+    }
+
+    /// Gives a TaskManager up, with all that ran on it.
+    fn lose(&mut self, now: Now, id: TaskManagerId, reason: &str, actions: &mut Vec<Action>) {
+        let Some(lost) = self.task_managers.remove(id) else { return };
+        actions.push(Action::HangUp { connection: lost.connection });
+        self.slots.remove(id);
+        if self.result.is_some() {
+            return;
+        }
+        let name = lost.name;
+        actions.push(Action::Say(format!("TaskManager `{name}` is lost: {reason}")));
+        let fault = Fault {
+            class: FaultClass::Recoverable,
+            scope: FaultScope::TaskManager(id),
+            cause: format!("TaskManager `{name}` is lost: {reason}; its own log may say why"),
+        };
+        let update = self.graph.lose_task_manager(id, &fault, now.unix_ms);
+        self.follow(update, now, actions);
+    }
+
+    fn follow_if_valid(
+        &mut self,
+        update: Result<Update, weir_graph::UpdateError>,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) {
+        match update {
+            Ok(update) => self.follow(update, now, actions),
+            // What is stale or late is expected after a failure, and says nothing about the job.
+            Err(error) => actions.push(Action::Note(error.to_string())),
+        }
+    }
+
+    /// Carries on from what has changed in the graph.
+    fn follow(&mut self, update: Update, now: Now, actions: &mut Vec<Action>) {
+        for &attempt in &update.cancel {
+            self.tell_attempt(attempt, TaskExecutorCommand::Cancel(attempt), actions);
+        }
+        for &attempt in &update.publish {
+            let command = TaskExecutorCommand::Commit { attempt, commit: CommitRequest::Final };
+            self.tell_attempt(attempt, command, actions);
+        }
+        for &status in &update.job {
+            actions.push(Action::Say(format!("job `{}` is {status}", self.config.name)));
+            if matches!(status, JobStatus::Failing | JobStatus::Cancelling) {
+                self.stopping_since.get_or_insert(now.at);
+            }
+        }
+        if self.graph.status().is_terminal() && self.result.is_none() {
+            self.end(actions);
+        }
+    }
+
+    fn end(&mut self, actions: &mut Vec<Action>) {
+        let result = match self.graph.status() {
+            JobStatus::Finished => JobResult::Finished,
+            JobStatus::Failed => JobResult::Failed(self.root_cause()),
+            _ => JobResult::Canceled,
+        };
+        self.slots.release_all();
+        for connection in self.task_managers.iter().map(|tm| tm.connection).collect::<Vec<_>>() {
+            actions.push(self.tell(connection, TaskExecutorCommand::JobEnded(result.clone())));
+        }
+        self.result = Some(result.clone());
+        actions.push(Action::End(result));
+    }
+
+    fn root_cause(&self) -> Fault {
+        self.graph.root_cause().map_or_else(
+            || Fault::job(FaultClass::Recoverable, "the cause was not recorded"),
+            |record| record.fault.clone(),
+        )
+    }
+
+    fn tell(&self, connection: ConnectionId, command: TaskExecutorCommand) -> Action {
+        Action::Tell { connection, command: Fenced::new(self.config.epoch, command) }
+    }
+
+    fn tell_attempt(
+        &self,
+        attempt: ExecutionAttemptId,
+        command: TaskExecutorCommand,
+        actions: &mut Vec<Action>,
+    ) {
+        // Who asked may be gone, and its TaskManager lost.
+        let Some(execution) = self.execution(attempt) else { return };
+        let Some(slot) = execution.slot else { return };
+        if let Some(task_manager) = self.task_managers.get(slot.task_manager) {
+            actions.push(self.tell(task_manager.connection, command));
+        }
+    }
+
+    fn execution(&self, attempt: ExecutionAttemptId) -> Option<&weir_graph::ExecutionVertex> {
+        let id = weir_graph::ExecutionVertexId { vertex: attempt.vertex, subtask: attempt.subtask };
+        self.graph.execution(id).filter(|execution| execution.attempt == attempt)
+    }
+}

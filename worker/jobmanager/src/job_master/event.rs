@@ -1,0 +1,74 @@
+//! What goes into a JobMaster and what comes out.
+
+use weir_graph::NodeId;
+use weir_rpc::{
+    ConnectionId, Fenced, JobResult, Registration, SplitResponse, TaskExecutorCommand,
+    TaskManagerMessage,
+};
+use weir_types::{ExecutionAttemptId, Fault, Timestamp};
+
+/// One moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    /// For measuring.
+    pub(crate) at: Timestamp,
+    /// For people.
+    pub(crate) unix_ms: i64,
+}
+
+/// Something that has to succeed before anything is deployed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Preparation {
+    /// The source's enumerator exists.
+    Source(NodeId),
+    /// The sink can be written to.
+    Sink(NodeId),
+}
+
+/// What happened.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Time has passed.
+    Tick,
+    /// A TaskManager asks to be taken in.
+    Register { connection: ConnectionId, registration: Registration },
+    /// A TaskManager says something.
+    Message { connection: ConnectionId, message: Fenced<TaskManagerMessage> },
+    /// A connection is gone.
+    Disconnected { connection: ConnectionId, reason: String },
+    /// A preparation is done.
+    Prepared { what: Preparation, result: Result<(), Fault> },
+    /// An enumerator has answered.
+    SplitFound {
+        attempt: ExecutionAttemptId,
+        node: NodeId,
+        response: Result<SplitResponse, Fault>,
+    },
+    /// Somebody wants the job to stop.
+    Cancel,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Action {
+    /// Make the source's enumerator, or check the sink.
+    Prepare(Preparation),
+    /// Take a TaskManager in.
+    Accept { connection: ConnectionId },
+    /// Turn a TaskManager away for good.
+    Refuse { connection: ConnectionId, reason: String },
+    /// Turn a TaskManager away, as the job has ended.
+    TurnAway { connection: ConnectionId, result: JobResult },
+    /// Send a command.
+    Tell { connection: ConnectionId, command: Fenced<TaskExecutorCommand> },
+    /// Close a connection, after what was sent.
+    HangUp { connection: ConnectionId },
+    /// Ask a source's enumerator.
+    FindSplit { node: NodeId, attempt: ExecutionAttemptId },
+    /// Tell people.
+    Say(String),
+    /// Write down, for whoever looks for a fault in the engine.
+    Note(String),
+    /// The job is over. Comes once, and last.
+    End(JobResult),
+}

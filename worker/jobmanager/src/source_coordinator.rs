@@ -1,0 +1,193 @@
+//! Runs sources' enumerators and sinks' checks: a thread each, as they are blocking user code that
+//! may do I/O (Flink's `SourceCoordinator`).
+//!
+//! A thread makes its enumerator, then answers requests one by one, until nobody can ask any more.
+//! Panics are caught and fail the job. A thread that hangs in I/O is left behind when the job ends.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc as blocking;
+use std::thread;
+
+use tokio::sync::mpsc;
+use weir_graph::{NodeId, StreamGraph};
+use weir_rpc::SplitResponse;
+use weir_stream::BoxError;
+use weir_stream::factory::{EnumeratorContext, EnumeratorFactory, Factories, SinkCheck};
+use weir_stream::source::{SplitAnswer, SplitEnumerator};
+use weir_types::{ExecutionAttemptId, Fault, FaultClass};
+
+use crate::job_master::{Event, Preparation};
+
+/// How many readers may wait for an answer of one enumerator. A reader has one request at a time.
+const REQUESTS_WAITING_MAX: usize = 64 * 1024;
+
+/// The threads of one job.
+pub(crate) struct SourceCoordinators {
+    factories: Factories,
+    names: BTreeMap<NodeId, (String, u32)>,
+    events: mpsc::Sender<Event>,
+    requests: BTreeMap<NodeId, blocking::SyncSender<ExecutionAttemptId>>,
+}
+
+/// One source's thread.
+struct Coordinator {
+    node: NodeId,
+    name: String,
+    events: mpsc::Sender<Event>,
+    requests: blocking::Receiver<ExecutionAttemptId>,
+}
+
+impl SourceCoordinators {
+    /// What threads find out goes to `events`.
+    pub(crate) fn new(
+        graph: &StreamGraph,
+        factories: Factories,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        let names = graph.nodes.iter().map(|node| (node.id, (node.name.clone(), node.parallelism)));
+        Self { names: names.collect(), factories, events, requests: BTreeMap::new() }
+    }
+
+    /// All that has to be prepared.
+    pub(crate) fn preparations(&self) -> impl Iterator<Item = Preparation> {
+        let sources = self.factories.enumerators.keys().map(|&node| Preparation::Source(node));
+        let sinks = self.factories.sink_checks.keys().map(|&node| Preparation::Sink(node));
+        sources.chain(sinks)
+    }
+
+    /// Starts one of [`Self::preparations`]; the outcome is an event.
+    pub(crate) fn prepare(&mut self, what: Preparation) {
+        let started = match what {
+            Preparation::Source(node) => self.start_source(node),
+            Preparation::Sink(node) => self.start_check(node),
+        };
+        if let Err(error) = started {
+            let cause = format!("start a thread to prepare the job: {error}");
+            self.report(Event::Prepared {
+                what,
+                result: Err(Fault::job(FaultClass::Environment, cause)),
+            });
+        }
+    }
+
+    /// Asks a source's enumerator; the answer is an event.
+    pub(crate) fn find_split(&self, node: NodeId, attempt: ExecutionAttemptId) {
+        let sent = self.requests.get(&node).map(|requests| requests.try_send(attempt));
+        if !matches!(sent, Some(Ok(()))) {
+            let cause = format!("source {node}: its enumerator takes no more requests");
+            let response = Err(Fault::job(FaultClass::Recoverable, cause));
+            self.report(Event::SplitFound { attempt, node, response });
+        }
+    }
+
+    /// Reports from the driver's own task, which reads the events: it must not wait for room.
+    fn report(&self, event: Event) {
+        let events = self.events.clone();
+        // The driver may have stopped before: then nobody wants to know.
+        tokio::spawn(async move { drop(events.send(event).await) });
+    }
+
+    fn name(&self, node: NodeId) -> (String, u32) {
+        self.names.get(&node).cloned().unwrap_or_else(|| (node.to_string(), 1))
+    }
+
+    fn start_source(&mut self, node: NodeId) -> std::io::Result<()> {
+        let Some(factory) = self.factories.enumerators.get(&node).cloned() else { return Ok(()) };
+        let (name, parallelism) = self.name(node);
+        let (sender, requests) = blocking::sync_channel(REQUESTS_WAITING_MAX);
+        let events = self.events.clone();
+        let coordinator = Coordinator { node, name, events, requests };
+        let context = EnumeratorContext { parallelism };
+        thread::Builder::new()
+            .name(format!("source-{node}"))
+            .spawn(move || coordinator.run(&factory, context))?;
+        self.requests.insert(node, sender);
+        Ok(())
+    }
+
+    fn start_check(&self, node: NodeId) -> std::io::Result<()> {
+        let Some(check) = self.factories.sink_checks.get(&node).cloned() else { return Ok(()) };
+        let (name, _) = self.name(node);
+        let events = self.events.clone();
+        let check = move || {
+            let result = run_check(&name, &check);
+            drop(events.blocking_send(Event::Prepared { what: Preparation::Sink(node), result }));
+        };
+        thread::Builder::new().name(format!("sink-{node}")).spawn(check).map(drop)
+    }
+}
+
+fn run_check(name: &str, check: &SinkCheck) -> Result<(), Fault> {
+    guarded(|| check()).map_err(|cause| {
+        Fault::job(FaultClass::NonRecoverable, format!("sink `{name}`: {cause}"))
+    })
+}
+
+impl Coordinator {
+    fn run(self, factory: &EnumeratorFactory, context: EnumeratorContext) {
+        let what = Preparation::Source(self.node);
+        let made = guarded(|| factory(&context)).map_err(|cause| {
+            let cause = format!("source `{}`: {cause}", self.name);
+            Fault::job(FaultClass::NonRecoverable, cause)
+        });
+        let mut enumerator = match made {
+            Ok(enumerator) => enumerator,
+            Err(fault) => {
+                drop(self.events.blocking_send(Event::Prepared { what, result: Err(fault) }));
+                return;
+            }
+        };
+        if self.events.blocking_send(Event::Prepared { what, result: Ok(()) }).is_err() {
+            return;
+        }
+        while let Ok(attempt) = self.requests.recv() {
+            let response = self.answer(enumerator.as_mut(), attempt);
+            let event = Event::SplitFound { attempt, node: self.node, response };
+            if self.events.blocking_send(event).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(
+        &self,
+        enumerator: &mut dyn SplitEnumerator,
+        attempt: ExecutionAttemptId,
+    ) -> Result<SplitResponse, Fault> {
+        match guarded(|| enumerator.next_split(attempt.subtask)) {
+            Ok(SplitAnswer::Split(bytes)) => Ok(SplitResponse::Split(bytes)),
+            Ok(SplitAnswer::NotYet(rest)) => Ok(SplitResponse::NotYet(rest)),
+            Ok(SplitAnswer::NoMore) => Ok(SplitResponse::NoMore),
+            Err(cause) => {
+                let cause = format!("source `{}`: find the next split: {cause}", self.name);
+                Err(Fault::job(FaultClass::Recoverable, cause))
+            }
+        }
+    }
+}
+
+/// Runs user code; an error with its causes, or a panic, becomes a text.
+fn guarded<T>(run: impl FnOnce() -> Result<T, BoxError>) -> Result<T, String> {
+    // What a panic leaves behind is not used again: the job fails.
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(chain(error.as_ref())),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(format!("panicked: {}", text.unwrap_or_else(|| "no message".to_owned())))
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

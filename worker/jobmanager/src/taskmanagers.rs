@@ -1,0 +1,108 @@
+//! The TaskManagers that were taken in, and who is turned away (Flink's `ResourceManager`). Pure.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use weir_rpc::{ConnectionId, Registration, version_mismatch};
+use weir_types::{TaskManagerId, Timestamp};
+
+/// The most slots that one TaskManager may offer: each costs memory here and a thread per vertex
+/// there.
+const SLOTS_MAX: u32 = 4096;
+
+/// A TaskManager that was taken in.
+#[derive(Debug)]
+pub(crate) struct TaskManager {
+    pub(crate) id: TaskManagerId,
+    pub(crate) name: String,
+    pub(crate) connection: ConnectionId,
+    pub(crate) slots: u32,
+    pub(crate) data_address: Option<SocketAddr>,
+    /// Whether it has built the program.
+    pub(crate) ready: bool,
+    pub(crate) last_seen: Timestamp,
+    pub(crate) registered_at_ms: i64,
+}
+
+/// All TaskManagers, by id.
+#[derive(Debug)]
+pub(crate) struct TaskManagers {
+    deployment: u64,
+    by_id: BTreeMap<TaskManagerId, TaskManager>,
+}
+
+impl TaskManagers {
+    pub(crate) fn new(deployment: u64) -> Self {
+        Self { deployment, by_id: BTreeMap::new() }
+    }
+
+    /// Takes a TaskManager in, or says why not.
+    pub(crate) fn register(
+        &mut self,
+        connection: ConnectionId,
+        registration: Registration,
+        now: Timestamp,
+        now_ms: i64,
+    ) -> Result<TaskManagerId, String> {
+        if let Some(reason) = version_mismatch(&registration) {
+            return Err(reason);
+        }
+        let Registration { id, name, deployment, slots, data_address, .. } = registration;
+        if deployment != self.deployment {
+            return Err(format!(
+                "it belongs to deployment {deployment}, this JobManager to deployment {}: start it \
+                 with the JobManager of its own deployment",
+                self.deployment
+            ));
+        }
+        if slots == 0 || slots > SLOTS_MAX {
+            return Err(format!("it offers {slots} slots: give it between 1 and {SLOTS_MAX}"));
+        }
+        if let Some(other) = self.by_id.get(&id) {
+            return Err(format!(
+                "a TaskManager with id {id} (`{}`) is already registered: give each TaskManager \
+                 an id of its own",
+                other.name
+            ));
+        }
+        let task_manager = TaskManager {
+            id,
+            name,
+            connection,
+            slots,
+            data_address,
+            ready: false,
+            last_seen: now,
+            registered_at_ms: now_ms,
+        };
+        self.by_id.insert(id, task_manager);
+        Ok(id)
+    }
+
+    pub(crate) fn get(&self, id: TaskManagerId) -> Option<&TaskManager> {
+        self.by_id.get(&id)
+    }
+
+    pub(crate) fn of_connection(&mut self, connection: ConnectionId) -> Option<&mut TaskManager> {
+        self.by_id.values_mut().find(|task_manager| task_manager.connection == connection)
+    }
+
+    pub(crate) fn remove(&mut self, id: TaskManagerId) -> Option<TaskManager> {
+        self.by_id.remove(&id)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &TaskManager> {
+        self.by_id.values()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Those that have been silent for longer than they may.
+    pub(crate) fn silent(&self, now: Timestamp, limit: Duration) -> Vec<TaskManagerId> {
+        let silent = self.iter().filter(|task_manager| now.since(task_manager.last_seen) > limit);
+        silent.map(|task_manager| task_manager.id).collect()
+    }
+}

@@ -1,0 +1,144 @@
+//! `/metrics`: the counters of all jobs in OpenMetrics form. Names and labels are listed in
+//! `docs/operations/metrics.md`.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use weir_rpc::{DispatcherError, DispatcherGateway, JobDetails, VertexDetails};
+
+type Labels = Vec<(&'static str, String)>;
+type Counters = Family<Labels, Counter>;
+type SecondsCounters = Family<Labels, Counter<f64, AtomicU64>>;
+type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
+
+const STATES: [&str; 9] = [
+    "CREATED", "RUNNING", "FAILING", "RESTARTING", "FAILED", "CANCELLING", "CANCELED", "SUSPENDED",
+    "FINISHED",
+];
+
+/// All families, filled anew for each scrape: the Dispatcher's view is the only truth.
+#[derive(Default)]
+struct Families {
+    records_in: Counters,
+    records_out: Counters,
+    late_records: Counters,
+    skipped_records: Counters,
+    bytes_in: Counters,
+    bytes_out: Counters,
+    task_time: SecondsCounters,
+    watermark_lag: Gauges,
+    job_state: Gauges,
+    taskmanagers: Gauges,
+    slots: Gauges,
+}
+
+impl Families {
+    fn registry(&self) -> Registry {
+        let mut all = Registry::with_prefix("weir");
+        all.register("operator_records_in", "Records given to an operator", self.records_in.clone());
+        all.register("operator_records_out", "Records passed on", self.records_out.clone());
+        all.register("late_records", "Records dropped as too late", self.late_records.clone());
+        all.register("skipped_records", "Bad records skipped", self.skipped_records.clone());
+        all.register("task_bytes_in", "Bytes taken from the exchange", self.bytes_in.clone());
+        all.register("task_bytes_out", "Bytes given to the exchange", self.bytes_out.clone());
+        all.register("task_time_seconds", "Where a subtask's time went", self.task_time.clone());
+        all.register(
+            "operator_watermark_lag_seconds",
+            "How far the watermark is behind the clock",
+            self.watermark_lag.clone(),
+        );
+        all.register("job_state", "1 for the state the job is in", self.job_state.clone());
+        all.register("taskmanagers", "Registered TaskManagers", self.taskmanagers.clone());
+        all.register("slots", "Slots by kind", self.slots.clone());
+        all
+    }
+
+    fn add_job(&self, job: &JobDetails, now_ms: i64) {
+        let name = &job.overview.name;
+        let state = job.overview.status.to_string();
+        for each in STATES {
+            let labels = vec![("job", name.clone()), ("state", each.to_owned())];
+            self.job_state.get_or_create(&labels).set(if each == state { 1.0 } else { 0.0 });
+        }
+        for vertex in &job.vertices {
+            self.add_operators(name, vertex);
+            self.add_subtasks(name, vertex, now_ms);
+        }
+    }
+
+    fn add_operators(&self, job: &str, vertex: &VertexDetails) {
+        for operator in &vertex.operators {
+            let labels = vec![
+                ("job", job.to_owned()),
+                ("operator", operator.name.clone()),
+                ("operator_uid", operator.id.to_string()),
+            ];
+            self.records_in.get_or_create(&labels).inc_by(operator.records_in);
+            self.records_out.get_or_create(&labels).inc_by(operator.records_out);
+            self.late_records.get_or_create(&labels).inc_by(operator.late_records);
+            self.skipped_records.get_or_create(&labels).inc_by(operator.skipped_records);
+        }
+    }
+
+    fn add_subtasks(&self, job: &str, vertex: &VertexDetails, now_ms: i64) {
+        for subtask in &vertex.subtasks {
+            let labels = vec![
+                ("job", job.to_owned()),
+                ("vertex", vertex.name.clone()),
+                ("subtask", subtask.index.to_string()),
+            ];
+            let io = &subtask.metrics;
+            self.bytes_in.get_or_create(&labels).inc_by(io.bytes_in);
+            self.bytes_out.get_or_create(&labels).inc_by(io.bytes_out);
+            let times = [
+                ("busy", io.busy_ms),
+                ("idle", io.idle_ms),
+                ("backpressured", io.backpressured_ms),
+            ];
+            for (state, ms) in times {
+                let mut labels = labels.clone();
+                labels.push(("state", state.to_owned()));
+                self.task_time.get_or_create(&labels).inc_by(seconds(ms));
+            }
+            // At the end of its input the watermark stands beyond all times.
+            if let Some(watermark) = io.watermark.filter(|time| time.0 < i64::MAX) {
+                let lag = now_ms.saturating_sub(watermark.0).max(0);
+                let lag = seconds(u64::try_from(lag).unwrap_or(0));
+                self.watermark_lag.get_or_create(&labels).set(lag);
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "2^53 milliseconds are 285,000 years")]
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// The text of one scrape.
+pub(crate) async fn scrape(
+    dispatcher: &dyn DispatcherGateway,
+    now_ms: i64,
+) -> Result<String, DispatcherError> {
+    let families = Families::default();
+    let overview = dispatcher.overview().await?;
+    families.taskmanagers.get_or_create(&Vec::new()).set(f64::from(overview.taskmanagers));
+    for (kind, slots) in [("total", overview.slots_total), ("free", overview.slots_free)] {
+        families.slots.get_or_create(&vec![("kind", kind.to_owned())]).set(f64::from(slots));
+    }
+    for job in dispatcher.jobs().await? {
+        match dispatcher.job(job.id).await {
+            Ok(job) => families.add_job(&job, now_ms),
+            // It ended between the two questions.
+            Err(DispatcherError::UnknownJob(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut text = String::new();
+    encode(&mut text, &families.registry()).expect("writing to a text cannot fail");
+    Ok(text)
+}

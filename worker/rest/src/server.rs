@@ -1,0 +1,191 @@
+//! The HTTP server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use weir_rpc::{DispatcherError, DispatcherGateway};
+use weir_types::{Clock, JobId};
+
+use crate::{convert, dto, metrics, openapi};
+
+/// The server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address is taken or not ours.
+    #[error("listen for REST on {address}: {cause}; choose another with --rest HOST:PORT (port 0: any free one)")]
+    Bind {
+        /// What was asked for.
+        address: SocketAddr,
+        /// What the socket said.
+        cause: std::io::Error,
+    },
+}
+
+#[derive(Clone)]
+struct App {
+    dispatcher: Arc<dyn DispatcherGateway>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A running server. It ends when this is dropped.
+pub struct RestServer {
+    address: SocketAddr,
+    _stop: watch::Sender<()>,
+}
+
+impl RestServer {
+    /// Listens on `address` (port 0: any free one) and answers from `dispatcher`.
+    pub async fn start(
+        address: SocketAddr,
+        dispatcher: Arc<dyn DispatcherGateway>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ServeError> {
+        let bind = |cause| ServeError::Bind { address, cause };
+        let listener = TcpListener::bind(address).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let (stop, mut stopped) = watch::channel(());
+        let app = routes(App { dispatcher, clock });
+        tokio::spawn(async move {
+            let serve = axum::serve(listener, app).with_graceful_shutdown(async move {
+                // An error means that the sender is gone, which is the signal.
+                while stopped.changed().await.is_ok() {}
+            });
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "the REST server stopped");
+            }
+        });
+        Ok(Self { address, _stop: stop })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+fn routes(app: App) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/overview", get(overview))
+        .route("/jobs", get(jobs))
+        .route("/jobs/{id}", get(job).patch(patch_job))
+        .route("/jobs/{id}/cancel", post(cancel))
+        .route("/jobs/{id}/exceptions", get(exceptions))
+        .route("/taskmanagers", get(taskmanagers))
+        .route("/config", get(config))
+        .route("/metrics", get(prometheus))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/openapi.json", get(|| async { Json(openapi::document()) }))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(app)
+}
+
+/// An answer that is no result.
+struct ApiError(StatusCode, String);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        (self.0, Json(dto::ErrorBody { errors: vec![self.1] })).into_response()
+    }
+}
+
+impl From<DispatcherError> for ApiError {
+    fn from(error: DispatcherError) -> Self {
+        let status = match error {
+            DispatcherError::UnknownJob(_) => StatusCode::NOT_FOUND,
+            DispatcherError::Ended { .. } => StatusCode::CONFLICT,
+            DispatcherError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self(status, error.to_string())
+    }
+}
+
+type Answer<T> = Result<Json<T>, ApiError>;
+
+fn job_id(text: &str) -> Result<JobId, ApiError> {
+    text.parse().map_err(|error: weir_types::ParseIdError| {
+        ApiError(StatusCode::BAD_REQUEST, format!("job id: {error}"))
+    })
+}
+
+async fn index() -> impl IntoResponse {
+    let paths = openapi::paths().map(|(method, path, summary)| format!("{method:<6} {path}  {summary}\n"));
+    paths.collect::<String>()
+}
+
+async fn overview(State(app): State<App>) -> Answer<dto::Overview> {
+    Ok(Json(convert::overview(app.dispatcher.overview().await?)))
+}
+
+async fn jobs(State(app): State<App>) -> Answer<dto::Jobs> {
+    let jobs = app.dispatcher.jobs().await?;
+    Ok(Json(dto::Jobs { jobs: jobs.into_iter().map(convert::summary).collect() }))
+}
+
+async fn job(State(app): State<App>, Path(id): Path<String>) -> Answer<dto::Job> {
+    Ok(Json(convert::job(app.dispatcher.job(job_id(&id)?).await?)))
+}
+
+#[derive(Deserialize)]
+struct PatchQuery {
+    mode: Option<String>,
+}
+
+/// Flink's way to cancel: `PATCH /jobs/{id}?mode=cancel`.
+async fn patch_job(
+    state: State<App>,
+    id: Path<String>,
+    Query(query): Query<PatchQuery>,
+) -> Result<StatusCode, ApiError> {
+    match query.mode.as_deref() {
+        None | Some("cancel") => cancel(state, id).await,
+        Some(mode) => Err(ApiError(
+            StatusCode::BAD_REQUEST,
+            format!("mode `{mode}` is not known: the only one is `cancel`"),
+        )),
+    }
+}
+
+async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+    app.dispatcher.cancel(job_id(&id)?).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn exceptions(State(app): State<App>, Path(id): Path<String>) -> Answer<dto::Exceptions> {
+    Ok(Json(convert::exceptions(app.dispatcher.exceptions(job_id(&id)?).await?)))
+}
+
+async fn taskmanagers(State(app): State<App>) -> Answer<dto::TaskManagers> {
+    let views = app.dispatcher.taskmanagers().await?;
+    let taskmanagers = views.into_iter().map(convert::taskmanager).collect();
+    Ok(Json(dto::TaskManagers { taskmanagers }))
+}
+
+async fn config(State(app): State<App>) -> Answer<dto::Config> {
+    Ok(Json(dto::Config { config: app.dispatcher.config().await?.into_iter().collect() }))
+}
+
+async fn prometheus(State(app): State<App>) -> Result<impl IntoResponse, ApiError> {
+    let text = metrics::scrape(app.dispatcher.as_ref(), app.clock.unix_ms()).await?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text))
+}
+
+async fn not_found(uri: Uri) -> ApiError {
+    let text = format!("nothing at {}: GET / lists what there is", uri.path());
+    ApiError(StatusCode::NOT_FOUND, text)
+}
+
+async fn method_not_allowed(uri: Uri) -> ApiError {
+    let text = format!("{} does not take this method: GET / lists what there is", uri.path());
+    ApiError(StatusCode::METHOD_NOT_ALLOWED, text)
+}

@@ -1,0 +1,45 @@
+//! Counters of a subtask, as they travel with a heartbeat. All count from the start of the attempt
+//! and only grow.
+
+use weir_graph::NodeId;
+use weir_types::{EventTime, ExecutionAttemptId};
+
+/// One subtask's counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskMetricsReport {
+    /// Whose.
+    pub attempt: ExecutionAttemptId,
+    /// Records taken from the exchange.
+    pub records_in: u64,
+    /// Records given to the exchange.
+    pub records_out: u64,
+    /// Bytes taken from the exchange.
+    pub bytes_in: u64,
+    /// Bytes given to the exchange.
+    pub bytes_out: u64,
+    /// Time spent working.
+    pub busy_ns: u64,
+    /// Time waited for input.
+    pub idle_ns: u64,
+    /// Time waited for room downstream.
+    pub backpressured_ns: u64,
+    /// The watermark; none before the first.
+    pub watermark: Option<EventTime>,
+    /// The chain's operators, its head first.
+    pub operators: Vec<OperatorMetricsReport>,
+}
+
+/// One operator's counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperatorMetricsReport {
+    /// Its place in the program.
+    pub node: NodeId,
+    /// Records it was given; for a source, records it read.
+    pub records_in: u64,
+    /// Records it passed on.
+    pub records_out: u64,
+    /// Records that came too late and were dropped.
+    pub late_records: u64,
+    /// Records that could not be read and were skipped.
+    pub skipped_records: u64,
+}

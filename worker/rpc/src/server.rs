@@ -1,0 +1,230 @@
+//! The JobManager's end of the connections: hands registrations, and then messages, to a gateway of
+//! the same process.
+//!
+//! One stream per TaskManager. The first message must be a registration and must come soon; bytes
+//! that are no message, a message over the cap and a registration that never comes end that one
+//! connection and nothing else.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::local::{LocalTaskExecutor, TaskExecutorEvent, TaskExecutorInbox};
+use crate::wire::{
+    command_to_wire, info_to_wire, message_from_wire, pb, registration_from_wire, result_to_wire,
+};
+use crate::{
+    Fenced, GatewayError, JobInfo, JobMasterGateway, JobMasterSession, RegisterError, Registered,
+    Registration, TaskExecutorCommand, TaskExecutorGateway,
+};
+use pb::job_master_server::{JobMaster, JobMasterServer};
+
+/// How many encoded commands lie between the queue of commands and the socket.
+const ENCODED_WAITING_MAX: usize = 16;
+
+/// Limits of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerOptions {
+    /// How long a connection may take to register.
+    pub registration_timeout: Duration,
+    /// How often a silent connection is asked whether it lives.
+    pub keepalive_interval: Duration,
+    /// How long it may take to answer that.
+    pub keepalive_timeout: Duration,
+    /// The longest message that is read.
+    pub message_bytes_max: usize,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            registration_timeout: Duration::from_secs(10),
+            keepalive_interval: Duration::from_secs(10),
+            keepalive_timeout: Duration::from_secs(10),
+            message_bytes_max: 16 << 20,
+        }
+    }
+}
+
+/// The server stopped by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("serve TaskManagers at {address}")]
+pub struct ServerError {
+    /// Where it listened.
+    pub address: SocketAddr,
+    /// Why it stopped.
+    #[source]
+    pub source: tonic::transport::Error,
+}
+
+/// Serves TaskManagers until `shutdown` is done.
+pub async fn serve(
+    listener: TcpListener,
+    gateway: Arc<dyn JobMasterGateway>,
+    options: ServerOptions,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServerError> {
+    let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let service = JobMasterServer::new(Service { gateway, options })
+        .max_decoding_message_size(options.message_bytes_max)
+        .max_encoding_message_size(options.message_bytes_max);
+    tonic::transport::Server::builder()
+        .http2_keepalive_interval(Some(options.keepalive_interval))
+        .http2_keepalive_timeout(Some(options.keepalive_timeout))
+        .add_service(service)
+        .serve_with_incoming_shutdown(
+            TcpIncoming::from(listener).with_nodelay(Some(true)),
+            shutdown,
+        )
+        .await
+        .map_err(|source| ServerError { address, source })
+}
+
+struct Service {
+    gateway: Arc<dyn JobMasterGateway>,
+    options: ServerOptions,
+}
+
+type Inbound = Streaming<pb::TaskManagerMessage>;
+type Outbound = ReceiverStream<Result<pb::JobMasterMessage, Status>>;
+
+#[tonic::async_trait]
+impl JobMaster for Service {
+    type AttachStream = Outbound;
+
+    async fn attach(&self, request: Request<Inbound>) -> Result<Response<Outbound>, Status> {
+        let peer = request.remote_addr();
+        let mut inbound = request.into_inner();
+        let registration = self.registration(&mut inbound, peer).await?;
+        let (executor, commands) = LocalTaskExecutor::new();
+        let (dropped, executor_dropped) = oneshot::channel();
+        let executor = ConnectionExecutor { executor, _dropped: dropped };
+        let (sender, outbound) = mpsc::channel(ENCODED_WAITING_MAX);
+        let answer = self.gateway.register(registration, Arc::new(executor)).await;
+        let (first, session) = match answer {
+            Ok(Registered { job, session }) => (accepted(&job), Some(session)),
+            Err(error) => (turned_away(error)?, None),
+        };
+        sender.try_send(Ok(first)).expect("the queue is new and its reader is held here");
+        if let Some(session) = session {
+            tokio::spawn(write(commands, sender));
+            tokio::spawn(read(inbound, session, executor_dropped));
+        }
+        Ok(Response::new(ReceiverStream::new(outbound)))
+    }
+}
+
+impl Service {
+    async fn registration(
+        &self,
+        inbound: &mut Inbound,
+        peer: Option<SocketAddr>,
+    ) -> Result<Registration, Status> {
+        let limit = self.options.registration_timeout;
+        let first = tokio::time::timeout(limit, inbound.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("no registration came"))??;
+        let Some(pb::task_manager_message::Body::Register(register)) =
+            first.and_then(|message| message.body)
+        else {
+            return Err(Status::failed_precondition("the first message must be a registration"));
+        };
+        let mut registration = registration_from_wire(register)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        if let (Some(address), Some(peer)) = (&mut registration.data_address, peer)
+            && address.ip().is_unspecified()
+        {
+            address.set_ip(peer.ip());
+        }
+        Ok(registration)
+    }
+}
+
+fn accepted(job: &JobInfo) -> pb::JobMasterMessage {
+    let body = pb::job_master_message::Body::Registered(info_to_wire(job));
+    pb::JobMasterMessage { epoch: job.epoch.0, body: Some(body) }
+}
+
+fn turned_away(error: RegisterError) -> Result<pb::JobMasterMessage, Status> {
+    use pb::job_master_message::Body;
+    let body = match error {
+        RegisterError::Refused(reason) => Body::Refused(pb::Refused { reason }),
+        RegisterError::JobEnded(result) => Body::JobEnded(result_to_wire(&result)),
+        RegisterError::Unreachable { cause, .. } => return Err(Status::unavailable(cause)),
+    };
+    Ok(pb::JobMasterMessage { epoch: 0, body: Some(body) })
+}
+
+/// Passes commands on to the socket, until the JobMaster drops the executor or the TaskManager
+/// hangs up.
+async fn write(
+    mut commands: TaskExecutorInbox,
+    sender: mpsc::Sender<Result<pb::JobMasterMessage, Status>>,
+) {
+    while let TaskExecutorEvent::Command(command) = commands.next().await {
+        if sender.send(Ok(command_to_wire(&command))).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Passes messages on to the JobMaster, until the TaskManager hangs up or the JobMaster drops the
+/// executor. Ends the session with it.
+async fn read(
+    mut inbound: Inbound,
+    session: Arc<dyn JobMasterSession>,
+    mut executor_dropped: oneshot::Receiver<()>,
+) {
+    loop {
+        // Both can be dropped and taken up again without losing anything.
+        let received = tokio::select! {
+            received = inbound.message() => received,
+            _ = &mut executor_dropped => return,
+        };
+        let message = match received {
+            Ok(Some(message)) => message,
+            Ok(None) => return,
+            Err(status) => {
+                tracing::debug!(%status, "a taskmanager's connection broke");
+                return;
+            }
+        };
+        match message_from_wire(message) {
+            Ok(message) => {
+                if session.tell(message).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "hang up on a taskmanager that sent no valid message");
+                return;
+            }
+        }
+    }
+}
+
+/// The way to a TaskManager; dropping it also ends the reading from that TaskManager.
+struct ConnectionExecutor {
+    executor: LocalTaskExecutor,
+    _dropped: oneshot::Sender<()>,
+}
+
+impl TaskExecutorGateway for ConnectionExecutor {
+    fn tell(&self, command: Fenced<TaskExecutorCommand>) -> Result<(), GatewayError> {
+        self.executor.tell(command)
+    }
+
+    fn disconnected(&self, reason: &str) {
+        self.executor.disconnected(reason);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use weir_types::{Epoch, Fault, FaultClass};
+
+use super::*;
+use crate::wire::examples;
+use crate::{
+    JobMasterClient, JobMasterClientOptions, JobMasterEvent, JobMasterInbox, JobResult,
+    LocalJobMaster, TaskManagerMessage,
+};
+
+/// A server whose JobMaster is the test.
+async fn start(options: ServerOptions) -> (String, JobMasterInbox, oneshot::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let (gateway, inbox) = LocalJobMaster::new();
+    let (stop, stopped) = oneshot::channel();
+    tokio::spawn(serve(listener, Arc::new(gateway), options, async move { drop(stopped.await) }));
+    (address, inbox, stop)
+}
+
+fn client(address: &str) -> JobMasterClient {
+    JobMasterClient::new(address, JobMasterClientOptions::default())
+}
+
+struct Attached {
+    executor: Arc<dyn TaskExecutorGateway>,
+    inbox: TaskExecutorInbox,
+    session: Arc<dyn JobMasterSession>,
+    registration: Registration,
+}
+
+async fn attach(address: &str, master: &mut JobMasterInbox, ask: Registration) -> Attached {
+    let (executor, inbox) = LocalTaskExecutor::new();
+    let client = client(address);
+    let serve = async {
+        let Some(JobMasterEvent::Register { registration, executor, reply }) = master.next().await
+        else {
+            panic!("a registration comes first");
+        };
+        reply.accept(examples::job_info());
+        (registration, executor)
+    };
+    let (registered, (registration, far)) =
+        tokio::join!(client.register(ask, Arc::new(executor)), serve);
+    let registered = registered.expect("accepted");
+    assert_eq!(registered.job, examples::job_info());
+    Attached { executor: far, inbox, session: registered.session, registration }
+}
+
+/// Fails if something of a message is lost on the way through a socket, or if two overtake each
+/// other.
+#[tokio::test]
+async fn messages_and_commands_pass_through_a_socket_in_order() {
+    let (address, mut master, _stop) = start(ServerOptions::default()).await;
+    let mut attached = attach(&address, &mut master, examples::registration()).await;
+    assert_eq!(attached.registration, examples::registration());
+    for message in examples::messages() {
+        attached.session.tell(Fenced::new(Epoch(3), message)).await.expect("there is room");
+    }
+    for want in examples::messages() {
+        let Some(JobMasterEvent::Message { message, .. }) = master.next().await else {
+            panic!("a message");
+        };
+        assert_eq!(message.open(Epoch(3)), Ok(want));
+    }
+    for command in examples::commands() {
+        attached.executor.tell(Fenced::new(Epoch(3), command)).expect("there is room");
+    }
+    for want in examples::commands() {
+        let TaskExecutorEvent::Command(command) = attached.inbox.next().await else {
+            panic!("a command");
+        };
+        assert_eq!(command.open(Epoch(3)), Ok(want));
+    }
+}
+
+#[tokio::test]
+async fn each_side_hears_that_the_other_hung_up() {
+    let (address, mut master, _stop) = start(ServerOptions::default()).await;
+    let attached = attach(&address, &mut master, examples::registration()).await;
+    drop(attached.session);
+    assert!(matches!(master.next().await, Some(JobMasterEvent::Disconnected { .. })));
+
+    let mut attached = attach(&address, &mut master, examples::registration()).await;
+    drop(attached.executor);
+    assert!(matches!(attached.inbox.next().await, TaskExecutorEvent::Disconnected(_)));
+    assert!(matches!(master.next().await, Some(JobMasterEvent::Disconnected { .. })));
+}
+
+#[tokio::test]
+async fn a_data_address_without_a_host_gets_that_of_the_connection() {
+    let (address, mut master, _stop) = start(ServerOptions::default()).await;
+    let data_address = Some("0.0.0.0:99".parse().expect("an address"));
+    let ask = Registration { data_address, ..examples::registration() };
+    let attached = attach(&address, &mut master, ask).await;
+    assert_eq!(attached.registration.data_address, "127.0.0.1:99".parse().ok());
+}
+
+#[tokio::test]
+async fn a_refusal_and_the_end_of_the_job_reach_the_taskmanager() {
+    let (address, mut master, _stop) = start(ServerOptions::default()).await;
+    let failed = JobResult::Failed(Fault::job(FaultClass::Recoverable, "no luck"));
+    let answers = [
+        RegisterError::Refused("version mismatch".to_owned()),
+        RegisterError::JobEnded(JobResult::Finished),
+        RegisterError::JobEnded(failed),
+    ];
+    for want in answers {
+        let (executor, _inbox) = LocalTaskExecutor::new();
+        let client = client(&address);
+        let serve = async {
+            match (master.next().await, want.clone()) {
+                (Some(JobMasterEvent::Register { reply, .. }), RegisterError::Refused(why)) => {
+                    reply.refuse(why);
+                }
+                (Some(JobMasterEvent::Register { reply, .. }), RegisterError::JobEnded(result)) => {
+                    reply.job_ended(result);
+                }
+                _ => panic!("a registration comes first"),
+            }
+        };
+        let ask = client.register(examples::registration(), Arc::new(executor));
+        let (answer, ()) = tokio::join!(ask, serve);
+        assert_eq!(answer.expect_err("turned away"), want);
+    }
+}
+
+#[tokio::test]
+async fn an_address_where_nobody_listens_is_named_with_the_reason() {
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = free.local_addr().expect("bound").to_string();
+    drop(free);
+    let (executor, _inbox) = LocalTaskExecutor::new();
+    let error = client(&address)
+        .register(examples::registration(), Arc::new(executor))
+        .await
+        .expect_err("nobody listens");
+    let text = error.to_string();
+    assert!(text.contains(&address) && text.to_lowercase().contains("refused"), "{text}");
+}
+
+/// Fails if bytes that are no HTTP/2 hang the connection or take the server down.
+#[tokio::test]
+async fn garbage_ends_its_own_connection_only() {
+    let (address, mut master, _stop) = start(ServerOptions::default()).await;
+    for garbage in [&b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"[..], &[0xff; 4096], &[0; 64]] {
+        let mut socket = TcpStream::connect(&address).await.expect("it listens");
+        // The server may hang up before it has read everything.
+        drop(socket.write_all(garbage).await);
+        drop(socket.shutdown().await);
+        let mut answer = Vec::new();
+        let end = socket.read_to_end(&mut answer);
+        drop(tokio::time::timeout(Duration::from_secs(5), end).await.expect("it hangs up"));
+    }
+    let attached = attach(&address, &mut master, examples::registration()).await;
+    drop(attached);
+}
+
+#[tokio::test]
+async fn a_connection_that_never_registers_is_ended() {
+    let short = Duration::from_millis(50);
+    let options = ServerOptions { registration_timeout: short, ..ServerOptions::default() };
+    let (address, _master, _stop) = start(options).await;
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
+        .expect("an address");
+    let channel = endpoint.connect().await.expect("it listens");
+    let (sender, silent) = mpsc::channel::<pb::TaskManagerMessage>(1);
+    let status = pb::job_master_client::JobMasterClient::new(channel.clone())
+        .attach(ReceiverStream::new(silent))
+        .await
+        .expect_err("nothing was sent");
+    assert_eq!(status.message(), "no registration came");
+    drop(sender);
+
+    let first = pb::TaskManagerMessage { epoch: 0, body: None };
+    let status = pb::job_master_client::JobMasterClient::new(channel)
+        .attach(tokio_stream::iter([first]))
+        .await
+        .expect_err("no registration");
+    assert_eq!(status.message(), "the first message must be a registration");
+}
+
+#[tokio::test]
+async fn a_message_over_the_cap_ends_the_connection() {
+    let options = ServerOptions { message_bytes_max: 1024, ..ServerOptions::default() };
+    let (address, mut master, _stop) = start(options).await;
+    let attached = attach(&address, &mut master, examples::registration()).await;
+    let fault = Fault::job(FaultClass::Recoverable, "x".repeat(4096));
+    let message = TaskManagerMessage::TaskState {
+        attempt: examples::attempt(),
+        state: weir_graph::ExecutionState::Failed,
+        fault: Some(fault),
+        metrics: None,
+    };
+    attached.session.tell(Fenced::new(Epoch(3), message)).await.expect("there is room");
+    assert!(matches!(master.next().await, Some(JobMasterEvent::Disconnected { .. })));
+}

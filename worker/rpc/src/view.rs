@@ -1,0 +1,225 @@
+//! What the Dispatcher tells about jobs and TaskManagers. Whoever shows it to people converts it;
+//! none of these types is an outside format.
+
+use std::net::SocketAddr;
+
+use weir_graph::{ExecutionState, JobStatus, NodeId};
+use weir_types::{
+    AttemptNumber, Epoch, EventTime, Fault, JobId, OperatorId, SlotIndex, SubtaskIndex,
+    TaskManagerId, VertexId,
+};
+
+/// The whole at a glance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterOverview {
+    /// The version of the JobManager.
+    pub version: String,
+    /// The JobManager's epoch.
+    pub epoch: Epoch,
+    /// Registered TaskManagers.
+    pub taskmanagers: u32,
+    /// All slots.
+    pub slots_total: u32,
+    /// Slots that no job uses.
+    pub slots_free: u32,
+    /// Jobs that have not ended.
+    pub jobs_running: u32,
+    /// Jobs that have finished.
+    pub jobs_finished: u32,
+    /// Jobs that were cancelled.
+    pub jobs_canceled: u32,
+    /// Jobs that failed.
+    pub jobs_failed: u32,
+}
+
+/// One job in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobOverview {
+    /// Its id.
+    pub id: JobId,
+    /// What a person calls it.
+    pub name: String,
+    /// Where it stands.
+    pub status: JobStatus,
+    /// What it is waiting for, if it is.
+    pub waiting_for: Option<String>,
+    /// When it was submitted, in milliseconds since 1970.
+    pub started_at_ms: i64,
+    /// When it ended, in milliseconds since 1970.
+    pub ended_at_ms: Option<i64>,
+    /// How long it has been there.
+    pub duration_ms: u64,
+    /// How many subtasks it has.
+    pub tasks_total: u32,
+    /// How many of them are running.
+    pub tasks_running: u32,
+    /// How many of them have finished.
+    pub tasks_finished: u32,
+}
+
+/// One job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobDetails {
+    /// What the list shows.
+    pub overview: JobOverview,
+    /// The epoch it runs in.
+    pub epoch: Epoch,
+    /// Its vertices, sources first.
+    pub vertices: Vec<VertexDetails>,
+    /// Why it failed, if it did.
+    pub root_cause: Option<ExceptionEntry>,
+}
+
+/// One vertex.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VertexDetails {
+    /// Its id.
+    pub id: VertexId,
+    /// The names of its operators.
+    pub name: String,
+    /// How many subtasks it has.
+    pub parallelism: u32,
+    /// How many key groups it has.
+    pub max_parallelism: u32,
+    /// The state that stands for all its subtasks.
+    pub state: ExecutionState,
+    /// When its first subtask was deployed, in milliseconds since 1970.
+    pub started_at_ms: Option<i64>,
+    /// When its last subtask ended, in milliseconds since 1970.
+    pub ended_at_ms: Option<i64>,
+    /// Where its records come from.
+    pub inputs: Vec<VertexInput>,
+    /// Its operators, the head of the chain first, with the sums over all subtasks.
+    pub operators: Vec<OperatorDetails>,
+    /// The sums over all subtasks.
+    pub metrics: IoMetrics,
+    /// Its subtasks in order.
+    pub subtasks: Vec<SubtaskDetails>,
+}
+
+/// An edge that ends at a vertex.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VertexInput {
+    /// Where it starts.
+    pub vertex: VertexId,
+    /// How records are spread over it.
+    pub partitioner: String,
+}
+
+/// One operator of a vertex.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorDetails {
+    /// Its place in the program.
+    pub node: NodeId,
+    /// The logical operator.
+    pub id: OperatorId,
+    /// Its name.
+    pub name: String,
+    /// Records it was given; for a source, records it read.
+    pub records_in: u64,
+    /// Records it passed on.
+    pub records_out: u64,
+    /// Records that came too late and were dropped.
+    pub late_records: u64,
+    /// Records that could not be read and were skipped.
+    pub skipped_records: u64,
+}
+
+/// One subtask.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubtaskDetails {
+    /// Its place among the vertex's subtasks.
+    pub index: SubtaskIndex,
+    /// How often it was started before.
+    pub attempt: AttemptNumber,
+    /// Where it stands.
+    pub state: ExecutionState,
+    /// Where it runs.
+    pub taskmanager: Option<TaskManagerId>,
+    /// The slot it runs in.
+    pub slot: Option<SlotIndex>,
+    /// When it was deployed, in milliseconds since 1970.
+    pub started_at_ms: Option<i64>,
+    /// When it ended, in milliseconds since 1970.
+    pub ended_at_ms: Option<i64>,
+    /// Its counters.
+    pub metrics: IoMetrics,
+}
+
+/// Counters of a subtask, or their sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct IoMetrics {
+    /// Records taken from the exchange: none for a source, whose operator tells what it read.
+    pub records_in: u64,
+    /// Records given to the exchange.
+    pub records_out: u64,
+    /// Bytes taken from the exchange.
+    pub bytes_in: u64,
+    /// Bytes given to the exchange.
+    pub bytes_out: u64,
+    /// Time spent working, in milliseconds.
+    pub busy_ms: u64,
+    /// Time waited for input, in milliseconds.
+    pub idle_ms: u64,
+    /// Time waited for room downstream, in milliseconds.
+    pub backpressured_ms: u64,
+    /// The smallest watermark; none before the first.
+    pub watermark: Option<EventTime>,
+    /// What the time between the last two heartbeats went into. Of a vertex, the largest share of
+    /// each kind over its subtasks, as Flink shows it.
+    pub shares: TimeShares,
+}
+
+/// Shares of time, each between 0 and 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TimeShares {
+    /// Working.
+    pub busy: f64,
+    /// Waiting for input.
+    pub idle: f64,
+    /// Waiting for room downstream.
+    pub backpressured: f64,
+}
+
+/// What went wrong in a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobExceptions {
+    /// The root causes first, newest failure first; then what followed from them.
+    pub entries: Vec<ExceptionEntry>,
+    /// How many more there were than are kept.
+    pub dropped: u64,
+}
+
+/// Something that went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExceptionEntry {
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// What.
+    pub fault: Fault,
+    /// The subtask it happened in, for a person: `word count (2/4)`.
+    pub task: Option<String>,
+    /// The TaskManager it happened on.
+    pub taskmanager: Option<TaskManagerId>,
+    /// Whether it made the job fail; the others followed from one that did.
+    pub root_cause: bool,
+}
+
+/// One TaskManager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskManagerDetails {
+    /// Its id.
+    pub id: TaskManagerId,
+    /// What a person calls it.
+    pub name: String,
+    /// Where its exchange listens.
+    pub data_address: Option<SocketAddr>,
+    /// All its slots.
+    pub slots_total: u32,
+    /// Its slots that no job uses.
+    pub slots_free: u32,
+    /// How long it has been silent.
+    pub since_heartbeat_ms: u64,
+    /// When it was taken in, in milliseconds since 1970.
+    pub registered_at_ms: i64,
+}

@@ -1,0 +1,144 @@
+//! From the JobMaster to a TaskManager.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use weir_graph::{EdgeId, NodeId};
+use weir_types::{CheckpointId, Epoch, SlotIndex, TaskManagerId};
+
+use super::common::{
+    address_from_wire, attempt_from_wire, attempt_to_wire, id_from_wire, id_to_wire,
+    result_from_wire, result_to_wire,
+};
+use super::{WireError, pb, required};
+use crate::{
+    CommitRequest, Fenced, InputGateDescriptor, ProducerDescriptor, RemoteProducer, SplitResponse,
+    TaskDeploymentDescriptor, TaskExecutorCommand,
+};
+
+pub(crate) fn command_to_wire(command: &Fenced<TaskExecutorCommand>) -> pb::JobMasterMessage {
+    use pb::job_master_message::Body;
+    let (epoch, body) = command.parts();
+    let body = match body {
+        TaskExecutorCommand::Deploy(task) => Body::Deploy(deploy_to_wire(task)),
+        TaskExecutorCommand::Cancel(attempt) => Body::Cancel(attempt_to_wire(*attempt)),
+        TaskExecutorCommand::Commit { attempt, commit } => Body::Commit(pb::Commit {
+            attempt: Some(attempt_to_wire(*attempt)),
+            commit: Some(match commit {
+                CommitRequest::Checkpoint(id) => pb::commit::Commit::Checkpoint(id.0),
+                CommitRequest::Final => pb::commit::Commit::Final(pb::CommitFinal {}),
+            }),
+        }),
+        TaskExecutorCommand::Split { attempt, node, response } => Body::Split(pb::Split {
+            attempt: Some(attempt_to_wire(*attempt)),
+            node: node.0,
+            response: Some(match response {
+                SplitResponse::Split(bytes) => pb::split::Response::Split(bytes.clone()),
+                SplitResponse::NotYet(rest) => pb::split::Response::NotYetMs(millis(*rest)),
+                SplitResponse::NoMore => pb::split::Response::NoMore(pb::NoMoreSplits {}),
+            }),
+        }),
+        TaskExecutorCommand::Heartbeat => Body::Heartbeat(pb::Heartbeat {}),
+        TaskExecutorCommand::Dismissed { reason } => {
+            Body::Dismissed(pb::Dismissed { reason: reason.clone() })
+        }
+        TaskExecutorCommand::JobEnded(result) => Body::JobEnded(result_to_wire(result)),
+    };
+    pb::JobMasterMessage { epoch: epoch.0, body: Some(body) }
+}
+
+pub(crate) fn command_from_wire(
+    message: pb::JobMasterMessage,
+) -> Result<Fenced<TaskExecutorCommand>, WireError> {
+    use pb::job_master_message::Body;
+    let body = match required("body", message.body)? {
+        Body::Refused(_) | Body::Registered(_) => {
+            return Err(WireError::new("body", "the registration was answered already"));
+        }
+        Body::Deploy(task) => TaskExecutorCommand::Deploy(Box::new(deploy_from_wire(task)?)),
+        Body::Cancel(attempt) => TaskExecutorCommand::Cancel(attempt_from_wire(Some(attempt))?),
+        Body::Commit(commit) => TaskExecutorCommand::Commit {
+            attempt: attempt_from_wire(commit.attempt)?,
+            commit: match required("commit", commit.commit)? {
+                pb::commit::Commit::Checkpoint(id) => CommitRequest::Checkpoint(CheckpointId(id)),
+                pb::commit::Commit::Final(pb::CommitFinal {}) => CommitRequest::Final,
+            },
+        },
+        Body::Split(split) => TaskExecutorCommand::Split {
+            attempt: attempt_from_wire(split.attempt)?,
+            node: NodeId(split.node),
+            response: match required("response", split.response)? {
+                pb::split::Response::Split(bytes) => SplitResponse::Split(bytes),
+                pb::split::Response::NotYetMs(ms) => {
+                    SplitResponse::NotYet(Duration::from_millis(ms))
+                }
+                pb::split::Response::NoMore(pb::NoMoreSplits {}) => SplitResponse::NoMore,
+            },
+        },
+        Body::Heartbeat(pb::Heartbeat {}) => TaskExecutorCommand::Heartbeat,
+        Body::Dismissed(dismissed) => TaskExecutorCommand::Dismissed { reason: dismissed.reason },
+        Body::JobEnded(ended) => TaskExecutorCommand::JobEnded(result_from_wire(ended)?),
+    };
+    Ok(Fenced::new(Epoch(message.epoch), body))
+}
+
+/// Whole milliseconds, rounded up, so that a wait does not turn into none.
+fn millis(rest: Duration) -> u64 {
+    u64::try_from(rest.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+fn deploy_to_wire(task: &TaskDeploymentDescriptor) -> pb::Deploy {
+    let inputs = task.inputs.iter().map(|gate| pb::InputGate {
+        edge: gate.edge.0,
+        producers: gate
+            .producers
+            .iter()
+            .map(|producer| pb::Producer {
+                attempt: Some(attempt_to_wire(producer.attempt)),
+                remote: producer.remote.map(|remote| pb::RemoteProducer {
+                    taskmanager: id_to_wire(remote.taskmanager.0),
+                    address: remote.address.to_string(),
+                }),
+            })
+            .collect(),
+    });
+    pb::Deploy {
+        attempt: Some(attempt_to_wire(task.attempt)),
+        slot: task.slot.0,
+        inputs: inputs.collect(),
+    }
+}
+
+fn remote_from_wire(remote: pb::RemoteProducer) -> Result<RemoteProducer, WireError> {
+    let address = address_from_wire("producer.remote.address", Some(&remote.address))?;
+    Ok(RemoteProducer {
+        taskmanager: TaskManagerId(id_from_wire(
+            "producer.remote.taskmanager",
+            &remote.taskmanager,
+        )?),
+        address: required("producer.remote.address", address)?,
+    })
+}
+
+fn deploy_from_wire(task: pb::Deploy) -> Result<TaskDeploymentDescriptor, WireError> {
+    let attempt = attempt_from_wire(task.attempt)?;
+    let mut inputs = Vec::with_capacity(task.inputs.len());
+    for gate in task.inputs {
+        let mut producers = Vec::with_capacity(gate.producers.len());
+        for producer in gate.producers {
+            producers.push(ProducerDescriptor {
+                attempt: attempt_from_wire(producer.attempt)?,
+                remote: producer.remote.map(remote_from_wire).transpose()?,
+            });
+        }
+        inputs.push(InputGateDescriptor { edge: EdgeId(gate.edge), producers });
+    }
+    Ok(TaskDeploymentDescriptor { attempt, slot: SlotIndex(task.slot), inputs })
+}
+
+fn remote_from_wire(
+    remote: pb::RemoteTaskManager,
+) -> Result<(TaskManagerId, SocketAddr), WireError> {
+    let id = TaskManagerId(id_from_wire("producer.remote.id", &remote.id)?);
+    Ok((id, address_from_wire("producer.remote.address", &remote.address)?))
+}

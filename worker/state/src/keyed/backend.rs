@@ -1,0 +1,394 @@
+//! The keyed state of one operator of one subtask: its states by name, the current key, and the
+//! snapshot that is being copied (Flink's `HeapKeyedStateBackend`).
+//!
+//! Everything happens on the subtask's thread. A snapshot begins with
+//! [`KeyedBackend::snapshot_begin`], which takes microseconds whatever the state's size, and is
+//! then copied in steps between records; the copy shows the state as it was at the beginning.
+//! A snapshot that fails is aborted and costs nothing but its work.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+
+use weir_types::{CheckpointId, KeyGroup, KeyGroupRange};
+
+use crate::codec::{FORMAT_VERSION, describe_type};
+use crate::error::StateError;
+use crate::key::{StateKey, key_hash};
+use crate::keyed::handle::{StateDescriptor, StateId};
+use crate::keyed::restore::Restored;
+use crate::snapshot::{
+    GroupBlock, KeyedSnapshot, SnapshotKind, StateKind, StateMeta, StateSnapshot,
+};
+use crate::table::shards::KeyGroups;
+use crate::table::{StateTable, ValueFormat};
+use crate::ttl::TtlConfig;
+
+/// Holds an operator's keyed state.
+pub struct KeyedBackend<K> {
+    groups: KeyGroups,
+    current: Option<CurrentKey<K>>,
+    now_ms: i64,
+    states: Vec<State>,
+    /// Restored states that the program has not asked for yet. They stay in snapshots.
+    unclaimed: BTreeMap<String, Restored>,
+    /// The newest snapshot that is known to be safe.
+    confirmed: Option<CheckpointId>,
+    copying: Option<(CheckpointId, SnapshotKind)>,
+}
+
+struct CurrentKey<K> {
+    key: K,
+    hash: u64,
+    group: KeyGroup,
+}
+
+struct State {
+    meta: StateMeta,
+    ttl: Option<TtlConfig>,
+    table: Box<dyn StateTable>,
+    /// What reducing and aggregating state work with.
+    function: Option<Box<dyn Any + Send>>,
+}
+
+/// What a handle works with: a state's table and the current key.
+pub(crate) struct Access<'a, K> {
+    pub(crate) key: &'a K,
+    pub(crate) hash: u64,
+    pub(crate) now_ms: i64,
+    pub(crate) ttl: Option<TtlConfig>,
+    table: &'a mut dyn StateTable,
+    function: Option<&'a (dyn Any + Send)>,
+}
+
+impl<K: StateKey> KeyedBackend<K> {
+    /// A backend without state.
+    pub fn new(max_parallelism: u32, range: KeyGroupRange) -> Self {
+        Self {
+            groups: KeyGroups {
+                max_parallelism,
+                range,
+            },
+            current: None,
+            now_ms: 0,
+            states: Vec::new(),
+            unclaimed: BTreeMap::new(),
+            confirmed: None,
+            copying: None,
+        }
+    }
+
+    /// A backend with the state that snapshots hold. They may come from any number of subtasks, so
+    /// that the parallelism may differ; each subtask's are to be in the order in which they were
+    /// taken, the first one a full one. Key groups outside the range are left out.
+    pub fn restored(
+        max_parallelism: u32,
+        range: KeyGroupRange,
+        snapshots: impl IntoIterator<Item = KeyedSnapshot>,
+    ) -> Result<Self, StateError> {
+        let mut backend = Self::new(max_parallelism, range);
+        backend.unclaimed = crate::keyed::restore::collect(backend.groups, snapshots)?;
+        Ok(backend)
+    }
+
+    /// The job's number of key groups.
+    pub fn max_parallelism(&self) -> u32 {
+        self.groups.max_parallelism
+    }
+
+    /// The key groups of this subtask.
+    pub fn key_group_range(&self) -> KeyGroupRange {
+        self.groups.range
+    }
+
+    /// Makes a key the current one.
+    #[inline]
+    pub fn set_key(&mut self, key: K) -> Result<(), StateError> {
+        let hash = key_hash(&key).map_err(StateError::hash::<K>)?;
+        let group = KeyGroup::of_hash(hash, self.groups.max_parallelism);
+        self.current = Some(CurrentKey { key, hash, group });
+        Ok(())
+    }
+
+    /// Makes a key the current one, reusing the memory of the one before.
+    #[inline]
+    pub fn set_key_ref(&mut self, key: &K) -> Result<(), StateError> {
+        let hash = key_hash(key).map_err(StateError::hash::<K>)?;
+        self.set_hashed_key_ref(hash, key);
+        Ok(())
+    }
+
+    /// The same for a key whose hash ([`key_hash`]) is known.
+    #[inline]
+    pub fn set_hashed_key_ref(&mut self, hash: u64, key: &K) {
+        debug_assert_eq!(key_hash(key), Ok(hash));
+        let group = KeyGroup::of_hash(hash, self.groups.max_parallelism);
+        match &mut self.current {
+            Some(current) => {
+                current.key.clone_from(key);
+                current.hash = hash;
+                current.group = group;
+            }
+            None => {
+                self.current = Some(CurrentKey {
+                    key: key.clone(),
+                    hash,
+                    group,
+                })
+            }
+        }
+    }
+
+    /// No key is current any more: using keyed state is an error until one is set.
+    pub fn clear_key(&mut self) {
+        self.current = None;
+    }
+
+    /// The current key.
+    #[inline]
+    pub fn current_key(&self) -> Result<&K, StateError> {
+        self.current
+            .as_ref()
+            .map(|current| &current.key)
+            .ok_or(StateError::NoCurrentKey)
+    }
+
+    /// The current key's group.
+    pub fn key_group(&self) -> Result<KeyGroup, StateError> {
+        self.current
+            .as_ref()
+            .map(|current| current.group)
+            .ok_or(StateError::NoCurrentKey)
+    }
+
+    /// Tells the processing time, in milliseconds since 1970, which times to live are measured by.
+    pub fn set_now_ms(&mut self, now_ms: i64) {
+        self.now_ms = now_ms;
+    }
+
+    /// About how much memory the tables take, without what keys and values own elsewhere.
+    pub fn bytes(&self) -> usize {
+        self.states.iter().map(|state| state.table.bytes()).sum()
+    }
+
+    /// Freezes all states as they are now for a snapshot. Takes microseconds. Snapshots are copied
+    /// one at a time, and their numbers only grow.
+    pub fn snapshot_begin(
+        &mut self,
+        checkpoint: CheckpointId,
+        kind: SnapshotKind,
+    ) -> Result<(), StateError> {
+        if let Some((running, _)) = self.copying {
+            return Err(StateError::SnapshotRunning {
+                running,
+                requested: checkpoint,
+            });
+        }
+        let kind = if self.confirmed.is_none() {
+            SnapshotKind::Full
+        } else {
+            kind
+        };
+        for state in &mut self.states {
+            state.table.begin(checkpoint, kind == SnapshotKind::Full);
+        }
+        self.copying = Some((checkpoint, kind));
+        Ok(())
+    }
+
+    /// Copies about `budget` bytes of the snapshot that has begun: its result, if that was the
+    /// rest. After an error the snapshot can only be aborted.
+    pub fn snapshot_step(
+        &mut self,
+        mut budget: usize,
+    ) -> Result<Option<KeyedSnapshot>, StateError> {
+        let (checkpoint, kind) = self.copying.ok_or(StateError::NoSnapshot)?;
+        for state in &mut self.states {
+            let done = state.table.copy_some(&mut budget);
+            if !done.map_err(|source| StateError::encode(&state.meta.name, source))? {
+                return Ok(None);
+            }
+        }
+        self.copying = None;
+        let mut states = Vec::with_capacity(self.states.len());
+        for state in &mut self.states {
+            let Some(copied) = state.table.finish() else {
+                continue;
+            };
+            let blocks = copied.blocks.into_iter();
+            states.push(StateSnapshot {
+                meta: state.meta.clone(),
+                complete: copied.complete,
+                blocks: blocks
+                    .map(|(group, bytes)| GroupBlock { group, bytes })
+                    .collect(),
+            });
+        }
+        if kind == SnapshotKind::Full {
+            states.extend(self.unclaimed.values().map(Restored::to_snapshot));
+        }
+        states.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+        let base = match kind {
+            SnapshotKind::Full => None,
+            SnapshotKind::Incremental => self.confirmed,
+        };
+        let KeyGroups {
+            max_parallelism,
+            range,
+        } = self.groups;
+        Ok(Some(KeyedSnapshot {
+            checkpoint,
+            base,
+            max_parallelism,
+            range,
+            states,
+        }))
+    }
+
+    /// Copies all that is left of the snapshot that has begun.
+    pub fn snapshot_finish(&mut self) -> Result<KeyedSnapshot, StateError> {
+        self.snapshot_step(usize::MAX)?
+            .ok_or(StateError::NoSnapshot)
+    }
+
+    /// The snapshot that is being copied.
+    pub fn snapshot_running(&self) -> Option<CheckpointId> {
+        self.copying.map(|(checkpoint, _)| checkpoint)
+    }
+
+    /// The checkpoint is complete and stored: later incremental snapshots continue it.
+    pub fn confirm(&mut self, checkpoint: CheckpointId) {
+        for state in &mut self.states {
+            state.table.confirm(checkpoint);
+        }
+        self.confirmed = self.confirmed.max(Some(checkpoint));
+    }
+
+    /// The checkpoint will never be complete. What its snapshot holds is in the next one too.
+    pub fn abort(&mut self, checkpoint: CheckpointId) {
+        if self.snapshot_running() == Some(checkpoint) {
+            self.copying = None;
+        }
+        for state in &mut self.states {
+            state.table.abort(checkpoint);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn access(&mut self, id: StateId) -> Result<Access<'_, K>, StateError> {
+        let current = self.current.as_ref().ok_or(StateError::NoCurrentKey)?;
+        let state = self.states.get_mut(id.0 as usize);
+        let state = state.ok_or(StateError::ForeignHandle { wanted: "state" })?;
+        Ok(Access {
+            key: &current.key,
+            hash: current.hash,
+            now_ms: self.now_ms,
+            ttl: state.ttl,
+            table: &mut *state.table,
+            function: state.function.as_deref(),
+        })
+    }
+
+    /// A state's table, when no key matters.
+    pub(crate) fn table<T: StateTable>(&mut self, id: StateId) -> Result<&mut T, StateError> {
+        let state = self.states.get_mut(id.0 as usize);
+        let table = state.and_then(|state| downcast(&mut *state.table));
+        table.ok_or(StateError::ForeignHandle {
+            wanted: std::any::type_name::<T>(),
+        })
+    }
+
+    /// Finds the state with this name or makes it, with what was restored for it.
+    pub(crate) fn register<N: StateKey, T: StateTable>(
+        &mut self,
+        declared: Declared,
+        make: impl FnOnce(KeyGroups) -> T,
+        function: Option<Box<dyn Any + Send>>,
+    ) -> Result<StateId, StateError> {
+        let Declared {
+            descriptor: StateDescriptor { name, ttl },
+            kind,
+            value_type,
+        } = declared;
+        let meta = StateMeta {
+            name,
+            kind,
+            format_version: FORMAT_VERSION,
+            key_type: describe_type::<K>(),
+            namespace_type: describe_type::<N>(),
+            value_type,
+            timed: ttl.is_some(),
+        };
+        if let Some(known) = self
+            .states
+            .iter()
+            .position(|state| state.meta.name == meta.name)
+        {
+            return self.check_same::<T>(known, &meta);
+        }
+        let mut table = make(self.groups);
+        if let Some(restored) = self.unclaimed.get(&meta.name) {
+            let now_ms = self.now_ms;
+            let format = ValueFormat {
+                timed: restored.meta.timed,
+                now_ms,
+            };
+            restored.load(&meta, &mut table, format)?;
+            self.unclaimed.remove(&meta.name);
+        }
+        let id = StateId(u32::try_from(self.states.len()).expect("states are few"));
+        self.states.push(State {
+            meta,
+            ttl,
+            table: Box::new(table),
+            function,
+        });
+        Ok(id)
+    }
+
+    fn check_same<T: StateTable>(
+        &self,
+        known: usize,
+        meta: &StateMeta,
+    ) -> Result<StateId, StateError> {
+        let state = &self.states[known];
+        let table: &dyn Any = &*state.table;
+        if state.meta == *meta && table.is::<T>() {
+            return Ok(StateId(u32::try_from(known).expect("states are few")));
+        }
+        Err(StateError::Register {
+            name: meta.name.clone(),
+            registered: state.meta.to_string(),
+            requested: meta.to_string(),
+        })
+    }
+}
+
+/// What a program declares a state to be.
+pub(crate) struct Declared {
+    pub(crate) descriptor: StateDescriptor,
+    pub(crate) kind: StateKind,
+    pub(crate) value_type: String,
+}
+
+impl<'a, K> Access<'a, K> {
+    /// The table, of the type that the handle knows.
+    #[inline]
+    pub(crate) fn table<T: StateTable>(self) -> Result<&'a mut T, StateError> {
+        let wanted = std::any::type_name::<T>();
+        downcast(self.table).ok_or(StateError::ForeignHandle { wanted })
+    }
+
+    /// The function that the state was made with.
+    #[inline]
+    pub(crate) fn function<F: 'static>(&self) -> Result<&'a F, StateError> {
+        let wanted = std::any::type_name::<F>();
+        let function = self.function.and_then(|function| function.downcast_ref());
+        function.ok_or(StateError::ForeignHandle { wanted })
+    }
+}
+
+#[inline]
+fn downcast<T: StateTable>(table: &mut dyn StateTable) -> Option<&mut T> {
+    let table: &mut dyn Any = table;
+    table.downcast_mut()
+}

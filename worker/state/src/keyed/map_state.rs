@@ -1,0 +1,249 @@
+//! Map state (Flink's `MapState`). With a time to live, each entry has its own.
+
+use crate::codec::StateValue;
+use crate::error::StateError;
+use crate::key::StateKey;
+use crate::keyed::backend::Access;
+use crate::keyed::handle::{KeyedContext, state_handle};
+
+use crate::table::map_table::{MapTable, Walk};
+use crate::ttl::{Timed, TtlConfig};
+
+state_handle! {
+    /// A map per key. Iteration is in the order in which entries were added, until a restore.
+    MapState<U: StateKey, V: StateValue>
+}
+
+type K<C> = <C as KeyedContext>::Key;
+
+impl<U: StateKey, V: StateValue, N: StateKey> MapState<U, V, N> {
+    /// The value of a user key.
+    pub fn get<'a, C: KeyedContext>(
+        &self,
+        ctx: &'a mut C,
+        user_key: &U,
+    ) -> Result<Option<&'a V>, StateError> {
+        let access = ctx.keyed().access(self.id)?;
+        let Access {
+            hash, key, now_ms, ..
+        } = access;
+        let Some(ttl) = access.ttl else {
+            let table = access.table::<MapTable<K<C>, N, U, V>>()?;
+            let Some(map) = table.find_map(hash, key, &self.namespace)? else {
+                return Ok(None);
+            };
+            return Ok(table.find(map, user_key)?.map(|place| table.at(place).1));
+        };
+        let table = swept::<_, N, U, V>(access, ttl)?;
+        let Some(map) = table.find_map(hash, key, &self.namespace)? else {
+            return Ok(None);
+        };
+        let Some(place) = table.find(map, user_key)? else {
+            return Ok(None);
+        };
+        let (_, timed) = table.at(place);
+        if ttl.hides(timed, now_ms) {
+            table.remove(map, user_key)?;
+            return Ok(None);
+        }
+        if ttl.read_renews(timed, now_ms) {
+            table.at_mut(place).at_ms = now_ms;
+        }
+        Ok(Some(&table.at(place).1.value))
+    }
+
+    /// Whether there is a value for a user key.
+    pub fn contains<C: KeyedContext>(&self, ctx: &mut C, user_key: &U) -> Result<bool, StateError> {
+        self.get(ctx, user_key).map(|value| value.is_some())
+    }
+
+    /// Sets the value of a user key.
+    pub fn put<C: KeyedContext>(
+        &self,
+        ctx: &mut C,
+        user_key: U,
+        value: V,
+    ) -> Result<(), StateError> {
+        let access = ctx.keyed().access(self.id)?;
+        let Access {
+            hash, key, now_ms, ..
+        } = access;
+        match access.ttl {
+            None => {
+                let table = access.table::<MapTable<K<C>, N, U, V>>()?;
+                table.put(hash, key, &self.namespace, user_key, value)
+            }
+            Some(ttl) => {
+                let table = swept::<_, N, U, V>(access, ttl)?;
+                table.put(
+                    hash,
+                    key,
+                    &self.namespace,
+                    user_key,
+                    Timed::new(value, now_ms),
+                )
+            }
+        }
+    }
+
+    /// Sets the values of some user keys.
+    pub fn put_all<C: KeyedContext>(
+        &self,
+        ctx: &mut C,
+        entries: impl IntoIterator<Item = (U, V)>,
+    ) -> Result<(), StateError> {
+        entries
+            .into_iter()
+            .try_for_each(|(user_key, value)| self.put(ctx, user_key, value))
+    }
+
+    /// Takes the value of a user key out.
+    pub fn remove<C: KeyedContext>(
+        &self,
+        ctx: &mut C,
+        user_key: &U,
+    ) -> Result<Option<V>, StateError> {
+        let access = ctx.keyed().access(self.id)?;
+        let Access {
+            hash, key, now_ms, ..
+        } = access;
+        let namespace = &self.namespace;
+        let Some(ttl) = access.ttl else {
+            let table = access.table::<MapTable<K<C>, N, U, V>>()?;
+            let Some(map) = table.find_map(hash, key, namespace)? else {
+                return Ok(None);
+            };
+            return table.remove(map, user_key);
+        };
+        let table = swept::<_, N, U, V>(access, ttl)?;
+        let Some(map) = table.find_map(hash, key, namespace)? else {
+            return Ok(None);
+        };
+        let removed = table.remove(map, user_key)?;
+        Ok(removed
+            .filter(|timed| !ttl.hides(timed, now_ms))
+            .map(|timed| timed.value))
+    }
+
+    /// All user keys and values.
+    pub fn iter<'a, C: KeyedContext>(
+        &self,
+        ctx: &'a mut C,
+    ) -> Result<MapIter<'a, K<C>, N, U, V>, StateError> {
+        let access = ctx.keyed().access(self.id)?;
+        let Access {
+            hash, key, now_ms, ..
+        } = access;
+        let Some(ttl) = access.ttl else {
+            let table = access.table::<MapTable<K<C>, N, U, V>>()?;
+            let map = table.find_map(hash, key, &self.namespace)?;
+            return Ok(MapIter(Entries::Plain(table.walk(map))));
+        };
+        let table = swept::<_, N, U, V>(access, ttl)?;
+        let mut map = table.find_map(hash, key, &self.namespace)?;
+        if let Some(place) = map {
+            table.retain(place, |_, timed| !ttl.hides(timed, now_ms));
+            map = table.find_map(hash, key, &self.namespace)?;
+        }
+        let renewed = table
+            .walk(map)
+            .filter(|(_, _, timed)| ttl.read_renews(timed, now_ms));
+        for place in renewed.map(|(place, _, _)| place).collect::<Vec<_>>() {
+            table.at_mut(place).at_ms = now_ms;
+        }
+        Ok(MapIter(Entries::Timed(table.walk(map))))
+    }
+
+    /// All user keys.
+    pub fn keys<'a, C: KeyedContext>(
+        &self,
+        ctx: &'a mut C,
+    ) -> Result<impl Iterator<Item = &'a U> + use<'a, C, U, V, N>, StateError> {
+        Ok(self.iter(ctx)?.map(|(user_key, _)| user_key))
+    }
+
+    /// All values.
+    pub fn values<'a, C: KeyedContext>(
+        &self,
+        ctx: &'a mut C,
+    ) -> Result<impl Iterator<Item = &'a V> + use<'a, C, U, V, N>, StateError> {
+        Ok(self.iter(ctx)?.map(|(_, value)| value))
+    }
+
+    /// Whether the map has no entry.
+    pub fn is_empty<C: KeyedContext>(&self, ctx: &mut C) -> Result<bool, StateError> {
+        Ok(self.iter(ctx)?.next().is_none())
+    }
+
+    /// Removes the entries that the function says no to.
+    pub fn retain<C: KeyedContext>(
+        &self,
+        ctx: &mut C,
+        mut keep: impl FnMut(&U, &V) -> bool,
+    ) -> Result<(), StateError> {
+        let access = ctx.keyed().access(self.id)?;
+        let Access {
+            hash, key, now_ms, ..
+        } = access;
+        match access.ttl {
+            None => {
+                let table = access.table::<MapTable<K<C>, N, U, V>>()?;
+                let map = table.find_map(hash, key, &self.namespace)?;
+                if let Some(map) = map {
+                    table.retain(map, keep);
+                }
+            }
+            Some(ttl) => {
+                let table = swept::<_, N, U, V>(access, ttl)?;
+                let map = table.find_map(hash, key, &self.namespace)?;
+                let keep = |user_key: &U, timed: &Timed<V>| {
+                    !ttl.hides(timed, now_ms) && keep(user_key, &timed.value)
+                };
+                if let Some(map) = map {
+                    table.retain(map, keep);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the map of the current key.
+    pub fn clear<C: KeyedContext>(&self, ctx: &mut C) -> Result<(), StateError> {
+        self.retain(ctx, |_, _| false)
+    }
+}
+
+fn swept<'a, K: StateKey, N: StateKey, U: StateKey, V: StateValue>(
+    access: Access<'a, K>,
+    ttl: TtlConfig,
+) -> Result<&'a mut MapTable<K, N, U, Timed<V>>, StateError> {
+    let now_ms = access.now_ms;
+    let table = access.table::<MapTable<K, N, U, Timed<V>>>()?;
+    table.sweep(ttl.sweep_size(), |timed| ttl.expired(timed, now_ms));
+    Ok(table)
+}
+
+/// The entries of a map.
+#[derive(Debug)]
+pub struct MapIter<'a, K, N, U, V>(Entries<'a, K, N, U, V>);
+
+#[derive(Debug)]
+enum Entries<'a, K, N, U, V> {
+    Plain(Walk<'a, K, N, U, V>),
+    Timed(Walk<'a, K, N, U, Timed<V>>),
+}
+
+impl<'a, K: StateKey, N: StateKey, U: StateKey, V: StateValue> Iterator
+    for MapIter<'a, K, N, U, V>
+{
+    type Item = (&'a U, &'a V);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.0 {
+            Entries::Plain(walk) => walk.next().map(|(_, user_key, value)| (user_key, value)),
+            Entries::Timed(walk) => walk
+                .next()
+                .map(|(_, user_key, timed)| (user_key, &timed.value)),
+        }
+    }
+}

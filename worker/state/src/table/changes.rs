@@ -1,0 +1,174 @@
+//! What changed in a shard since when, and the copy of a snapshot under way.
+//!
+//! A snapshot stands for the moment it began, while records go on changing the shard. Instead of
+//! keeping two versions of anything, a write that would spoil an entry which the snapshot still
+//! needs first writes that entry out: copy on write, straight into the snapshot's bytes. So there
+//! is at most one extra copy of an entry, beginning costs a few bits per entry, and an entry needs
+//! no version field.
+//!
+//! The sets are of slot numbers. A slot that was freed and given to another key does no harm: the
+//! new entry is changed in any case, and a set may name free slots.
+
+use weir_types::CheckpointId;
+
+use crate::codec::CodecError;
+use crate::table::bit_set::BitSet;
+use crate::table::record;
+
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Changed since the latest snapshot began.
+    dirty: BitSet,
+    /// Created since the latest snapshot began: no snapshot knows them.
+    fresh: BitSet,
+    /// Records of the entries that were removed since the latest snapshot began, unless fresh.
+    removed: Vec<u8>,
+    /// What snapshots that began but are not confirmed hold, oldest first. Until then a later
+    /// delta must repeat it.
+    unconfirmed: Vec<Unconfirmed>,
+    /// Of the snapshot being copied: what is still to be copied.
+    frozen: BitSet,
+    /// The words of `frozen` before it are empty.
+    cursor: usize,
+    /// Of the snapshot being copied: records of what was copied.
+    copied: Vec<u8>,
+    /// Something could not be written while records were processed. Told when the snapshot is
+    /// copied: the record that came in between has nothing to do with it. Only a complete snapshot
+    /// makes up for it.
+    broken: Option<CodecError>,
+}
+
+#[derive(Debug)]
+struct Unconfirmed {
+    checkpoint: CheckpointId,
+    dirty: BitSet,
+    removed: Vec<u8>,
+}
+
+type Write<'a> = &'a mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>;
+
+impl Changes {
+    /// Notes that the entry in this slot is about to change. True if its old state must be written
+    /// with [`Self::copy`] before.
+    #[inline]
+    pub(crate) fn change(&mut self, id: u32) -> bool {
+        self.dirty.insert(id) && self.frozen.remove(id)
+    }
+
+    /// Notes a new entry.
+    pub(crate) fn create(&mut self, id: u32) {
+        self.dirty.insert(id);
+        self.fresh.insert(id);
+        self.frozen.remove(id);
+    }
+
+    /// Notes that the entry in this slot is about to go. True if its old state must be copied
+    /// before.
+    pub(crate) fn remove(&mut self, id: u32, key: Write) -> bool {
+        if !self.fresh.remove(id)
+            && let Err(error) = record::write_removed(&mut self.removed, key)
+        {
+            self.broken = Some(error);
+        }
+        self.dirty.remove(id);
+        self.frozen.remove(id)
+    }
+
+    /// Writes an entry into the snapshot.
+    pub(crate) fn copy(&mut self, key: Write, value: Write) {
+        if let Err(error) = record::write_put(&mut self.copied, key, value) {
+            self.broken = Some(error);
+        }
+    }
+
+    /// Whether what was to be written so far is.
+    pub(crate) fn check(&self) -> Result<(), CodecError> {
+        self.broken.clone().map_or(Ok(()), Err)
+    }
+
+    /// Freezes the shard, which has this many slots, for a snapshot: all of it or what is not in a
+    /// confirmed snapshot.
+    pub(crate) fn begin(&mut self, checkpoint: CheckpointId, complete: bool, slots: usize) {
+        let dirty = std::mem::take(&mut self.dirty);
+        let removed = std::mem::take(&mut self.removed);
+        self.fresh.reset();
+        self.unconfirmed.push(Unconfirmed {
+            checkpoint,
+            dirty,
+            removed,
+        });
+        self.cursor = 0;
+        if complete {
+            self.broken = None;
+            self.frozen = BitSet::below(slots);
+        } else {
+            self.frozen.reset();
+            for unconfirmed in &self.unconfirmed {
+                self.frozen.union_with(&unconfirmed.dirty);
+            }
+        }
+    }
+
+    /// Takes a slot that is still to be copied.
+    pub(crate) fn next_frozen(&mut self) -> Option<u32> {
+        let id = self.frozen.first_from(&mut self.cursor)?;
+        self.frozen.remove(id);
+        Some(id)
+    }
+
+    /// The snapshot's block, when all is copied: relative to the latest confirmed snapshot, also
+    /// to one that was confirmed after this one began. In a complete one nothing needs removing.
+    pub(crate) fn finish(&mut self, complete: bool) -> Vec<u8> {
+        let copied = std::mem::take(&mut self.copied);
+        self.frozen.reset();
+        if complete
+            || self
+                .unconfirmed
+                .iter()
+                .all(|begun| begun.removed.is_empty())
+        {
+            return copied;
+        }
+        let mut block = Vec::new();
+        for unconfirmed in &self.unconfirmed {
+            block.extend_from_slice(&unconfirmed.removed);
+        }
+        block.extend_from_slice(&copied);
+        block
+    }
+
+    /// A later delta need not repeat what this snapshot and earlier ones hold.
+    pub(crate) fn confirm(&mut self, checkpoint: CheckpointId) {
+        self.unconfirmed
+            .retain(|begun| begun.checkpoint > checkpoint);
+    }
+
+    /// The snapshot will never be confirmed. What it holds counts as changed after it: it goes to
+    /// the snapshot that began next, or else to the next one that will.
+    pub(crate) fn abort(&mut self, checkpoint: CheckpointId) {
+        let Some(place) = self
+            .unconfirmed
+            .iter()
+            .position(|b| b.checkpoint == checkpoint)
+        else {
+            return;
+        };
+        let aborted = self.unconfirmed.remove(place);
+        let (dirty, removed) = match self.unconfirmed.get_mut(place) {
+            Some(next) => (&mut next.dirty, &mut next.removed),
+            None => (&mut self.dirty, &mut self.removed),
+        };
+        dirty.union_with(&aborted.dirty);
+        removed.extend_from_slice(&aborted.removed);
+    }
+
+    /// Drops the copy under way.
+    pub(crate) fn stop(&mut self) {
+        self.frozen.reset();
+        self.copied = Vec::new();
+    }
+
+    pub(crate) fn copied_bytes(&self) -> usize {
+        self.copied.len()
+    }
+}

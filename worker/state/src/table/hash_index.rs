@@ -1,0 +1,190 @@
+//! Finds a slot number by hash: open addressing over 4-byte cells in groups of one cache line.
+//!
+//! A cell holds a slot number in as many low bits as there are cells, and the hash's upper bits in
+//! the rest: with 2^17 cells 15 bits of the hash lie beside the number, so that hardly ever a slot
+//! is looked at in vain. The low bits of the hash choose the group; an entry may lie anywhere in
+//! it, or in a later one if it is full. All cells of a group are compared at once: the search
+//! then has no branch that depends on where the entry lies, and the processor can go ahead to the
+//! next records while it waits for memory. Growing costs 4 bytes a cell, not an entry each.
+
+const GROUP: usize = 16;
+/// Never a real cell: the slot number would be the last cell's, and three quarters are used.
+const EMPTY: u32 = u32::MAX;
+/// A cell that was removed from a full group, which others may have been pushed out of.
+const REMOVED: u32 = u32::MAX - 1;
+
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Group([u32; GROUP]);
+
+impl Group {
+    /// A bit for each cell that the condition holds for.
+    #[inline]
+    fn bits(&self, holds: impl Fn(u32) -> bool) -> u32 {
+        let mut bits = 0;
+        for (place, cell) in self.0.iter().enumerate() {
+            bits |= u32::from(holds(*cell)) << place;
+        }
+        bits
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct HashIndex {
+    /// A power of two of groups, or none.
+    groups: Vec<Group>,
+    /// Cells that are not `EMPTY`.
+    filled: usize,
+}
+
+/// Where a cell is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Position {
+    group: usize,
+    cell: usize,
+}
+
+impl HashIndex {
+    /// The position and slot number whose cell has this hash and of whose slot `is_it` says yes.
+    /// `is_it` must say no to numbers that are no slot's.
+    #[inline]
+    pub(crate) fn find(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<(Position, u32)> {
+        let groups = self.groups.as_slice();
+        if groups.is_empty() {
+            return None;
+        }
+        let mask = groups.len() - 1;
+        let id_mask = id_mask(groups.len());
+        let mut at = hash as usize & mask;
+        loop {
+            let group = &groups[at];
+            let mut found = group.bits(|cell| (cell ^ hash) & !id_mask == 0);
+            while found != 0 {
+                let cell = found.trailing_zeros() as usize % GROUP;
+                let id = group.0[cell] & id_mask;
+                if is_it(id) {
+                    return Some((Position { group: at, cell }, id));
+                }
+                found &= found - 1;
+            }
+            if group.bits(|cell| cell == EMPTY) != 0 {
+                return None;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// The slot number that a search for the hash most likely ends at.
+    #[inline]
+    pub(crate) fn peek(&self, hash: u32) -> u32 {
+        let id_mask = id_mask(self.groups.len());
+        let Some(group) = self.groups.get(hash as usize & self.groups.len().wrapping_sub(1)) else {
+            return EMPTY;
+        };
+        let found = group.bits(|cell| (cell ^ hash) & !id_mask == 0);
+        group.0[found.trailing_zeros() as usize % GROUP] & id_mask
+    }
+
+    /// Whether [`Self::insert`] may be called, if slot numbers up to `id` occur.
+    #[inline]
+    pub(crate) fn has_room(&self, id: u32) -> bool {
+        let limit = self.groups.len() * (GROUP / 4 * 3);
+        self.filled < limit && (id as usize) < limit
+    }
+
+    /// Makes an empty index with room for `slots` slots and some more.
+    pub(crate) fn with_room(slots: usize) -> Self {
+        let cells = (slots + slots / 2).max(1).next_power_of_two();
+        assert!(cells <= 1 << 31, "a key group holds at most 2^30 entries");
+        Self { groups: vec![Group([EMPTY; GROUP]); cells.div_ceil(GROUP)], filled: 0 }
+    }
+
+    /// Adds a slot that is not in it. There must be room.
+    #[inline]
+    pub(crate) fn insert(&mut self, hash: u32, id: u32) {
+        debug_assert!(self.has_room(id));
+        let mask = self.groups.len() - 1;
+        let id_mask = id_mask(self.groups.len());
+        let mut at = hash as usize & mask;
+        loop {
+            let group = &mut self.groups[at];
+            let free = group.bits(|cell| cell >= REMOVED);
+            if free != 0 {
+                let cell = &mut group.0[free.trailing_zeros() as usize % GROUP];
+                self.filled += usize::from(*cell == EMPTY);
+                *cell = hash & !id_mask | id;
+                return;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Removes the cell at a position that [`Self::find`] gave.
+    pub(crate) fn remove(&mut self, position: Position) {
+        let group = &mut self.groups[position.group];
+        // A search goes past a group only if no cell of it is empty.
+        let passed = group.bits(|cell| cell == EMPTY) == 0;
+        group.0[position.cell] = if passed { REMOVED } else { EMPTY };
+        self.filled -= usize::from(!passed);
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.groups.capacity() * size_of::<Group>()
+    }
+}
+
+/// The bits of a cell that hold the slot number.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "an index has at most 2^31 cells")]
+fn id_mask(groups: usize) -> u32 {
+    (groups * GROUP).wrapping_sub(1) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn find(index: &HashIndex, hashes: &HashMap<u32, u32>, id: u32) -> bool {
+        hashes.get(&id).is_some_and(|hash| index.find(*hash, |found| found == id).is_some())
+    }
+
+    proptest! {
+        /// Few distinct hashes, so that groups run over.
+        #[test]
+        fn every_slot_is_found_until_it_is_removed(
+            ops in prop::collection::vec((0u32..200, 0u32..4, any::<bool>()), 0..600),
+        ) {
+            let mut index = HashIndex::with_room(200);
+            let mut hashes = HashMap::new();
+            for (id, hash, insert) in ops {
+                if insert && !hashes.contains_key(&id) {
+                    if !index.has_room(id) {
+                        index = HashIndex::with_room(200);
+                        hashes.iter().for_each(|(id, hash)| index.insert(*hash, *id));
+                    }
+                    index.insert(hash, id);
+                    hashes.insert(id, hash);
+                } else if let Some(hash) = hashes.remove(&id) {
+                    let (position, _) = index.find(hash, |found| found == id).unwrap();
+                    index.remove(position);
+                    prop_assert!(index.find(hash, |found| found == id).is_none());
+                }
+                for id in 0..200 {
+                    prop_assert_eq!(find(&index, &hashes, id), hashes.contains_key(&id));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_hash_of_all_ones_is_told_from_an_empty_cell() {
+        let mut index = HashIndex::with_room(3);
+        assert!(index.find(u32::MAX, |id| id < 3).is_none());
+        index.insert(u32::MAX, 2);
+        assert_eq!(index.find(u32::MAX, |id| id < 3).map(|(_, id)| id), Some(2));
+    }
+}

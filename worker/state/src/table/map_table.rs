@@ -1,0 +1,376 @@
+//! The table of map state: (key, namespace, user key) → value, with each map's entries linked.
+//!
+//! Every entry of a map is an entry of its own in a snapshot, so that a large map costs what
+//! changed in it. An entry refers to its map by the slot of the map's head, not by a copy of the
+//! key; the entries of one map form a doubly linked list in the order in which they were added.
+//! Heads and links are not in snapshots: they follow from the entries.
+
+use weir_types::{CheckpointId, KeyGroup};
+
+use crate::codec::{CodecError, StateValue, decode_front, encode};
+use crate::error::StateError;
+use crate::key::{StateKey, hash_within};
+use crate::table::record::read_record;
+use crate::table::shard::{EntryCodec, PlainCodec, Shard};
+use crate::table::shards::{KeyGroups, Shards, TableSnapshot};
+use crate::table::{
+    Place, ReadValue, StateTable, ValueFormat, check_read, checked_hash, entry_hash, rehash,
+};
+
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+pub(crate) struct MapTable<K, N, U, V> {
+    heads: Vec<Shard<K, N, Head>>,
+    entries: Shards<Owner, U, Linked<V>>,
+    read_value: ReadValue<V>,
+    sweep_at: (usize, u32),
+}
+
+/// The slot of a map's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+struct Owner(u32);
+
+/// A map: its first and last entry.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+struct Head {
+    first: u32,
+    last: u32,
+}
+
+#[derive(Debug)]
+struct Linked<V> {
+    value: V,
+    previous: u32,
+    next: u32,
+}
+
+/// Writes an entry's key as key, namespace and user key.
+struct MapCodec<'a, K, N>(&'a Shard<K, N, Head>);
+
+impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> EntryCodec<Owner, U, Linked<V>>
+    for MapCodec<'_, K, N>
+{
+    fn key(&self, owner: &Owner, user_key: &U, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        let (key, namespace, _) = self
+            .0
+            .entry(owner.0)
+            .expect("a map's head outlives its entries");
+        encode(key, out)?;
+        encode(namespace, out)?;
+        encode(user_key, out)
+    }
+
+    fn value(&self, linked: &Linked<V>, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        encode(&linked.value, out)
+    }
+}
+
+/// The hash of an entry among those of its shard.
+#[inline]
+fn linked_hash<U: StateKey>(owner: Owner, user_key: &U) -> Result<u64, StateError> {
+    hash_within(u64::from(owner.0), user_key).map_err(StateError::hash::<U>)
+}
+
+fn rehash_linked<U: StateKey>(owner: &Owner, user_key: &U) -> u64 {
+    linked_hash(*owner, user_key).expect("a key in the table was hashed before")
+}
+
+impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> {
+    pub(crate) fn new(groups: KeyGroups, read_value: ReadValue<V>) -> Self {
+        let heads = groups.range.iter().map(|_| Shard::default()).collect();
+        Self {
+            heads,
+            entries: Shards::new(groups),
+            read_value,
+            sweep_at: (0, 0),
+        }
+    }
+
+    /// The map of a key and namespace; none if it is empty.
+    #[inline]
+    pub(crate) fn find_map(
+        &self,
+        hash: u64,
+        key: &K,
+        namespace: &N,
+    ) -> Result<Option<Place>, StateError> {
+        let entry_hash = entry_hash(hash, namespace)?;
+        let shard = self.entries.groups().shard_of(hash)?;
+        let slot = self.heads[shard].find(entry_hash, key, namespace);
+        Ok(slot.map(|slot| Place { shard, slot }))
+    }
+
+    /// An entry of a map.
+    #[inline]
+    pub(crate) fn find(&self, map: Place, user_key: &U) -> Result<Option<Place>, StateError> {
+        let owner = Owner(map.slot);
+        let hash = linked_hash(owner, user_key)?;
+        let slot = self.entries.shard(map.shard).find(hash, &owner, user_key);
+        Ok(slot.map(|slot| Place { slot, ..map }))
+    }
+
+    /// The entry at a place that [`Self::find`] or [`Self::walk`] gave.
+    #[inline]
+    pub(crate) fn at(&self, place: Place) -> (&U, &V) {
+        let (_, user_key, linked) = self
+            .entries
+            .shard(place.shard)
+            .entry(place.slot)
+            .expect("a place is used before its entry is removed");
+        (user_key, &linked.value)
+    }
+
+    /// Its value, for changing it.
+    #[inline]
+    pub(crate) fn at_mut(&mut self, place: Place) -> &mut V {
+        let codec = MapCodec(&self.heads[place.shard]);
+        let linked = self
+            .entries
+            .shard_mut(place.shard)
+            .value_mut(place.slot, &codec);
+        &mut linked
+            .expect("a place is used before its entry is removed")
+            .value
+    }
+
+    /// Sets the value of a user key.
+    pub(crate) fn put(
+        &mut self,
+        hash: u64,
+        key: &K,
+        namespace: &N,
+        user_key: U,
+        value: V,
+    ) -> Result<(), StateError> {
+        let known = match self.find_map(hash, key, namespace)? {
+            Some(map) => self.find(map, &user_key)?,
+            None => None,
+        };
+        if let Some(place) = known {
+            *self.at_mut(place) = value;
+            return Ok(());
+        }
+        // Hash the user key before there is a head without an entry.
+        linked_hash(Owner(NONE), &user_key)?;
+        let map = self.find_or_make_map(hash, key, namespace)?;
+        let owner = Owner(map.slot);
+        let previous = self.head_mut(map).last;
+        let entries = self.entries.shard_mut(map.shard);
+        let entry_hash = linked_hash(owner, &user_key)?;
+        let linked = Linked {
+            value,
+            previous,
+            next: NONE,
+        };
+        let slot = entries.insert(entry_hash, owner, user_key, linked, rehash_linked);
+        self.set_next(map, previous, slot);
+        self.set_previous(map, NONE, slot);
+        Ok(())
+    }
+
+    /// Takes an entry out.
+    pub(crate) fn remove(&mut self, map: Place, user_key: &U) -> Result<Option<V>, StateError> {
+        let place = self.find(map, user_key)?;
+        Ok(place.map(|place| self.remove_at(map, place)))
+    }
+
+    /// Takes out all entries of a map.
+    pub(crate) fn clear(&mut self, map: Place) {
+        self.retain(map, |_, _| false);
+    }
+
+    /// Takes out the entries of a map that the function says no to.
+    pub(crate) fn retain(&mut self, map: Place, mut keep: impl FnMut(&U, &V) -> bool) {
+        let mut next = self.head(map).map_or(NONE, |head| head.first);
+        while let Some((_, user_key, linked)) = self.entries.shard(map.shard).entry(next) {
+            let place = Place { slot: next, ..map };
+            next = linked.next;
+            if !keep(user_key, &linked.value) {
+                self.remove_at(map, place);
+            }
+        }
+    }
+
+    /// The places of a map's entries, in the order in which they were added.
+    pub(crate) fn walk(&self, map: Option<Place>) -> Walk<'_, K, N, U, V> {
+        let head = map.and_then(|map| self.head(map));
+        let next = head.map_or(NONE, |head| head.first);
+        Walk {
+            table: self,
+            shard: map.map_or(0, |map| map.shard),
+            next,
+        }
+    }
+
+    /// Looks at the next `count` slots and removes the entries that are `dead`.
+    pub(crate) fn sweep(&mut self, count: u32, dead: impl Fn(&V) -> bool) {
+        let (mut shard, mut slot) = self.sweep_at;
+        for _ in 0..count {
+            if let Some((owner, _, linked)) = self.entries.shard(shard).entry(slot)
+                && dead(&linked.value)
+            {
+                let map = Place {
+                    shard,
+                    slot: owner.0,
+                };
+                self.remove_at(map, Place { shard, slot });
+            }
+            slot += 1;
+            if slot as usize >= self.entries.shard(shard).slots() {
+                slot = 0;
+                shard = (shard + 1) % self.heads.len();
+            }
+        }
+        self.sweep_at = (shard, slot);
+    }
+
+    fn head(&self, map: Place) -> Option<Head> {
+        self.heads[map.shard]
+            .entry(map.slot)
+            .map(|(_, _, head)| *head)
+    }
+
+    fn head_mut(&mut self, map: Place) -> &mut Head {
+        let head = self.heads[map.shard].untracked_mut(map.slot);
+        head.expect("a map is used before it is empty")
+    }
+
+    fn find_or_make_map(&mut self, hash: u64, key: &K, namespace: &N) -> Result<Place, StateError> {
+        if let Some(map) = self.find_map(hash, key, namespace)? {
+            return Ok(map);
+        }
+        let shard = self.entries.groups().shard_of(hash)?;
+        let head = Head {
+            first: NONE,
+            last: NONE,
+        };
+        let entry_hash = entry_hash(hash, namespace)?;
+        let (key, namespace) = (key.clone(), namespace.clone());
+        let slot = self.heads[shard].insert(entry_hash, key, namespace, head, rehash);
+        Ok(Place { shard, slot })
+    }
+
+    fn remove_at(&mut self, map: Place, place: Place) -> V {
+        let shard = self.entries.shard_mut(place.shard);
+        let (owner, user_key, _) = shard.entry(place.slot).expect("the place holds an entry");
+        let hash = rehash_linked(owner, user_key);
+        let codec = MapCodec(&self.heads[place.shard]);
+        let (_, _, linked) = shard
+            .remove(hash, place.slot, &codec)
+            .expect("the place holds an entry");
+        let Linked {
+            value,
+            previous,
+            next,
+        } = linked;
+        self.set_next(map, previous, next);
+        self.set_previous(map, next, previous);
+        if previous == NONE && next == NONE {
+            let heads = &mut self.heads[map.shard];
+            let (key, namespace, _) = heads.entry(map.slot).expect("a map's head outlives it");
+            let hash = rehash(key, namespace);
+            heads.remove(hash, map.slot, &PlainCodec);
+        }
+        value
+    }
+
+    /// Lets an entry, or the head if there is none, be followed by `next`.
+    fn set_next(&mut self, map: Place, slot: u32, next: u32) {
+        match self.entries.shard_mut(map.shard).untracked_mut(slot) {
+            Some(linked) => linked.next = next,
+            None => self.head_mut(map).first = next,
+        }
+    }
+
+    /// Lets an entry, or the map's end if there is none, be preceded by `previous`.
+    fn set_previous(&mut self, map: Place, slot: u32, previous: u32) {
+        match self.entries.shard_mut(map.shard).untracked_mut(slot) {
+            Some(linked) => linked.previous = previous,
+            None => self.head_mut(map).last = previous,
+        }
+    }
+}
+
+/// The places of a map's entries.
+#[derive(Debug)]
+pub(crate) struct Walk<'a, K, N, U, V> {
+    table: &'a MapTable<K, N, U, V>,
+    shard: usize,
+    next: u32,
+}
+
+impl<'a, K: StateKey, N: StateKey, U: StateKey, V: StateValue> Iterator for Walk<'a, K, N, U, V> {
+    type Item = (Place, &'a U, &'a V);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let place = Place {
+            shard: self.shard,
+            slot: self.next,
+        };
+        let (_, user_key, linked) = self.table.entries.shard(self.shard).entry(self.next)?;
+        self.next = linked.next;
+        Some((place, user_key, &linked.value))
+    }
+}
+
+impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> StateTable for MapTable<K, N, U, V> {
+    fn begin(&mut self, checkpoint: CheckpointId, complete: bool) {
+        self.entries.begin(checkpoint, complete);
+    }
+
+    fn copy_some(&mut self, budget: &mut usize) -> Result<bool, CodecError> {
+        let heads = &self.heads;
+        self.entries
+            .copy_some(budget, |shard| MapCodec(&heads[shard]))
+    }
+
+    fn finish(&mut self) -> Option<TableSnapshot> {
+        self.entries.finish()
+    }
+
+    fn confirm(&mut self, checkpoint: CheckpointId) {
+        self.entries.confirm(checkpoint);
+    }
+
+    fn abort(&mut self, checkpoint: CheckpointId) {
+        self.entries.abort(checkpoint);
+    }
+
+    fn restore(
+        &mut self,
+        group: KeyGroup,
+        block: &[u8],
+        format: ValueFormat,
+    ) -> Result<(), CodecError> {
+        let mut rest = block;
+        while let Some(record) = read_record(&mut rest)? {
+            let mut text = record.key;
+            let key: K = decode_front(&mut text)?;
+            let namespace: N = decode_front(&mut text)?;
+            let user_key: U = decode_front(&mut text)?;
+            check_read(text)?;
+            let hash = checked_hash(&key, self.entries.groups(), group)?;
+            let done = match record.value {
+                Some(value) => {
+                    let value = (self.read_value)(value, format)?;
+                    self.put(hash, &key, &namespace, user_key, value)
+                }
+                None => self
+                    .find_map(hash, &key, &namespace)
+                    .and_then(|map| match map {
+                        Some(map) => self.remove(map, &user_key).map(drop),
+                        None => Ok(()),
+                    }),
+            };
+            done.map_err(|e| CodecError::decode::<(K, N, U)>(e.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        let heads = self.heads.iter();
+        let heads = heads.map(|head| size_of::<Shard<K, N, Head>>() + head.bytes());
+        self.entries.bytes() + heads.sum::<usize>()
+    }
+}

@@ -1,0 +1,171 @@
+//! The block format: how the entries of one key group lie in a snapshot.
+//!
+//! ```text
+//! block  = record*
+//! record = 0 text(key)               the entry is gone
+//!        | 1 text(key) text(value)   the entry has this value
+//! text   = length (LEB128) byte*
+//! ```
+//!
+//! Records are applied in order, so that blocks may be joined end to end. The key is the encoded
+//! key, namespace and, for map state, user key, one behind the other.
+
+use crate::codec::CodecError;
+
+const REMOVED: u8 = 0;
+const PUT: u8 = 1;
+
+/// One record of a block.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Record<'a> {
+    pub(crate) key: &'a [u8],
+    /// None: the entry is gone.
+    pub(crate) value: Option<&'a [u8]>,
+}
+
+type Write<'a> = &'a mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>;
+
+/// Appends an entry's value. After an error `out` is as it was.
+pub(crate) fn write_put(out: &mut Vec<u8>, key: Write, value: Write) -> Result<(), CodecError> {
+    let start = out.len();
+    out.push(PUT);
+    let written = write_text(out, key).and_then(|()| write_text(out, value));
+    written.inspect_err(|_| out.truncate(start))
+}
+
+/// Appends that an entry is gone. After an error `out` is as it was.
+pub(crate) fn write_removed(out: &mut Vec<u8>, key: Write) -> Result<(), CodecError> {
+    let start = out.len();
+    out.push(REMOVED);
+    write_text(out, key).inspect_err(|_| out.truncate(start))
+}
+
+fn write_text(out: &mut Vec<u8>, write: Write) -> Result<(), CodecError> {
+    let start = out.len();
+    out.push(0);
+    write(out)?;
+    let len = out.len() - start - 1;
+    if let (Ok(short), true) = (u8::try_from(len), len < 128) {
+        out[start] = short;
+    } else {
+        let mut prefix = Vec::with_capacity(5);
+        let mut rest = len;
+        while rest >= 128 {
+            prefix.push(rest.to_le_bytes()[0] | 128);
+            rest >>= 7;
+        }
+        prefix.push(rest.to_le_bytes()[0]);
+        drop(out.splice(start..=start, prefix));
+    }
+    Ok(())
+}
+
+/// Takes the record at the front of a block; none at its end.
+pub(crate) fn read_record<'a>(block: &mut &'a [u8]) -> Result<Option<Record<'a>>, CodecError> {
+    let Some((&tag, mut rest)) = block.split_first() else {
+        return Ok(None);
+    };
+    let key = read_text(&mut rest)?;
+    let record = match tag {
+        REMOVED => Record { key, value: None },
+        PUT => Record {
+            key,
+            value: Some(read_text(&mut rest)?),
+        },
+        _ => {
+            return Err(CodecError::decode::<Record>(format!(
+                "{tag} is no kind of record"
+            )));
+        }
+    };
+    *block = rest;
+    Ok(Some(record))
+}
+
+fn read_text<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], CodecError> {
+    let cut_off = || CodecError::decode::<Record>("the block is cut off");
+    let mut len = 0usize;
+    for shift in (0..=28).step_by(7) {
+        let (&byte, rest) = bytes.split_first().ok_or_else(cut_off)?;
+        *bytes = rest;
+        len |= usize::from(byte & 127) << shift;
+        if byte < 128 {
+            let (text, rest) = bytes.split_at_checked(len).ok_or_else(cut_off)?;
+            *bytes = rest;
+            return Ok(text);
+        }
+    }
+    Err(CodecError::decode::<Record>(
+        "a length has more than 5 bytes",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn append(bytes: &[u8]) -> impl FnMut(&mut Vec<u8>) -> Result<(), CodecError> {
+        |out| {
+            out.extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn records_of_any_length_read_back_in_order() {
+        let texts = [vec![], vec![1; 127], vec![2; 128], vec![3; 70_000]];
+        let mut block = Vec::new();
+        for text in &texts {
+            write_put(&mut block, &mut append(b"k"), &mut append(text)).unwrap();
+            write_removed(&mut block, &mut append(text)).unwrap();
+        }
+        let mut rest = block.as_slice();
+        for text in &texts {
+            let put = read_record(&mut rest).unwrap().unwrap();
+            assert_eq!(
+                put,
+                Record {
+                    key: b"k",
+                    value: Some(text)
+                }
+            );
+            let removed = read_record(&mut rest).unwrap().unwrap();
+            assert_eq!(
+                removed,
+                Record {
+                    key: text,
+                    value: None
+                }
+            );
+        }
+        assert_eq!(read_record(&mut rest).unwrap(), None);
+    }
+
+    #[test]
+    fn the_bytes_of_version_1_stay_what_they_are() {
+        let mut block = Vec::new();
+        write_removed(&mut block, &mut append(b"ab")).unwrap();
+        write_put(&mut block, &mut append(b"c"), &mut append(&[9; 130])).unwrap();
+        let mut want = b"\x00\x02ab\x01\x01c\x82\x01".to_vec();
+        want.extend([9; 130]);
+        assert_eq!(block, want);
+    }
+
+    #[test]
+    fn a_refused_value_leaves_no_half_record() {
+        let mut block = b"before".to_vec();
+        let refuse = &mut |_: &mut Vec<u8>| Err(CodecError::decode::<u8>("no"));
+        assert!(write_put(&mut block, &mut append(b"k"), refuse).is_err());
+        assert_eq!(block, b"before");
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics_and_ends(garbage in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut rest = garbage.as_slice();
+            while let Ok(Some(_)) = read_record(&mut rest) {}
+        }
+    }
+}

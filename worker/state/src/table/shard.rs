@@ -1,0 +1,326 @@
+//! The entries of one key group: slots in a vector, found through a hash index.
+//!
+//! An entry keeps its slot for life, so that sets of slot numbers can say what changed, and so
+//! that timers and map entries can be referred to by 4 bytes. Freed slots are used again.
+
+use crate::codec::{CodecError, encode};
+use crate::table::changes::Changes;
+use crate::table::hash_index::{HashIndex, Position};
+
+const NO_SLOT: u32 = u32::MAX;
+
+#[derive(Debug)]
+enum Slot<K, N, V> {
+    /// The next free slot, or `NO_SLOT`.
+    Free(u32),
+    Used {
+        key: K,
+        namespace: N,
+        value: V,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Shard<K, N, V> {
+    index: HashIndex,
+    slots: Vec<Slot<K, N, V>>,
+    /// The head of the list of free slots, or `NO_SLOT`.
+    free: u32,
+    live: usize,
+    /// Nothing is noted before the first snapshot: it is complete anyway.
+    changes: Option<Box<Changes>>,
+}
+
+/// How a table's entries are written.
+pub(crate) trait EntryCodec<K, N, V> {
+    fn key(&self, key: &K, namespace: &N, out: &mut Vec<u8>) -> Result<(), CodecError>;
+    fn value(&self, value: &V, out: &mut Vec<u8>) -> Result<(), CodecError>;
+}
+
+/// Key, namespace and value one after the other.
+#[derive(Clone, Copy)]
+pub(crate) struct PlainCodec;
+
+impl<K: serde::Serialize, N: serde::Serialize, V: serde::Serialize> EntryCodec<K, N, V>
+    for PlainCodec
+{
+    fn key(&self, key: &K, namespace: &N, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        encode(key, out)?;
+        encode(namespace, out)
+    }
+
+    fn value(&self, value: &V, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        encode(value, out)
+    }
+}
+
+impl<K, N, V> Default for Shard<K, N, V> {
+    fn default() -> Self {
+        let (index, slots) = (HashIndex::default(), Vec::new());
+        Self {
+            index,
+            slots,
+            free: NO_SLOT,
+            live: 0,
+            changes: None,
+        }
+    }
+}
+
+/// The index looks at the lower half of a hash; the key group comes from the upper one.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
+fn low(hash: u64) -> u32 {
+    hash as u32
+}
+
+impl<K: Eq, N: Eq, V> Shard<K, N, V> {
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// How many slots there are, free ones included.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The slot of an entry. `hash` is that of key and namespace together.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, key: &K, namespace: &N) -> Option<u32> {
+        self.position(hash, key, namespace).map(|(_, id)| id)
+    }
+
+    #[inline]
+    fn position(&self, hash: u64, key: &K, namespace: &N) -> Option<(Position, u32)> {
+        let slots = self.slots.as_slice();
+        self.index.find(low(hash), |id| {
+            matches!(
+                slots.get(id as usize),
+                Some(Slot::Used { key: k, namespace: n, .. }) if k == key && n == namespace
+            )
+        })
+    }
+
+    /// The entry in a slot, if it is in use.
+    #[inline]
+    pub(crate) fn entry(&self, id: u32) -> Option<(&K, &N, &V)> {
+        match self.slots.get(id as usize) {
+            Some(Slot::Used {
+                key,
+                namespace,
+                value,
+            }) => Some((key, namespace, value)),
+            _ => None,
+        }
+    }
+
+    /// The value in a slot, for changing what no snapshot sees.
+    #[inline]
+    pub(crate) fn untracked_mut(&mut self, id: u32) -> Option<&mut V> {
+        match self.slots.get_mut(id as usize) {
+            Some(Slot::Used { value, .. }) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The value in a slot, for changing it.
+    #[inline]
+    pub(crate) fn value_mut(
+        &mut self,
+        id: u32,
+        codec: &impl EntryCodec<K, N, V>,
+    ) -> Option<&mut V> {
+        if let Some(changes) = &mut self.changes
+            && changes.change(id)
+            && let Some(Slot::Used {
+                key,
+                namespace,
+                value,
+            }) = self.slots.get(id as usize)
+        {
+            copy_entry(changes, codec, key, namespace, value);
+        }
+        self.untracked_mut(id)
+    }
+
+    /// Adds an entry that is not in it. `rehash` gives the hash of an entry that is.
+    #[inline]
+    pub(crate) fn insert(
+        &mut self,
+        hash: u64,
+        key: K,
+        namespace: N,
+        value: V,
+        rehash: impl Fn(&K, &N) -> u64,
+    ) -> u32 {
+        let id = if self.free == NO_SLOT {
+            self.next_slot()
+        } else {
+            self.free
+        };
+        if !self.index.has_room(id) {
+            self.rebuild_index(rehash);
+        }
+        self.index.insert(low(hash), id);
+        let used = Slot::Used {
+            key,
+            namespace,
+            value,
+        };
+        if self.free == NO_SLOT {
+            self.slots.push(used);
+        } else {
+            let slot = std::mem::replace(&mut self.slots[id as usize], used);
+            let Slot::Free(next) = slot else {
+                unreachable!("slot {id} is on the free list")
+            };
+            self.free = next;
+        }
+        if let Some(changes) = &mut self.changes {
+            changes.create(id);
+        }
+        self.live += 1;
+        id
+    }
+
+    /// Takes an entry out. `hash` is its hash.
+    pub(crate) fn remove(
+        &mut self,
+        hash: u64,
+        id: u32,
+        codec: &impl EntryCodec<K, N, V>,
+    ) -> Option<(K, N, V)> {
+        let Some(Slot::Used {
+            key,
+            namespace,
+            value,
+        }) = self.slots.get(id as usize)
+        else {
+            return None;
+        };
+        if let Some(changes) = &mut self.changes
+            && changes.remove(id, &mut |out| codec.key(key, namespace, out))
+        {
+            copy_entry(changes, codec, key, namespace, value);
+        }
+        let found = self.index.find(low(hash), |other| other == id);
+        let (position, _) = found.expect("every used slot is in the index under its hash");
+        self.index.remove(position);
+        self.live -= 1;
+        let slot = std::mem::replace(&mut self.slots[id as usize], Slot::Free(self.free));
+        self.free = id;
+        match slot {
+            Slot::Used {
+                key,
+                namespace,
+                value,
+            } => Some((key, namespace, value)),
+            Slot::Free(_) => unreachable!("slot {id} was looked at above"),
+        }
+    }
+
+    /// All entries with their slots, in the slots' order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &K, &N, &V)> {
+        (0u32..)
+            .zip(&self.slots)
+            .filter_map(|(id, slot)| match slot {
+                Slot::Used {
+                    key,
+                    namespace,
+                    value,
+                } => Some((id, key, namespace, value)),
+                Slot::Free(_) => None,
+            })
+    }
+
+    /// Reads where a search for the hash begins: the slot that it most likely ends at.
+    #[inline]
+    pub(crate) fn peek(&self, hash: u64) -> u32 {
+        self.index.peek(low(hash))
+    }
+
+    /// Reads a slot, to bring it into the cache. False if it is free.
+    #[inline]
+    pub(crate) fn peek_slot(&self, id: u32) -> bool {
+        matches!(self.slots.get(id as usize), Some(Slot::Used { .. }))
+    }
+
+    /// Freezes the shard for a snapshot.
+    pub(crate) fn begin(&mut self, checkpoint: weir_types::CheckpointId, complete: bool) {
+        self.changes
+            .get_or_insert_default()
+            .begin(checkpoint, complete, self.slots.len());
+    }
+
+    /// Copies frozen entries until about so many bytes were written. True if none is left.
+    pub(crate) fn copy_some(
+        &mut self,
+        budget: &mut usize,
+        codec: &impl EntryCodec<K, N, V>,
+    ) -> Result<bool, CodecError> {
+        /// What an entry costs beside its bytes.
+        const ENTRY_COST: usize = 16;
+        let Some(changes) = &mut self.changes else {
+            return Ok(true);
+        };
+        while *budget > 0 {
+            changes.check()?;
+            let Some(id) = changes.next_frozen() else {
+                return Ok(true);
+            };
+            let before = changes.copied_bytes();
+            if let Some(Slot::Used {
+                key,
+                namespace,
+                value,
+            }) = self.slots.get(id as usize)
+            {
+                copy_entry(changes, codec, key, namespace, value);
+            }
+            let cost = changes.copied_bytes() - before + ENTRY_COST;
+            *budget = budget.saturating_sub(cost);
+        }
+        Ok(false)
+    }
+
+    pub(crate) fn changes_mut(&mut self) -> Option<&mut Changes> {
+        self.changes.as_deref_mut()
+    }
+
+    /// Memory that the shard itself takes; what keys and values own elsewhere is not counted.
+    pub(crate) fn bytes(&self) -> usize {
+        self.index.bytes() + self.slots.capacity() * size_of::<Slot<K, N, V>>()
+    }
+
+    /// The number that the next slot will have. Makes room for it: by a quarter, because the last
+    /// doubling would leave up to half of the memory unused.
+    fn next_slot(&mut self) -> u32 {
+        if self.slots.len() == self.slots.capacity() {
+            self.slots.reserve_exact((self.slots.len() / 4).max(8));
+        }
+        u32::try_from(self.slots.len()).expect("a key group holds at most 2^31 entries")
+    }
+
+    #[cold]
+    fn rebuild_index(&mut self, rehash: impl Fn(&K, &N) -> u64) {
+        self.index = HashIndex::default();
+        let mut index = HashIndex::with_room(self.slots.len() + 1);
+        for (id, key, namespace, _) in self.iter() {
+            index.insert(low(rehash(key, namespace)), id);
+        }
+        self.index = index;
+    }
+}
+
+#[cold]
+fn copy_entry<K, N, V>(
+    changes: &mut Changes,
+    codec: &impl EntryCodec<K, N, V>,
+    key: &K,
+    namespace: &N,
+    value: &V,
+) {
+    changes.copy(&mut |out| codec.key(key, namespace, out), &mut |out| {
+        codec.value(value, out)
+    });
+}

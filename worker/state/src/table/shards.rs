@@ -1,0 +1,210 @@
+//! One shard per key group of a subtask's range, and the copy of their snapshot, which goes
+//! through them one after the other.
+
+use weir_types::{CheckpointId, KeyGroup, KeyGroupRange};
+
+use crate::codec::CodecError;
+use crate::error::StateError;
+use crate::table::changes::Changes;
+use crate::table::shard::{EntryCodec, Shard};
+
+/// How keys are spread over key groups, and which of these are here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeyGroups {
+    pub(crate) max_parallelism: u32,
+    pub(crate) range: KeyGroupRange,
+}
+
+impl KeyGroups {
+    /// The key group of a key's hash, and which shard that is. The shard may not exist.
+    #[inline]
+    pub(crate) fn locate(self, hash: u64) -> (KeyGroup, usize) {
+        let group = KeyGroup::of_hash(hash, self.max_parallelism);
+        (group, usize::from(group.0.wrapping_sub(self.range.start)))
+    }
+
+    /// The shard of a key's hash.
+    #[inline]
+    pub(crate) fn shard_of(self, hash: u64) -> Result<usize, StateError> {
+        let (group, shard) = self.locate(hash);
+        if shard < self.range.len() {
+            Ok(shard)
+        } else {
+            Err(self.foreign(group))
+        }
+    }
+
+    #[cold]
+    fn foreign(self, group: KeyGroup) -> StateError {
+        StateError::ForeignKeyGroup {
+            group,
+            range: self.range,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Shards<K, N, V> {
+    shards: Vec<Shard<K, N, V>>,
+    groups: KeyGroups,
+    /// A confirmed snapshot holds the state, so that a delta makes sense.
+    has_base: bool,
+    /// Snapshots that began and are neither confirmed nor aborted.
+    begun: Vec<CheckpointId>,
+    copying: Option<Copying>,
+}
+
+/// Where the copy of a snapshot stands.
+#[derive(Debug)]
+struct Copying {
+    checkpoint: CheckpointId,
+    complete: bool,
+    next_shard: usize,
+    blocks: Vec<Block>,
+}
+
+/// The records of one key group.
+pub(crate) type Block = (KeyGroup, Vec<u8>);
+
+/// What a table gives to a snapshot.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TableSnapshot {
+    /// Whether it stands for itself; otherwise it is what changed since the confirmed snapshot.
+    pub(crate) complete: bool,
+    /// Not empty, in order of their key groups.
+    pub(crate) blocks: Vec<Block>,
+}
+
+impl<K: Eq, N: Eq, V> Shards<K, N, V> {
+    pub(crate) fn new(groups: KeyGroups) -> Self {
+        let shards = groups.range.iter().map(|_| Shard::default()).collect();
+        Self {
+            shards,
+            groups,
+            has_base: false,
+            begun: Vec::new(),
+            copying: None,
+        }
+    }
+
+    pub(crate) fn groups(&self) -> KeyGroups {
+        self.groups
+    }
+
+    #[inline]
+    pub(crate) fn shard(&self, shard: usize) -> &Shard<K, N, V> {
+        &self.shards[shard]
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, shard: usize) -> Option<&Shard<K, N, V>> {
+        self.shards.get(shard)
+    }
+
+    #[inline]
+    pub(crate) fn shard_mut(&mut self, shard: usize) -> &mut Shard<K, N, V> {
+        &mut self.shards[shard]
+    }
+
+    /// The shard of a key's hash.
+    #[inline]
+    pub(crate) fn of_hash_mut(&mut self, hash: u64) -> Result<&mut Shard<K, N, V>, StateError> {
+        let (group, shard) = self.groups.locate(hash);
+        match self.shards.get_mut(shard) {
+            Some(shard) => Ok(shard),
+            None => Err(self.groups.foreign(group)),
+        }
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Shard<K, N, V>> {
+        self.shards.iter()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(Shard::len).sum()
+    }
+
+    pub(crate) fn begin(&mut self, checkpoint: CheckpointId, complete: bool) {
+        let complete = complete || !self.has_base;
+        for shard in &mut self.shards {
+            shard.begin(checkpoint, complete);
+        }
+        self.begun.push(checkpoint);
+        self.copying = Some(Copying {
+            checkpoint,
+            complete,
+            next_shard: 0,
+            blocks: Vec::new(),
+        });
+    }
+
+    /// Copies more of the snapshot, until the budget is used up. True if nothing is left.
+    /// `codec_of` gives the codec of a shard.
+    pub(crate) fn copy_some<C: EntryCodec<K, N, V>>(
+        &mut self,
+        budget: &mut usize,
+        codec_of: impl Fn(usize) -> C,
+    ) -> Result<bool, CodecError> {
+        let Some(copying) = &mut self.copying else {
+            return Ok(true);
+        };
+        while let Some(shard) = self.shards.get_mut(copying.next_shard) {
+            if !shard.copy_some(budget, &codec_of(copying.next_shard))? {
+                return Ok(false);
+            }
+            let changes = shard.changes_mut().expect("the snapshot has begun");
+            changes.check()?;
+            let block = changes.finish(copying.complete);
+            if !block.is_empty() {
+                let offset = u16::try_from(copying.next_shard).expect("a shard per key group");
+                copying
+                    .blocks
+                    .push((KeyGroup(self.groups.range.start + offset), block));
+            }
+            copying.next_shard += 1;
+        }
+        Ok(true)
+    }
+
+    /// What was copied, once nothing is left. None if the table took no part in the snapshot.
+    pub(crate) fn finish(&mut self) -> Option<TableSnapshot> {
+        let Copying {
+            complete, blocks, ..
+        } = self.copying.take()?;
+        Some(TableSnapshot { complete, blocks })
+    }
+
+    pub(crate) fn confirm(&mut self, checkpoint: CheckpointId) {
+        if !self.begun.contains(&checkpoint) {
+            return;
+        }
+        self.has_base = true;
+        self.begun.retain(|begun| *begun > checkpoint);
+        self.changes()
+            .for_each(|changes| changes.confirm(checkpoint));
+    }
+
+    pub(crate) fn abort(&mut self, checkpoint: CheckpointId) {
+        if self
+            .copying
+            .as_ref()
+            .is_some_and(|copying| copying.checkpoint == checkpoint)
+        {
+            self.copying = None;
+            self.changes().for_each(Changes::stop);
+        }
+        self.begun.retain(|begun| *begun != checkpoint);
+        self.changes().for_each(|changes| changes.abort(checkpoint));
+    }
+
+    fn changes(&mut self) -> impl Iterator<Item = &mut Changes> {
+        self.shards.iter_mut().filter_map(Shard::changes_mut)
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| size_of::<Shard<K, N, V>>() + shard.bytes())
+            .sum()
+    }
+}

@@ -1,0 +1,227 @@
+//! Timers of one kind: a table of (key, namespace, time), so that they are deduplicated and part
+//! of snapshots like any other state, and a heap over it that knows which one is due first.
+//!
+//! The heap is not told of deletions: what it names is looked up when it comes up, and skipped if
+//! it is gone. When most of the heap is gone it is built anew.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use weir_types::{CheckpointId, KeyGroup};
+
+use crate::codec::{CodecError, decode, decode_front};
+use crate::error::StateError;
+use crate::key::{StateKey, hash_within};
+use crate::table::record::read_record;
+use crate::table::shard::PlainCodec;
+use crate::table::shards::{KeyGroups, Shards, TableSnapshot};
+use crate::table::{Place, StateTable, ValueFormat, check_read, checked_hash, entry_hash};
+
+#[derive(Debug)]
+pub(crate) struct TimerQueue<K, N> {
+    timers: Shards<K, Moment<N>, ()>,
+    due: BinaryHeap<Reverse<Due>>,
+    live: usize,
+}
+
+/// A namespace and a time.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+struct Moment<N> {
+    namespace: N,
+    time: i64,
+}
+
+/// Orders timers: by time, then by the hash of key and namespace, so that the order does not
+/// depend on that of registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Due {
+    time: i64,
+    hash: u64,
+    shard: u32,
+    slot: u32,
+}
+
+/// The hash of a timer among those of its shard.
+fn timer_hash(entry_hash: u64, time: i64) -> u64 {
+    hash_within(entry_hash, &time).expect("a number has a hash")
+}
+
+fn rehash<K: StateKey, N: StateKey>(key: &K, moment: &Moment<N>) -> u64 {
+    timer_hash(crate::table::rehash(key, &moment.namespace), moment.time)
+}
+
+impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
+    pub(crate) fn new(groups: KeyGroups) -> Self {
+        Self {
+            timers: Shards::new(groups),
+            due: BinaryHeap::new(),
+            live: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    /// Adds a timer; false if it is there already.
+    pub(crate) fn register(
+        &mut self,
+        hash: u64,
+        key: &K,
+        namespace: &N,
+        time: i64,
+    ) -> Result<bool, StateError> {
+        let entry_hash = entry_hash(hash, namespace)?;
+        let shard_index = self.timers.groups().shard_of(hash)?;
+        let shard = self.timers.shard_mut(shard_index);
+        let moment = Moment {
+            namespace: namespace.clone(),
+            time,
+        };
+        let timer_hash = timer_hash(entry_hash, time);
+        if shard.find(timer_hash, key, &moment).is_some() {
+            return Ok(false);
+        }
+        let slot = shard.insert(timer_hash, key.clone(), moment, (), rehash);
+        let shard = u32::try_from(shard_index).expect("a shard per key group");
+        self.due.push(Reverse(Due {
+            time,
+            hash: entry_hash,
+            shard,
+            slot,
+        }));
+        self.live += 1;
+        Ok(true)
+    }
+
+    /// Removes a timer; false if there is none.
+    pub(crate) fn delete(
+        &mut self,
+        hash: u64,
+        key: &K,
+        namespace: &N,
+        time: i64,
+    ) -> Result<bool, StateError> {
+        let entry_hash = entry_hash(hash, namespace)?;
+        let shard_index = self.timers.groups().shard_of(hash)?;
+        let shard = self.timers.shard_mut(shard_index);
+        let moment = Moment {
+            namespace: namespace.clone(),
+            time,
+        };
+        let timer_hash = timer_hash(entry_hash, time);
+        let Some(slot) = shard.find(timer_hash, key, &moment) else {
+            return Ok(false);
+        };
+        shard.remove(timer_hash, slot, &PlainCodec);
+        self.live -= 1;
+        if self.due.len() > 2 * self.live + 64 {
+            self.rebuild_due();
+        }
+        Ok(true)
+    }
+
+    /// The time of the timer that is due first.
+    pub(crate) fn next_time(&mut self) -> Option<i64> {
+        self.first().map(|(due, _)| due.time)
+    }
+
+    /// Takes the timer that is due first, if it is due at this time.
+    pub(crate) fn pop(&mut self, until: i64) -> Option<(K, N, i64)> {
+        let (due, place) = self.first().filter(|(due, _)| due.time <= until)?;
+        self.due.pop();
+        self.live -= 1;
+        let shard = self.timers.shard_mut(place.shard);
+        let timer_hash = timer_hash(due.hash, due.time);
+        let removed = shard.remove(timer_hash, place.slot, &PlainCodec);
+        let (key, moment, ()) = removed.expect("the timer was just looked at");
+        Some((key, moment.namespace, moment.time))
+    }
+
+    /// The first of the heap, after what is gone was taken off it.
+    fn first(&mut self) -> Option<(Due, Place)> {
+        while let Some(Reverse(due)) = self.due.peek().copied() {
+            let place = Place {
+                shard: due.shard as usize,
+                slot: due.slot,
+            };
+            let entry = self.timers.shard(place.shard).entry(place.slot);
+            // The slot may have been given to another timer.
+            if entry.is_some_and(|(key, moment, ())| {
+                moment.time == due.time && crate::table::rehash(key, &moment.namespace) == due.hash
+            }) {
+                return Some((due, place));
+            }
+            self.due.pop();
+        }
+        None
+    }
+
+    fn rebuild_due(&mut self) {
+        let mut due = Vec::with_capacity(self.live);
+        for (shard, timers) in (0u32..).zip(self.timers.iter()) {
+            for (slot, key, moment, ()) in timers.iter() {
+                let hash = crate::table::rehash(key, &moment.namespace);
+                due.push(Reverse(Due {
+                    time: moment.time,
+                    hash,
+                    shard,
+                    slot,
+                }));
+            }
+        }
+        self.due = BinaryHeap::from(due);
+    }
+}
+
+impl<K: StateKey, N: StateKey> StateTable for TimerQueue<K, N> {
+    fn begin(&mut self, checkpoint: CheckpointId, complete: bool) {
+        self.timers.begin(checkpoint, complete);
+    }
+
+    fn copy_some(&mut self, budget: &mut usize) -> Result<bool, CodecError> {
+        self.timers.copy_some(budget, |_| PlainCodec)
+    }
+
+    fn finish(&mut self) -> Option<TableSnapshot> {
+        self.timers.finish()
+    }
+
+    fn confirm(&mut self, checkpoint: CheckpointId) {
+        self.timers.confirm(checkpoint);
+    }
+
+    fn abort(&mut self, checkpoint: CheckpointId) {
+        self.timers.abort(checkpoint);
+    }
+
+    fn restore(
+        &mut self,
+        group: KeyGroup,
+        block: &[u8],
+        _format: ValueFormat,
+    ) -> Result<(), CodecError> {
+        let mut rest = block;
+        while let Some(record) = read_record(&mut rest)? {
+            let mut text = record.key;
+            let key: K = decode_front(&mut text)?;
+            let namespace: N = decode_front(&mut text)?;
+            let time: i64 = decode_front(&mut text)?;
+            check_read(text)?;
+            let hash = checked_hash(&key, self.timers.groups(), group)?;
+            let done = match record.value {
+                Some(value) => {
+                    decode::<()>(value)?;
+                    self.register(hash, &key, &namespace, time)
+                }
+                None => self.delete(hash, &key, &namespace, time),
+            };
+            done.map_err(|e| CodecError::decode::<(K, N)>(e.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.timers.bytes() + self.due.capacity() * size_of::<Due>()
+    }
+}

@@ -1,0 +1,37 @@
+//! What can go wrong inside an operator.
+
+use weir_network::SendError;
+use weir_state::StateError;
+
+/// Any error of a user's function.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// An operator could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    /// The user's function said so.
+    #[error("user function failed")]
+    Function(#[source] BoxError),
+    /// State could not be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The next subtask is gone, or this one is being cancelled.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// A source could not read.
+    #[error("read the source")]
+    Source(#[source] BoxError),
+    /// A sink could not write.
+    #[error("write to the sink")]
+    Sink(#[source] BoxError),
+    /// Something that trying again cannot mend, for example a type that no state can hold.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl OperatorError {
+    /// Wraps an error of a user's function.
+    pub fn function(error: impl Into<BoxError>) -> Self {
+        Self::Function(error.into())
+    }
+}

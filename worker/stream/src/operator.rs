@@ -1,0 +1,140 @@
+//! The dataflow operator, as the runtime sees it: types are erased once per chunk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_network::Chunk;
+use weir_types::{
+    CheckpointId, Clock, ExecutionAttemptId, KeyGroupRange, OperatorId, Watermark,
+};
+
+use crate::OperatorError;
+
+/// Names one of an operator's side outputs: its tag's text.
+pub type SideOutputId = Arc<str>;
+
+/// What an operator may tell its successors besides records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// No record at or before this time is still to come.
+    Watermark(Watermark),
+    /// This path takes no part in the watermark until it is active again.
+    Idle,
+    /// It takes part again.
+    Active,
+}
+
+/// Where an operator puts its results: the next operator of the chain, or the exchange. A call
+/// may block while there is no room downstream, and fails once the subtask is cancelled.
+pub trait Output {
+    /// Passes records on.
+    fn emit(&mut self, chunk: Box<dyn Chunk>) -> Result<(), OperatorError>;
+
+    /// Passes records to a side output. Without a consumer they are dropped.
+    fn emit_side(&mut self, tag: &SideOutputId, chunk: Box<dyn Chunk>) -> Result<(), OperatorError>;
+
+    /// Passes a watermark or a change of activity to every output, side outputs included.
+    fn control(&mut self, control: Control) -> Result<(), OperatorError>;
+}
+
+/// What an operator is told when it opens.
+#[derive(Clone)]
+pub struct OperatorContext {
+    /// The logical operator: state belongs to it.
+    pub operator: OperatorId,
+    /// Its name, for messages.
+    pub name: Arc<str>,
+    /// This attempt; file and transaction names carry it.
+    pub attempt: ExecutionAttemptId,
+    /// How many subtasks the operator has.
+    pub parallelism: u32,
+    /// How many key groups there are.
+    pub max_parallelism: u32,
+    /// The key groups of this subtask.
+    pub key_groups: KeyGroupRange,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Counters that the operator feeds beside the runtime's own, for example late records.
+    pub metrics: Arc<crate::metrics::OperatorMetrics>,
+}
+
+/// What one operator of one subtask puts into a checkpoint: pure data.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OperatorSnapshot {
+    /// Keyed state and timers, if the operator is keyed.
+    pub keyed: Option<weir_state::KeyedSnapshot>,
+    /// List, union and broadcast state.
+    pub operator: Option<weir_state::OperatorStateSnapshot>,
+    /// Whatever the operator itself wants to keep, by name: split states of a source, prepared
+    /// transactions of a sink.
+    pub raw: BTreeMap<String, Vec<u8>>,
+}
+
+/// Why a sink is told to make its results visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// This checkpoint has completed.
+    Checkpoint(CheckpointId),
+    /// The job runs without checkpoints and every subtask has reached the end of its input.
+    Final,
+}
+
+/// One instance of a dataflow operator. All calls come from one thread, in this order: `restore`
+/// at most once, `open`, then any mix of the others, `close` last (also after an error).
+pub trait Operator: Send {
+    /// Called once before the first record.
+    fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError>;
+
+    /// Takes a chunk of records from one of the inputs (0, or 1 for the second of two).
+    fn process(
+        &mut self,
+        input: usize,
+        chunk: Box<dyn Chunk>,
+        out: &mut dyn Output,
+    ) -> Result<(), OperatorError>;
+
+    /// The smallest watermark over all inputs has advanced. Due timers fire before it is passed
+    /// on.
+    fn watermark(&mut self, watermark: Watermark, out: &mut dyn Output) -> Result<(), OperatorError> {
+        out.control(Control::Watermark(watermark))
+    }
+
+    /// All inputs have become idle, or one is active again.
+    fn activity(&mut self, active: bool, out: &mut dyn Output) -> Result<(), OperatorError> {
+        out.control(if active { Control::Active } else { Control::Idle })
+    }
+
+    /// When [`Operator::processing_time`] wants to be called next, in milliseconds since 1970.
+    fn next_processing_time(&self) -> Option<i64> {
+        None
+    }
+
+    /// The clock has reached a time that was asked for.
+    fn processing_time(&mut self, now_ms: i64, out: &mut dyn Output) -> Result<(), OperatorError> {
+        let (_, _) = (now_ms, out);
+        Ok(())
+    }
+
+    /// One input has ended. A watermark of [`Watermark::MAX`] came before the end of the last.
+    fn end_input(&mut self, input: usize, out: &mut dyn Output) -> Result<(), OperatorError> {
+        let (_, _) = (input, out);
+        Ok(())
+    }
+
+    /// The operator's state as of now, for checkpoint `id`.
+    fn snapshot(&mut self, id: CheckpointId) -> Result<OperatorSnapshot, OperatorError>;
+
+    /// Takes over state: one snapshot per former subtask whose key groups or lists this one gets.
+    fn restore(&mut self, snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError>;
+
+    /// Make results visible. Repeating it is harmless.
+    fn commit(&mut self, commit: Commit) -> Result<(), OperatorError> {
+        let _ = commit;
+        Ok(())
+    }
+
+    /// Called last. Results that were not committed stay invisible.
+    fn close(&mut self) -> Result<(), OperatorError> {
+        Ok(())
+    }
+}

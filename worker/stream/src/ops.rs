@@ -1,0 +1,82 @@
+//! The operators that a program is made of, one file each.
+//!
+//! Each is a plain synchronous value. It gets its rows back from the erased chunk once, and loops
+//! over them with the user's function inlined. A record keeps its event time on its way through.
+//! A panic in a user's function unwinds through the operator, which is not used again after it.
+
+pub mod aggregate;
+pub mod co_map;
+pub mod co_process;
+pub mod filter;
+pub mod flat_map;
+mod keyed_context;
+pub mod keyed_process;
+pub mod map;
+pub mod process;
+pub mod reduce;
+pub mod watermarks;
+
+pub use aggregate::AggregateOperator;
+pub use co_map::{CoFlatMapOperator, CoMapOperator};
+pub use co_process::{CoProcessFunction, CoProcessOperator};
+pub use filter::{FilterOperator, TryFilterOperator};
+pub use flat_map::{FlatMapOperator, TryFlatMapOperator};
+pub use keyed_context::{Context, OpenContext};
+pub use keyed_process::{KeyedProcessFunction, KeyedProcessOperator};
+pub use map::{MapOperator, TryMapOperator};
+pub use process::{ProcessContext, ProcessFunction, ProcessOperator};
+pub use reduce::ReduceOperator;
+pub use watermarks::{
+    WatermarkGenerator, WatermarkOutput, WatermarkStrategy, WatermarksOperator,
+};
+
+use weir_types::EventTime;
+
+use crate::{Batch, Data};
+
+/// The number of the second of two inputs.
+pub(crate) const SECOND: usize = 1;
+
+/// The rows of a batch, each with its event time if it has one.
+pub(crate) fn records<T: Data>(batch: Batch<T>) -> impl Iterator<Item = (T, Option<EventTime>)> {
+    let (rows, timestamps) = batch.into_parts();
+    rows.into_iter().enumerate().map(move |(row, record)| (record, timestamps.get(row).copied()))
+}
+
+/// The methods of an operator that neither keeps anything nor needs to know where it runs.
+macro_rules! stateless {
+    () => {
+        fn open(
+            &mut self,
+            _context: &$crate::OperatorContext,
+        ) -> Result<(), $crate::OperatorError> {
+            Ok(())
+        }
+
+        $crate::ops::no_state!();
+    };
+}
+pub(crate) use stateless;
+
+/// The two methods of an operator that keeps nothing.
+macro_rules! no_state {
+    () => {
+        fn snapshot(
+            &mut self,
+            _id: weir_types::CheckpointId,
+        ) -> Result<$crate::OperatorSnapshot, $crate::OperatorError> {
+            Ok($crate::OperatorSnapshot::default())
+        }
+
+        fn restore(
+            &mut self,
+            _snapshots: Vec<$crate::OperatorSnapshot>,
+        ) -> Result<(), $crate::OperatorError> {
+            Ok(())
+        }
+    };
+}
+pub(crate) use no_state;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Keeps some records (Flink's `StreamFilter`).
+
+use std::marker::PhantomData;
+
+use weir_network::Chunk;
+
+use crate::ops::stateless;
+use crate::{Batch, BoxError, Data, Operator, OperatorError, Output};
+
+/// Keeps the records for which a predicate holds.
+pub struct FilterOperator<T, F> {
+    predicate: F,
+    record: PhantomData<fn(T)>,
+}
+
+impl<T, F: FnMut(&T) -> bool> FilterOperator<T, F> {
+    /// Keeps the records for which `predicate` holds.
+    pub fn new(predicate: F) -> Self {
+        Self { predicate, record: PhantomData }
+    }
+}
+
+impl<T: Data, F: FnMut(&T) -> bool + Send> Operator for FilterOperator<T, F> {
+    fn process(
+        &mut self,
+        _input: usize,
+        chunk: Box<dyn Chunk>,
+        out: &mut dyn Output,
+    ) -> Result<(), OperatorError> {
+        let batch = retain(Batch::from_chunk(chunk), |row| Ok((self.predicate)(row)))?;
+        emit_unless_empty(batch, out)
+    }
+
+    stateless!();
+}
+
+/// Keeps the records for which a predicate holds, which may fail. The first failure ends the
+/// subtask.
+pub struct TryFilterOperator<T, F> {
+    predicate: F,
+    record: PhantomData<fn(T)>,
+}
+
+impl<T, F: FnMut(&T) -> Result<bool, BoxError>> TryFilterOperator<T, F> {
+    /// Keeps the records for which `predicate` holds.
+    pub fn new(predicate: F) -> Self {
+        Self { predicate, record: PhantomData }
+    }
+}
+
+impl<T, F> Operator for TryFilterOperator<T, F>
+where
+    T: Data,
+    F: FnMut(&T) -> Result<bool, BoxError> + Send,
+{
+    fn process(
+        &mut self,
+        _input: usize,
+        chunk: Box<dyn Chunk>,
+        out: &mut dyn Output,
+    ) -> Result<(), OperatorError> {
+        let batch = retain(Batch::from_chunk(chunk), |row| {
+            (self.predicate)(row).map_err(OperatorError::Function)
+        })?;
+        emit_unless_empty(batch, out)
+    }
+
+    stateless!();
+}
+
+/// Drops the rows for which `keep` does not hold, in place, and stops calling it after a failure.
+fn retain<T: Data>(
+    batch: Batch<T>,
+    mut keep: impl FnMut(&T) -> Result<bool, OperatorError>,
+) -> Result<Batch<T>, OperatorError> {
+    let (mut rows, mut timestamps) = batch.into_parts();
+    let mut failure = None;
+    let (mut row, mut kept) = (0, 0);
+    rows.retain(|record| {
+        let keep = failure.is_none()
+            && keep(record).unwrap_or_else(|error| {
+                failure = Some(error);
+                false
+            });
+        if keep && !timestamps.is_empty() {
+            timestamps[kept] = timestamps[row];
+        }
+        row += 1;
+        kept += usize::from(keep);
+        keep
+    });
+    if !timestamps.is_empty() {
+        timestamps.truncate(kept);
+    }
+    failure.map_or_else(|| Ok(Batch::with_timestamps(rows, timestamps)), Err)
+}
+
+fn emit_unless_empty<T: Data>(
+    batch: Batch<T>,
+    out: &mut dyn Output,
+) -> Result<(), OperatorError> {
+    if batch.rows().is_empty() { Ok(()) } else { out.emit(Box::new(batch)) }
+}

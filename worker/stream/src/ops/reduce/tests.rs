@@ -1,0 +1,122 @@
+//! Tests of the running reduction and the running aggregation.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use weir_state::AggregateFunction;
+
+use super::*;
+use crate::harness::{Event, OneInputHarness, ParallelHarness};
+use crate::ops::AggregateOperator;
+
+type Word = (String, u64);
+
+fn count() -> impl Operator {
+    ReduceOperator::new(|word: &Word| word.0.clone(), |into: &mut Word, word: Word| into.1 += word.1)
+}
+
+fn word(word: &str) -> Word {
+    (word.to_owned(), 1)
+}
+
+#[test]
+fn every_record_gives_the_running_value_of_its_key_with_its_own_event_time() {
+    let mut harness = OneInputHarness::<Word, Word>::open(count()).unwrap();
+    harness.push_all_at(vec![(word("a"), 1), (word("b"), 2), (word("a"), 3)]).unwrap();
+    harness.watermark(5).unwrap();
+    harness.push(word("a")).unwrap();
+    assert_eq!(harness.take_events(), [
+        Event::Record(("a".to_owned(), 1), Some(1)),
+        Event::Record(("b".to_owned(), 1), Some(2)),
+        Event::Record(("a".to_owned(), 2), Some(3)),
+        Event::Watermark(5),
+        Event::Record(("a".to_owned(), 3), None),
+    ]);
+}
+
+#[test]
+fn a_key_that_has_no_hash_is_an_error_and_no_panic() {
+    #[derive(Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Wild(f64);
+    impl Eq for Wild {}
+    let operator = ReduceOperator::new(|value: &f64| Wild(*value), |into: &mut f64, v| *into += v);
+    let mut harness = OneInputHarness::<f64, f64>::open(operator).unwrap();
+    harness.push(1.0).unwrap();
+    let error = harness.push(f64::NAN).unwrap_err().to_string();
+    assert!(error.contains("Wild"), "{error}");
+}
+
+struct Sum;
+
+impl AggregateFunction for Sum {
+    type In = (u32, u64);
+    type Acc = u64;
+    type Out = u64;
+
+    fn create_accumulator(&self) -> u64 {
+        0
+    }
+
+    fn add(&self, sum: &mut u64, input: (u32, u64)) {
+        *sum += input.1;
+    }
+
+    fn result(&self, sum: &u64) -> u64 {
+        *sum
+    }
+
+    fn merge(&self, sum: &mut u64, other: u64) {
+        *sum += other;
+    }
+}
+
+/// Steps of a run: records, and now and then a restore at another parallelism.
+fn steps() -> impl Strategy<Value = Vec<Result<(u32, u64), u32>>> {
+    let step = prop_oneof![
+        20 => (0u32..50, 0u64..1000).prop_map(Ok),
+        1 => (1u32..5).prop_map(Err),
+    ];
+    prop::collection::vec(step, 0..200)
+}
+
+proptest! {
+    #[test]
+    fn running_sums_are_right_across_restores_at_any_parallelism(steps in steps()) {
+        let selector = |record: &(u32, u64)| record.0;
+        let emit = |key: &u32, sum| (*key, sum);
+        let make = move || -> Box<dyn Operator> {
+            Box::new(AggregateOperator::new(selector, Sum, emit))
+        };
+        let mut harness =
+            ParallelHarness::<(u32, u64), (u32, u64)>::open(1, 32, selector, make).unwrap();
+        let mut sums = BTreeMap::<u32, u64>::new();
+        for step in steps {
+            match step {
+                Ok((key, value)) => {
+                    harness.push((key, value), Some(i64::from(key))).unwrap();
+                    let sum = sums.entry(key).or_default();
+                    *sum += value;
+                    prop_assert_eq!(harness.take_records(), [((key, *sum), Some(i64::from(key)))]);
+                }
+                Err(parallelism) => harness.rescale(parallelism).unwrap(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_chunk_of_any_size_gives_what_single_records_give(
+        keys in prop::collection::vec(0u32..300, 0..700),
+    ) {
+        let operator = || ReduceOperator::new(|r: &(u32, u64)| r.0, |into: &mut (u32, u64), r: (u32, u64)| into.1 += r.1);
+        let records: Vec<_> = keys.into_iter().map(|key| (key, 1)).collect();
+        let mut whole = OneInputHarness::<(u32, u64), (u32, u64)>::open(operator()).unwrap();
+        let mut single = OneInputHarness::<(u32, u64), (u32, u64)>::open(operator()).unwrap();
+        for record in &records {
+            single.push(*record).unwrap();
+        }
+        if !records.is_empty() {
+            whole.push_all(records).unwrap();
+        }
+        prop_assert_eq!(whole.take_records(), single.take_records());
+    }
+}

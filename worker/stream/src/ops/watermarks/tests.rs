@@ -1,0 +1,173 @@
+use super::*;
+use crate::harness::{Event, OneInputHarness};
+
+type Harness = OneInputHarness<i64, i64>;
+
+/// Records that are their own event time.
+fn own_time(strategy: WatermarkStrategy<i64>) -> WatermarkStrategy<i64> {
+    strategy.with_timestamp_assigner(|record, _| EventTime(*record))
+}
+
+fn bounded(bound_ms: u64) -> WatermarkStrategy<i64> {
+    own_time(WatermarkStrategy::bounded_out_of_orderness(Duration::from_millis(bound_ms)))
+}
+
+fn harness(strategy: WatermarkStrategy<i64>) -> Harness {
+    Harness::open(WatermarksOperator::new(strategy)).unwrap()
+}
+
+fn record(time: i64) -> Event<i64> {
+    Event::Record(time, Some(time))
+}
+
+#[test]
+fn a_bounded_watermark_follows_the_highest_time_by_the_bound_and_a_millisecond() {
+    let mut harness = harness(bounded(10));
+    harness.push_all(vec![100, 120, 90]).unwrap();
+    assert_eq!(harness.take_events(), [
+        record(100),
+        record(120),
+        record(90),
+        Event::Watermark(109)
+    ]);
+}
+
+#[test]
+fn a_watermark_that_did_not_advance_is_not_sent_again() {
+    let mut harness = harness(bounded(0));
+    harness.push(100).unwrap();
+    harness.push(100).unwrap();
+    harness.push(50).unwrap();
+    assert_eq!(harness.take_events(), [
+        record(100),
+        Event::Watermark(99),
+        record(100),
+        record(50)
+    ]);
+}
+
+#[test]
+fn times_that_rise_make_a_watermark_one_millisecond_behind() {
+    let mut harness = harness(own_time(WatermarkStrategy::monotonous_timestamps()));
+    harness.push_all(vec![1, 2, 3]).unwrap();
+    assert_eq!(harness.take_events().last(), Some(&Event::Watermark(2)));
+}
+
+#[test]
+fn the_smallest_time_makes_no_watermark_and_no_overflow() {
+    let mut harness = harness(bounded(10));
+    harness.push(i64::MIN).unwrap();
+    assert_eq!(harness.take_events(), [record(i64::MIN)]);
+    harness.push(i64::MAX).unwrap();
+    assert_eq!(harness.take_events(), [record(i64::MAX), Event::Watermark(i64::MAX - 11)]);
+}
+
+#[test]
+fn without_an_assigner_records_keep_the_time_they_came_with() {
+    let strategy = WatermarkStrategy::bounded_out_of_orderness(Duration::ZERO);
+    let mut harness = harness(strategy);
+    harness.push_at(7, 70).unwrap();
+    assert_eq!(harness.take_events(), [Event::Record(7, Some(70)), Event::Watermark(69)]);
+}
+
+#[test]
+fn the_assigner_sees_the_time_that_a_record_came_with() {
+    let strategy = WatermarkStrategy::monotonous_timestamps()
+        .with_timestamp_assigner(|_, before| EventTime(before.map_or(-1, |time| time.0 + 5)));
+    let mut harness = harness(strategy);
+    harness.push_at(7, 70).unwrap();
+    harness.push(8).unwrap();
+    assert_eq!(harness.take_events(), [
+        Event::Record(7, Some(75)),
+        Event::Watermark(74),
+        Event::Record(8, Some(-1)),
+    ]);
+}
+
+#[test]
+fn records_without_event_time_and_assigner_are_an_error_that_says_what_to_do() {
+    let mut harness = harness(WatermarkStrategy::monotonous_timestamps());
+    let error = harness.push(1).unwrap_err().to_string();
+    assert!(error.contains("timestamp assigner"), "{error}");
+}
+
+#[test]
+fn no_watermarks_lets_records_through_as_they_are() {
+    let mut harness = harness(WatermarkStrategy::no_watermarks());
+    harness.push(1).unwrap();
+    assert_eq!(harness.take_events(), [Event::Record(1, None)]);
+    harness.end_input().unwrap();
+    assert_eq!(harness.take_events(), [Event::Watermark(i64::MAX)]);
+}
+
+#[test]
+fn watermarks_from_upstream_stop_here_except_the_last() {
+    let mut harness = harness(bounded(0));
+    harness.watermark(500).unwrap();
+    harness.push(10).unwrap();
+    assert_eq!(harness.take_events(), [record(10), Event::Watermark(9)]);
+    harness.end_input().unwrap();
+    assert_eq!(harness.take_events(), [Event::Watermark(i64::MAX)]);
+}
+
+#[test]
+fn a_stream_without_records_becomes_idle_and_active_with_the_next_record() {
+    let mut harness = harness(bounded(0).with_idleness(Duration::from_secs(1)));
+    harness.push(10).unwrap();
+    harness.advance_clock_to(900).unwrap();
+    harness.push(11).unwrap();
+    harness.advance_clock_to(1_899).unwrap();
+    assert_eq!(harness.take_events(), [
+        record(10),
+        Event::Watermark(9),
+        record(11),
+        Event::Watermark(10)
+    ]);
+    harness.advance_clock_to(10_000).unwrap();
+    assert_eq!(harness.take_events(), [Event::Idle]);
+    harness.push(5).unwrap();
+    assert_eq!(harness.take_events(), [Event::Active, record(5)]);
+    harness.advance_clock_to(11_000).unwrap();
+    assert_eq!(harness.take_events(), [Event::Idle]);
+}
+
+#[test]
+fn a_stream_that_never_had_a_record_becomes_idle_too() {
+    let mut harness = harness(bounded(0).with_idleness(Duration::from_secs(1)));
+    harness.advance_clock_to(1_000).unwrap();
+    assert_eq!(harness.take_events(), [Event::Idle]);
+    harness.activity(false).unwrap();
+    assert_eq!(harness.take_events(), [], "idleness from upstream stops here");
+    harness.end_input().unwrap();
+    assert_eq!(harness.take_events(), [Event::Active, Event::Watermark(i64::MAX)]);
+}
+
+/// A watermark at each record that says so, and one more per period.
+struct Punctuated {
+    periods: i64,
+}
+
+impl WatermarkGenerator<i64> for Punctuated {
+    fn on_event(&mut self, event: &i64, timestamp: EventTime, out: &mut WatermarkOutput) {
+        if event % 10 == 0 {
+            out.emit(timestamp);
+        }
+    }
+
+    fn on_periodic(&mut self, out: &mut WatermarkOutput) {
+        self.periods += 1;
+        out.emit(EventTime(self.periods));
+    }
+}
+
+#[test]
+fn a_generator_of_ones_own_is_asked_per_record_per_chunk_and_per_period() {
+    let strategy = own_time(WatermarkStrategy::custom(|| Punctuated { periods: 0 }));
+    let mut harness = harness(strategy);
+    harness.push_all(vec![5, 20, 30, 31]).unwrap();
+    assert_eq!(harness.take_events().last(), Some(&Event::Watermark(30)));
+    harness.advance_clock_to(200 * 28).unwrap();
+    assert_eq!(harness.take_events(), [], "29 calls so far, none beyond 30");
+    harness.advance_clock_to(200 * 30).unwrap();
+    assert_eq!(harness.take_events(), [Event::Watermark(31)]);
+}

@@ -1,0 +1,95 @@
+//! What a subtask's end means: finished, canceled, or failed with a class and the causes.
+
+use std::error::Error;
+
+use weir_stream::OperatorError;
+use weir_types::FaultClass;
+
+use crate::run::TaskError;
+
+/// How a subtask ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Finished,
+    Canceled,
+    Failed(FaultClass, String),
+}
+
+/// Judges what the loop and the closing of the operators gave; a panic is the outer error.
+pub(crate) fn of_outcome(
+    ran: Result<Result<(), TaskError>, String>,
+    closed: Result<Result<(), OperatorError>, String>,
+) -> Outcome {
+    match (ran, closed) {
+        (Err(panic), _) => Outcome::Failed(FaultClass::Recoverable, panic),
+        (Ok(Err(TaskError::Cancelled)), _) => Outcome::Canceled,
+        (Ok(Err(error)), _) => Outcome::Failed(class(&error), causes(&error)),
+        (Ok(Ok(())), Err(panic)) => Outcome::Failed(FaultClass::Recoverable, panic),
+        (Ok(Ok(())), Ok(Err(error))) => {
+            Outcome::Failed(operator_class(&error), format!("close: {}", causes(&error)))
+        }
+        (Ok(Ok(())), Ok(Ok(()))) => Outcome::Finished,
+    }
+}
+
+fn class(error: &TaskError) -> FaultClass {
+    match error {
+        TaskError::Cancelled => FaultClass::Recoverable,
+        TaskError::Operator(error) => operator_class(error),
+        TaskError::Gate(error) => error.cause.fault_class(),
+        TaskError::Protocol(_) => FaultClass::NonRecoverable,
+    }
+}
+
+fn operator_class(error: &OperatorError) -> FaultClass {
+    match error {
+        OperatorError::Invalid(_) => FaultClass::NonRecoverable,
+        OperatorError::Send(weir_network::SendError::Channel { cause, .. }) => cause.fault_class(),
+        _ => FaultClass::Recoverable,
+    }
+}
+
+/// The error and all its causes in one line.
+fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        // A transparent error says the same as its cause.
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_all_its_causes_once() {
+        let inner = std::io::Error::other("disk full");
+        let error = TaskError::from(OperatorError::Sink(Box::new(inner)));
+        assert_eq!(causes(&error), "write to the sink: disk full");
+        let failed = of_outcome(Ok(Err(error)), Ok(Ok(())));
+        assert_eq!(
+            failed,
+            Outcome::Failed(FaultClass::Recoverable, "write to the sink: disk full".to_owned())
+        );
+    }
+
+    #[test]
+    fn an_error_while_closing_fails_a_subtask_that_ran_well() {
+        let error = OperatorError::Invalid("x".to_owned());
+        let outcome = of_outcome(Ok(Ok(())), Ok(Err(error)));
+        assert_eq!(outcome, Outcome::Failed(FaultClass::NonRecoverable, "close: x".to_owned()));
+    }
+
+    #[test]
+    fn a_cancelled_subtask_is_no_failure() {
+        assert_eq!(of_outcome(Ok(Err(TaskError::Cancelled)), Ok(Ok(()))), Outcome::Canceled);
+    }
+}
