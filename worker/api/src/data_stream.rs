@@ -7,14 +7,14 @@ use std::sync::Arc;
 use weir_graph::{NodeId, NodeSpec, Partitioner};
 use weir_state::StateKey;
 use weir_stream::ops::{
-    FilterOperator, FlatMapOperator, MapOperator, OutputTag, ProcessFunction, ProcessOperator,
-    WatermarkOperator, WatermarkStrategy,
+    FilterOperator, FlatMapOperator, MapOperator, ProcessFunction, ProcessOperator,
+    TryFilterOperator, TryFlatMapOperator, TryMapOperator, WatermarkStrategy, WatermarksOperator,
 };
 use weir_stream::partition::custom_router;
 use weir_stream::sink::{Sink, SinkOperator};
-use weir_stream::{BoxError, Collector, Data, Operator};
+use weir_stream::{BoxError, Collector, Data, Operator, OutputTag};
 
-use crate::connected_streams::{BroadcastStream, ConnectedStreams};
+use crate::connected_streams::ConnectedStreams;
 use crate::env::Upstream;
 use crate::keyed_stream::KeyedStream;
 use crate::node::{SharedEnv, node_settings};
@@ -47,7 +47,7 @@ impl<T: Data> DataStream<T> {
         Self { env, node, upstreams: vec![upstream], record: PhantomData }
     }
 
-    node_settings!();
+    node_settings!(#[must_use]);
 
     /// One record for each (Flink's `map`).
     pub fn map<O, F>(self, function: F) -> DataStream<O>
@@ -64,7 +64,7 @@ impl<T: Data> DataStream<T> {
         O: Data,
         F: FnMut(T) -> Result<O, BoxError> + Clone + Send + Sync + 'static,
     {
-        self.then("map", move || Box::new(MapOperator::fallible(function.clone())))
+        self.then("map", move || Box::new(TryMapOperator::new(function.clone())))
     }
 
     /// Any number of records for each (Flink's `flatMap`).
@@ -82,10 +82,11 @@ impl<T: Data> DataStream<T> {
         O: Data,
         F: FnMut(T, &mut Collector<'_, O>) -> Result<(), BoxError> + Clone + Send + Sync + 'static,
     {
-        self.then("flat_map", move || Box::new(FlatMapOperator::fallible(function.clone())))
+        self.then("flat_map", move || Box::new(TryFlatMapOperator::new(function.clone())))
     }
 
     /// The records for which the function is true.
+    #[must_use]
     pub fn filter<F>(self, function: F) -> Self
     where
         F: FnMut(&T) -> bool + Clone + Send + Sync + 'static,
@@ -93,14 +94,28 @@ impl<T: Data> DataStream<T> {
         self.then("filter", move || Box::new(FilterOperator::new(function.clone())))
     }
 
+    /// The records for which the function is true; an error fails the job.
+    #[must_use]
+    pub fn try_filter<F>(self, function: F) -> Self
+    where
+        F: FnMut(&T) -> Result<bool, BoxError> + Clone + Send + Sync + 'static,
+    {
+        self.then("filter", move || Box::new(TryFilterOperator::new(function.clone())))
+    }
+
     /// Records with access to time and side outputs (Flink's `process` on a stream without keys).
-    pub fn process<F: ProcessFunction<In = T>>(self, function: F) -> DataStream<F::Out> {
+    pub fn process<O, F>(self, function: F) -> DataStream<O>
+    where
+        O: Data,
+        F: ProcessFunction<T, O> + Sync,
+    {
         self.then("process", move || Box::new(ProcessOperator::new(function.clone())))
     }
 
     /// Gives the records event times, and the stream watermarks.
+    #[must_use]
     pub fn assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy<T>) -> Self {
-        self.then("timestamps", move || Box::new(WatermarkOperator::new(strategy.clone())))
+        self.then("timestamps", move || Box::new(WatermarksOperator::new(strategy.clone())))
     }
 
     /// Groups the records by a key: records with equal keys meet in one subtask, and state and
@@ -138,11 +153,6 @@ impl<T: Data> DataStream<T> {
     #[must_use]
     pub fn broadcast(self) -> Self {
         self.partitioned(Partitioner::Broadcast)
-    }
-
-    /// Every record to every subtask, for an operator that keeps it in broadcast state.
-    pub fn broadcast_state(self) -> BroadcastStream<T> {
-        BroadcastStream::new(self.partitioned(Partitioner::Broadcast))
     }
 
     /// To all subtasks in turn.

@@ -4,21 +4,19 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use weir_graph::{NodeSpec, Partitioner};
-use weir_state::StateKey;
-use weir_stream::Data;
-use weir_stream::Operator;
+use weir_state::{AggregateFunction, StateKey};
 use weir_stream::ops::{
-    AggregateFunction, AggregateOperator, KeyedProcessFunction, KeyedProcessOperator,
-    ReduceOperator,
+    AggregateOperator, KeyedProcessFunction, KeyedProcessOperator, ReduceOperator,
 };
 use weir_stream::partition::hash_router;
 use weir_stream::window::WindowAssigner;
+use weir_stream::{Data, Operator};
 
 use crate::DataStream;
-use crate::connected_streams::{BroadcastStream, KeyedBroadcastConnectedStreams, KeyedConnectedStreams};
 use crate::windowed_stream::WindowedStream;
 
 /// A stream whose records have keys (Flink's `KeyedStream`): what follows keeps state per key.
+/// `F` is the type of the function that tells a record's key.
 pub struct KeyedStream<T, K, F> {
     pub(crate) stream: DataStream<T>,
     pub(crate) selector: F,
@@ -40,11 +38,16 @@ where
         Self { stream, selector, key: PhantomData }
     }
 
-    /// Combines each record with what came before it under its key, and emits the result for
-    /// every record (Flink's `reduce`).
+    /// The records as a plain stream that is spread by key: for operators that keep no state.
+    pub fn into_stream(self) -> DataStream<T> {
+        self.stream
+    }
+
+    /// Reduces each record into what came before it under its key, and emits the running value
+    /// for every record (Flink's `reduce`). A key's first record is its first value.
     pub fn reduce<R>(self, reduce: R) -> DataStream<T>
     where
-        R: FnMut(T, T) -> T + Clone + Send + Sync + 'static,
+        R: Fn(&mut T, T) + Clone + Send + Sync + 'static,
     {
         let selector = self.selector;
         keyed(self.stream, "reduce", move || {
@@ -52,23 +55,26 @@ where
         })
     }
 
-    /// Adds each record to its key's accumulator, and emits the key's result for every record.
+    /// Adds each record to its key's accumulator, and emits key and result for every record.
     pub fn aggregate<A>(self, function: A) -> DataStream<(K, A::Out)>
     where
         K: Data,
-        A: AggregateFunction<In = T>,
+        A: AggregateFunction<In = T> + Clone + Sync,
+        A::Out: Data,
     {
         let selector = self.selector;
         keyed(self.stream, "aggregate", move || {
-            Box::new(AggregateOperator::new(selector.clone(), function.clone()))
+            let emit = |key: &K, result| (key.clone(), result);
+            Box::new(AggregateOperator::new(selector.clone(), function.clone(), emit))
         })
     }
 
     /// Records with access to their key's state, to time, timers and side outputs (Flink's
     /// `KeyedProcessFunction`).
-    pub fn process<P>(self, function: P) -> DataStream<P::Out>
+    pub fn process<O, P>(self, function: P) -> DataStream<O>
     where
-        P: KeyedProcessFunction<Key = K, In = T>,
+        O: Data,
+        P: KeyedProcessFunction<K, T, O> + Sync,
     {
         let selector = self.selector;
         keyed(self.stream, "keyed_process", move || {
@@ -77,26 +83,11 @@ where
     }
 
     /// Cuts each key's records into windows.
-    pub fn window<A: WindowAssigner>(self, assigner: A) -> WindowedStream<T, K, F, A> {
-        WindowedStream::new(self, assigner)
-    }
-
-    /// This stream and another with keys of the same type, for an operator with two inputs that
-    /// share their state.
-    pub fn connect<U, G>(self, other: KeyedStream<U, K, G>) -> KeyedConnectedStreams<T, U, K, F, G>
+    pub fn window<A>(self, assigner: A) -> WindowedStream<T, K, F, A>
     where
-        U: Data,
-        G: Fn(&U) -> K + Clone + Send + Sync + 'static,
+        A: WindowAssigner<T> + Sync,
     {
-        KeyedConnectedStreams::new(self, other)
-    }
-
-    /// This stream and one that every subtask sees in full.
-    pub fn connect_broadcast<U: Data>(
-        self,
-        broadcast: BroadcastStream<U>,
-    ) -> KeyedBroadcastConnectedStreams<T, U, K, F> {
-        KeyedBroadcastConnectedStreams::new(self, broadcast)
+        WindowedStream::new(self, assigner)
     }
 }
 

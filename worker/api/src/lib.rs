@@ -2,15 +2,14 @@
 //! its operators.
 //!
 //! ```
-//! use weir_api::{Args, StreamEnv};
+//! use weir_api::{BoxError, DataStream};
 //!
-//! fn word_lengths(env: &mut StreamEnv, _args: &Args) -> Result<(), weir_api::BoxError> {
-//!     env.from_collection(vec!["to".to_owned(), "be".to_owned()])
-//!         .map(|word| word.len())
-//!         .key_by(|length| *length)
-//!         .reduce(|sum, length| sum + length)
-//!         .print();
-//!     Ok(())
+//! /// How many characters came in words of each length so far.
+//! fn characters(words: DataStream<String>) -> DataStream<(usize, usize)> {
+//!     words
+//!         .map(|word| (word.len(), word.len()))
+//!         .key_by(|(length, _)| *length)
+//!         .reduce(|sum, next| sum.1 += next.1)
 //! }
 //! ```
 //!
@@ -28,7 +27,7 @@ mod sinks;
 mod windowed_stream;
 
 pub use args::{Args, ArgsError};
-pub use connected_streams::{BroadcastStream, ConnectedStreams, KeyedConnectedStreams};
+pub use connected_streams::ConnectedStreams;
 pub use data_stream::DataStream;
 pub use env::{BuiltProgram, EnvSettings, StreamEnv};
 pub use keyed_stream::KeyedStream;

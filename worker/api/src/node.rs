@@ -25,12 +25,12 @@ pub(crate) fn set_buffer_timeout(env: &SharedEnv, node: NodeId, timeout: Duratio
     change(env, node, |node| node.buffer_timeout_ms = Some(ms));
 }
 
-/// Writes the setters of a stream or sink; `$env` and `$node` are its fields.
+/// Writes the setters of a stream or sink, each with the attributes given.
 macro_rules! node_settings {
-    () => {
+    ($(#[$attribute:meta])*) => {
         /// Gives the operator a stable name for its state: set it for every operator with state,
         /// so that a later version of the program finds the state again.
-        #[must_use]
+        $(#[$attribute])*
         pub fn uid(self, uid: impl Into<String>) -> Self {
             let uid = uid.into();
             crate::node::change(&self.env, self.node, |node| node.uid = Some(uid));
@@ -38,7 +38,7 @@ macro_rules! node_settings {
         }
 
         /// Names the operator for people.
-        #[must_use]
+        $(#[$attribute])*
         pub fn name(self, name: impl Into<String>) -> Self {
             let name = name.into();
             crate::node::change(&self.env, self.node, |node| node.name = name);
@@ -46,14 +46,14 @@ macro_rules! node_settings {
         }
 
         /// How many subtasks the operator has; by default as many as the job's parallelism says.
-        #[must_use]
+        $(#[$attribute])*
         pub fn set_parallelism(self, parallelism: u32) -> Self {
             crate::node::change(&self.env, self.node, |node| node.parallelism = Some(parallelism));
             self
         }
 
         /// How many key groups the operator has. It can never change once there is state.
-        #[must_use]
+        $(#[$attribute])*
         pub fn set_max_parallelism(self, max_parallelism: u32) -> Self {
             crate::node::change(&self.env, self.node, |node| {
                 node.max_parallelism = Some(max_parallelism);
@@ -62,14 +62,14 @@ macro_rules! node_settings {
         }
 
         /// Never chains the operator to the one before it.
-        #[must_use]
+        $(#[$attribute])*
         pub fn start_new_chain(self) -> Self {
             crate::node::set_chaining(&self.env, self.node, weir_graph::ChainingStrategy::Head);
             self
         }
 
         /// Never chains the operator to the one before or behind it.
-        #[must_use]
+        $(#[$attribute])*
         pub fn disable_chaining(self) -> Self {
             crate::node::set_chaining(&self.env, self.node, weir_graph::ChainingStrategy::Never);
             self
@@ -77,7 +77,7 @@ macro_rules! node_settings {
 
         /// Subtasks of one group may share a slot; another group gets slots of its own. By
         /// default an operator is in the group of its inputs, else in `default`.
-        #[must_use]
+        $(#[$attribute])*
         pub fn slot_sharing_group(self, group: impl Into<String>) -> Self {
             let group = group.into();
             crate::node::change(&self.env, self.node, |node| node.slot_sharing_group = Some(group));
@@ -85,7 +85,7 @@ macro_rules! node_settings {
         }
 
         /// Subtasks with the same index of all operators in one group share a slot.
-        #[must_use]
+        $(#[$attribute])*
         pub fn co_location_group(self, group: impl Into<String>) -> Self {
             let group = group.into();
             crate::node::change(&self.env, self.node, |node| node.co_location_group = Some(group));
@@ -94,7 +94,7 @@ macro_rules! node_settings {
 
         /// The longest time that records may wait to be sent while input keeps coming. Without
         /// input they are sent at once.
-        #[must_use]
+        $(#[$attribute])*
         pub fn buffer_timeout(self, timeout: std::time::Duration) -> Self {
             crate::node::set_buffer_timeout(&self.env, self.node, timeout);
             self

@@ -16,13 +16,17 @@ pub struct CollectSink<T> {
 
 impl<T> Clone for CollectSink<T> {
     fn clone(&self) -> Self {
-        Self { records: Arc::clone(&self.records) }
+        Self {
+            records: Arc::clone(&self.records),
+        }
     }
 }
 
 impl<T> Default for CollectSink<T> {
     fn default() -> Self {
-        Self { records: Arc::default() }
+        Self {
+            records: Arc::default(),
+        }
     }
 }
 
@@ -34,7 +38,10 @@ impl<T: Clone> CollectSink<T> {
 
     /// The records so far.
     pub fn rows(&self) -> Vec<T> {
-        locked(&self.records).iter().map(|(record, _)| record.clone()).collect()
+        locked(&self.records)
+            .iter()
+            .map(|(record, _)| record.clone())
+            .collect()
     }
 
     /// The records so far with their event times.
@@ -57,7 +64,9 @@ impl<T: Data> Sink for CollectSink<T> {
     }
 
     fn make_writer(&self) -> CollectWriter<T> {
-        CollectWriter { records: Arc::clone(&self.records) }
+        CollectWriter {
+            records: Arc::clone(&self.records),
+        }
     }
 }
 
@@ -87,12 +96,18 @@ mod tests {
     #[test]
     fn all_writers_of_a_sink_and_its_clones_share_the_records() {
         let sink = CollectSink::new();
-        let mut first = sink.clone().make_writer();
+        let clone = sink.clone();
+        let mut first = clone.make_writer();
         let mut second = sink.make_writer();
         first.open(&context(0, 2)).expect("opens");
-        first.write(Batch::with_timestamps(vec![1u32], vec![EventTime(5)])).expect("writes");
+        first
+            .write(Batch::with_timestamps(vec![1u32], vec![EventTime(5)]))
+            .expect("writes");
         second.write(Batch::new(vec![2])).expect("writes");
         assert_eq!(sink.rows(), [1, 2]);
-        assert_eq!(sink.rows_with_timestamps(), [(1, Some(EventTime(5))), (2, None)]);
+        assert_eq!(
+            sink.rows_with_timestamps(),
+            [(1, Some(EventTime(5))), (2, None)]
+        );
     }
 }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use weir_stream::factory::EnumeratorContext;
-use weir_stream::source::{
-    Poll, Source, SourceOutput, SourceReader, SplitBytes, SplitEnumerator,
-};
+use weir_stream::source::{Poll, Source, SourceOutput, SourceReader, SplitBytes, SplitEnumerator};
 use weir_stream::{BoxError, CHUNK_ROWS, Data, OperatorContext};
 use weir_types::EventTime;
 
@@ -19,19 +17,28 @@ pub struct CollectionSource<T> {
 
 impl<T> Clone for CollectionSource<T> {
     fn clone(&self) -> Self {
-        Self { records: Arc::clone(&self.records) }
+        Self {
+            records: Arc::clone(&self.records),
+        }
     }
 }
 
 impl<T: Data + Sync> CollectionSource<T> {
     /// Records without event time.
     pub fn new(records: impl IntoIterator<Item = T>) -> Self {
-        Self { records: records.into_iter().map(|record| (record, None)).collect() }
+        Self {
+            records: records.into_iter().map(|record| (record, None)).collect(),
+        }
     }
 
     /// Records with their event times.
     pub fn with_timestamps(records: impl IntoIterator<Item = (T, EventTime)>) -> Self {
-        Self { records: records.into_iter().map(|(record, time)| (record, Some(time))).collect() }
+        Self {
+            records: records
+                .into_iter()
+                .map(|(record, time)| (record, Some(time)))
+                .collect(),
+        }
     }
 }
 
@@ -91,7 +98,11 @@ impl<T: Data + Sync> SourceReader<T> for CollectionReader<T> {
 
     fn poll(&mut self, out: &mut SourceOutput<'_, T>) -> Result<Poll, BoxError> {
         let Some(next) = &mut self.next else {
-            return Ok(if self.has_all_splits { Poll::End } else { Poll::NeedSplit });
+            return Ok(if self.has_all_splits {
+                Poll::End
+            } else {
+                Poll::NeedSplit
+            });
         };
         let rest = self.records.get(*next..).unwrap_or_default();
         let turn = &rest[..rest.len().min(CHUNK_ROWS)];
@@ -109,7 +120,11 @@ impl<T: Data + Sync> SourceReader<T> for CollectionReader<T> {
     }
 
     fn snapshot(&mut self) -> Result<Vec<SplitBytes>, BoxError> {
-        Ok(self.next.iter().map(|next| encode(&(*next as u64))).collect::<Result<_, _>>()?)
+        Ok(self
+            .next
+            .iter()
+            .map(|next| encode(&(*next as u64)))
+            .collect::<Result<_, _>>()?)
     }
 }
 
@@ -121,8 +136,14 @@ mod tests {
     #[test]
     fn a_collection_comes_out_in_order() {
         let records: Vec<u32> = (0..3000).collect();
-        assert_eq!(read_all(&CollectionSource::new(records.clone())).expect("reads"), records);
-        assert_eq!(read_all(&CollectionSource::<u32>::new([])).expect("reads"), []);
+        assert_eq!(
+            read_all(&CollectionSource::new(records.clone())).expect("reads"),
+            records
+        );
+        assert_eq!(
+            read_all(&CollectionSource::<u32>::new([])).expect("reads"),
+            [0; 0]
+        );
     }
 
     #[test]
@@ -140,7 +161,7 @@ mod tests {
         let mut first = TestReader::open(&source, context(0, 1));
         first.turn(&mut *splits).expect("asks for a split");
         first.turn(&mut *splits).expect("reads a chunk");
-        let snapshot = first.reader.snapshot().expect("writes");
+        let snapshot = first.snapshot();
         let mut second = TestReader::restored(&source, context(0, 1), &[snapshot]);
         second.run(&mut *splits).expect("reads");
         let mut rows = first.rows();

@@ -194,7 +194,10 @@ impl IndexSplit {
 
     /// Where the run of indices from `next` on ends.
     fn run_end(&self) -> u64 {
-        (self.next / BLOCK).saturating_add(1).saturating_mul(BLOCK).min(self.end)
+        (self.next / BLOCK)
+            .saturating_add(1)
+            .saturating_mul(BLOCK)
+            .min(self.end)
     }
 
     /// All before `until`, which lies in the run or ends it, is done.
@@ -215,7 +218,9 @@ struct DatagenEnumerator {
 
 impl SplitEnumerator for DatagenEnumerator {
     fn next_split(&mut self, _reader: SubtaskIndex) -> Result<SplitAnswer, BoxError> {
-        let Some(mut split) = self.pending.pop_front() else { return Ok(SplitAnswer::NoMore) };
+        let Some(mut split) = self.pending.pop_front() else {
+            return Ok(SplitAnswer::NoMore);
+        };
         split.start_ms = Some(*self.start_ms.get_or_insert_with(|| self.clock.unix_ms()));
         Ok(SplitAnswer::Split(encode(&split)?))
     }
@@ -285,11 +290,18 @@ impl<T: Data> SourceReader<T> for DatagenReader<T> {
                 self.splits.iter_mut().min_by_key(|paced| paced.split.next)
             else {
                 let emitted = room < CHUNK_ROWS as u64;
-                let idle = if self.has_all_splits { Poll::End } else { Poll::NeedSplit };
+                let idle = if self.has_all_splits {
+                    Poll::End
+                } else {
+                    Poll::NeedSplit
+                };
                 return Ok(if emitted { Poll::More } else { idle });
             };
             let due = schedule.map_or(u64::MAX, |schedule| schedule.due(now));
-            let until = split.run_end().min(due).min(split.next.saturating_add(room));
+            let until = split
+                .run_end()
+                .min(due)
+                .min(split.next.saturating_add(room));
             if let Some(schedule) = schedule.filter(|_| until <= split.next) {
                 return Ok(Poll::Wait(schedule.pause(split.next, now)));
             }

@@ -32,9 +32,9 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodingError> 
 
 /// Reads what [`encode`] wrote.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EncodingError> {
-    let (found, rest) = bytes
-        .split_first()
-        .ok_or(EncodingError::Decode(postcard::Error::DeserializeUnexpectedEnd))?;
+    let (found, rest) = bytes.split_first().ok_or(EncodingError::Decode(
+        postcard::Error::DeserializeUnexpectedEnd,
+    ))?;
     if *found != VERSION {
         return Err(EncodingError::Version { found: *found });
     }
@@ -50,7 +50,10 @@ mod tests {
         let mut bytes = encode(&7u64).expect("encodes");
         assert_eq!(decode::<u64>(&bytes).expect("decodes"), 7);
         bytes[0] = 2;
-        assert!(matches!(decode::<u64>(&bytes), Err(EncodingError::Version { found: 2 })));
+        assert!(matches!(
+            decode::<u64>(&bytes),
+            Err(EncodingError::Version { found: 2 })
+        ));
         assert!(matches!(decode::<u64>(&[]), Err(EncodingError::Decode(_))));
     }
 }

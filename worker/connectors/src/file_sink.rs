@@ -21,13 +21,13 @@ use std::path::PathBuf;
 use weir_stream::sink::Sink;
 use weir_stream::{BoxError, Data};
 
-mod folder;
-mod part_name;
-mod writer;
-mod part_file;
 mod error;
+mod folder;
+mod part_file;
+mod part_name;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 pub use error::FileSinkError;
 pub use writer::FileWriter;
@@ -69,7 +69,10 @@ struct Options {
 
 impl<T> Clone for FileSink<T> {
     fn clone(&self) -> Self {
-        Self { options: self.options.clone(), record: PhantomData }
+        Self {
+            options: self.options.clone(),
+            record: PhantomData,
+        }
     }
 }
 
@@ -86,8 +89,16 @@ impl<T: Data> FileSink<T> {
     }
 
     fn new(folder: PathBuf, format: Format) -> Self {
-        let options = Options { folder, format, roll_bytes: ROLL_BYTES, overwrite: false };
-        Self { options, record: PhantomData }
+        let options = Options {
+            folder,
+            format,
+            roll_bytes: ROLL_BYTES,
+            overwrite: false,
+        };
+        Self {
+            options,
+            record: PhantomData,
+        }
     }
 
     /// Whether a run may start in a folder that holds the results of another. It removes them
@@ -120,7 +131,10 @@ impl<T: Data> Sink for FileSink<T> {
     /// files, and removes what killed runs left. Call it when everything else that may refuse the
     /// job has been asked, and not when a job goes on after a failure.
     fn check(&self) -> Result<(), BoxError> {
-        Ok(folder::prepare(&self.options.folder, self.options.overwrite)?)
+        Ok(folder::prepare(
+            &self.options.folder,
+            self.options.overwrite,
+        )?)
     }
 
     fn make_writer(&self) -> FileWriter<T> {

@@ -28,16 +28,16 @@ use crate::line_decoder::{DecodeFn, JsonLine, LineDecoder, WholeLine};
 use crate::schedule::is_rate;
 use crate::split_queue::SplitQueue;
 
-mod listing;
-mod split;
-mod format;
-mod reader;
-mod lines;
+mod bad_record;
+mod buffer;
 mod csv;
 mod csv_scan;
-mod buffer;
-mod bad_record;
 mod error;
+mod format;
+mod lines;
+mod listing;
+mod reader;
+mod split;
 #[cfg(test)]
 mod tests;
 
@@ -182,7 +182,11 @@ impl<T: Data> Source for FileSource<T> {
         if files.is_empty() {
             tracing::warn!(path = %self.path.display(), "no file to read: the input is empty");
         }
-        let rule = match (self.format.splittable(), self.split_bytes, self.options.rate) {
+        let rule = match (
+            self.format.splittable(),
+            self.split_bytes,
+            self.options.rate,
+        ) {
             (false, ..) => CutRule::WholeFiles,
             (true, Some(bytes), _) => CutRule::AtMost(bytes),
             (true, None, Some(_)) => CutRule::EqualShares,

@@ -62,9 +62,10 @@ impl<T: Data> LineDecoder<T> for JsonLine<T> {
                 Ok(())
             }
             // To the parser each line is line 1 of its own text.
-            Err(error) => {
-                Err(MalformedJson(error.to_string().replace("at line 1 column", "at column")).into())
-            }
+            Err(error) => Err(MalformedJson(
+                error.to_string().replace("at line 1 column", "at column"),
+            )
+            .into()),
         }
     }
 }

@@ -81,7 +81,11 @@ impl<T: Data> Sink for PrintSink<T> {
     }
 
     fn make_writer(&self) -> PrintWriter<T> {
-        PrintWriter { sink: self.clone(), prefix: String::new(), text: String::new() }
+        PrintWriter {
+            sink: self.clone(),
+            prefix: String::new(),
+            text: String::new(),
+        }
     }
 }
 
@@ -113,8 +117,14 @@ impl<T: Data> SinkWriter<T> for PrintWriter<T> {
             self.text.push('\n');
         }
         // One write for the whole batch under the lock, so that lines are not torn.
-        let mut target = self.sink.target.lock().unwrap_or_else(PoisonError::into_inner);
-        target.write_all(self.text.as_bytes()).map_err(PrintError::Write)?;
+        let mut target = self
+            .sink
+            .target
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        target
+            .write_all(self.text.as_bytes())
+            .map_err(PrintError::Write)?;
         target.flush().map_err(PrintError::Write)?;
         Ok(())
     }
@@ -127,10 +137,15 @@ mod tests {
 
     fn printed(sink: PrintSink<String>, subtask: u32, parallelism: u32) -> String {
         let target = Arc::new(Mutex::new(Vec::<u8>::new()));
-        let sink = PrintSink { target: Arc::clone(&target) as Target, ..sink };
+        let sink = PrintSink {
+            target: Arc::clone(&target) as Target,
+            ..sink
+        };
         let mut writer = sink.make_writer();
         writer.open(&context(subtask, parallelism)).expect("opens");
-        writer.write(Batch::new(vec!["a".into(), "b".into()])).expect("writes");
+        writer
+            .write(Batch::new(vec!["a".into(), "b".into()]))
+            .expect("writes");
         String::from_utf8(target.lock().expect("is free").clone()).expect("is text")
     }
 
@@ -138,8 +153,14 @@ mod tests {
     fn lines_carry_the_subtask_from_1_only_if_there_are_several() {
         assert_eq!(printed(PrintSink::display(), 0, 1), "a\nb\n");
         assert_eq!(printed(PrintSink::display(), 2, 3), "3> a\n3> b\n");
-        assert_eq!(printed(PrintSink::debug().label("x"), 2, 3), "x:3> \"a\"\nx:3> \"b\"\n");
-        assert_eq!(printed(PrintSink::display().label("x"), 0, 1), "x> a\nx> b\n");
+        assert_eq!(
+            printed(PrintSink::debug().label("x"), 2, 3),
+            "x:3> \"a\"\nx:3> \"b\"\n"
+        );
+        assert_eq!(
+            printed(PrintSink::display().label("x"), 0, 1),
+            "x> a\nx> b\n"
+        );
     }
 
     #[test]
@@ -154,8 +175,14 @@ mod tests {
             }
         }
         let sink = PrintSink::<String>::display();
-        let sink = PrintSink { target: Arc::new(Mutex::new(Closed)), ..sink };
-        let error = sink.make_writer().write(Batch::new(vec!["a".into()])).expect_err("is closed");
+        let sink = PrintSink {
+            target: Arc::new(Mutex::new(Closed)),
+            ..sink
+        };
+        let error = sink
+            .make_writer()
+            .write(Batch::new(vec!["a".into()]))
+            .expect_err("is closed");
         assert_eq!(error.to_string(), "write to the standard output");
     }
 }

@@ -24,19 +24,31 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// Record 0 is due now.
     pub(crate) fn from_now(per_second: f64, clock: &dyn Clock) -> Self {
-        Self { per_second, measured_at: clock.now(), elapsed_ns: 0.0 }
+        Self {
+            per_second,
+            measured_at: clock.now(),
+            elapsed_ns: 0.0,
+        }
     }
 
     /// Record 0 is or was due at a wall-clock time, which several processes can share.
     pub(crate) fn from_unix_ms(per_second: f64, start_ms: i64, clock: &dyn Clock) -> Self {
         let elapsed_ms = clock.unix_ms().saturating_sub(start_ms);
-        Self { per_second, measured_at: clock.now(), elapsed_ns: elapsed_ms as f64 * 1e6 }
+        Self {
+            per_second,
+            measured_at: clock.now(),
+            elapsed_ns: elapsed_ms as f64 * 1e6,
+        }
     }
 
     /// Record `next` is due now: for a reader that goes on from a checkpoint.
     pub(crate) fn resumed(per_second: f64, next: u64, clock: &dyn Clock) -> Self {
         let elapsed_ns = next as f64 / per_second * NANOS_PER_SECOND;
-        Self { per_second, measured_at: clock.now(), elapsed_ns }
+        Self {
+            per_second,
+            measured_at: clock.now(),
+            elapsed_ns,
+        }
     }
 
     /// How many records are due, from record 0 on.

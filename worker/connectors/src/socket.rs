@@ -2,7 +2,8 @@
 //!
 //! One connection, one reader. A socket cannot be read twice: after a restore the source connects
 //! anew, and what was sent in between is lost. There is no reconnecting; the end of the connection
-//! is the end of the input. Reads never block, so that the subtask stays answerable.
+//! is the end of the input. Only connecting blocks, for ten seconds at most; reads never do, so that
+//! the subtask stays answerable.
 
 use std::io::{self, Read};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -12,9 +13,7 @@ use std::time::Duration;
 use memchr::memchr;
 use weir_stream::factory::EnumeratorContext;
 use weir_stream::metrics::OperatorMetrics;
-use weir_stream::source::{
-    Poll, Source, SourceOutput, SourceReader, SplitBytes, SplitEnumerator,
-};
+use weir_stream::source::{Poll, Source, SourceOutput, SourceReader, SplitBytes, SplitEnumerator};
 use weir_stream::{BoxError, CHUNK_BYTES, Data, OperatorContext};
 
 use crate::bad_records::{BadRecordReason, BadRecords, chain};
@@ -190,21 +189,29 @@ impl<T: Data> SocketReader<T> {
     fn connect(&self) -> Result<TcpStream, SocketError> {
         let address = || self.source.address.clone();
         let resolved = self.source.address.to_socket_addrs();
-        let candidates =
-            resolved.map_err(|source| SocketError::Resolve { address: address(), source })?;
+        let candidates = resolved.map_err(|source| SocketError::Resolve {
+            address: address(),
+            source,
+        })?;
         let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for candidate in candidates {
             match TcpStream::connect_timeout(&candidate, CONNECT_TIMEOUT) {
                 Ok(connection) => {
                     connection
                         .set_nonblocking(true)
-                        .map_err(|source| SocketError::Connect { address: address(), source })?;
+                        .map_err(|source| SocketError::Connect {
+                            address: address(),
+                            source,
+                        })?;
                     return Ok(connection);
                 }
                 Err(error) => failure = error,
             }
         }
-        Err(SocketError::Connect { address: address(), source: failure })
+        Err(SocketError::Connect {
+            address: address(),
+            source: failure,
+        })
     }
 
     /// Takes a block of bytes apart into lines.
@@ -234,11 +241,19 @@ impl<T: Data> SocketReader<T> {
         Ok(())
     }
 
-    fn end_line(&mut self, has_end: bool, out: &mut SourceOutput<'_, T>) -> Result<(), SocketError> {
+    fn end_line(
+        &mut self,
+        has_end: bool,
+        out: &mut SourceOutput<'_, T>,
+    ) -> Result<(), SocketError> {
         if !self.lines.is_dropping {
             let problem = match std::str::from_utf8(&self.lines.received) {
                 Ok(line) => {
-                    let line = if has_end { line.strip_suffix('\r').unwrap_or(line) } else { line };
+                    let line = if has_end {
+                        line.strip_suffix('\r').unwrap_or(line)
+                    } else {
+                        line
+                    };
                     let malformed = |error: BoxError| BadRecordReason::Malformed(chain(&*error));
                     self.source.decoder.decode(line, out).err().map(malformed)
                 }
@@ -259,7 +274,12 @@ impl<T: Data> SocketReader<T> {
     fn bad_record(&self, reason: BadRecordReason) -> Result<(), SocketError> {
         let (line, offset) = (self.lines.line + 1, self.lines.offset);
         let address = self.source.address.clone();
-        let error = SocketError::BadRecord { address, line, offset, reason };
+        let error = SocketError::BadRecord {
+            address,
+            line,
+            offset,
+            reason,
+        };
         match self.source.bad_records {
             BadRecords::Fail => Err(error),
             BadRecords::Skip => {
@@ -291,7 +311,11 @@ impl<T: Data> SourceReader<T> for SocketReader<T> {
 
     fn poll(&mut self, out: &mut SourceOutput<'_, T>) -> Result<Poll, BoxError> {
         let Some(connection) = &mut self.connection else {
-            return Ok(if self.has_all_splits { Poll::End } else { Poll::NeedSplit });
+            return Ok(if self.has_all_splits {
+                Poll::End
+            } else {
+                Poll::NeedSplit
+            });
         };
         match connection.read(&mut self.block) {
             Ok(0) => {
@@ -317,7 +341,11 @@ impl<T: Data> SourceReader<T> for SocketReader<T> {
     }
 
     fn snapshot(&mut self) -> Result<Vec<SplitBytes>, BoxError> {
-        Ok(self.connection.iter().map(|_| encode(&())).collect::<Result<_, _>>()?)
+        Ok(self
+            .connection
+            .iter()
+            .map(|_| encode(&()))
+            .collect::<Result<_, _>>()?)
     }
 }
 
@@ -336,8 +364,10 @@ mod tests {
     }
 
     /// Serves these parts and closes; reads all of it.
-    fn received(parts: Vec<Vec<u8>>, change: fn(SocketSource<String>) -> SocketSource<String>)
-        -> Result<(Vec<String>, u64), weir_stream::OperatorError> {
+    fn received(
+        parts: Vec<Vec<u8>>,
+        change: fn(SocketSource<String>) -> SocketSource<String>,
+    ) -> Result<(Vec<String>, u64), weir_stream::OperatorError> {
         let (listener, address) = listen();
         let server = std::thread::spawn(move || {
             let (mut connection, _) = listener.accept().expect("accepts");
@@ -359,7 +389,11 @@ mod tests {
 
     #[test]
     fn lines_cut_anywhere_by_the_network_come_out_whole() {
-        let parts = vec![b"on".to_vec(), b"e\r\ntwo\n\xc3".to_vec(), b"\xa9\n\nlast".to_vec()];
+        let parts = vec![
+            b"on".to_vec(),
+            b"e\r\ntwo\n\xc3".to_vec(),
+            b"\xa9\n\nlast".to_vec(),
+        ];
         let (rows, _) = received(parts, |source| source).expect("reads");
         assert_eq!(rows, ["one", "two", "é", "", "last"]);
     }
@@ -369,10 +403,12 @@ mod tests {
         let parts = || vec![b"ab\nx\xff\nlonger than ten\nok\n".to_vec()];
         let error = received(parts(), |source| source).expect_err("is no UTF-8");
         let cause = root_cause(&error);
-        assert!(cause.ends_with(", line 2, byte offset 3: invalid UTF-8"), "{cause}");
-        let skip = |source: SocketSource<String>| {
-            source.bad_records(BadRecords::Skip).max_line_bytes(10)
-        };
+        assert!(
+            cause.ends_with(", line 2, byte offset 3: invalid UTF-8"),
+            "{cause}"
+        );
+        let skip =
+            |source: SocketSource<String>| source.bad_records(BadRecords::Skip).max_line_bytes(10);
         let (rows, skipped) = received(parts(), skip).expect("reads");
         assert_eq!((rows, skipped), (vec!["ab".to_owned(), "ok".to_owned()], 2));
     }
@@ -383,8 +419,12 @@ mod tests {
         drop(listener);
         let source = SocketSource::lines(address.clone());
         let mut reader = TestReader::open(&source, context(0, 1));
-        let error = reader.run(&mut *enumerator(&source, 1)).expect_err("nobody listens");
-        let error = std::error::Error::source(&error).expect("has a cause").to_string();
+        let error = reader
+            .run(&mut *enumerator(&source, 1))
+            .expect_err("nobody listens");
+        let error = std::error::Error::source(&error)
+            .expect("has a cause")
+            .to_string();
         assert_eq!(error, format!("connect to {address}"));
     }
 
@@ -394,7 +434,10 @@ mod tests {
         let source = SocketSource::lines(address);
         let mut reader = TestReader::open(&source, context(0, 1));
         let mut splits = enumerator(&source, 1);
-        assert_eq!(reader.turn(&mut *splits).expect("connects"), Poll::NeedSplit);
+        assert_eq!(
+            reader.turn(&mut *splits).expect("connects"),
+            Poll::NeedSplit
+        );
         let _connection = listener.accept().expect("accepts");
         assert_eq!(reader.turn(&mut *splits).expect("waits"), Poll::Wait(PAUSE));
     }

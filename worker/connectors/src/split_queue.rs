@@ -19,13 +19,18 @@ pub(crate) struct SplitQueue {
 impl SplitQueue {
     /// A queue of these splits.
     pub(crate) fn of<T: Serialize>(splits: &[T]) -> Result<Self, EncodingError> {
-        Ok(Self { pending: splits.iter().map(encode).collect::<Result<_, _>>()? })
+        Ok(Self {
+            pending: splits.iter().map(encode).collect::<Result<_, _>>()?,
+        })
     }
 }
 
 impl SplitEnumerator for SplitQueue {
     fn next_split(&mut self, _reader: SubtaskIndex) -> Result<SplitAnswer, BoxError> {
-        Ok(self.pending.pop_front().map_or(SplitAnswer::NoMore, SplitAnswer::Split))
+        Ok(self
+            .pending
+            .pop_front()
+            .map_or(SplitAnswer::NoMore, SplitAnswer::Split))
     }
 
     fn add_splits_back(&mut self, splits: Vec<SplitBytes>, _reader: SubtaskIndex) {
@@ -71,7 +76,10 @@ mod tests {
     #[test]
     fn splits_that_come_back_are_handed_out_first_and_in_order() {
         let mut queue = SplitQueue::of(&[3u32]).expect("encodes");
-        let back = vec![encode(&1u32).expect("encodes"), encode(&2u32).expect("encodes")];
+        let back = vec![
+            encode(&1u32).expect("encodes"),
+            encode(&2u32).expect("encodes"),
+        ];
         queue.add_splits_back(back, SubtaskIndex(0));
         assert_eq!(drain(&mut queue), [1, 2, 3]);
     }

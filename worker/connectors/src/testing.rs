@@ -9,11 +9,11 @@ use weir_stream::source::{
     AnySource, Poll, ReaderSource, Source, SplitAnswer, SplitBytes, SplitEnumerator,
 };
 use weir_stream::{
-    Batch, Control, Data, OperatorContext, OperatorError, Output, SideOutputId,
+    Batch, Control, Data, OperatorContext, OperatorError, OperatorSnapshot, Output, SideOutputId,
 };
 use weir_types::{
-    AttemptNumber, Clock, Epoch, EventTime, ExecutionAttemptId, KeyGroupRange,
-    OperatorId, SubtaskIndex, SystemClock, VertexId,
+    AttemptNumber, Clock, Epoch, EventTime, ExecutionAttemptId, KeyGroupRange, OperatorId,
+    SubtaskIndex, SystemClock, VertexId,
 };
 
 /// The context of one subtask.
@@ -43,7 +43,8 @@ impl<T: Data> Output for Rows<T> {
         let batch = Batch::<T>::from_chunk(chunk);
         let (rows, times) = batch.into_parts();
         let mut times = times.into_iter();
-        self.0.extend(rows.into_iter().map(|row| (row, times.next())));
+        self.0
+            .extend(rows.into_iter().map(|row| (row, times.next())));
         Ok(())
     }
 
@@ -73,12 +74,16 @@ impl<S: Source> TestReader<S> {
     pub(crate) fn restored(
         source: &S,
         context: OperatorContext,
-        snapshots: &[weir_stream::OperatorSnapshot],
+        snapshots: &[OperatorSnapshot],
     ) -> Self {
         let mut reader = ReaderSource::new(source.make_reader());
         reader.restore(snapshots.to_vec()).expect("restores");
         reader.open(&context).expect("opens");
-        Self { reader, out: Rows(Vec::new()), context }
+        Self {
+            reader,
+            out: Rows(Vec::new()),
+            context,
+        }
     }
 
     /// One turn. The enumerator is asked for work as soon as there is none.
@@ -88,7 +93,10 @@ impl<S: Source> TestReader<S> {
     ) -> Result<Poll, OperatorError> {
         let (poll, _) = self.reader.poll(&mut self.out)?;
         if poll == Poll::NeedSplit {
-            match enumerator.next_split(self.context.attempt.subtask).expect("answers") {
+            match enumerator
+                .next_split(self.context.attempt.subtask)
+                .expect("answers")
+            {
                 SplitAnswer::Split(split) => self.reader.add_split(split)?,
                 SplitAnswer::NotYet(_) => unreachable!("no source here waits for splits"),
                 SplitAnswer::NoMore => self.reader.no_more_splits(),
@@ -98,9 +106,17 @@ impl<S: Source> TestReader<S> {
     }
 
     /// Turns until the end.
-    pub(crate) fn run(&mut self, enumerator: &mut dyn SplitEnumerator) -> Result<(), OperatorError> {
+    pub(crate) fn run(
+        &mut self,
+        enumerator: &mut dyn SplitEnumerator,
+    ) -> Result<(), OperatorError> {
         while self.turn(enumerator)? != Poll::End {}
         Ok(())
+    }
+
+    /// What a checkpoint would keep of it.
+    pub(crate) fn snapshot(&mut self) -> OperatorSnapshot {
+        self.reader.snapshot().expect("can be written")
     }
 
     /// The rows that came out.
@@ -111,7 +127,9 @@ impl<S: Source> TestReader<S> {
 
 /// The enumerator of a source.
 pub(crate) fn enumerator<S: Source>(source: &S, parallelism: u32) -> Box<dyn SplitEnumerator> {
-    source.make_enumerator(&EnumeratorContext { parallelism }).expect("there is something to read")
+    source
+        .make_enumerator(&EnumeratorContext { parallelism })
+        .expect("there is something to read")
 }
 
 /// Everything that one reader reads.

@@ -220,7 +220,7 @@ impl JobMaster {
             }
             TaskManagerMessage::EndOfInput { attempt } => {
                 if self.runs_on(attempt, id) {
-                    let update = self.graph.end_of_input(attempt);
+                    let update = self.graph.end_of_input(attempt, now.unix_ms);
                     self.follow_if_valid(update, now, actions);
                 }
             }

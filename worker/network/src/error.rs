@@ -119,7 +119,7 @@ pub struct GateError {
     /// The gate's channel.
     pub channel: usize,
     /// What the channel reads, if it was connected.
-    pub partition: Option<PartitionId>,
+    pub partition: Option<Box<PartitionId>>,
     /// What happened.
     pub cause: ChannelError,
 }
@@ -149,6 +149,12 @@ pub enum SendError {
         partition: PartitionId,
         /// What happened.
         cause: ChannelError,
+    },
+    /// A router could not tell where a record goes, for example because its key has no hash.
+    #[error("route a record: {cause}")]
+    Route {
+        /// Why not.
+        cause: String,
     },
     /// The sender has sent the end of input before.
     #[error("send to {partition} after its end of input")]

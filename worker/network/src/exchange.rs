@@ -25,6 +25,7 @@
 mod connection;
 mod frame;
 mod handshake;
+mod outgoing;
 mod outlet;
 mod reader;
 mod registry;
@@ -185,7 +186,7 @@ impl Exchange {
         let runtime = Handle::current();
         let inner = Arc::new_cyclic(|inner: &Weak<Inner>| {
             let accepting = runtime
-                .spawn(accept(inner.clone(), listener))
+                .spawn(accept(Weak::clone(inner), listener))
                 .abort_handle();
             Inner::new(identity, options, runtime.clone(), Some((local, accepting)))
         });
@@ -246,6 +247,9 @@ impl Exchange {
         };
         let inner = Arc::clone(&self.inner);
         self.inner.runtime.spawn(async move {
+            if queue.is_closed() {
+                return;
+            }
             let opened = match inner.connection_to(taskmanager, &address).await {
                 Ok(connection) => connection.open(consumer, partition, &queue),
                 Err(cause) => Err(cause),
@@ -269,7 +273,7 @@ impl Exchange {
         self.inner.stop_accepting();
         let connections = std::mem::take(&mut *lock(&self.inner.connections));
         for connection in &connections {
-            connection.finish();
+            connection.outgoing.finish();
         }
         let all_ended = async {
             while connections.iter().any(|connection| connection.is_alive()) {
@@ -311,7 +315,7 @@ impl Inner {
     ) -> Result<Arc<Connection>, ChannelError> {
         let slot = self.slot(taskmanager);
         let mut slot = slot.lock().await;
-        if let Some(connection) = slot.as_ref().filter(|connection| connection.is_alive()) {
+        if let Some(connection) = slot.as_ref().filter(|connection| connection.is_usable()) {
             return Ok(Arc::clone(connection));
         }
         let peer = Peer {
@@ -384,7 +388,7 @@ impl Inner {
         if let Ok(mut slot) = self.slot(taskmanager).try_lock() {
             let usable = slot
                 .as_ref()
-                .is_some_and(|connection| connection.is_alive());
+                .is_some_and(|connection| connection.is_usable());
             if !usable {
                 *slot = Some(connection);
             }
@@ -408,12 +412,14 @@ impl Inner {
         let (input, output) = stream.into_split();
         let reading = Arc::clone(&connection);
         let reader = self.runtime.spawn(async move {
-            let cause = reader::read_frames(&reading, input).await;
-            reading.fail(cause);
+            match reader::read_frames(&reading, input).await {
+                broken @ ChannelError::Protocol { .. } => reading.break_off(broken).await,
+                lost => reading.fail(lost),
+            }
         });
         let writing = Arc::clone(&connection);
         let writer = self.runtime.spawn(async move {
-            let cause = match writer::write_frames(&writing, output).await {
+            let cause = match writer::write_frames(&writing.outgoing, output).await {
                 Ok(()) => writing.lost("this process closed it"),
                 Err(error) => writing.lost(error),
             };

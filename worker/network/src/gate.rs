@@ -36,8 +36,8 @@ impl Default for GateOptions {
 
 /// A smaller window would make each row a fragment or two.
 const WINDOW_BYTES_MIN: usize = 1 << 10;
-/// Credit is counted in 32 bits.
-const WINDOW_BYTES_MAX: usize = 1 << 30;
+/// What a producer is ready to have under way for one channel.
+pub(crate) const WINDOW_BYTES_MAX: usize = 64 << 20;
 
 struct Channel {
     queue: Arc<ChannelQueue>,
@@ -249,7 +249,7 @@ fn decode(channel: &Channel, bytes: &[u8]) -> Result<Element, GateError> {
 fn gate_error(queue: &ChannelQueue, channel: usize, cause: ChannelError) -> GateError {
     GateError {
         channel,
-        partition: queue.partition(),
+        partition: queue.partition().map(Box::new),
         cause,
     }
 }

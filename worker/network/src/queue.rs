@@ -201,33 +201,34 @@ impl ChannelQueue {
         }
         let wake = self.mark_ready(&state);
         drop(state);
-        self.notify_if(wake);
+        if wake {
+            self.ready.signal.notify();
+        }
         Ok(())
     }
 
-    /// Takes a control from a socket. Fails if the peer sends more than any honest one would.
-    pub(crate) fn push_control(&self, element: Element) -> Result<(), &'static str> {
+    /// Takes a control from a socket. Returns whether the consumer has to be notified, which the
+    /// caller may put off until it has nothing else to push. Fails if the peer sends more than any
+    /// honest one would.
+    pub(crate) fn push_control(&self, element: Element) -> Result<bool, &'static str> {
         let mut state = lock(&self.state);
         if state.closed.is_some() || state.failure.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         if state.barriers >= BARRIERS_MAX {
             return Err("too many barriers on one channel");
         }
         state.put_control(element);
-        let wake = self.mark_ready(&state);
-        drop(state);
-        self.notify_if(wake);
-        Ok(())
+        Ok(self.mark_ready(&state))
     }
 
-    /// Takes a fragment from a socket. Fails if the peer goes over its credit: it may send while
-    /// it has any, and at most a window at once.
-    pub(crate) fn push_fragment(&self, bytes: Vec<u8>, more: bool) -> Result<(), &'static str> {
+    /// Takes a fragment from a socket; returns as [`Self::push_control`] does. Fails if the peer
+    /// goes over its credit: it may send while it has any, and at most a window at once.
+    pub(crate) fn push_fragment(&self, bytes: Vec<u8>, more: bool) -> Result<bool, &'static str> {
         let cost = bytes.len().saturating_add(ELEMENT_COST);
         let mut state = lock(&self.state);
         if state.closed.is_some() || state.failure.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         if state.bytes.saturating_add(state.unreturned) >= self.window {
             return Err("it sent more than its credit");
@@ -236,10 +237,7 @@ impl ChannelQueue {
             payload: Payload::Fragment { bytes, more },
             cost,
         });
-        let wake = self.mark_ready(&state);
-        drop(state);
-        self.notify_if(wake);
-        Ok(())
+        Ok(self.mark_ready(&state))
     }
 
     /// Whether a chunk would be taken now. If not, the producer is notified when it would. A
@@ -268,8 +266,8 @@ impl ChannelQueue {
         Some(item.payload)
     }
 
-    /// Lets the producer know that there is room; not each time, but in halves or quarters of the
-    /// window, so that it finds some work to do when it wakes.
+    /// Lets the producer know that there is room; not each time, but when half of the window is
+    /// free, so that it finds some work to do when it wakes.
     fn give_room(&self, mut state: std::sync::MutexGuard<'_, State>, freed: usize) {
         match &state.upstream {
             Upstream::None => {}
@@ -284,7 +282,7 @@ impl ChannelQueue {
             Upstream::Remote(producer) => {
                 let producer = Arc::clone(producer);
                 state.unreturned += freed;
-                if state.unreturned >= self.window / 4 {
+                if state.unreturned >= self.window / 2 {
                     let credit = std::mem::take(&mut state.unreturned);
                     drop(state);
                     producer.credit(credit);
@@ -333,6 +331,11 @@ impl ChannelQueue {
         }
     }
 
+    /// Whether the consumer is gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.state).closed.is_some()
+    }
+
     /// The cost of what lies in the queue.
     pub(crate) fn bytes(&self) -> usize {
         lock(&self.state).bytes
@@ -347,10 +350,9 @@ impl ChannelQueue {
         first
     }
 
-    fn notify_if(&self, wake: bool) {
-        if wake {
-            self.ready.signal.notify();
-        }
+    /// What the consumer waits on.
+    pub(crate) fn signal(&self) -> &Arc<Signal> {
+        &self.ready.signal
     }
 }
 

@@ -55,7 +55,9 @@ impl ResultPartition {
         self.outputs
             .0
             .iter()
-            .fold(true, |room, channel| channel.has_room() && room)
+            .filter(|channel| !channel.has_room())
+            .count()
+            == 0
     }
 
     /// How many channels there are.

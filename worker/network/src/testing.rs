@@ -137,7 +137,7 @@ pub(crate) fn next(gate: &mut InputGate) -> Result<(usize, Element), GateError> 
         if let Some(found) = gate.poll()? {
             return Ok(found);
         }
-        assert!(gate.signal().clone().wait(Some(PATIENCE)), "nothing came");
+        assert!(gate.signal().wait(Some(PATIENCE)), "nothing came");
     }
 }
 

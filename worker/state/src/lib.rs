@@ -6,6 +6,7 @@ mod codec;
 mod error;
 mod key;
 mod keyed;
+mod operator;
 mod snapshot;
 mod table;
 mod ttl;
@@ -21,6 +22,13 @@ pub use keyed::map_state::{MapIter, MapState};
 pub use keyed::reducing_state::ReducingState;
 pub use keyed::timer_service::{Timer, TimerService};
 pub use keyed::value_state::ValueState;
+pub use operator::backend::{OperatorStateBackend, OperatorStateContext};
+pub use operator::broadcast_state::BroadcastState;
+pub use operator::list_state::OperatorListState;
+pub use operator::repartition::repartition;
+pub use operator::snapshot::{
+    OperatorSnapshot, OperatorStateMeta, OperatorStateMode, OperatorStateSnapshot,
+};
 pub use snapshot::{GroupBlock, KeyedSnapshot, SnapshotKind, StateKind, StateMeta, StateSnapshot};
 pub use table::Table;
 pub use ttl::{TtlConfig, TtlUpdate, TtlVisibility};

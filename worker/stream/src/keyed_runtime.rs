@@ -184,14 +184,10 @@ pub(crate) fn hash_of<K: StateKey>(key: &K) -> Result<u64, StateError> {
     key_hash(key).map_err(|source| StateError::HashKey { type_name: type_name::<K>(), source })
 }
 
-/// So many rows' keys are looked at before the first of their states is. Small enough for what
-/// they bring into the cache to be there still when its turn comes.
-const BLOCK: usize = 64;
-
 /// Tables of this size do not fit the cache next to everything else.
-const PREFETCH_FROM_BYTES: usize = 1 << 20;
+const BATCH_FROM_BYTES: usize = 1 << 20;
 
-/// Gets at the key of each row, for operators that change one table in a row's place.
+/// Gets at the keys of a chunk's rows, for operators that change one table in each row's place.
 pub(crate) struct KeyedRows<K, T, S> {
     selector: S,
     keys: Vec<K>,
@@ -204,41 +200,45 @@ impl<K: StateKey, T, S: FnMut(&T) -> K> KeyedRows<K, T, S> {
         Self { selector, keys: Vec::new(), hashes: Vec::new(), row: PhantomData }
     }
 
-    /// Calls `each` with every row, its key and its hash, in order, and gathers the results. Of a
-    /// large table it brings in what a block of rows will need first, so that the block waits for
-    /// memory once and not for each row.
-    pub(crate) fn update<V: StateValue, O>(
+    /// Puts every row under its key into the table, in order, and gathers what `emit` makes of
+    /// key and new value. For a large table the rows are looked up in groups, so that the
+    /// processor waits for memory once per group.
+    pub(crate) fn upsert<V: StateValue, O>(
         &mut self,
         rows: Vec<T>,
         table: &mut Table<K, (), V>,
-        mut each: impl FnMut(&mut Table<K, (), V>, u64, &K, T) -> Result<O, StateError>,
+        insert: impl Fn(T) -> V,
+        update: impl Fn(&mut V, T),
+        mut emit: impl FnMut(&K, &V) -> O,
     ) -> Result<Vec<O>, StateError> {
-        let prefetch = table.bytes() >= PREFETCH_FROM_BYTES;
+        self.take_keys(&rows)?;
         let mut results = Vec::with_capacity(rows.len());
-        let mut rows = rows.into_iter();
-        while rows.len() > 0 {
-            let block = rows.as_slice();
-            self.take_keys(&block[..block.len().min(BLOCK)])?;
-            if prefetch {
-                table.prefetch(&self.hashes);
-            }
-            let keys = self.keys.iter().zip(&self.hashes);
-            for ((key, hash), row) in keys.zip(rows.by_ref()) {
-                results.push(each(table, *hash, key, row)?);
+        if table.bytes() >= BATCH_FROM_BYTES {
+            let rows = self.keys.iter().zip(rows);
+            table.upsert_all(&self.hashes, &(), rows, (insert, update), |key, value| {
+                results.push(emit(key, value));
+            })?;
+        } else {
+            for ((key, hash), row) in self.keys.iter().zip(&self.hashes).zip(rows) {
+                let value = table.upsert_with(*hash, key, &(), row, &insert, &update)?;
+                results.push(emit(key, value));
             }
         }
         Ok(results)
     }
 
-    #[inline]
     fn take_keys(&mut self, rows: &[T]) -> Result<(), StateError> {
         self.keys.clear();
         self.hashes.clear();
-        for row in rows {
-            let key = (self.selector)(row);
-            self.hashes.push(hash_of(&key)?);
-            self.keys.push(key);
-        }
-        Ok(())
+        self.keys.extend(rows.iter().map(&mut self.selector));
+        let mut failure = None;
+        self.hashes.extend(self.keys.iter().map(|key| match hash_of(key) {
+            Ok(hash) => hash,
+            Err(error) => {
+                failure = Some(error);
+                0
+            }
+        }));
+        failure.map_or(Ok(()), Err)
     }
 }

@@ -64,7 +64,7 @@ pub struct OperatorSnapshot {
     /// Keyed state and timers, if the operator is keyed.
     pub keyed: Option<weir_state::KeyedSnapshot>,
     /// List, union and broadcast state.
-    pub operator: Option<weir_state::OperatorStateSnapshot>,
+    // pub operator: Option<weir_state::OperatorStateSnapshot>,
     /// Whatever the operator itself wants to keep, by name: split states of a source, prepared
     /// transactions of a sink.
     pub raw: BTreeMap<String, Vec<u8>>,

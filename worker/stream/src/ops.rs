@@ -5,11 +5,14 @@
 //! A panic in a user's function unwinds through the operator, which is not used again after it.
 
 pub mod aggregate;
+pub mod broadcast;
 pub mod co_map;
 pub mod co_process;
 pub mod filter;
 pub mod flat_map;
 mod keyed_context;
+pub mod keyed_broadcast;
+pub mod keyed_co_process;
 pub mod keyed_process;
 pub mod map;
 pub mod process;
@@ -17,14 +20,22 @@ pub mod reduce;
 pub mod watermarks;
 
 pub use aggregate::AggregateOperator;
+pub use broadcast::{
+    BroadcastProcessFunction, BroadcastProcessOperator, ReadOnlyBroadcastState, ReadOnlyContext,
+};
 pub use co_map::{CoFlatMapOperator, CoMapOperator};
 pub use co_process::{CoProcessFunction, CoProcessOperator};
 pub use filter::{FilterOperator, TryFilterOperator};
 pub use flat_map::{FlatMapOperator, TryFlatMapOperator};
 pub use keyed_context::{Context, OpenContext};
+pub use keyed_broadcast::{
+    KeyedBroadcastOpenContext, KeyedBroadcastProcessFunction, KeyedBroadcastProcessOperator,
+    KeyedReadOnlyContext,
+};
+pub use keyed_co_process::{KeyedCoProcessFunction, KeyedCoProcessOperator};
 pub use keyed_process::{KeyedProcessFunction, KeyedProcessOperator};
 pub use map::{MapOperator, TryMapOperator};
-pub use process::{ProcessContext, ProcessFunction, ProcessOperator};
+pub use process::{ProcessContext, ProcessFunction, ProcessOpenContext, ProcessOperator};
 pub use reduce::ReduceOperator;
 pub use watermarks::{
     WatermarkGenerator, WatermarkOutput, WatermarkStrategy, WatermarksOperator,

@@ -12,7 +12,7 @@ use crate::{Batch, CHUNK_ROWS, Data};
 
 /// Chooses a row's channel.
 trait Choose<T>: Send {
-    fn channel(&mut self, row: &T) -> usize;
+    fn channel(&mut self, row: &T) -> Result<usize, SendError>;
 }
 
 /// Rows on their way to one channel.
@@ -70,7 +70,7 @@ impl<T: Data, C: Choose<T>> Router for RowRouter<T, C> {
         self.flush_other_kind(!timestamps.is_empty(), out)?;
         let mut timestamps = timestamps.into_iter();
         for row in rows {
-            let channel = self.choose.channel(&row);
+            let channel = self.choose.channel(&row)?;
             let buffer = &mut self.buffers[channel];
             if buffer.rows.capacity() == 0 {
                 buffer.rows.reserve_exact(CHUNK_ROWS);
@@ -105,10 +105,11 @@ struct ByKey<T, K, F> {
 
 impl<T, K: StateKey, F: Fn(&T) -> K + Send> Choose<T> for ByKey<T, K, F> {
     #[inline]
-    fn channel(&mut self, row: &T) -> usize {
-        let hash = key_hash(&(self.selector)(row));
+    fn channel(&mut self, row: &T) -> Result<usize, SendError> {
+        let hash = key_hash(&(self.selector)(row))
+            .map_err(|error| SendError::Route { cause: error.to_string() })?;
         let group = KeyGroup::of_hash(hash, self.max_parallelism);
-        self.channel_of_group[usize::from(group.0)]
+        Ok(self.channel_of_group[usize::from(group.0)])
     }
 }
 
@@ -140,8 +141,8 @@ struct Custom<T, F> {
 
 impl<T, F: FnMut(&T, usize) -> usize + Send> Choose<T> for Custom<T, F> {
     #[inline]
-    fn channel(&mut self, row: &T) -> usize {
-        (self.choose)(row, self.channels) % self.channels
+    fn channel(&mut self, row: &T) -> Result<usize, SendError> {
+        Ok((self.choose)(row, self.channels) % self.channels)
     }
 }
 

@@ -8,6 +8,8 @@
 mod assigner;
 mod function;
 mod operator;
+mod pane_timers;
+mod parts;
 mod trigger;
 
 pub use assigner::{SlidingWindows, TimeWindow, TumblingWindows, Window, WindowAssigner};
@@ -15,5 +17,6 @@ pub use function::{
     AggregatePane, ApplyWindow, ListPane, Pane, PassOn, ProcessWindowFunction, ReducePane,
     WindowContext,
 };
-pub use operator::{WindowOperator, WindowOptions, WindowParts};
+pub use operator::WindowOperator;
+pub use parts::{WindowOptions, WindowParts};
 pub use trigger::{EventTimeTrigger, ProcessingTimeTrigger, Trigger, TriggerContext, TriggerResult};

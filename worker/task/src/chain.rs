@@ -251,7 +251,7 @@ impl Output for ChainOutput<'_> {
                     .with_node(node, |operator, out| apply(operator, control, out))
                     .unwrap_or(Ok(()))?,
                 Target::Partition(partition) => {
-                    self.partitions[partition].broadcast(control_element(control))?;
+                    self.partitions[partition].broadcast(on_the_wire(control))?;
                 }
             }
         }
@@ -259,10 +259,10 @@ impl Output for ChainOutput<'_> {
     }
 }
 
-fn control_element(control: Control) -> weir_network::Element {
+fn on_the_wire(control: Control) -> weir_network::Control {
     match control {
-        Control::Watermark(watermark) => weir_network::Element::Watermark(watermark),
-        Control::Idle => weir_network::Element::Idle,
-        Control::Active => weir_network::Element::Active,
+        Control::Watermark(watermark) => weir_network::Control::Watermark(watermark),
+        Control::Idle => weir_network::Control::Idle,
+        Control::Active => weir_network::Control::Active,
     }
 }

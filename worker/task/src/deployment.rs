@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use weir_graph::{EdgeId, JobGraph, NodeId, StreamGraph};
 use weir_network::Exchange;
 use weir_stream::factory::Factories;
@@ -24,7 +23,7 @@ pub struct Program {
 
 /// One attempt to run one subtask. What it consists of and whom it writes to follows from the
 /// program; only where its producers run is told.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskDeployment {
     /// Who it is.
     pub attempt: ExecutionAttemptId,
@@ -33,7 +32,7 @@ pub struct TaskDeployment {
 }
 
 /// Where one edge's records come from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputDeployment {
     /// The edge.
     pub edge: EdgeId,
@@ -42,7 +41,7 @@ pub struct InputDeployment {
 }
 
 /// Where one producer runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerLocation {
     /// Which attempt of the producer.
     pub attempt: ExecutionAttemptId,

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use weir_network::{CancelToken, Control as Wire, Element, GateError, InputGate, SendError};
 use weir_stream::source::{AnySource, Poll, SplitAnswer};
-use weir_stream::{CombinedWatermark, Commit, Control, OperatorError, ValveOutput, WatermarkValve};
+use weir_stream::watermark_valve::{CombinedWatermark, ValveOutput, WatermarkValve};
+use weir_stream::{Commit, Control, OperatorError};
 use weir_types::{Clock, ExecutionAttemptId, Timestamp, Watermark};
 
 use crate::chain::OperatorChain;

@@ -13,7 +13,8 @@ use weir_network::{
 use weir_stream::factory::RouterContext;
 use weir_stream::metrics::OperatorMetrics;
 use weir_stream::source::AnySource;
-use weir_stream::{OperatorContext, WatermarkValve};
+use weir_stream::OperatorContext;
+use weir_stream::watermark_valve::WatermarkValve;
 use weir_types::{ExecutionAttemptId, KeyGroupRange, hash_bytes};
 
 use crate::chain::{ChainNode, OperatorChain, Successor, Target};

@@ -1,26 +1,31 @@
-//! TaskManager: offers slots, runs the subtasks that the JobMaster deploys, reports on them.
+//! TaskManager: registers with a JobManager, builds the job's program, runs subtasks in its slots.
 //!
 //! ```text
-//!   Service::run ── register, again and again until the reconnect time-out
-//!        │  taken in: builds the program, opens the exchange, says Ready
-//!        ▼
-//!   Session ── one loop over: commands of the JobMaster, events of subtasks, the heartbeat's tick
-//!        │
-//!        ▼  weir_task::launch: a thread for each subtask
+//!   run: register ──▶ build the program ──▶ serve ──▶ the job has ended: Ok
+//!          ▲  │ refused: Err                  │
+//!          │  └ out of reach for too long: Err│ connection lost
+//!          └──────── cancel all tasks ◀───────┘
 //! ```
 //!
-//! A session that is lost cancels all its subtasks and waits until they have ended before the
-//! TaskManager registers again, under a new id. Who needs which subtask where is not known here.
+//! One task of the control plane's runtime owns everything; subtasks run on threads of their own
+//! and talk to it through one bounded queue. Sockets for records have a runtime of their own, so
+//! that heartbeats never wait for records. A TaskManager that has lost its JobManager cancels its
+//! tasks before it registers again, under a new id: what it was told before is no longer true.
 
 #![warn(missing_docs)]
 
-mod convert;
-mod events;
-mod memory;
-mod service;
-mod session;
+mod options;
+mod program;
 
-pub use memory::{MemoryError, MemoryModel};
-pub use service::{
-    DataPort, Outcome, ProgramProvider, RunError, TaskManager, TaskManagerOptions,
-};
+mod task_manager;
+
+mod data_plane;
+mod memory;
+mod registration;
+mod serve;
+mod task_table;
+
+pub use memory::{MemoryError, MemoryModel, MemoryOptions};
+pub use options::TaskManagerOptions;
+pub use program::{ProgramError, ProgramProvider};
+pub use task_manager::{TaskManager, TaskManagerError};

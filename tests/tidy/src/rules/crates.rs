@@ -142,6 +142,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
             "weir",
             "weir-testkit",
             "weir-tests-jobs",
+            "weir-benches",
         ],
         "tokio drives sockets; graphs, state, operators and tasks are synchronous code",
     ),
@@ -179,6 +180,9 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
+/// Of those, what the tests and examples of any crate may use. The rest costs build time there too.
+const FREE_IN_TESTS: &[&str] = &["anyhow", "mimalloc", "tracing-subscriber"];
+
 /// Checks every dependency of every crate.
 pub fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -198,7 +202,7 @@ pub fn check(workspace: &Workspace, tree: &Tree) -> Vec<Violation> {
             let complaint = if workspace.package(&dependency.name).is_some() {
                 inside(&package.name, &dependency.name, dependency.kind)
             } else {
-                outside(&package.name, &dependency.name)
+                outside(&package.name, &dependency.name, dependency.kind)
             };
             if let Some(message) = complaint {
                 let line = package.line_of(tree, &dependency.name);
@@ -232,7 +236,10 @@ fn inside(from: &str, to: &str, kind: Kind) -> Option<String> {
     })
 }
 
-fn outside(from: &str, to: &str) -> Option<String> {
+fn outside(from: &str, to: &str, kind: Kind) -> Option<String> {
+    if kind == Kind::Dev && FREE_IN_TESTS.contains(&to) {
+        return None;
+    }
     let (_, crates, reason) = ONLY_IN
         .iter()
         .find(|(pattern, _, _)| matches(pattern, to))?;
@@ -308,6 +315,19 @@ mod tests {
                 "{from} -> {to}: {found:?}"
             );
         }
+    }
+
+    #[test]
+    fn tests_may_choose_their_allocator_but_not_bring_a_runtime() {
+        let mut graph = workspace(&[("weir-graph", &[])]);
+        graph.packages[0]
+            .dependencies
+            .push(dependency("mimalloc", Kind::Dev));
+        assert_eq!(check(&graph, &Tree::default()), []);
+        graph.packages[0]
+            .dependencies
+            .push(dependency("tokio", Kind::Dev));
+        assert_eq!(check(&graph, &Tree::default()).len(), 1);
     }
 
     #[test]

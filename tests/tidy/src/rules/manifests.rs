@@ -83,7 +83,7 @@ fn named(package: &Package, tree: &Tree, found: &mut Vec<Violation>) {
         if !seen && !unnamed {
             found.push(Violation::new(
                 &package.manifest(),
-                0,
+                package.line_of(tree, &dependency.name),
                 format!(
                     "`{}` is asked for and never used: remove it",
                     dependency.name
@@ -168,7 +168,10 @@ mod tests {
     #[test]
     fn a_dependency_that_no_source_names_is_found() {
         let found = check_one(TIDY, "", "use serde_json::Value;");
-        assert!(found[0].contains("never used"), "{found:?}");
+        assert!(
+            found[0].starts_with("worker/graph/Cargo.toml:5: `serde`"),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -12,7 +12,9 @@ pub(super) fn local(path: &Path) -> Result<&Path, FileSinkError> {
     match path.to_str().and_then(|text| text.split_once("://")) {
         None => Ok(path),
         Some(("file", rest)) if rest.starts_with('/') => Ok(Path::new(rest)),
-        Some(_) => Err(FileSinkError::NotLocal { path: path.to_owned() }),
+        Some(_) => Err(FileSinkError::NotLocal {
+            path: path.to_owned(),
+        }),
     }
 }
 
@@ -56,7 +58,10 @@ pub(super) fn create(folder: &Path) -> Result<(), FileSinkError> {
         Err(_) if folder.exists() && !folder.is_dir() => {
             Err(FileSinkError::NotAFolder { path: path() })
         }
-        Err(source) => Err(FileSinkError::CreateFolder { path: path(), source }),
+        Err(source) => Err(FileSinkError::CreateFolder {
+            path: path(),
+            source,
+        }),
     }
 }
 
@@ -72,7 +77,10 @@ pub(super) enum Lock {
 /// Locks the folder until the file is dropped or the process ends. Some network file systems know
 /// no locks: there nothing is locked.
 pub(super) fn lock(folder: &Path, lock: Lock) -> Result<Option<File>, FileSinkError> {
-    let list = |source| FileSinkError::ListFolder { path: folder.to_owned(), source };
+    let list = |source| FileSinkError::ListFolder {
+        path: folder.to_owned(),
+        source,
+    };
     let file = File::open(folder).map_err(list)?;
     let locked = match lock {
         Lock::Shared => file.try_lock_shared(),
@@ -80,7 +88,9 @@ pub(super) fn lock(folder: &Path, lock: Lock) -> Result<Option<File>, FileSinkEr
     };
     match locked {
         Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(FileSinkError::InUse { folder: folder.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(FileSinkError::InUse {
+            folder: folder.to_owned(),
+        }),
         Err(TryLockError::Error(error)) => {
             tracing::debug!(folder = %folder.display(), %error, "the file system knows no locks");
             Ok(None)
@@ -90,16 +100,22 @@ pub(super) fn lock(folder: &Path, lock: Lock) -> Result<Option<File>, FileSinkEr
 
 /// Brings a folder's entries to the disk.
 pub(super) fn sync(folder: &Path) -> Result<(), FileSinkError> {
-    let error = |source| FileSinkError::SyncFolder { path: folder.to_owned(), source };
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(error)
+    let error = |source| FileSinkError::SyncFolder {
+        path: folder.to_owned(),
+        source,
+    };
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(error)
 }
 
 /// Removes a file; it is fine if it is gone already.
 pub(super) fn remove(path: &Path) -> Result<(), FileSinkError> {
     match fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(FileSinkError::Remove { path: path.to_owned(), source })
-        }
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(FileSinkError::Remove {
+            path: path.to_owned(),
+            source,
+        }),
         _ => Ok(()),
     }
 }
@@ -113,10 +129,15 @@ struct Contents {
 
 impl Contents {
     fn list(folder: &Path) -> Result<Self, FileSinkError> {
-        let error = |source| FileSinkError::ListFolder { path: PathBuf::from(folder), source };
+        let error = |source| FileSinkError::ListFolder {
+            path: PathBuf::from(folder),
+            source,
+        };
         let mut contents = Self::default();
         for entry in fs::read_dir(folder).map_err(error)? {
-            let Ok(name) = entry.map_err(error)?.file_name().into_string() else { continue };
+            let Ok(name) = entry.map_err(error)?.file_name().into_string() else {
+                continue;
+            };
             if part_name::is_finished(&name) {
                 contents.finished.push(name);
             } else if part_name::is_in_progress(&name) {

@@ -39,9 +39,7 @@ impl PartFile {
                 builder.has_headers(false).buffer_capacity(BUFFER_BYTES);
                 Encoder::Csv(Box::new(builder.from_writer(file)))
             }
-            Format::JsonLines => {
-                Encoder::JsonLines(BufWriter::with_capacity(BUFFER_BYTES, file))
-            }
+            Format::JsonLines => Encoder::JsonLines(BufWriter::with_capacity(BUFFER_BYTES, file)),
         };
         Ok(Self { path, encoder })
     }
@@ -62,14 +60,18 @@ impl PartFile {
         match &mut self.encoder {
             Encoder::Csv(writer) => {
                 for row in rows {
-                    writer.serialize(row).map_err(|error| csv_error(&self.path, error))?;
+                    writer
+                        .serialize(row)
+                        .map_err(|error| csv_error(&self.path, error))?;
                 }
             }
             Encoder::JsonLines(writer) => {
                 for row in rows {
                     serde_json::to_writer(&mut *writer, row)
                         .map_err(|error| json_error(&self.path, error))?;
-                    writer.write_all(b"\n").map_err(|error| write_error(&self.path, error))?;
+                    writer
+                        .write_all(b"\n")
+                        .map_err(|error| write_error(&self.path, error))?;
                 }
             }
         }
@@ -103,15 +105,23 @@ fn csv_error(path: &Path, error: csv::Error) -> FileSinkError {
     let reason = error.to_string();
     match error.into_kind() {
         csv::ErrorKind::Io(error) => write_error(path, error),
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => FileSinkError::Encode {
+        csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => FileSinkError::Encode {
             format: "CSV",
             path: path.to_owned(),
             reason: format!("it has {len} fields, but the rows before it have {expected_len}"),
         },
-        csv::ErrorKind::Serialize(reason) => {
-            FileSinkError::Encode { format: "CSV", path: path.to_owned(), reason }
-        }
-        _ => FileSinkError::Encode { format: "CSV", path: path.to_owned(), reason },
+        csv::ErrorKind::Serialize(reason) => FileSinkError::Encode {
+            format: "CSV",
+            path: path.to_owned(),
+            reason,
+        },
+        _ => FileSinkError::Encode {
+            format: "CSV",
+            path: path.to_owned(),
+            reason,
+        },
     }
 }
 
@@ -119,11 +129,18 @@ fn json_error(path: &Path, error: serde_json::Error) -> FileSinkError {
     if error.is_io() {
         return write_error(path, error.into());
     }
-    FileSinkError::Encode { format: "JSON", path: path.to_owned(), reason: error.to_string() }
+    FileSinkError::Encode {
+        format: "JSON",
+        path: path.to_owned(),
+        reason: error.to_string(),
+    }
 }
 
 fn write_error(path: &Path, source: io::Error) -> FileSinkError {
-    FileSinkError::Write { path: path.to_owned(), source }
+    FileSinkError::Write {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// Counts what is written to a file.

@@ -12,7 +12,12 @@ const EXTENSIONS: [&str; 2] = ["csv", "jsonl"];
 /// `part-<epoch>-<subtask>-<attempt>-<counter>.<extension>`: no two attempts of any subtask ever
 /// have one name. The counter has leading zeros, so that the parts of a subtask sort by age.
 pub(super) fn finished(attempt: &ExecutionAttemptId, counter: u32, extension: &str) -> String {
-    let ExecutionAttemptId { epoch, subtask, attempt, .. } = attempt;
+    let ExecutionAttemptId {
+        epoch,
+        subtask,
+        attempt,
+        ..
+    } = attempt;
     format!("{FINISHED_PREFIX}{epoch}-{subtask}-{attempt}-{counter:06}.{extension}")
 }
 
@@ -23,8 +28,9 @@ pub(super) fn in_progress(finished: &str) -> String {
 
 /// Whether a name is one that [`finished`] makes.
 pub(super) fn is_finished(name: &str) -> bool {
-    let Some((numbers, extension)) =
-        name.strip_prefix(FINISHED_PREFIX).and_then(|rest| rest.split_once('.'))
+    let Some((numbers, extension)) = name
+        .strip_prefix(FINISHED_PREFIX)
+        .and_then(|rest| rest.split_once('.'))
     else {
         return false;
     };
@@ -51,9 +57,10 @@ mod tests {
     #[test]
     fn a_name_is_known_as_finished_or_in_progress_and_never_both() {
         let attempt = context(3, 4).attempt;
-        for (extension, name) in
-            [("csv", "part-1-3-0-000007.csv"), ("jsonl", "part-1-3-0-000007.jsonl")]
-        {
+        for (extension, name) in [
+            ("csv", "part-1-3-0-000007.csv"),
+            ("jsonl", "part-1-3-0-000007.jsonl"),
+        ] {
             assert_eq!(finished(&attempt, 7, extension), name);
             assert!(is_finished(name) && !is_in_progress(name));
             let open = in_progress(name);
@@ -65,9 +72,18 @@ mod tests {
     #[test]
     fn files_of_others_are_not_taken_for_part_files() {
         for name in [
-            "part-00000.csv", "part-1-2-3.csv", "part-1-2-3-4.parquet", "part-1-2-3-4.csv.gz",
-            "part-1-2--4.csv", "part-1-2-3-x.csv", "my-part-1-2-3-4.csv", "notes.txt", ".part-1-2-3-4.csv",
-            "part-1-2-3-4.csv.inprogress", "", "part-",
+            "part-00000.csv",
+            "part-1-2-3.csv",
+            "part-1-2-3-4.parquet",
+            "part-1-2-3-4.csv.gz",
+            "part-1-2--4.csv",
+            "part-1-2-3-x.csv",
+            "my-part-1-2-3-4.csv",
+            "notes.txt",
+            ".part-1-2-3-4.csv",
+            "part-1-2-3-4.csv.inprogress",
+            "",
+            "part-",
         ] {
             assert!(!is_finished(name), "{name}");
             assert!(!is_in_progress(name), "{name}");

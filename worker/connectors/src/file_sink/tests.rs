@@ -10,8 +10,8 @@ use weir_stream::{Batch, Commit, OperatorContext};
 use weir_types::CheckpointId;
 
 use super::*;
-use crate::testing::{context, read_all};
 use crate::FileSource;
+use crate::testing::{context, read_all};
 
 type Pair = (String, u64);
 
@@ -61,12 +61,20 @@ fn results_are_published_on_commit_and_hidden_before() {
     sink.check().expect("creates the folder");
     let mut writers = [open(&sink, &context(0, 2)), open(&sink, &context(1, 2))];
     for writer in &mut writers {
-        writer.write(Batch::new(vec![pair("a", 1), pair("b,\"", 2)])).expect("writes");
+        writer
+            .write(Batch::new(vec![pair("a", 1), pair("b,\"", 2)]))
+            .expect("writes");
         writer.end_input().expect("ends");
     }
-    assert!(names(&out).iter().all(|name| name.starts_with('.')), "{:?}", names(&out));
+    assert!(
+        names(&out).iter().all(|name| name.starts_with('.')),
+        "{:?}",
+        names(&out)
+    );
     for writer in &mut writers {
-        writer.commit(Commit::Checkpoint(CheckpointId(1))).expect("has nothing to publish");
+        writer
+            .commit(Commit::Checkpoint(CheckpointId(1)))
+            .expect("has nothing to publish");
         assert!(names(&out).iter().any(|name| name.starts_with('.')));
         writer.commit(Commit::Final).expect("publishes");
         writer.commit(Commit::Final).expect("has published");
@@ -74,7 +82,10 @@ fn results_are_published_on_commit_and_hidden_before() {
     }
     let text = "a,1\n\"b,\"\"\",2\n".to_owned();
     let want = ["part-1-0-0-000000.csv", "part-1-1-0-000000.csv"];
-    assert_eq!(contents(&out), want.map(|name| (name.to_owned(), text.clone())).into());
+    assert_eq!(
+        contents(&out),
+        want.map(|name| (name.to_owned(), text.clone())).into()
+    );
 }
 
 #[test]
@@ -82,11 +93,17 @@ fn a_commit_that_was_cut_off_is_completed_by_the_next() {
     let folder = folder();
     let sink = FileSink::csv(folder.path());
     let mut writer = open(&sink, &context(0, 1));
-    writer.write(Batch::new(vec![pair("a", 1)])).expect("writes");
+    writer
+        .write(Batch::new(vec![pair("a", 1)]))
+        .expect("writes");
     writer.end_input().expect("ends");
     // The first attempt renamed the file and then did not come back.
     let part = folder.path().join("part-1-0-0-000000.csv");
-    fs::rename(folder.path().join(".part-1-0-0-000000.csv.inprogress"), &part).expect("renames");
+    fs::rename(
+        folder.path().join(".part-1-0-0-000000.csv.inprogress"),
+        &part,
+    )
+    .expect("renames");
     writer.commit(Commit::Final).expect("finds it published");
     assert_eq!(names(folder.path()), ["part-1-0-0-000000.csv"]);
 }
@@ -96,11 +113,19 @@ fn results_that_are_gone_before_the_commit_are_missed() {
     let folder = folder();
     let sink = FileSink::csv(folder.path());
     let mut writer = open(&sink, &context(0, 1));
-    writer.write(Batch::new(vec![pair("a", 1)])).expect("writes");
+    writer
+        .write(Batch::new(vec![pair("a", 1)]))
+        .expect("writes");
     writer.end_input().expect("ends");
     fs::remove_file(folder.path().join(".part-1-0-0-000000.csv.inprogress")).expect("removes");
-    let error = writer.commit(Commit::Final).expect_err("has nothing to publish").to_string();
-    assert!(error.contains("part-1-0-0-000000.csv") && error.contains("gone"), "{error}");
+    let error = writer
+        .commit(Commit::Final)
+        .expect_err("has nothing to publish")
+        .to_string();
+    assert!(
+        error.contains("part-1-0-0-000000.csv") && error.contains("gone"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -108,8 +133,12 @@ fn a_run_that_fails_leaves_nothing_behind() {
     let folder = folder();
     let sink = FileSink::json_lines(folder.path()).roll_bytes(0);
     let mut writer = open(&sink, &context(0, 1));
-    writer.write(Batch::new(vec![pair("a", 1)])).expect("writes");
-    writer.write(Batch::new(vec![pair("b", 1)])).expect("writes");
+    writer
+        .write(Batch::new(vec![pair("a", 1)]))
+        .expect("writes");
+    writer
+        .write(Batch::new(vec![pair("b", 1)]))
+        .expect("writes");
     assert_eq!(names(folder.path()).len(), 2);
     writer.close().expect("closes");
     assert_eq!(names(folder.path()), [""; 0]);
@@ -124,7 +153,10 @@ fn finished_results_of_another_run_are_refused_and_left_alone() {
     let error = sink.check().expect_err("holds results").to_string();
     assert!(error.contains("overwrite=true"), "{error}");
     assert!(error.contains("part-1-0-0-000000.csv"), "{error}");
-    assert!(error.contains(&folder.path().display().to_string()), "{error}");
+    assert!(
+        error.contains(&folder.path().display().to_string()),
+        "{error}"
+    );
     assert_eq!(contents(folder.path()), before);
 }
 
@@ -135,15 +167,29 @@ fn overwriting_removes_old_parts_and_nothing_else() {
     fs::write(folder.path().join("part-1-9-0-000000.csv"), "old\n").expect("writes");
     fs::write(folder.path().join("part-list.csv"), "mine\n").expect("writes");
     fs::write(folder.path().join("_SUCCESS"), "").expect("writes");
-    run(&FileSink::csv(folder.path()).overwrite(true), vec![pair("new", 1)]);
-    let want = [("_SUCCESS", ""), ("part-1-0-0-000000.csv", "new,1\n"), ("part-list.csv", "mine\n")];
-    assert_eq!(contents(folder.path()), want.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
+    run(
+        &FileSink::csv(folder.path()).overwrite(true),
+        vec![pair("new", 1)],
+    );
+    let want = [
+        ("_SUCCESS", ""),
+        ("part-1-0-0-000000.csv", "new,1\n"),
+        ("part-list.csv", "mine\n"),
+    ];
+    assert_eq!(
+        contents(folder.path()),
+        want.map(|(k, v)| (k.to_owned(), v.to_owned())).into()
+    );
 }
 
 #[test]
 fn leftovers_of_a_killed_run_neither_stop_the_next_nor_survive_it() {
     let folder = folder();
-    fs::write(folder.path().join(".part-1-0-0-000000.csv.inprogress"), "torn").expect("writes");
+    fs::write(
+        folder.path().join(".part-1-0-0-000000.csv.inprogress"),
+        "torn",
+    )
+    .expect("writes");
     fs::write(folder.path().join(".mine"), "").expect("writes");
     run(&FileSink::csv(folder.path()), vec![pair("new", 1)]);
     assert_eq!(names(folder.path()), [".mine", "part-1-0-0-000000.csv"]);
@@ -152,9 +198,15 @@ fn leftovers_of_a_killed_run_neither_stop_the_next_nor_survive_it() {
 #[test]
 fn leftovers_stay_when_the_run_is_refused() {
     let folder = folder();
-    fs::write(folder.path().join(".part-1-0-0-000001.csv.inprogress"), "torn").expect("writes");
+    fs::write(
+        folder.path().join(".part-1-0-0-000001.csv.inprogress"),
+        "torn",
+    )
+    .expect("writes");
     fs::write(folder.path().join("part-1-0-0-000000.csv"), "old\n").expect("writes");
-    FileSink::<Pair>::csv(folder.path()).check().expect_err("holds results");
+    FileSink::<Pair>::csv(folder.path())
+        .check()
+        .expect_err("holds results");
     assert_eq!(names(folder.path()).len(), 2);
 }
 
@@ -163,7 +215,9 @@ fn a_run_cannot_take_the_files_of_a_running_one_for_leftovers() {
     let folder = folder();
     let sink = FileSink::csv(folder.path());
     let mut writer = open(&sink, &context(0, 1));
-    writer.write(Batch::new(vec![pair("a", 1)])).expect("writes");
+    writer
+        .write(Batch::new(vec![pair("a", 1)]))
+        .expect("writes");
     let error = sink.check().expect_err("is in use").to_string();
     assert!(error.starts_with("another job writes to"), "{error}");
     assert_eq!(names(folder.path()).len(), 1);
@@ -178,7 +232,10 @@ fn two_sinks_in_one_folder_do_not_write_the_same_file() {
     let mut first = open(&sink, &context(0, 1));
     let mut second = open(&sink, &context(0, 1));
     first.write(Batch::new(vec![pair("a", 1)])).expect("writes");
-    let error = second.write(Batch::new(vec![pair("b", 1)])).expect_err("exists").to_string();
+    let error = second
+        .write(Batch::new(vec![pair("b", 1)]))
+        .expect_err("exists")
+        .to_string();
     assert!(error.contains("another sink"), "{error}");
 }
 
@@ -190,7 +247,9 @@ fn parts_are_rolled_by_size_and_numbered() {
     let mut writer = open(&sink, &context(0, 1));
     let mut written = Vec::new();
     for batch in 0..200u64 {
-        let rows: Vec<Pair> = (0..1000).map(|row| pair("some-word", batch * 1000 + row)).collect();
+        let rows: Vec<Pair> = (0..1000)
+            .map(|row| pair("some-word", batch * 1000 + row))
+            .collect();
         writer.write(Batch::new(rows.clone())).expect("writes");
         written.extend(rows);
     }
@@ -198,9 +257,15 @@ fn parts_are_rolled_by_size_and_numbered() {
     writer.commit(Commit::Final).expect("publishes");
     let names = names(folder.path());
     assert!(names.len() >= 3, "{names:?}");
-    assert_eq!(names.first().map(String::as_str), Some("part-1-0-0-000000.csv"));
+    assert_eq!(
+        names.first().map(String::as_str),
+        Some("part-1-0-0-000000.csv")
+    );
     // Sorted by name the parts hold the records in the order in which they came.
-    assert_eq!(read_all(&FileSource::<Pair>::csv(folder.path())).expect("reads"), written);
+    assert_eq!(
+        read_all(&FileSource::<Pair>::csv(folder.path())).expect("reads"),
+        written
+    );
 }
 
 #[test]
@@ -208,7 +273,9 @@ fn a_subtask_without_records_writes_no_file() {
     let folder = folder();
     let mut writer = open(&FileSink::<Pair>::csv(folder.path()), &context(0, 1));
     writer.end_input().expect("ends");
-    writer.commit(Commit::Final).expect("has nothing to publish");
+    writer
+        .commit(Commit::Final)
+        .expect("has nothing to publish");
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
@@ -217,18 +284,35 @@ fn what_cannot_be_written_is_named() {
     let folder = folder();
     let file = folder.path().join("file");
     fs::write(&file, "").expect("writes");
-    let error = |path: &Path| FileSink::<Pair>::csv(path).check().expect_err("fails").to_string();
+    let error = |path: &Path| {
+        FileSink::<Pair>::csv(path)
+            .check()
+            .expect_err("fails")
+            .to_string()
+    };
     assert_eq!(error(&file), format!("{} is not a folder", file.display()));
     let below = file.join("below");
-    assert_eq!(error(&below), format!("create the folder {}", below.display()));
-    assert_eq!(error(Path::new("s3://x/y")), "only local folders can be written, not s3://x/y");
+    assert_eq!(
+        error(&below),
+        format!("create the folder {}", below.display())
+    );
+    assert_eq!(
+        error(Path::new("s3://x/y")),
+        "only local folders can be written, not s3://x/y"
+    );
 
     // The folder goes away while the job runs.
     let gone = folder.path().join("gone");
     let mut writer = open(&FileSink::<Pair>::csv(&gone), &context(0, 1));
     fs::remove_dir(&gone).expect("removes");
-    let error = writer.write(Batch::new(vec![pair("a", 1)])).expect_err("is gone").to_string();
-    assert!(error.starts_with(&format!("create {}", gone.display())), "{error}");
+    let error = writer
+        .write(Batch::new(vec![pair("a", 1)]))
+        .expect_err("is gone")
+        .to_string();
+    assert!(
+        error.starts_with(&format!("create {}", gone.display())),
+        "{error}"
+    );
 }
 
 #[test]
@@ -238,11 +322,21 @@ fn a_full_disk_names_the_file() {
     let link = folder();
     let in_progress = link.path().join(".part-1-0-0-000000.csv.inprogress");
     let mut part = part_file::PartFile::create(in_progress.clone(), Format::Csv).expect("creates");
-    part.replace_file(fs::OpenOptions::new().write(true).open(full).expect("opens"));
+    part.replace_file(
+        fs::OpenOptions::new()
+            .write(true)
+            .open(full)
+            .expect("opens"),
+    );
     let rows = vec![pair(&"x".repeat(1000), 1); 1000];
     let error = part.write(&rows).expect_err("is full");
-    assert_eq!(error.to_string(), format!("write to {}", in_progress.display()));
-    let cause = std::error::Error::source(&error).expect("has a cause").to_string();
+    assert_eq!(
+        error.to_string(),
+        format!("write to {}", in_progress.display())
+    );
+    let cause = std::error::Error::source(&error)
+        .expect("has a cause")
+        .to_string();
     assert!(cause.contains("No space left"), "{cause}");
 }
 
@@ -253,9 +347,14 @@ fn a_record_that_has_no_form_in_the_format_is_an_error() {
     let error = writer
         .write(Batch::new(vec![BTreeMap::from([("key".to_owned(), 1u8)])]))
         .expect_err("a map is no row");
-    assert!(error.to_string().starts_with("write a record as CSV to"), "{error}");
+    assert!(
+        error.to_string().starts_with("write a record as CSV to"),
+        "{error}"
+    );
     let mut writer = open(&FileSink::csv(folder.path()), &context(1, 2));
-    let error = writer.write(Batch::new(vec![vec![1u8], vec![1, 2]])).expect_err("differ in width");
+    let error = writer
+        .write(Batch::new(vec![vec![1u8], vec![1, 2]]))
+        .expect_err("differ in width");
     assert!(error.to_string().contains("it has 2 fields"), "{error}");
 }
 
@@ -270,8 +369,20 @@ struct Row {
 
 fn row() -> impl Strategy<Value = Row> {
     let ratio = prop::option::of(prop::num::f64::NORMAL);
-    (any::<String>(), any::<i64>(), ratio, any::<bool>(), any::<char>())
-        .prop_map(|(text, number, ratio, flag, letter)| Row { text, number, ratio, flag, letter })
+    (
+        any::<String>(),
+        any::<i64>(),
+        ratio,
+        any::<bool>(),
+        any::<char>(),
+    )
+        .prop_map(|(text, number, ratio, flag, letter)| Row {
+            text,
+            number,
+            ratio,
+            flag,
+            letter,
+        })
 }
 
 proptest! {
@@ -281,7 +392,7 @@ proptest! {
     fn csv_rows_read_back_as_they_were_written(rows in prop::collection::vec(row(), 0..20)) {
         let folder = folder();
         run(&FileSink::csv(folder.path()), rows.clone());
-        prop_assert_eq!(read_all(&FileSource::csv(folder.path())).expect("reads"), rows);
+        prop_assert_eq!(read_all(&FileSource::<Row>::csv(folder.path())).expect("reads"), rows);
     }
 
     #[test]
@@ -289,7 +400,7 @@ proptest! {
         let folder = folder();
         let rows: Vec<(String,)> = rows.into_iter().map(|text| (text,)).collect();
         run(&FileSink::csv(folder.path()), rows.clone());
-        prop_assert_eq!(read_all(&FileSource::csv(folder.path())).expect("reads"), rows);
+        prop_assert_eq!(read_all(&FileSource::<(String,)>::csv(folder.path())).expect("reads"), rows);
     }
 
     #[test]
@@ -298,6 +409,6 @@ proptest! {
     ) {
         let folder = folder();
         run(&FileSink::json_lines(folder.path()), rows.clone());
-        prop_assert_eq!(read_all(&FileSource::json_lines(folder.path())).expect("reads"), rows);
+        prop_assert_eq!(read_all(&FileSource::<(String, Option<Vec<i8>>)>::json_lines(folder.path())).expect("reads"), rows);
     }
 }

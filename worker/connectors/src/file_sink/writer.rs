@@ -58,7 +58,10 @@ impl<T> FileWriter<T> {
 
     fn begin_part(&mut self) -> Result<&mut PartFile, FileSinkError> {
         if self.current.is_none() {
-            let opened = self.opened.as_ref().expect("a sink is opened before its first record");
+            let opened = self
+                .opened
+                .as_ref()
+                .expect("a sink is opened before its first record");
             let extension = self.options.format.extension();
             let name = part_name::finished(&opened.attempt, self.counter, extension);
             let in_progress = opened.folder.join(part_name::in_progress(&name));
@@ -89,7 +92,11 @@ impl<T: Data> SinkWriter<T> for FileWriter<T> {
         let folder = folder::local(&self.options.folder)?.to_owned();
         folder::create(&folder)?;
         let _lock = folder::lock(&folder, Lock::Shared)?;
-        self.opened = Some(Opened { folder, attempt: context.attempt, _lock });
+        self.opened = Some(Opened {
+            folder,
+            attempt: context.attempt,
+            _lock,
+        });
         Ok(())
     }
 
@@ -114,7 +121,10 @@ impl<T: Data> SinkWriter<T> for FileWriter<T> {
         for part in &self.finished {
             publish(part)?;
         }
-        let opened = self.opened.as_ref().expect("a part was written, so the sink is open");
+        let opened = self
+            .opened
+            .as_ref()
+            .expect("a part was written, so the sink is open");
         folder::sync(&opened.folder)?;
         self.finished.clear();
         Ok(())
@@ -138,11 +148,16 @@ fn publish(part: &FinishedPart) -> Result<(), FileSinkError> {
     let is_there = |path: &Path| match fs::symlink_metadata(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(FileSinkError::Publish { path: path.to_owned(), source }),
+        Err(source) => Err(FileSinkError::Publish {
+            path: path.to_owned(),
+            source,
+        }),
     };
     match (is_there(in_progress)?, is_there(path)?) {
-        (true, false) => fs::rename(in_progress, path)
-            .map_err(|source| FileSinkError::Publish { path: path.clone(), source }),
+        (true, false) => fs::rename(in_progress, path).map_err(|source| FileSinkError::Publish {
+            path: path.clone(),
+            source,
+        }),
         (false, true) => Ok(()),
         // Renaming would replace a file that this attempt has not written.
         (true, true) => Err(FileSinkError::Exists { path: path.clone() }),

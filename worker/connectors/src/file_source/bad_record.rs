@@ -19,7 +19,11 @@ pub(super) struct BadRecordHandler {
 
 impl BadRecordHandler {
     pub(super) fn new(choice: BadRecords, metrics: Arc<OperatorMetrics>) -> Self {
-        Self { choice, metrics, has_warned: false }
+        Self {
+            choice,
+            metrics,
+            has_warned: false,
+        }
     }
 
     /// An error if the job is to fail; otherwise the caller leaves the record out.
@@ -41,7 +45,12 @@ impl BadRecordHandler {
             offset,
             source,
         })?;
-        let error = FileSourceError::BadRecord { path: path.to_owned(), line, offset, reason };
+        let error = FileSourceError::BadRecord {
+            path: path.to_owned(),
+            line,
+            offset,
+            reason,
+        };
         match self.choice {
             BadRecords::Fail => Err(error),
             BadRecords::Skip => {

@@ -25,7 +25,14 @@ impl FileBuffer {
     /// Opens a file; reading begins at `offset`.
     pub(super) fn open(path: &Path, offset: u64) -> io::Result<Self> {
         let file = File::open(path)?;
-        Ok(Self { file, bytes: Vec::new(), begin: 0, filled: 0, offset, at_end: false })
+        Ok(Self {
+            file,
+            bytes: Vec::new(),
+            begin: 0,
+            filled: 0,
+            offset,
+            at_end: false,
+        })
     }
 
     /// Where in the file the first unread byte is.
@@ -41,6 +48,12 @@ impl FileBuffer {
     /// Whether the file has nothing after [`FileBuffer::unread`].
     pub(super) fn at_end(&self) -> bool {
         self.at_end
+    }
+
+    /// How much memory the buffer takes.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Uses up the first bytes.
@@ -98,7 +111,7 @@ mod tests {
         assert!(buffer.unread() == &text[..buffer.unread().len()]);
         buffer.consume(long - 5);
         buffer.fill_to(CAPACITY).expect("reads");
-        assert_eq!(buffer.bytes.len(), CAPACITY);
+        assert_eq!(buffer.capacity(), CAPACITY);
         assert!(buffer.unread() == &text[long - 5..][..CAPACITY]);
         assert_eq!(buffer.offset(), long as u64 - 5);
     }

@@ -7,12 +7,12 @@ use memchr::memchr;
 use weir_stream::source::SourceOutput;
 use weir_stream::{CHUNK_BYTES, Data};
 
+use super::FileSourceError;
 use super::bad_record::BadRecordHandler;
 use super::buffer::FileBuffer;
 use super::csv_scan::{Field, Row, scan};
 use super::format::{FileFormat, ReadOptions, SplitReader, Turn};
 use super::split::FileSplit;
-use super::FileSourceError;
 use crate::bad_records::BadRecordReason;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -33,7 +33,11 @@ impl<T: Data> FileFormat<T> for CsvFormat {
         split: FileSplit,
         options: &ReadOptions,
     ) -> Result<Box<dyn SplitReader<T>>, FileSourceError> {
-        Ok(Box::new(CsvSplitReader::open(split, self.header, options.max_line_bytes)?))
+        Ok(Box::new(CsvSplitReader::open(
+            split,
+            self.header,
+            options.max_line_bytes,
+        )?))
     }
 }
 
@@ -67,7 +71,13 @@ impl CsvSplitReader {
         if rows.buffer.offset() != begin {
             rows = RowBuffer::reopen(rows, begin)?;
         }
-        Ok(Self { split, rows, header: names, width, record })
+        Ok(Self {
+            split,
+            rows,
+            header: names,
+            width,
+            record,
+        })
     }
 
     /// Makes a record of the row just read; tells what is wrong with it, if anything is.
@@ -129,7 +139,11 @@ impl<T: Data> SplitReader<T> for CsvSplitReader {
                     }
                     self.rows.buffer.consume(length);
                 }
-                Some(Err(BadRow { within, reason, length })) => {
+                Some(Err(BadRow {
+                    within,
+                    reason,
+                    length,
+                })) => {
                     bad.handle(&self.rows.path, offset + within, reason)?;
                     match length {
                         Some(length) => self.rows.buffer.consume(length),
@@ -169,7 +183,12 @@ impl RowBuffer {
     fn open(path: PathBuf, max_row_bytes: usize) -> Result<Self, FileSourceError> {
         let buffer =
             FileBuffer::open(&path, 0).map_err(|error| FileSourceError::from_open(&path, error))?;
-        let mut rows = Self { path, buffer, max_row_bytes, fields: Vec::new() };
+        let mut rows = Self {
+            path,
+            buffer,
+            max_row_bytes,
+            fields: Vec::new(),
+        };
         rows.fill_to(BYTE_ORDER_MARK.len())?;
         if rows.buffer.unread().starts_with(BYTE_ORDER_MARK) {
             rows.buffer.consume(BYTE_ORDER_MARK.len());
@@ -194,8 +213,16 @@ impl RowBuffer {
         if have == 0 {
             return Ok(None);
         }
-        let too_long = BadRecordReason::TooLong { max: self.max_row_bytes };
-        let bad = |reason, length| Ok(Some(Err(BadRow { within: 0, reason, length })));
+        let too_long = BadRecordReason::TooLong {
+            max: self.max_row_bytes,
+        };
+        let bad = |reason, length| {
+            Ok(Some(Err(BadRow {
+                within: 0,
+                reason,
+                length,
+            })))
+        };
         loop {
             match scan(self.buffer.unread(), self.buffer.at_end(), &mut self.fields) {
                 Row::Whole(length) if length > self.max_row_bytes.saturating_add(2) => {
@@ -207,7 +234,9 @@ impl RowBuffer {
                 }
                 Row::Open if have > self.max_row_bytes => return bad(too_long, None),
                 Row::Open => {
-                    let want = have.saturating_mul(2).min(self.max_row_bytes.saturating_add(1));
+                    let want = have
+                        .saturating_mul(2)
+                        .min(self.max_row_bytes.saturating_add(1));
                     have = self.fill_to(want)?;
                 }
             }
@@ -227,9 +256,20 @@ impl RowBuffer {
                 Some(Ok(length)) if !self.is_blank() => return Ok(Some(length)),
                 Some(Err(BadRow { within, reason, .. })) if is_header => {
                     let (path, offset) = (self.path.clone(), self.buffer.offset() + within);
-                    return Err(FileSourceError::BadRecord { path, line: 1, offset, reason });
+                    return Err(FileSourceError::BadRecord {
+                        path,
+                        line: 1,
+                        offset,
+                        reason,
+                    });
                 }
-                Some(Ok(length) | Err(BadRow { length: Some(length), .. })) => {
+                Some(
+                    Ok(length)
+                    | Err(BadRow {
+                        length: Some(length),
+                        ..
+                    }),
+                ) => {
                     self.buffer.consume(length);
                 }
                 Some(Err(BadRow { length: None, .. })) => self.skip_line()?,
@@ -272,10 +312,12 @@ impl RowBuffer {
     }
 
     fn fill_to(&mut self, want: usize) -> Result<usize, FileSourceError> {
-        self.buffer.fill_to(want).map_err(|source| FileSourceError::Read {
-            path: self.path.clone(),
-            offset: self.buffer.offset(),
-            source,
-        })
+        self.buffer
+            .fill_to(want)
+            .map_err(|source| FileSourceError::Read {
+                path: self.path.clone(),
+                offset: self.buffer.offset(),
+                source,
+            })
     }
 }

@@ -20,7 +20,11 @@ impl Field {
     /// The field's text; `row` must be the text that was scanned.
     pub(super) fn text(self, row: &str) -> Cow<'_, str> {
         let raw = &row[self.start..self.end];
-        if self.has_quotes { Cow::Owned(raw.replace("\"\"", "\"")) } else { Cow::Borrowed(raw) }
+        if self.has_quotes {
+            Cow::Owned(raw.replace("\"\"", "\""))
+        } else {
+            Cow::Borrowed(raw)
+        }
     }
 }
 
@@ -62,7 +66,11 @@ pub(super) fn scan(bytes: &[u8], at_end: bool, fields: &mut Vec<Field>) -> Row {
     };
     let mut start = 0;
     for end in memchr_iter(b',', &bytes[..text_end]).chain([text_end]) {
-        fields.push(Field { start, end, has_quotes: false });
+        fields.push(Field {
+            start,
+            end,
+            has_quotes: false,
+        });
         start = end + 1;
     }
     Row::Whole(length)
@@ -112,7 +120,11 @@ fn plain_field(
             }
         }
     };
-    fields.push(Field { start, end, has_quotes: false });
+    fields.push(Field {
+        start,
+        end,
+        has_quotes: false,
+    });
     Ok(after)
 }
 
@@ -137,7 +149,11 @@ fn quoted_field(
         has_quotes = true;
         from = quote + 2;
     };
-    fields.push(Field { start, end, has_quotes });
+    fields.push(Field {
+        start,
+        end,
+        has_quotes,
+    });
     match &bytes[end + 1..] {
         [b',', ..] => Ok(After::Field(end + 2)),
         [b'\n', ..] => Ok(After::RowEnd(end + 2)),
@@ -159,7 +175,12 @@ mod tests {
         while !rest.is_empty() {
             match scan(rest.as_bytes(), true, &mut fields) {
                 Row::Whole(length) => {
-                    rows.push(fields.iter().map(|field| field.text(rest).into_owned()).collect());
+                    rows.push(
+                        fields
+                            .iter()
+                            .map(|field| field.text(rest).into_owned())
+                            .collect(),
+                    );
                     rest = &rest[length..];
                 }
                 Row::Open => unreachable!("nothing follows"),
@@ -207,7 +228,10 @@ mod tests {
     #[test]
     fn a_quoted_field_may_hold_line_ends_commas_and_quotes() {
         let text = "\"a\r\nb\",\"x,\"\"y\"\"\"\r\n\"\",z";
-        let want = vec![vec!["a\r\nb".to_owned(), "x,\"y\"".to_owned()], vec![String::new(), "z".into()]];
+        let want = vec![
+            vec!["a\r\nb".to_owned(), "x,\"y\"".to_owned()],
+            vec![String::new(), "z".into()],
+        ];
         assert_eq!(rows(text), Ok(want));
     }
 }

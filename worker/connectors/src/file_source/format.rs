@@ -6,10 +6,10 @@ use std::sync::Arc;
 use weir_stream::Data;
 use weir_stream::source::SourceOutput;
 
+use super::FileSourceError;
 use super::bad_record::BadRecordHandler;
 use super::lines::LineSplitReader;
 use super::split::FileSplit;
-use super::FileSourceError;
 use crate::BadRecords;
 use crate::line_decoder::LineDecoder;
 
@@ -26,7 +26,11 @@ pub(super) struct ReadOptions {
 
 impl Default for ReadOptions {
     fn default() -> Self {
-        Self { bad_records: BadRecords::Fail, max_line_bytes: MAX_LINE_BYTES, rate: None }
+        Self {
+            bad_records: BadRecords::Fail,
+            max_line_bytes: MAX_LINE_BYTES,
+            rate: None,
+        }
     }
 }
 
@@ -73,7 +77,9 @@ pub(super) struct LineFormat<D> {
 
 impl<D> LineFormat<D> {
     pub(super) fn new(decoder: D) -> Self {
-        Self { decoder: Arc::new(decoder) }
+        Self {
+            decoder: Arc::new(decoder),
+        }
     }
 }
 
@@ -88,6 +94,10 @@ impl<T: Data, D: LineDecoder<T>> FileFormat<T> for LineFormat<D> {
         options: &ReadOptions,
     ) -> Result<Box<dyn SplitReader<T>>, FileSourceError> {
         let decoder = Arc::clone(&self.decoder);
-        Ok(Box::new(LineSplitReader::open(split, decoder, options.max_line_bytes)?))
+        Ok(Box::new(LineSplitReader::open(
+            split,
+            decoder,
+            options.max_line_bytes,
+        )?))
     }
 }

@@ -11,11 +11,11 @@ use memchr::{memchr, memchr_iter, memrchr};
 use weir_stream::source::SourceOutput;
 use weir_stream::{CHUNK_BYTES, Data};
 
+use super::FileSourceError;
 use super::bad_record::BadRecordHandler;
 use super::buffer::FileBuffer;
 use super::format::{SplitReader, Turn};
 use super::split::FileSplit;
-use super::FileSourceError;
 use crate::bad_records::{BadRecordReason, chain};
 use crate::line_decoder::LineDecoder;
 
@@ -36,7 +36,12 @@ impl<D> LineSplitReader<D> {
         max_line_bytes: usize,
     ) -> Result<Self, FileSourceError> {
         let lines = LineBuffer::open(&split, max_line_bytes)?;
-        Ok(Self { split, lines, decoder, ends: Vec::new() })
+        Ok(Self {
+            split,
+            lines,
+            decoder,
+            ends: Vec::new(),
+        })
     }
 
     /// The ends of up to `limit` lines of a block of whole lines.
@@ -72,7 +77,9 @@ impl<D> LineSplitReader<D> {
                 Err(_) => std::str::from_utf8(&block[start..end]),
             };
             let problem = match line {
-                Ok(line) => self.decode_line(line, end < used, out).map(|reason| (0, reason)),
+                Ok(line) => self
+                    .decode_line(line, end < used, out)
+                    .map(|reason| (0, reason)),
                 Err(error) => Some((error.valid_up_to(), BadRecordReason::InvalidUtf8)),
             };
             if let Some((within, reason)) = problem {
@@ -99,7 +106,11 @@ impl<D> LineSplitReader<D> {
         if line.len() > max {
             return Some(BadRecordReason::TooLong { max });
         }
-        let line = if has_end { line.strip_suffix('\r').unwrap_or(line) } else { line };
+        let line = if has_end {
+            line.strip_suffix('\r').unwrap_or(line)
+        } else {
+            line
+        };
         match self.decoder.decode(line, out) {
             Ok(()) => None,
             Err(error) => Some(BadRecordReason::Malformed(chain(&*error))),
@@ -115,18 +126,29 @@ impl<T: Data, D: LineDecoder<T>> SplitReader<T> for LineSplitReader<D> {
         out: &mut SourceOutput<'_, T>,
     ) -> Result<Turn, FileSourceError> {
         match self.lines.next_block()? {
-            Block::End => Ok(Turn { lines: 0, done: true }),
+            Block::End => Ok(Turn {
+                lines: 0,
+                done: true,
+            }),
             Block::TooLong => {
-                let reason = BadRecordReason::TooLong { max: self.lines.max_line_bytes };
+                let reason = BadRecordReason::TooLong {
+                    max: self.lines.max_line_bytes,
+                };
                 bad.handle(&self.lines.path, self.lines.buffer.offset(), reason)?;
                 self.lines.skip_line()?;
-                Ok(Turn { lines: 1, done: false })
+                Ok(Turn {
+                    lines: 1,
+                    done: false,
+                })
             }
             Block::Lines(length) => {
                 self.find_ends(length, limit);
                 let used = self.decode_lines(length, bad, out)?;
                 self.lines.buffer.consume(used);
-                Ok(Turn { lines: self.ends.len(), done: false })
+                Ok(Turn {
+                    lines: self.ends.len(),
+                    done: false,
+                })
             }
         }
     }
@@ -158,11 +180,20 @@ struct LineBuffer {
 impl LineBuffer {
     fn open(split: &FileSplit, max_line_bytes: usize) -> Result<Self, FileSourceError> {
         // From one byte before the split on, so that a line that begins exactly with it is seen.
-        let from = if split.at_line_start { split.start } else { split.start - 1 };
+        let from = if split.at_line_start {
+            split.start
+        } else {
+            split.start - 1
+        };
         let path = split.path().to_owned();
         let buffer = FileBuffer::open(&path, from)
             .map_err(|source| FileSourceError::from_open(&path, source))?;
-        let mut lines = Self { path, buffer, end: split.end, max_line_bytes };
+        let mut lines = Self {
+            path,
+            buffer,
+            end: split.end,
+            max_line_bytes,
+        };
         if !split.at_line_start {
             lines.skip_line()?;
         }
@@ -174,11 +205,17 @@ impl LineBuffer {
         if left == 0 {
             return Ok(Block::End);
         }
-        let window = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+        let window = usize::try_from(left)
+            .unwrap_or(CHUNK_BYTES)
+            .min(CHUNK_BYTES);
         let searched = self.fill_to(window)?.min(window);
         if searched == 0 {
             let (expected, found) = (self.end, self.buffer.offset());
-            return Err(FileSourceError::CutShort { path: self.path.clone(), expected, found });
+            return Err(FileSourceError::CutShort {
+                path: self.path.clone(),
+                expected,
+                found,
+            });
         }
         match memrchr(b'\n', &self.buffer.unread()[..searched]) {
             Some(last) => Ok(Block::Lines(last + 1)),
@@ -189,7 +226,9 @@ impl LineBuffer {
     /// The line that begins here; its first `searched` bytes hold no line end.
     fn single_line(&mut self, mut searched: usize) -> Result<Block, FileSourceError> {
         while searched <= self.max_line_bytes {
-            let want = searched.saturating_mul(2).min(self.max_line_bytes.saturating_add(1));
+            let want = searched
+                .saturating_mul(2)
+                .min(self.max_line_bytes.saturating_add(1));
             let have = self.fill_to(want)?;
             if have == searched {
                 return Ok(Block::Lines(searched));
@@ -222,10 +261,42 @@ impl LineBuffer {
     }
 
     fn fill_to(&mut self, want: usize) -> Result<usize, FileSourceError> {
-        self.buffer.fill_to(want).map_err(|source| FileSourceError::Read {
-            path: self.path.clone(),
-            offset: self.buffer.offset(),
-            source,
-        })
+        self.buffer
+            .fill_to(want)
+            .map_err(|source| FileSourceError::Read {
+                path: self.path.clone(),
+                offset: self.buffer.offset(),
+                source,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_beyond_the_cap_takes_no_more_memory_than_the_cap() {
+        const MIB: usize = 1024 * 1024;
+        let folder = tempfile::tempdir().expect("makes a folder");
+        let path = folder.path().join("file");
+        let mut bytes = vec![b'x'; 16 * MIB];
+        bytes.extend_from_slice(b"\nend\n");
+        std::fs::write(&path, &bytes).expect("writes");
+        let split = FileSplit::new(&path, 0, bytes.len() as u64);
+        let mut lines = LineBuffer::open(&split, MIB).expect("opens");
+        assert_eq!(lines.next_block().expect("reads"), Block::TooLong);
+        assert!(
+            lines.buffer.capacity() <= MIB + 1,
+            "{}",
+            lines.buffer.capacity()
+        );
+        lines.skip_line().expect("reads");
+        assert_eq!(lines.next_block().expect("reads"), Block::Lines(4));
+        assert!(
+            lines.buffer.capacity() <= MIB + 1,
+            "{}",
+            lines.buffer.capacity()
+        );
     }
 }

@@ -19,9 +19,18 @@ pub(super) fn list_files(path: &Path) -> Result<Vec<(PathBuf, u64)>, FileSourceE
         Ok(metadata) => files.add(path.to_owned(), &metadata)?,
         Err(error) if is_missing(error.kind()) => match path.to_str().filter(|p| is_pattern(p)) {
             Some(pattern) => files.add_matches(pattern)?,
-            None => return Err(FileSourceError::NoSuchFile { path: path.to_owned() }),
+            None => {
+                return Err(FileSourceError::NoSuchFile {
+                    path: path.to_owned(),
+                });
+            }
         },
-        Err(source) => return Err(FileSourceError::LookUp { path: path.to_owned(), source }),
+        Err(source) => {
+            return Err(FileSourceError::LookUp {
+                path: path.to_owned(),
+                source,
+            });
+        }
     }
     Ok(files.found.into_iter().collect())
 }
@@ -35,7 +44,9 @@ fn local(path: &Path) -> Result<&Path, FileSourceError> {
         return Ok(Path::new(rest));
     }
     if scheme.chars().all(|c| c.is_ascii_alphanumeric()) {
-        return Err(FileSourceError::NotLocal { path: path.to_owned() });
+        return Err(FileSourceError::NotLocal {
+            path: path.to_owned(),
+        });
     }
     Ok(path)
 }
@@ -78,8 +89,10 @@ impl Files {
             return Ok(());
         }
         self.above.push(identity);
-        let error =
-            |source| FileSourceError::ListFolder { path: folder.to_owned(), source };
+        let error = |source| FileSourceError::ListFolder {
+            path: folder.to_owned(),
+            source,
+        };
         for entry in fs::read_dir(folder).map_err(error)? {
             let entry = entry.map_err(error)?;
             if !is_hidden(&entry.file_name().to_string_lossy()) {
@@ -103,18 +116,20 @@ impl Files {
             require_literal_separator: true,
             require_literal_leading_dot: true,
         };
-        let matches = glob::glob_with(pattern, options).map_err(|error| {
-            FileSourceError::Pattern {
+        let matches =
+            glob::glob_with(pattern, options).map_err(|error| FileSourceError::Pattern {
                 pattern: pattern.to_owned(),
                 reason: error.msg,
                 position: error.pos,
-            }
-        })?;
+            })?;
         let mut matched = false;
         for path in matches {
             let path = path.map_err(|error| {
                 let path = error.path().to_owned();
-                FileSourceError::ListFolder { path, source: error.into() }
+                FileSourceError::ListFolder {
+                    path,
+                    source: error.into(),
+                }
             })?;
             if !is_hidden_match(pattern, &path) {
                 matched = true;
@@ -122,7 +137,9 @@ impl Files {
             }
         }
         if !matched {
-            return Err(FileSourceError::NoMatch { pattern: pattern.to_owned() });
+            return Err(FileSourceError::NoMatch {
+                pattern: pattern.to_owned(),
+            });
         }
         Ok(())
     }
@@ -166,7 +183,11 @@ mod tests {
     fn names(folder: &TempDir, path: &str) -> Vec<String> {
         let files = list_files(&folder.path().join(path)).expect("lists");
         let relative = |(path, size): (PathBuf, u64)| {
-            let name = path.strip_prefix(folder.path()).expect("is inside").display().to_string();
+            let name = path
+                .strip_prefix(folder.path())
+                .expect("is inside")
+                .display()
+                .to_string();
             assert_eq!(size, name.len() as u64, "each file holds its name");
             name
         };
@@ -186,13 +207,27 @@ mod tests {
 
     #[test]
     fn patterns_match_within_and_across_folders() {
-        let folder = folder(&["log-1.txt", "log-2.txt", "log-10.txt", "x/log-3.txt", "x/y/z.txt"]);
+        let folder = folder(&[
+            "log-1.txt",
+            "log-2.txt",
+            "log-10.txt",
+            "x/log-3.txt",
+            "x/y/z.txt",
+        ]);
         assert_eq!(names(&folder, "log-?.txt"), ["log-1.txt", "log-2.txt"]);
         assert_eq!(names(&folder, "log-[!2].txt"), ["log-1.txt"]);
         assert_eq!(names(&folder, "*/*.txt"), ["x/log-3.txt"]);
         assert_eq!(names(&folder, "**/log-3.txt"), ["x/log-3.txt"]);
-        assert_eq!(names(&folder, "x*"), ["x/log-3.txt", "x/y/z.txt"], "a matched folder is listed");
-        assert_eq!(names(&folder, "**").len(), 2, "`**` is every folder below, and each file once");
+        assert_eq!(
+            names(&folder, "x*"),
+            ["x/log-3.txt", "x/y/z.txt"],
+            "a matched folder is listed"
+        );
+        assert_eq!(
+            names(&folder, "**").len(),
+            2,
+            "`**` is every folder below, and each file once"
+        );
     }
 
     #[test]
@@ -221,19 +256,42 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         let error = |path: PathBuf| list_files(&path).expect_err("cannot be listed").to_string();
         let path = at("nothing");
-        assert_eq!(error(path.clone()), format!("no such file: {}", path.display()));
+        assert_eq!(
+            error(path.clone()),
+            format!("no such file: {}", path.display())
+        );
         let path = at("file/below");
-        assert_eq!(error(path.clone()), format!("no such file: {}", path.display()));
+        assert_eq!(
+            error(path.clone()),
+            format!("no such file: {}", path.display())
+        );
         let pattern = at("*.csv");
-        assert_eq!(error(pattern.clone()), format!("no file matches `{}`", pattern.display()));
+        assert_eq!(
+            error(pattern.clone()),
+            format!("no file matches `{}`", pattern.display())
+        );
         assert!(error(at("a**")).contains("pattern"), "{}", error(at("a**")));
         symlink(at("turn"), at("turn")).expect("links");
-        assert_eq!(error(at("turn")), format!("look up {}", at("turn").display()));
-        assert_eq!(error("/dev/null".into()), "/dev/null is neither a file nor a folder");
-        assert_eq!(error("s3://bucket/x".into()), "only local files can be read, not s3://bucket/x");
+        assert_eq!(
+            error(at("turn")),
+            format!("look up {}", at("turn").display())
+        );
+        assert_eq!(
+            error("/dev/null".into()),
+            "/dev/null is neither a file nor a folder"
+        );
+        assert_eq!(
+            error("s3://bucket/x".into()),
+            "only local files can be read, not s3://bucket/x"
+        );
         let metadata = fs::metadata(at("")).expect("is there");
-        let error = Files::default().add_folder(&at("file"), &metadata).expect_err("is no folder");
-        assert_eq!(error.to_string(), format!("list the folder {}", at("file").display()));
+        let error = Files::default()
+            .add_folder(&at("file"), &metadata)
+            .expect_err("is no folder");
+        assert_eq!(
+            error.to_string(),
+            format!("list the folder {}", at("file").display())
+        );
     }
 
     #[test]

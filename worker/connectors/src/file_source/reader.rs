@@ -53,7 +53,10 @@ impl<T: Data> SourceReader<T> for FileReader<T> {
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
         let pace = self.options.rate.map(|rate| {
             let share = rate / f64::from(context.parallelism.max(1));
-            Pace { schedule: Schedule::from_now(share, &*context.clock), lines: 0 }
+            Pace {
+                schedule: Schedule::from_now(share, &*context.clock),
+                lines: 0,
+            }
         });
         self.opened = Some(Opened {
             bad: BadRecordHandler::new(self.options.bad_records, Arc::clone(&context.metrics)),
@@ -73,7 +76,10 @@ impl<T: Data> SourceReader<T> for FileReader<T> {
     }
 
     fn poll(&mut self, out: &mut SourceOutput<'_, T>) -> Result<Poll, BoxError> {
-        let opened = self.opened.as_mut().expect("a reader is opened before its first turn");
+        let opened = self
+            .opened
+            .as_mut()
+            .expect("a reader is opened before its first turn");
         let mut limit = CHUNK_ROWS;
         if let Some(pace) = &opened.pace {
             let now = opened.clock.now();
@@ -85,7 +91,11 @@ impl<T: Data> SourceReader<T> for FileReader<T> {
         }
         if self.current.is_none() {
             let Some(split) = self.waiting.pop_front() else {
-                return Ok(if self.has_all_splits { Poll::End } else { Poll::NeedSplit });
+                return Ok(if self.has_all_splits {
+                    Poll::End
+                } else {
+                    Poll::NeedSplit
+                });
             };
             let path = split.path().display();
             tracing::debug!(%path, start = split.start, end = split.end, "read a split");
@@ -106,6 +116,8 @@ impl<T: Data> SourceReader<T> for FileReader<T> {
         let rest = self.current.iter().map(|current| current.rest());
         let unfinished = rest.filter(|rest| rest.start < rest.end);
         let splits = unfinished.chain(self.waiting.iter().cloned());
-        Ok(splits.map(|split| encode(&split)).collect::<Result<_, _>>()?)
+        Ok(splits
+            .map(|split| encode(&split))
+            .collect::<Result<_, _>>()?)
     }
 }

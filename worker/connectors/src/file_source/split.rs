@@ -30,7 +30,12 @@ pub(super) struct FileSplit {
 impl FileSplit {
     pub(super) fn new(path: &Path, start: u64, end: u64) -> Self {
         let path = path.as_os_str().as_bytes().to_vec();
-        Self { path, start, end, at_line_start: start == 0 }
+        Self {
+            path,
+            start,
+            end,
+            at_line_start: start == 0,
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -39,7 +44,11 @@ impl FileSplit {
 
     /// What is left after everything before `position` is read.
     pub(super) fn rest(&self, position: u64) -> Self {
-        Self { start: position, at_line_start: true, ..self.clone() }
+        Self {
+            start: position,
+            at_line_start: true,
+            ..self.clone()
+        }
     }
 }
 
@@ -123,7 +132,10 @@ mod tests {
     }
 
     fn count(sizes: &[u64], rule: CutRule, readers: u32) -> usize {
-        let files: Vec<_> = sizes.iter().map(|size| (PathBuf::from("f"), *size)).collect();
+        let files: Vec<_> = sizes
+            .iter()
+            .map(|size| (PathBuf::from("f"), *size))
+            .collect();
         cut(&files, rule, readers).len()
     }
 

@@ -22,7 +22,10 @@ fn input(bytes: impl AsRef<[u8]>) -> Input {
     let folder = tempfile::tempdir().expect("makes a folder");
     let path = folder.path().join("input");
     fs::write(&path, bytes).expect("writes");
-    Input { _folder: folder, path }
+    Input {
+        _folder: folder,
+        path,
+    }
 }
 
 fn lines(path: &Path) -> FileSource<String> {
@@ -37,7 +40,9 @@ fn failure<T: Data + std::fmt::Debug>(source: &FileSource<T>) -> String {
 fn read_and_skip<T: Data>(source: FileSource<T>) -> (Vec<T>, u64) {
     let source = source.bad_records(BadRecords::Skip);
     let mut reader = TestReader::open(&source, context(0, 1));
-    reader.run(&mut *enumerator(&source, 1)).expect("skips what is bad");
+    reader
+        .run(&mut *enumerator(&source, 1))
+        .expect("skips what is bad");
     let skipped = reader.context.metrics.skipped_records();
     (reader.rows(), skipped)
 }
@@ -83,7 +88,7 @@ proptest! {
         bytes in 1u64..50,
     ) {
         let input = input(lines.join(&b'\n'));
-        let mut want = lines.clone();
+        let mut want = lines;
         // An empty last line is not there without an end.
         if want.last().is_some_and(Vec::is_empty) {
             want.pop();
@@ -108,9 +113,9 @@ proptest! {
         let input = input(writer.into_inner().expect("flushes"));
         if header {
             let want: Vec<_> = rows.into_iter().map(|(word, count)| Named { word, count }).collect();
-            prop_assert_eq!(read_in_two(&FileSource::csv_with_header(&input.path), turns), want);
+            prop_assert_eq!(read_in_two(&FileSource::<Named>::csv_with_header(&input.path), turns), want);
         } else {
-            prop_assert_eq!(read_in_two(&FileSource::csv(&input.path), turns), rows);
+            prop_assert_eq!(read_in_two(&FileSource::<(String, u8)>::csv(&input.path), turns), rows);
         }
     }
 }
@@ -139,7 +144,7 @@ fn read_in_two<T: Data>(source: &FileSource<T>, turns: usize) -> Vec<T> {
         first.turn(&mut *pending).expect("reads");
         clock.advance(Duration::from_secs(1));
     }
-    let snapshot = first.reader.snapshot().expect("writes");
+    let snapshot = first.snapshot();
     let left = pending.snapshot().expect("writes");
     let mut pending = enumerator(source, 1);
     pending.restore(&left).expect("reads");
@@ -152,13 +157,21 @@ fn read_in_two<T: Data>(source: &FileSource<T>, turns: usize) -> Vec<T> {
 
 #[test]
 fn several_readers_share_one_large_file() {
-    let text: String = (0..100_000).map(|number| format!("line {number}\n")).collect();
+    let text: String = (0..100_000)
+        .map(|number| format!("line {number}\n"))
+        .collect();
     let input = input(&text);
     let source = lines(&input.path);
-    assert_eq!(splits(&mut *enumerator(&source, 2)).len(), 2, "a megabyte is a split");
+    assert_eq!(
+        splits(&mut *enumerator(&source, 2)).len(),
+        2,
+        "a megabyte is a split"
+    );
     let mut pending = enumerator(&source.clone().split_bytes(100_000), 2);
-    let mut readers =
-        [TestReader::open(&source, context(0, 2)), TestReader::open(&source, context(1, 2))];
+    let mut readers = [
+        TestReader::open(&source, context(0, 2)),
+        TestReader::open(&source, context(1, 2)),
+    ];
     let mut running = true;
     while running {
         running = false;
@@ -167,7 +180,12 @@ fn several_readers_share_one_large_file() {
         }
     }
     let [first, second] = readers.map(TestReader::rows);
-    assert!(first.len() > 20_000 && second.len() > 20_000, "{} {}", first.len(), second.len());
+    assert!(
+        first.len() > 20_000 && second.len() > 20_000,
+        "{} {}",
+        first.len(),
+        second.len()
+    );
     let mut all = [first, second].concat();
     let mut want = model(&text);
     all.sort_unstable();
@@ -198,15 +216,21 @@ fn a_decoder_makes_any_number_of_records_of_a_line() {
         }
         Ok(())
     });
-    let words: Vec<_> =
-        read_all(&source).expect("reads").into_iter().map(|(word, _)| word).collect();
+    let words: Vec<_> = read_all(&source)
+        .expect("reads")
+        .into_iter()
+        .map(|(word, _)| word)
+        .collect();
     assert_eq!(words, ["to", "be", "or", "not", "to", "be"]);
 }
 
 #[test]
 fn a_line_that_is_no_utf8_fails_with_its_place() {
     let input = input(b"one\ntwo\nthr\xffee\nfour\n");
-    let want = format!("{}, line 3, byte offset 11: invalid UTF-8", input.path.display());
+    let want = format!(
+        "{}, line 3, byte offset 11: invalid UTF-8",
+        input.path.display()
+    );
     assert_eq!(failure(&lines(&input.path)), want);
     // The line's number is right also where a reader began in the middle.
     assert_eq!(failure(&lines(&input.path).split_bytes(5)), want);
@@ -232,12 +256,23 @@ fn a_line_beyond_the_cap_is_bad_and_one_below_it_is_not() {
     let input = input(format!("a\n{just}\n{over}\nb\n{over}"));
     let source = lines(&input.path).max_line_bytes(300_000);
     let error = failure(&source);
-    assert!(error.contains("line 3, byte offset 300003: the line is longer than 300000"), "{error}");
+    assert!(
+        error.contains("line 3, byte offset 300003: the line is longer than 300000"),
+        "{error}"
+    );
     let want = (vec!["a".to_owned(), just, "b".to_owned()], 2);
     assert_eq!(read_and_skip(source.clone()), want);
-    assert_eq!(read_and_skip(source.split_bytes(70_000)), want, "whatever the splits are");
+    assert_eq!(
+        read_and_skip(source.split_bytes(70_000)),
+        want,
+        "whatever the splits are"
+    );
     let short = lines(&input.path).max_line_bytes(1);
-    assert_eq!(read_and_skip(short).1, 3, "a cap below the size of a block holds too");
+    assert_eq!(
+        read_and_skip(short).1,
+        3,
+        "a cap below the size of a block holds too"
+    );
 }
 
 #[test]
@@ -246,17 +281,32 @@ fn a_line_of_100_mb_is_refused_early_or_read_whole_if_the_cap_allows() {
     bytes.extend_from_slice(b"\nend\n");
     let input = input(&bytes);
     let error = failure(&lines(&input.path));
-    assert!(error.contains("line 1, byte offset 0: the line is longer than 16777216"), "{error}");
-    assert_eq!(read_and_skip(lines(&input.path)), (vec!["end".to_owned()], 1));
+    assert!(
+        error.contains("line 1, byte offset 0: the line is longer than 16777216"),
+        "{error}"
+    );
+    assert_eq!(
+        read_and_skip(lines(&input.path)),
+        (vec!["end".to_owned()], 1)
+    );
     let rows = read_all(&lines(&input.path).max_line_bytes(100_000_000)).expect("reads");
-    assert_eq!(rows.iter().map(String::len).collect::<Vec<_>>(), [100_000_000, 3]);
+    assert_eq!(
+        rows.iter().map(String::len).collect::<Vec<_>>(),
+        [100_000_000, 3]
+    );
 }
 
 #[test]
 fn json_lines_become_records_and_blank_lines_nothing() {
     let input = input("\u{feff}{\"word\":\"a\",\"count\":1}\r\n\n{\"word\":\"b\",\"count\":2}");
-    let want = [("a", 1), ("b", 2)].map(|(word, count)| Named { word: word.into(), count });
-    assert_eq!(read_all(&FileSource::json_lines(&input.path)).expect("reads"), want);
+    let want = [("a", 1), ("b", 2)].map(|(word, count)| Named {
+        word: word.into(),
+        count,
+    });
+    assert_eq!(
+        read_all(&FileSource::<Named>::json_lines(&input.path)).expect("reads"),
+        want
+    );
 }
 
 #[test]
@@ -271,14 +321,38 @@ fn malformed_json_fails_with_its_place_or_is_counted() {
 
 #[test]
 fn malformed_csv_fails_with_its_place_or_is_counted() {
-    let csv = FileSource::<(String, u64)>::csv;
+    let csv = |path: &Path| FileSource::<(String, u64)>::csv(path);
     for (text, place, left) in [
-        ("a,1\nb,x\nc,3\n", "line 2, byte offset 4: malformed CSV: field 2: invalid digit", 2),
-        ("a,1\nb\nc,3\n", "line 2, byte offset 4: malformed CSV: 1 fields, but the first row has 2", 2),
-        ("a,1\nb,2,2\nc,3\n", "line 2, byte offset 4: malformed CSV: 3 fields", 2),
-        ("a,1\n\"b\nb\",2\n5\" x,3\nd,4\n", "line 4, byte offset 12: malformed CSV: a quote inside", 3),
-        ("a,1\n\"b\"x,2\nc,3\n", "line 2, byte offset 4: malformed CSV: text after the closing", 2),
-        ("a,1\n\"b,2\nc,3\n", "line 2, byte offset 4: malformed CSV: the quoted field 1 is never", 2),
+        (
+            "a,1\nb,x\nc,3\n",
+            "line 2, byte offset 4: malformed CSV: field 2: invalid digit",
+            2,
+        ),
+        (
+            "a,1\nb\nc,3\n",
+            "line 2, byte offset 4: malformed CSV: 1 fields, but the first row has 2",
+            2,
+        ),
+        (
+            "a,1\nb,2,2\nc,3\n",
+            "line 2, byte offset 4: malformed CSV: 3 fields",
+            2,
+        ),
+        (
+            "a,1\n\"b\nb\",2\n5\" x,3\nd,4\n",
+            "line 4, byte offset 12: malformed CSV: a quote inside",
+            3,
+        ),
+        (
+            "a,1\n\"b\"x,2\nc,3\n",
+            "line 2, byte offset 4: malformed CSV: text after the closing",
+            2,
+        ),
+        (
+            "a,1\n\"b,2\nc,3\n",
+            "line 2, byte offset 4: malformed CSV: the quoted field 1 is never",
+            2,
+        ),
     ] {
         let input = input(text);
         let error = failure(&csv(&input.path));
@@ -295,14 +369,23 @@ fn a_csv_row_beyond_the_cap_is_bad() {
     let input = input(format!("a,1\n\"{}\nb,2\n", "x\n".repeat(400_000)));
     let source = FileSource::<(String, u64)>::csv(&input.path).max_line_bytes(100_000);
     let error = failure(&source);
-    assert!(error.contains("line 2, byte offset 4: the line is longer than 100000"), "{error}");
+    assert!(
+        error.contains("line 2, byte offset 4: the line is longer than 100000"),
+        "{error}"
+    );
 }
 
 #[test]
 fn csv_takes_fields_by_name_if_the_file_names_them() {
     let input = input("\u{feff}count,word\r\n1,a\r\n\r\n2,\"b\r\n\"\r\n");
-    let want = [("a", 1), ("b\r\n", 2)].map(|(word, count)| Named { word: word.into(), count });
-    assert_eq!(read_all(&FileSource::csv_with_header(&input.path)).expect("reads"), want);
+    let want = [("a", 1), ("b\r\n", 2)].map(|(word, count)| Named {
+        word: word.into(),
+        count,
+    });
+    assert_eq!(
+        read_all(&FileSource::<Named>::csv_with_header(&input.path)).expect("reads"),
+        want
+    );
 }
 
 #[test]
@@ -325,9 +408,13 @@ fn a_file_that_is_gone_when_it_is_read_is_named() {
     let source = lines(&input.path);
     let mut pending = enumerator(&source, 1);
     fs::remove_file(&input.path).expect("removes");
-    let error: OperatorError =
-        TestReader::open(&source, context(0, 1)).run(&mut *pending).expect_err("is gone");
-    assert_eq!(root_cause(&error), format!("no such file: {}", input.path.display()));
+    let error: OperatorError = TestReader::open(&source, context(0, 1))
+        .run(&mut *pending)
+        .expect_err("is gone");
+    assert_eq!(
+        root_cause(&error),
+        format!("no such file: {}", input.path.display())
+    );
 }
 
 #[test]
@@ -335,7 +422,11 @@ fn a_paced_source_keeps_the_pace_of_all_readers_together() {
     let input = input("x\n".repeat(1000));
     let source = lines(&input.path).rate(100.0);
     let mut pending = enumerator(&source, 2);
-    assert_eq!(splits(&mut *enumerator(&source, 2)).len(), 2, "each reader has a share to read");
+    assert_eq!(
+        splits(&mut *enumerator(&source, 2)).len(),
+        2,
+        "each reader has a share to read"
+    );
     let clock = Arc::new(ManualClock::at(0));
     let mut readers = [0, 1].map(|subtask| {
         let context = with_clock(context(subtask, 2), Arc::clone(&clock) as Arc<dyn Clock>);
@@ -357,7 +448,9 @@ fn a_paced_source_keeps_the_pace_of_all_readers_together() {
 #[test]
 fn a_rate_that_cannot_be_kept_is_refused() {
     let input = input("x\n");
-    let made = lines(&input.path).rate(0.0).make_enumerator(&EnumeratorContext { parallelism: 1 });
+    let made = lines(&input.path)
+        .rate(0.0)
+        .make_enumerator(&EnumeratorContext { parallelism: 1 });
     assert!(made.is_err());
 }
 

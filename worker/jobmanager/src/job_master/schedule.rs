@@ -2,7 +2,8 @@
 
 use weir_graph::{ExecutionState, ExecutionVertexId, FreeSlot, JobStatus, assign_slots};
 use weir_rpc::{
-    InputGateDescriptor, ProducerDescriptor, TaskDeploymentDescriptor, TaskExecutorCommand,
+    InputGateDescriptor, ProducerDescriptor, RemoteProducer, TaskDeploymentDescriptor,
+    TaskExecutorCommand,
 };
 use weir_types::{ExecutionAttemptId, Fault, FaultClass, TaskManagerId};
 
@@ -162,7 +163,7 @@ impl JobMaster {
                     None
                 } else {
                     let home = self.task_managers.get(home)?;
-                    Some((home.id, home.data_address?))
+                    Some(RemoteProducer { taskmanager: home.id, address: home.data_address? })
                 };
                 producers.push(ProducerDescriptor { attempt: producer.attempt, remote });
             }

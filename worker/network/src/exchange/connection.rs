@@ -3,37 +3,29 @@
 //! A connection serves channels of both directions: the tables say which channels consume here
 //! (`inlets`, numbered by us) and which produce here (`outlets`, numbered by the peer). Two tokio
 //! tasks drive it, a reader and a writer, which share nothing but this struct; the reader never
-//! waits for the writer, because everything it has to say only goes into the outgoing queue.
-//!
-//! Outgoing frames are bounded by what they need: data by the credit of its channel, credit by the
-//! data that came before, and watermarks by a count, at which their producers wait. Requests,
-//! credit and errors overtake data.
+//! waits for the writer, because everything it has to say only goes into the outgoing queue (`outgoing.rs`).
 //!
 //! A connection ends once, with a cause, and takes all its channels with it ([`Connection::fail`]).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use weir_types::{Epoch, ExecutionAttemptId, TaskManagerId};
 
-use super::frame::{BODY_MAX, DATA_HEADER, Frame, Open, encode};
+use super::frame::{DATA_HEADER, Frame, Open, encode};
+use super::outgoing::Outgoing;
 use super::outlet::Outlet;
 use super::registry::Registry;
+use crate::gate::WINDOW_BYTES_MAX;
 use crate::partition::Target;
 use crate::queue::{ChannelQueue, RemoteProducer, Upstream};
 use crate::signal::lock;
-use crate::{ChannelError, Control, PartitionId};
+use crate::{ChannelError, Control, PartitionId, Signal};
 
-/// With so many frames waiting for the writer, watermarks wait as well.
-const FRAMES_MAX: usize = 1 << 16;
-/// What the writer takes at once. Frames that come while it writes, also urgent ones, wait so long.
-const BATCH_FRAMES: usize = 64;
-const BATCH_BYTES: usize = 256 << 10;
-/// Used buffers that are kept, and how large they may be.
-const BUFFERS_KEPT: usize = 32;
-const BUFFER_BYTES_KEPT: usize = 256 << 10;
+/// How long a peer that broke the rules has to read why it is cut off.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Limits of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -62,30 +54,10 @@ pub(crate) struct Connection {
     limits: Limits,
     /// Where the peer's requests go.
     registry: Arc<Registry>,
-    outgoing: Mutex<Outgoing>,
-    /// Wakes the writer.
-    writable: Notify,
+    pub(crate) outgoing: Outgoing,
     tables: Mutex<Tables>,
-    /// Buffers that were written and can be filled again.
-    buffers: Mutex<Vec<Vec<u8>>>,
     /// The reader and the writer, to be stopped when the connection has failed elsewhere.
     drivers: OnceLock<[AbortHandle; 2]>,
-}
-
-#[derive(Default)]
-struct Outgoing {
-    urgent: VecDeque<Vec<u8>>,
-    /// Data and controls of all channels, in the order in which they were sent.
-    stream: VecDeque<Vec<u8>>,
-    /// Close the socket when all is written.
-    finishing: bool,
-    closed: Option<ChannelError>,
-}
-
-impl Outgoing {
-    fn is_empty(&self) -> bool {
-        self.urgent.is_empty() && self.stream.is_empty()
-    }
 }
 
 #[derive(Default)]
@@ -96,18 +68,6 @@ struct Tables {
     closed: Option<ChannelError>,
 }
 
-/// What the writer is to do.
-pub(crate) enum Batch {
-    /// Write these.
-    Write,
-    /// Wait for more.
-    Wait,
-    /// Everything is written: close the socket.
-    Finish,
-    /// The connection is broken.
-    Stop,
-}
-
 impl Connection {
     pub(crate) fn new(peer: Peer, epoch: Epoch, limits: Limits, registry: Arc<Registry>) -> Self {
         Self {
@@ -115,10 +75,8 @@ impl Connection {
             epoch,
             limits,
             registry,
-            outgoing: Mutex::default(),
-            writable: Notify::new(),
+            outgoing: Outgoing::default(),
             tables: Mutex::default(),
-            buffers: Mutex::default(),
             drivers: OnceLock::new(),
         }
     }
@@ -133,8 +91,14 @@ impl Connection {
         &self.limits
     }
 
+    /// Whether channels can be opened on it.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.outgoing.is_open()
+    }
+
+    /// Whether it has its socket.
     pub(crate) fn is_alive(&self) -> bool {
-        lock(&self.outgoing).closed.is_none()
+        !self.outgoing.is_closed()
     }
 
     /// Asks the peer for a partition that a local gate wants.
@@ -175,127 +139,63 @@ impl Connection {
             window: to_u32(queue.window()),
             fragment: to_u32(fragment),
         };
-        self.send_urgent(encode(number, &Frame::Open(open)));
+        self.outgoing
+            .send_urgent(encode(number, &Frame::Open(open)));
         Ok(())
-    }
-
-    /// Appends a frame to the stream of data and controls.
-    pub(crate) fn send(&self, frame: Vec<u8>) -> Result<(), ChannelError> {
-        let mut outgoing = lock(&self.outgoing);
-        if let Some(cause) = &outgoing.closed {
-            return Err(cause.clone());
-        }
-        let idle = outgoing.is_empty();
-        outgoing.stream.push_back(frame);
-        drop(outgoing);
-        if idle {
-            self.writable.notify_one();
-        }
-        Ok(())
-    }
-
-    /// Sends a frame before the data that waits. On a broken connection it goes nowhere, as
-    /// everything that it could be about is broken too.
-    pub(crate) fn send_urgent(&self, frame: Vec<u8>) {
-        let mut outgoing = lock(&self.outgoing);
-        if outgoing.closed.is_some() {
-            return;
-        }
-        let idle = outgoing.is_empty();
-        outgoing.urgent.push_back(frame);
-        drop(outgoing);
-        if idle {
-            self.writable.notify_one();
-        }
-    }
-
-    /// Whether so many frames wait for the writer that even watermarks have to wait.
-    pub(crate) fn is_congested(&self) -> bool {
-        lock(&self.outgoing).stream.len() >= FRAMES_MAX
-    }
-
-    /// Moves what is to be written next to `batch`, which is empty.
-    pub(crate) fn take_batch(&self, batch: &mut Vec<Vec<u8>>) -> Batch {
-        let mut outgoing = lock(&self.outgoing);
-        if outgoing.closed.is_some() {
-            return Batch::Stop;
-        }
-        let mut bytes = 0;
-        while bytes < BATCH_BYTES && batch.len() < BATCH_FRAMES {
-            let urgent = outgoing.urgent.pop_front();
-            let Some(frame) = urgent.or_else(|| outgoing.stream.pop_front()) else {
-                break;
-            };
-            bytes += frame.len();
-            batch.push(frame);
-        }
-        match (batch.is_empty(), outgoing.finishing) {
-            (false, _) => Batch::Write,
-            (true, false) => Batch::Wait,
-            (true, true) => Batch::Finish,
-        }
-    }
-
-    /// Waits until there may be something to write.
-    pub(crate) async fn wait_for_work(&self) {
-        self.writable.notified().await;
-    }
-
-    pub(crate) fn buffer(&self) -> Vec<u8> {
-        lock(&self.buffers).pop().unwrap_or_default()
-    }
-
-    /// Takes buffers back that were written.
-    pub(crate) fn recycle(&self, batch: &mut Vec<Vec<u8>>) {
-        let mut buffers = lock(&self.buffers);
-        while buffers.len() < BUFFERS_KEPT
-            && let Some(buffer) = batch.pop()
-        {
-            if (BODY_MAX..=BUFFER_BYTES_KEPT).contains(&buffer.capacity()) {
-                buffers.push(buffer);
-            }
-        }
-        drop(buffers);
-        batch.clear();
-    }
-
-    /// Closes the connection once everything has been written.
-    pub(crate) fn finish(&self) {
-        lock(&self.outgoing).finishing = true;
-        self.writable.notify_one();
     }
 
     /// The connection is broken: so is every channel on it. Only the first cause counts.
     pub(crate) fn fail(&self, cause: ChannelError) {
-        let mut outgoing = lock(&self.outgoing);
-        if outgoing.closed.is_some() {
-            return;
+        if self.outgoing.close(cause.clone()) {
+            tracing::info!(peer = %self.peer, %cause, "data connection closed");
         }
-        outgoing.closed = Some(cause.clone());
-        let dropped = (
-            std::mem::take(&mut outgoing.urgent),
-            std::mem::take(&mut outgoing.stream),
-        );
-        drop(outgoing);
-        drop(dropped);
         self.stop_drivers();
-        let mut tables = lock(&self.tables);
-        tables.closed = Some(cause.clone());
-        let inlets = std::mem::take(&mut tables.inlets);
-        let outlets = std::mem::take(&mut tables.outlets);
-        drop(tables);
-        tracing::info!(
-            peer = %self.peer,
-            channels = inlets.len() + outlets.len(),
-            %cause,
-            "data connection closed"
-        );
+        let (inlets, outlets) = self.close_tables(&cause);
         for queue in inlets.into_values() {
             queue.fail(cause.clone());
         }
         for outlet in outlets.into_values() {
             outlet.fail(cause.clone());
         }
+    }
+
+    /// The peer broke the rules. It is told, and the connection ends.
+    pub(crate) async fn break_off(&self, cause: ChannelError) {
+        tracing::warn!(peer = %self.peer, %cause, "data connection broken off");
+        let (inlets, outlets) = self.close_tables(&cause);
+        let text = cause.to_string();
+        for (number, queue) in inlets {
+            self.outgoing
+                .send_urgent(encode(number, &Frame::Close(text.clone())));
+            queue.fail(cause.clone());
+        }
+        for (number, outlet) in outlets {
+            let error = ChannelError::ProducerGone {
+                cause: text.clone(),
+            };
+            self.outgoing
+                .send_urgent(encode(number, &Frame::Error(error)));
+            outlet.fail(cause.clone());
+        }
+        self.outgoing.finish_urgently();
+        tokio::time::sleep(FAREWELL).await;
+        self.fail(cause);
+    }
+
+    #[expect(
+        clippy::type_complexity,
+        reason = "the two tables, taken apart at once"
+    )]
+    fn close_tables(
+        &self,
+        cause: &ChannelError,
+    ) -> (HashMap<u32, Arc<ChannelQueue>>, HashMap<u32, Arc<Outlet>>) {
+        let mut tables = lock(&self.tables);
+        tables.closed.get_or_insert_with(|| cause.clone());
+        (
+            std::mem::take(&mut tables.inlets),
+            std::mem::take(&mut tables.outlets),
+        )
     }
 
     pub(crate) fn lost(&self, cause: impl ToString) -> ChannelError {
@@ -328,17 +228,23 @@ impl Connection {
     pub(crate) fn break_inlet(&self, number: u32, cause: ChannelError) {
         if let Some(queue) = self.remove_inlet(number) {
             tracing::warn!(peer = %self.peer, channel = number, %cause, "data channel closed");
-            self.send_urgent(encode(number, &Frame::Close(cause.to_string())));
+            self.outgoing
+                .send_urgent(encode(number, &Frame::Close(cause.to_string())));
             queue.fail(cause);
         }
     }
 
     /// Does what a frame says. Frames for channels that are gone are what is left of those
-    /// channels, and are dropped. An error breaks the connection.
-    pub(crate) fn handle(self: &Arc<Self>, number: u32, frame: Frame) -> Result<(), ChannelError> {
+    /// channels, and are dropped. Returns the consumer that has to be notified, if one has. An
+    /// error breaks the connection.
+    pub(crate) fn handle(
+        self: &Arc<Self>,
+        number: u32,
+        frame: Frame,
+    ) -> Result<Option<Arc<Signal>>, ChannelError> {
         match frame {
-            Frame::Open(open) => return self.handle_open(number, &open),
-            Frame::Control(control) => self.handle_control(number, control),
+            Frame::Open(open) => self.handle_open(number, &open)?,
+            Frame::Control(control) => return Ok(self.handle_control(number, control)),
             Frame::Credit(bytes) => {
                 let outlet = lock(&self.tables).outlets.get(&number).map(Arc::clone);
                 if let Some(outlet) = outlet {
@@ -358,12 +264,12 @@ impl Connection {
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn handle_open(self: &Arc<Self>, number: u32, open: &Open) -> Result<(), ChannelError> {
-        if open.window == 0 || open.fragment == 0 {
-            return Err(self.protocol_error("it opened a channel without a window"));
+        if open.fragment == 0 || !(1..=WINDOW_BYTES_MAX).contains(&(open.window as usize)) {
+            return Err(self.protocol_error("it opened a channel with an impossible window"));
         }
         let outlet = Arc::new(Outlet::new(Arc::clone(self), number, open));
         let mut tables = lock(&self.tables);
@@ -382,20 +288,25 @@ impl Connection {
         Ok(())
     }
 
-    fn handle_control(&self, number: u32, control: Control) {
+    fn handle_control(&self, number: u32, control: Control) -> Option<Arc<Signal>> {
         let queue = match control {
             Control::EndOfInput => self.remove_inlet(number),
             _ => self.inlet(number),
         };
-        let Some(queue) = queue else { return };
+        let queue = queue?;
         if let Control::Barrier(barrier) = control
             && barrier.epoch != self.epoch
         {
             let (theirs, ours) = (barrier.epoch.0, self.epoch.0);
-            return self.break_inlet(number, ChannelError::Stale { theirs, ours });
+            self.break_inlet(number, ChannelError::Stale { theirs, ours });
+            return None;
         }
-        if let Err(broken) = queue.push_control(control.into()) {
-            self.break_inlet(number, self.protocol_error(broken));
+        match queue.push_control(control.into()) {
+            Ok(wake) => wake.then(|| Arc::clone(queue.signal())),
+            Err(broken) => {
+                self.break_inlet(number, self.protocol_error(broken));
+                None
+            }
         }
     }
 
@@ -415,8 +326,7 @@ struct Inflow {
 impl RemoteProducer for Inflow {
     fn credit(&self, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.connection
-            .send_urgent(encode(self.number, &Frame::Credit(bytes)));
+        self.connection.outgoing.send_urgent(encode(self.number, &Frame::Credit(bytes)));
     }
 
     fn closed(&self, cause: &ChannelError) {
@@ -425,8 +335,7 @@ impl RemoteProducer for Inflow {
                 ChannelError::ConsumerGone { cause } => cause.clone(),
                 other => other.to_string(),
             };
-            self.connection
-                .send_urgent(encode(self.number, &Frame::Close(text)));
+            self.connection.outgoing.send_urgent(encode(self.number, &Frame::Close(text)));
         }
     }
 }

@@ -60,7 +60,7 @@ impl Outlet {
 
     /// A buffer to encode into, perhaps a used one.
     pub(crate) fn buffer(&self) -> Vec<u8> {
-        self.connection.buffer()
+        self.connection.outgoing.buffer()
     }
 
     /// The producer has come: it is notified from now on, and its controls go out.
@@ -90,7 +90,7 @@ impl Outlet {
         debug_assert!(state.credit > 0, "frames are only sent on credit");
         state.credit -= i64::try_from(cost).unwrap_or(i64::MAX);
         drop(state);
-        self.connection.send(frame)
+        self.connection.outgoing.send(frame)
     }
 
     /// Sends a control, unless the writer is so far behind that even watermarks have to wait.
@@ -100,7 +100,7 @@ impl Outlet {
             return Err(cause.clone());
         }
         let must = matches!(control, Control::Barrier(_) | Control::EndOfInput);
-        if !must && self.connection.is_congested() {
+        if !must && self.connection.outgoing.is_congested() {
             return Ok(false);
         }
         self.put_control(control)?;
@@ -108,8 +108,7 @@ impl Outlet {
     }
 
     fn put_control(&self, control: Control) -> Result<(), ChannelError> {
-        self.connection
-            .send(encode(self.number, &Frame::Control(control)))?;
+        self.connection.outgoing.send(encode(self.number, &Frame::Control(control)))?;
         if control == Control::EndOfInput {
             // Nothing that happens to the connection matters to this channel any more.
             self.connection.remove_outlet(self.number);
@@ -148,8 +147,7 @@ impl Outlet {
         state.failure = Some(cause.clone());
         drop(state);
         self.connection.remove_outlet(self.number);
-        self.connection
-            .send_urgent(encode(self.number, &Frame::Error(cause)));
+        self.connection.outgoing.send_urgent(encode(self.number, &Frame::Error(cause)));
     }
 
     fn notify(&self) {

@@ -1,7 +1,8 @@
 //! Reads frames from a data connection and hands them to the channels.
 //!
 //! The reader never waits for anything but the socket. It allocates for a frame's bytes only when
-//! the frame belongs to a channel that has room for them.
+//! the frame belongs to a channel that has room for them. Consumers are notified when all that one
+//! system call has brought is handed out, so that they find more than one frame when they wake.
 
 use std::io;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::connection::Connection;
 use super::frame::{HEADER, Header, Kind, parse_body, parse_header};
-use crate::ChannelError;
+use crate::{ChannelError, Signal};
 
 /// Large enough for several frames of usual size per system call.
 const BUFFER_BYTES: usize = 128 << 10;
@@ -23,6 +24,7 @@ pub(crate) async fn read_frames<R: AsyncRead + Unpin>(
     let mut input = FrameInput::new(socket);
     loop {
         if let Err(cause) = read_frame(connection, &mut input).await {
+            input.notify_all();
             return cause;
         }
     }
@@ -43,7 +45,10 @@ async fn read_frame<R: AsyncRead + Unpin>(
     }
     let body = input.bytes(header.body).await.map_err(lost)?;
     let frame = parse_body(header.kind, &body).map_err(|error| connection.protocol_error(error))?;
-    connection.handle(header.channel, frame)
+    if let Some(consumer) = connection.handle(header.channel, frame)? {
+        input.notify_later(consumer);
+    }
+    Ok(())
 }
 
 async fn read_data<R: AsyncRead + Unpin>(
@@ -63,8 +68,10 @@ async fn read_data<R: AsyncRead + Unpin>(
         return input.skip(payload).await;
     }
     let bytes = input.bytes(payload).await?;
-    if let Err(broken) = queue.push_fragment(bytes, more) {
-        connection.break_inlet(header.channel, connection.protocol_error(broken));
+    match queue.push_fragment(bytes, more) {
+        Ok(true) => input.notify_later(Arc::clone(queue.signal())),
+        Ok(false) => {}
+        Err(broken) => connection.break_inlet(header.channel, connection.protocol_error(broken)),
     }
     Ok(())
 }
@@ -75,15 +82,29 @@ struct FrameInput<R> {
     buffer: Box<[u8]>,
     start: usize,
     end: usize,
+    /// Consumers to be notified before the next system call.
+    to_notify: Vec<Arc<Signal>>,
 }
 
 impl<R: AsyncRead + Unpin> FrameInput<R> {
     fn new(socket: R) -> Self {
+        let buffer = vec![0; BUFFER_BYTES].into();
         Self {
             socket,
-            buffer: vec![0; BUFFER_BYTES].into(),
+            buffer,
             start: 0,
             end: 0,
+            to_notify: Vec::new(),
+        }
+    }
+
+    fn notify_later(&mut self, consumer: Arc<Signal>) {
+        self.to_notify.push(consumer);
+    }
+
+    fn notify_all(&mut self) {
+        for consumer in self.to_notify.drain(..) {
+            consumer.notify();
         }
     }
 
@@ -120,6 +141,7 @@ impl<R: AsyncRead + Unpin> FrameInput<R> {
         bytes.extend_from_slice(&self.buffer[self.start..self.start + buffered]);
         self.start += buffered;
         while bytes.len() < length {
+            self.notify_all();
             let rest = length - bytes.len();
             let mut limited = (&mut self.socket).take(rest as u64);
             if limited.read_buf(&mut bytes).await? == 0 {
@@ -145,6 +167,7 @@ impl<R: AsyncRead + Unpin> FrameInput<R> {
 
     /// Reads more into the buffer. Returns false at the end of the stream.
     async fn fill(&mut self) -> io::Result<bool> {
+        self.notify_all();
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;

@@ -1,7 +1,6 @@
 //! Two exchanges over 127.0.0.1, or one and a peer made by hand.
 
 use std::thread;
-use std::time::Instant;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;

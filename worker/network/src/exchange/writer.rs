@@ -4,21 +4,21 @@ use std::io::{self, IoSlice};
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use super::connection::{Batch, Connection};
+use super::outgoing::{Batch, Outgoing};
 
 /// Writes until the connection is broken, or finished and everything is written.
 pub(crate) async fn write_frames<W: AsyncWrite + Unpin>(
-    connection: &Connection,
+    outgoing: &Outgoing,
     mut socket: W,
 ) -> io::Result<()> {
     let mut batch = Vec::new();
     loop {
-        match connection.take_batch(&mut batch) {
+        match outgoing.take(&mut batch) {
             Batch::Write => {
                 write_all(&mut socket, &batch).await?;
-                connection.recycle(&mut batch);
+                outgoing.recycle(&mut batch);
             }
-            Batch::Wait => connection.wait_for_work().await,
+            Batch::Wait => outgoing.wait().await,
             Batch::Finish => return socket.shutdown().await,
             Batch::Stop => return Ok(()),
         }

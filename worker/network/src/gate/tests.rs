@@ -1,10 +1,10 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proptest::prelude::*;
-use weir_types::{EventTime, SystemClock, Watermark};
+use weir_types::{Clock, EventTime, SystemClock, Watermark};
 
 use super::*;
 use crate::testing::{barrier, chunk, next, next_failure, partition, show};
@@ -94,7 +94,10 @@ fn a_producer_that_breaks_off_fails_the_gate_with_its_name_and_cause() {
     gate.block(1);
     senders[1].close("panicked: boom");
     let error = next_failure(&mut gate);
-    assert_eq!((error.channel, error.partition), (1, Some(partition(1, 0))));
+    assert_eq!(
+        (error.channel, error.partition.as_deref()),
+        (1, Some(&partition(1, 0)))
+    );
     let place = format!("read channel 1 ({}): ", partition(1, 0));
     assert_eq!(
         error.to_string(),
@@ -160,17 +163,17 @@ fn cancelling_wakes_a_producer_that_waits_for_room() {
     let producer = thread::spawn(move || {
         sender.send(chunk(1, 1_000)).unwrap();
         let error = sender.send(chunk(2, 1)).unwrap_err();
-        (error, Instant::now())
+        (error, SystemClock.now())
     });
     thread::sleep(Duration::from_millis(30));
-    let cancelled = Instant::now();
+    let cancelled = SystemClock.now();
     cancel.cancel();
     let (error, woken) = producer.join().unwrap();
     assert!(matches!(error, SendError::Cancelled { .. }));
     assert!(
-        woken - cancelled < Duration::from_millis(80),
+        woken.since(cancelled) < Duration::from_millis(80),
         "{:?}",
-        woken - cancelled
+        woken.since(cancelled)
     );
 }
 

@@ -1,6 +1,5 @@
 //! From the JobMaster to a TaskManager.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use weir_graph::{EdgeId, NodeId};
@@ -110,13 +109,10 @@ fn deploy_to_wire(task: &TaskDeploymentDescriptor) -> pb::Deploy {
 }
 
 fn remote_from_wire(remote: pb::RemoteProducer) -> Result<RemoteProducer, WireError> {
-    let address = address_from_wire("producer.remote.address", Some(&remote.address))?;
+    let id = id_from_wire("producer.remote.taskmanager", &remote.taskmanager)?;
     Ok(RemoteProducer {
-        taskmanager: TaskManagerId(id_from_wire(
-            "producer.remote.taskmanager",
-            &remote.taskmanager,
-        )?),
-        address: required("producer.remote.address", address)?,
+        taskmanager: TaskManagerId(id),
+        address: address_from_wire("producer.remote.address", &remote.address)?,
     })
 }
 
@@ -134,11 +130,4 @@ fn deploy_from_wire(task: pb::Deploy) -> Result<TaskDeploymentDescriptor, WireEr
         inputs.push(InputGateDescriptor { edge: EdgeId(gate.edge), producers });
     }
     Ok(TaskDeploymentDescriptor { attempt, slot: SlotIndex(task.slot), inputs })
-}
-
-fn remote_from_wire(
-    remote: pb::RemoteTaskManager,
-) -> Result<(TaskManagerId, SocketAddr), WireError> {
-    let id = TaskManagerId(id_from_wire("producer.remote.id", &remote.id)?);
-    Ok((id, address_from_wire("producer.remote.address", &remote.address)?))
 }

@@ -35,11 +35,6 @@ impl BitSet {
         was
     }
 
-    pub(crate) fn contains(&self, id: u32) -> bool {
-        let (word, bit) = Self::place(id);
-        self.words.get(word).is_some_and(|word| word & bit != 0)
-    }
-
     /// Forgets everything and gives the memory back.
     pub(crate) fn reset(&mut self) {
         self.words = Vec::new();
@@ -107,7 +102,6 @@ mod tests {
                 } else {
                     prop_assert_eq!(set.remove(id), model.remove(&id));
                 }
-                prop_assert_eq!(set.contains(id), model.contains(&id));
             }
             prop_assert_eq!(numbers(&set), model.iter().copied().collect::<Vec<_>>());
             let mut other = BitSet::default();

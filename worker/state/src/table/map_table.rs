@@ -175,11 +175,6 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
         Ok(place.map(|place| self.remove_at(map, place)))
     }
 
-    /// Takes out all entries of a map.
-    pub(crate) fn clear(&mut self, map: Place) {
-        self.retain(map, |_, _| false);
-    }
-
     /// Takes out the entries of a map that the function says no to.
     pub(crate) fn retain(&mut self, map: Place, mut keep: impl FnMut(&U, &V) -> bool) {
         let mut next = self.head(map).map_or(NONE, |head| head.first);

@@ -6,6 +6,7 @@
 use crate::codec::{CodecError, encode};
 use crate::table::changes::Changes;
 use crate::table::hash_index::{HashIndex, Position};
+use crate::table::segments::Segments;
 
 const NO_SLOT: u32 = u32::MAX;
 
@@ -23,7 +24,7 @@ enum Slot<K, N, V> {
 #[derive(Debug)]
 pub(crate) struct Shard<K, N, V> {
     index: HashIndex,
-    slots: Vec<Slot<K, N, V>>,
+    slots: Segments<Slot<K, N, V>>,
     /// The head of the list of free slots, or `NO_SLOT`.
     free: u32,
     live: usize,
@@ -56,7 +57,7 @@ impl<K: serde::Serialize, N: serde::Serialize, V: serde::Serialize> EntryCodec<K
 
 impl<K, N, V> Default for Shard<K, N, V> {
     fn default() -> Self {
-        let (index, slots) = (HashIndex::default(), Vec::new());
+        let (index, slots) = (HashIndex::default(), Segments::default());
         Self {
             index,
             slots,
@@ -92,13 +93,8 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
 
     #[inline]
     fn position(&self, hash: u64, key: &K, namespace: &N) -> Option<(Position, u32)> {
-        let slots = self.slots.as_slice();
-        self.index.find(low(hash), |id| {
-            matches!(
-                slots.get(id as usize),
-                Some(Slot::Used { key: k, namespace: n, .. }) if k == key && n == namespace
-            )
-        })
+        self.index
+            .find(low(hash), |id| self.holds(id, key, namespace))
     }
 
     /// The entry in a slot, if it is in use.
@@ -154,7 +150,7 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
         rehash: impl Fn(&K, &N) -> u64,
     ) -> u32 {
         let id = if self.free == NO_SLOT {
-            self.next_slot()
+            u32::try_from(self.slots.len()).expect("a key group holds at most 2^30 entries")
         } else {
             self.free
         };
@@ -170,8 +166,11 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
         if self.free == NO_SLOT {
             self.slots.push(used);
         } else {
-            let slot = std::mem::replace(&mut self.slots[id as usize], used);
-            let Slot::Free(next) = slot else {
+            let slot = self
+                .slots
+                .get_mut(id as usize)
+                .expect("a free slot is a slot");
+            let Slot::Free(next) = std::mem::replace(slot, used) else {
                 unreachable!("slot {id} is on the free list")
             };
             self.free = next;
@@ -207,9 +206,10 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
         let (position, _) = found.expect("every used slot is in the index under its hash");
         self.index.remove(position);
         self.live -= 1;
-        let slot = std::mem::replace(&mut self.slots[id as usize], Slot::Free(self.free));
+        let slot = self.slots.get_mut(id as usize)?;
+        let used = std::mem::replace(slot, Slot::Free(self.free));
         self.free = id;
-        match slot {
+        match used {
             Slot::Used {
                 key,
                 namespace,
@@ -222,7 +222,7 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
     /// All entries with their slots, in the slots' order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &K, &N, &V)> {
         (0u32..)
-            .zip(&self.slots)
+            .zip(self.slots.iter())
             .filter_map(|(id, slot)| match slot {
                 Slot::Used {
                     key,
@@ -233,16 +233,32 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
             })
     }
 
-    /// Reads where a search for the hash begins: the slot that it most likely ends at.
+    /// Brings what [`Self::guess`] reads into the cache.
     #[inline]
-    pub(crate) fn peek(&self, hash: u64) -> u32 {
+    pub(crate) fn touch_index(&self, hash: u64) -> u32 {
+        self.index.touch(low(hash))
+    }
+
+    /// The slot that a search for the hash most likely ends at, without looking at it.
+    #[inline]
+    pub(crate) fn guess(&self, hash: u64) -> u32 {
         self.index.peek(low(hash))
     }
 
-    /// Reads a slot, to bring it into the cache. False if it is free.
+    /// Brings a slot into the cache.
     #[inline]
-    pub(crate) fn peek_slot(&self, id: u32) -> bool {
-        matches!(self.slots.get(id as usize), Some(Slot::Used { .. }))
+    pub(crate) fn touch_slot(&self, id: u32) -> u32 {
+        u32::from(matches!(
+            self.slots.get(id as usize),
+            Some(Slot::Used { .. })
+        ))
+    }
+
+    /// Whether the slot holds this entry.
+    #[inline]
+    pub(crate) fn holds(&self, id: u32, key: &K, namespace: &N) -> bool {
+        self.entry(id)
+            .is_some_and(|(k, n, _)| k == key && n == namespace)
     }
 
     /// Freezes the shard for a snapshot.
@@ -289,16 +305,7 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
 
     /// Memory that the shard itself takes; what keys and values own elsewhere is not counted.
     pub(crate) fn bytes(&self) -> usize {
-        self.index.bytes() + self.slots.capacity() * size_of::<Slot<K, N, V>>()
-    }
-
-    /// The number that the next slot will have. Makes room for it: by a quarter, because the last
-    /// doubling would leave up to half of the memory unused.
-    fn next_slot(&mut self) -> u32 {
-        if self.slots.len() == self.slots.capacity() {
-            self.slots.reserve_exact((self.slots.len() / 4).max(8));
-        }
-        u32::try_from(self.slots.len()).expect("a key group holds at most 2^31 entries")
+        self.index.bytes() + self.slots.bytes()
     }
 
     #[cold]

@@ -97,11 +97,6 @@ impl<K: Eq, N: Eq, V> Shards<K, N, V> {
     }
 
     #[inline]
-    pub(crate) fn get(&self, shard: usize) -> Option<&Shard<K, N, V>> {
-        self.shards.get(shard)
-    }
-
-    #[inline]
     pub(crate) fn shard_mut(&mut self, shard: usize) -> &mut Shard<K, N, V> {
         &mut self.shards[shard]
     }

@@ -64,16 +64,14 @@ where
         let state = self.state.expect("records come after open");
         let table = self.runtime.backend.namespaced_table_mut(state)?;
         let (function, emit) = (&self.function, &mut self.emit);
-        let rows = self.keyed.update(rows, table, |table, hash, key, row| {
-            let first = |row| {
-                let mut accumulator = function.create_accumulator();
-                function.add(&mut accumulator, row);
-                accumulator
-            };
-            let more = |accumulator: &mut A::Acc, row| function.add(accumulator, row);
-            let accumulator = table.upsert_with(hash, key, &(), row, first, more)?;
-            Ok(emit(key, function.result(accumulator)))
-        })?;
+        let first = |row| {
+            let mut accumulator = function.create_accumulator();
+            function.add(&mut accumulator, row);
+            accumulator
+        };
+        let more = |accumulator: &mut A::Acc, row| function.add(accumulator, row);
+        let result = |key: &K, accumulator: &A::Acc| emit(key, function.result(accumulator));
+        let rows = self.keyed.upsert(rows, table, first, more, result)?;
         out.emit(Box::new(Batch::with_timestamps(rows, timestamps)))
     }
 

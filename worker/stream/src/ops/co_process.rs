@@ -6,8 +6,10 @@ use std::marker::PhantomData;
 use weir_network::Chunk;
 use weir_types::Watermark;
 
-use crate::ops::process::{ProcessContext, ProcessRuntime};
-use crate::ops::{SECOND, no_state, records};
+use crate::ops::process::{
+    ProcessContext, ProcessOpenContext, ProcessRuntime, operator_state,
+};
+use crate::ops::{SECOND, records};
 use crate::{
     Batch, BoxError, Collector, Data, Emitter, Operator, OperatorContext, OperatorError, Output,
 };
@@ -15,8 +17,8 @@ use crate::{
 /// Takes records of two inputs one by one and emits any number of others. Which input's record
 /// comes first is not defined.
 pub trait CoProcessFunction<A, B, O>: Clone + Send + 'static {
-    /// Called once before the first record.
-    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+    /// Called once before the first record. State is asked for here, and its handles kept.
+    fn open(&mut self, context: &mut ProcessOpenContext<'_>) -> Result<(), BoxError> {
         let _nothing_to_open = context;
         Ok(())
     }
@@ -71,8 +73,8 @@ where
     F: CoProcessFunction<A, B, O>,
 {
     fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
-        self.runtime.open(context);
-        self.function.open(context).map_err(OperatorError::Function)
+        let mut open = self.runtime.open(context);
+        self.function.open(&mut open).map_err(OperatorError::Function)
     }
 
     fn process(
@@ -116,5 +118,8 @@ where
         self.function.close().map_err(OperatorError::Function)
     }
 
-    no_state!();
+    operator_state!();
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,19 +6,24 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use weir_network::Chunk;
+use weir_state::{
+    BroadcastState, OperatorListState, OperatorStateBackend, OperatorStateContext, StateError,
+    StateKey, StateValue, repartition,
+};
 use weir_types::{Clock, EventTime, SystemClock, Watermark};
 
-use crate::ops::{no_state, records};
+use crate::keyed_runtime::KeyedRuntime;
+use crate::ops::records;
 use crate::side_output::SideOutputs;
 use crate::{
     Batch, BoxError, Collector, Control, Data, Emitter, Operator, OperatorContext, OperatorError,
-    Output, OutputTag,
+    OperatorSnapshot, Output, OutputTag,
 };
 
 /// Takes records one by one and emits any number of others.
 pub trait ProcessFunction<I, O>: Clone + Send + 'static {
-    /// Called once before the first record.
-    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+    /// Called once before the first record. State is asked for here, and its handles kept.
+    fn open(&mut self, context: &mut ProcessOpenContext<'_>) -> Result<(), BoxError> {
         let _nothing_to_open = context;
         Ok(())
     }
@@ -47,15 +52,65 @@ pub trait ProcessFunction<I, O>: Clone + Send + 'static {
     }
 }
 
-/// What a [`ProcessFunction`] can ask and do beside emitting.
+/// What a function without keys can ask for before the first record: operator state, and where it
+/// runs.
+pub struct ProcessOpenContext<'a> {
+    state: &'a mut OperatorStateBackend,
+    operator: &'a OperatorContext,
+}
+
+impl ProcessOpenContext<'_> {
+    /// Where the function runs.
+    pub fn operator(&self) -> &OperatorContext {
+        self.operator
+    }
+
+    /// A list whose elements are dealt out when the parallelism changes.
+    pub fn list_state<V: StateValue>(
+        &mut self,
+        name: &str,
+    ) -> Result<OperatorListState<V>, StateError> {
+        self.state.list_state(name)
+    }
+
+    /// A list that every subtask gets as a whole after a restore.
+    pub fn union_list_state<V: StateValue>(
+        &mut self,
+        name: &str,
+    ) -> Result<OperatorListState<V>, StateError> {
+        self.state.union_list_state(name)
+    }
+
+    /// A map that every subtask keeps the same.
+    pub fn broadcast_state<U: StateKey, V: StateValue>(
+        &mut self,
+        name: &str,
+    ) -> Result<BroadcastState<U, V>, StateError> {
+        self.state.broadcast_state(name)
+    }
+}
+
+/// What a function without keys can ask and do beside emitting. Handles of operator state take it
+/// to reach their state.
 pub struct ProcessContext<'a> {
     timestamp: Option<EventTime>,
     watermark: Watermark,
     clock: &'a dyn Clock,
     side: &'a mut SideOutputs,
+    pub(crate) state: &'a mut OperatorStateBackend,
 }
 
-impl ProcessContext<'_> {
+impl<'a> ProcessContext<'a> {
+    /// For the side of a keyed operator that has no keys.
+    pub(crate) fn of_keyed<K>(
+        runtime: &'a mut KeyedRuntime<K>,
+        state: &'a mut OperatorStateBackend,
+        timestamp: Option<EventTime>,
+    ) -> Self {
+        let KeyedRuntime { watermark, clock, side, .. } = runtime;
+        Self { timestamp, watermark: *watermark, clock: &**clock, side, state }
+    }
+
     /// The event time of the record.
     pub fn timestamp(&self) -> Option<EventTime> {
         self.timestamp
@@ -77,11 +132,18 @@ impl ProcessContext<'_> {
     }
 }
 
+impl OperatorStateContext for ProcessContext<'_> {
+    fn operator_state(&mut self) -> &mut OperatorStateBackend {
+        self.state
+    }
+}
+
 /// What the operators of unkeyed functions have in common.
 pub(crate) struct ProcessRuntime {
-    pub(crate) watermark: Watermark,
-    pub(crate) clock: Arc<dyn Clock>,
+    watermark: Watermark,
+    clock: Arc<dyn Clock>,
     pub(crate) side: SideOutputs,
+    state: OperatorStateBackend,
 }
 
 impl Default for ProcessRuntime {
@@ -90,13 +152,16 @@ impl Default for ProcessRuntime {
             watermark: Watermark::MIN,
             clock: Arc::new(SystemClock),
             side: SideOutputs::default(),
+            state: OperatorStateBackend::new(),
         }
     }
 }
 
 impl ProcessRuntime {
-    pub(crate) fn open(&mut self, context: &OperatorContext) {
+    /// Takes the clock over, and gives what the function opens with.
+    pub(crate) fn open<'a>(&'a mut self, context: &'a OperatorContext) -> ProcessOpenContext<'a> {
         self.clock = Arc::clone(&context.clock);
+        ProcessOpenContext { state: &mut self.state, operator: context }
     }
 
     pub(crate) fn context(&mut self, timestamp: Option<EventTime>) -> ProcessContext<'_> {
@@ -105,6 +170,7 @@ impl ProcessRuntime {
             watermark: self.watermark,
             clock: &*self.clock,
             side: &mut self.side,
+            state: &mut self.state,
         }
     }
 
@@ -121,7 +187,51 @@ impl ProcessRuntime {
         self.watermark = watermark;
         out.control(Control::Watermark(watermark))
     }
+
+    pub(crate) fn snapshot(&self) -> Result<OperatorSnapshot, OperatorError> {
+        let operator = Some(self.state.snapshot()?);
+        Ok(OperatorSnapshot { operator, ..OperatorSnapshot::default() })
+    }
+
+    pub(crate) fn restore(
+        &mut self,
+        snapshots: Vec<OperatorSnapshot>,
+    ) -> Result<(), OperatorError> {
+        self.state = restored_operator_state(&snapshots)?;
+        Ok(())
+    }
 }
+
+/// The operator state in the snapshots. It was dealt out to the subtasks before, so that it
+/// normally is in one of them; the parts of several are put together.
+pub(crate) fn restored_operator_state(
+    snapshots: &[OperatorSnapshot],
+) -> Result<OperatorStateBackend, StateError> {
+    let parts = snapshots.iter().filter_map(|snapshot| snapshot.operator.clone());
+    let whole = repartition(&parts.collect::<Vec<_>>(), 1)?.pop();
+    Ok(OperatorStateBackend::restored(whole.unwrap_or_default()))
+}
+
+/// The methods by which an operator that has a [`ProcessRuntime`] in its field `runtime` takes
+/// part in checkpoints.
+macro_rules! operator_state {
+    () => {
+        fn snapshot(
+            &mut self,
+            _id: weir_types::CheckpointId,
+        ) -> Result<$crate::OperatorSnapshot, $crate::OperatorError> {
+            self.runtime.snapshot()
+        }
+
+        fn restore(
+            &mut self,
+            snapshots: Vec<$crate::OperatorSnapshot>,
+        ) -> Result<(), $crate::OperatorError> {
+            self.runtime.restore(snapshots)
+        }
+    };
+}
+pub(crate) use operator_state;
 
 /// Runs a [`ProcessFunction`].
 pub struct ProcessOperator<I, O, F> {
@@ -145,8 +255,8 @@ impl<I: Data, O: Data, F: ProcessFunction<I, O>> ProcessOperator<I, O, F> {
 
 impl<I: Data, O: Data, F: ProcessFunction<I, O>> Operator for ProcessOperator<I, O, F> {
     fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
-        self.runtime.open(context);
-        self.function.open(context).map_err(OperatorError::Function)
+        let mut open = self.runtime.open(context);
+        self.function.open(&mut open).map_err(OperatorError::Function)
     }
 
     fn process(
@@ -186,7 +296,7 @@ impl<I: Data, O: Data, F: ProcessFunction<I, O>> Operator for ProcessOperator<I,
         self.function.close().map_err(OperatorError::Function)
     }
 
-    no_state!();
+    operator_state!();
 }
 
 #[cfg(test)]

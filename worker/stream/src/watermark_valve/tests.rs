@@ -81,16 +81,16 @@ struct Model {
 
 impl Model {
     fn last(&self) -> i64 {
-        let watermarks = self.passed_on.iter().filter_map(|control| match control {
+        let mut watermarks = self.passed_on.iter().filter_map(|control| match control {
             Control::Watermark(watermark) => Some(watermark.0.0),
             _ => None,
         });
-        watermarks.last().unwrap_or(i64::MIN)
+        watermarks.next_back().unwrap_or(i64::MIN)
     }
 
     fn valve_is_idle(&self) -> bool {
-        let changes = self.passed_on.iter().filter(|c| !matches!(c, Control::Watermark(_)));
-        changes.last() == Some(&Control::Idle)
+        let mut changes = self.passed_on.iter().filter(|c| !matches!(c, Control::Watermark(_)));
+        changes.next_back() == Some(&Control::Idle)
     }
 
     fn emit_if_new(&mut self, watermark: Option<i64>) {

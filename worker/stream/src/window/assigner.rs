@@ -43,7 +43,7 @@ pub trait WindowAssigner<T>: Clone + Send + 'static {
 
     /// Puts the windows of a record into `windows`, which is empty. `time` is the record's event
     /// time, or the wall clock.
-    fn assign(&self, record: &T, time: i64, windows: &mut Vec<Self::Window>);
+    fn assign(&mut self, record: &T, time: i64, windows: &mut Vec<Self::Window>);
 }
 
 /// The start of the last window at or before `time`, when windows start every `step` milliseconds
@@ -71,12 +71,15 @@ pub struct TumblingWindows {
     size: i64,
     offset: i64,
     event_time: bool,
+    /// The window that was assigned last: mostly the next record belongs to it too, which is
+    /// quicker to see than to compute.
+    last: TimeWindow,
 }
 
 impl TumblingWindows {
     /// By event time.
     pub fn event_time(size: Duration) -> Self {
-        Self { size: millis(size), offset: 0, event_time: true }
+        Self { size: millis(size), offset: 0, event_time: true, last: TimeWindow::default() }
     }
 
     /// By the wall clock.
@@ -108,8 +111,11 @@ impl<T> WindowAssigner<T> for TumblingWindows {
     }
 
     #[inline]
-    fn assign(&self, _record: &T, time: i64, windows: &mut Vec<TimeWindow>) {
-        windows.push(window(window_start(time, self.offset, self.size), self.size));
+    fn assign(&mut self, _record: &T, time: i64, windows: &mut Vec<TimeWindow>) {
+        if time < self.last.start || time >= self.last.end {
+            self.last = window(window_start(time, self.offset, self.size), self.size);
+        }
+        windows.push(self.last);
     }
 }
 
@@ -157,7 +163,7 @@ impl<T> WindowAssigner<T> for SlidingWindows {
     }
 
     #[inline]
-    fn assign(&self, _record: &T, time: i64, windows: &mut Vec<TimeWindow>) {
+    fn assign(&mut self, _record: &T, time: i64, windows: &mut Vec<TimeWindow>) {
         let mut start = window_start(time, self.offset, self.slide);
         while start > time.saturating_sub(self.size) {
             windows.push(window(start, self.size));
@@ -173,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    fn windows(assigner: impl WindowAssigner<(), Window = TimeWindow>, time: i64) -> Vec<(i64, i64)> {
+    fn windows(mut assigner: impl WindowAssigner<(), Window = TimeWindow>, time: i64) -> Vec<(i64, i64)> {
         let mut windows = Vec::new();
         assigner.assign(&(), time, &mut windows);
         windows.into_iter().map(|window| (window.start, window.end)).collect()
@@ -212,6 +218,17 @@ mod tests {
         let sliding = SlidingWindows::event_time(ms(5), ms(10));
         assert_eq!(windows(sliding, 4), [(0, 5)]);
         assert_eq!(windows(sliding, 5), []);
+    }
+
+    #[test]
+    fn the_window_before_does_not_stick_to_records_outside_of_it() {
+        let mut tumbling = TumblingWindows::event_time(ms(10));
+        let mut windows = Vec::new();
+        for time in [5, 9, 10, 9, -1] {
+            tumbling.assign(&(), time, &mut windows);
+        }
+        let starts: Vec<_> = windows.iter().map(|window| window.start).collect();
+        assert_eq!(starts, [0, 0, 10, 0, -10]);
     }
 
     #[test]

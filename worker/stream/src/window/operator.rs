@@ -5,19 +5,19 @@
 //! or when records may come late; so most records cost one probe of the panes per window.
 //! A pane is dropped when the watermark passes the window's end and the allowed lateness.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use weir_network::Chunk;
-use weir_state::{
-    KeyedBackend, Namespaced, StateError, StateKey, Timer, TimerService, ValueState,
-};
+use weir_state::{Namespaced, StateError, StateKey, Timer, ValueState};
 use weir_types::{EventTime, Watermark};
 
 use crate::keyed_runtime::{KeyedRuntime, hash_of, keyed_state};
+use crate::metrics::OperatorMetrics;
 use crate::ops::records;
+use crate::window::pane_timers::{PaneTimers, current_pane};
 use crate::window::{
     Pane, ProcessWindowFunction, Trigger, TriggerContext, TriggerResult, Window, WindowAssigner,
-    WindowContext,
+    WindowContext, WindowOptions, WindowParts,
 };
 use crate::{
     Batch, Control, Data, Emitter, Operator, OperatorContext, OperatorError, Output, OutputTag,
@@ -25,42 +25,6 @@ use crate::{
 
 const PANES: &str = "window-contents";
 const TIMERS: &str = "window-timers";
-
-/// What a program may say about a window operator beside its parts.
-#[derive(Debug)]
-pub struct WindowOptions<T> {
-    /// For how long after the watermark has passed a window's end its pane is kept, and fires
-    /// again for each further record.
-    pub allowed_lateness: Duration,
-    /// Where records go whose windows are all over. Without it they are dropped and counted.
-    pub late_output: Option<OutputTag<T>>,
-}
-
-impl<T> Default for WindowOptions<T> {
-    fn default() -> Self {
-        Self { allowed_lateness: Duration::ZERO, late_output: None }
-    }
-}
-
-impl<T> Clone for WindowOptions<T> {
-    fn clone(&self) -> Self {
-        Self { allowed_lateness: self.allowed_lateness, late_output: self.late_output.clone() }
-    }
-}
-
-/// The parts of a window operator.
-pub struct WindowParts<S, A, G, P, F> {
-    /// Gives each record its key.
-    pub selector: S,
-    /// Gives each record its windows.
-    pub assigner: A,
-    /// Says when panes fire.
-    pub trigger: G,
-    /// What panes keep.
-    pub pane: P,
-    /// What becomes of a pane's contents.
-    pub function: F,
-}
 
 /// Gathers the records of a keyed stream in windows.
 pub struct WindowOperator<K, T, O, S, A, G, P, F>
@@ -85,7 +49,7 @@ type Panes<C, W> = Namespaced<ValueState<C, W>>;
 #[derive(Default)]
 struct LateRecords {
     dropped: u64,
-    metrics: std::sync::Arc<crate::metrics::OperatorMetrics>,
+    metrics: Arc<OperatorMetrics>,
 }
 
 impl LateRecords {
@@ -294,67 +258,6 @@ where
     }
 }
 
-/// The timers of one pane.
-struct PaneTimers<'a, K, W> {
-    /// The pane's key and its hash, if it need not be the current one yet.
-    key: Option<(u64, &'a K)>,
-    window: &'a W,
-    timers: TimerService<W>,
-    watermark: Watermark,
-    backend: &'a mut KeyedBackend<K>,
-}
-
-/// The timers of the pane of the current key.
-fn current_pane<'a, K: StateKey, W: Window>(
-    runtime: &'a mut KeyedRuntime<K, W>,
-    window: &'a W,
-) -> PaneTimers<'a, K, W> {
-    PaneTimers {
-        key: None,
-        window,
-        timers: runtime.timers(),
-        watermark: runtime.watermark,
-        backend: &mut runtime.backend,
-    }
-}
-
-impl<K: StateKey, W: Window> PaneTimers<'_, K, W> {
-    fn set_key(&mut self) {
-        if let Some((hash, key)) = self.key.take() {
-            self.backend.set_hashed_key_ref(hash, key);
-        }
-    }
-}
-
-impl<K: StateKey, W: Window> TriggerContext for PaneTimers<'_, K, W> {
-    #[inline]
-    fn watermark(&self) -> Watermark {
-        self.watermark
-    }
-
-    fn register_event_time_timer(&mut self, time: i64) -> Result<(), StateError> {
-        self.set_key();
-        let time = EventTime(time);
-        self.timers.register_event_time_timer(self.backend, self.window, time).map(drop)
-    }
-
-    fn register_processing_time_timer(&mut self, time: i64) -> Result<(), StateError> {
-        self.set_key();
-        self.timers.register_processing_time_timer(self.backend, self.window, time).map(drop)
-    }
-
-    fn delete_event_time_timer(&mut self, time: i64) -> Result<(), StateError> {
-        self.set_key();
-        let time = EventTime(time);
-        self.timers.delete_event_time_timer(self.backend, self.window, time).map(drop)
-    }
-
-    fn delete_processing_time_timer(&mut self, time: i64) -> Result<(), StateError> {
-        self.set_key();
-        self.timers.delete_processing_time_timer(self.backend, self.window, time).map(drop)
-    }
-}
-
 impl<K, T, O, S, A, G, P, F> Operator for WindowOperator<K, T, O, S, A, G, P, F>
 where
     K: StateKey,
@@ -371,7 +274,7 @@ where
         self.runtime.open(context)?;
         self.runtime.open_timers(TIMERS)?;
         self.panes = Some(self.runtime.backend.namespaced_value_state(PANES)?);
-        self.late.metrics = std::sync::Arc::clone(&context.metrics);
+        self.late.metrics = Arc::clone(&context.metrics);
         self.parts.function.open(context).map_err(OperatorError::Function)?;
         Ok(())
     }

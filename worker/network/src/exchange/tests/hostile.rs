@@ -8,6 +8,9 @@ use super::frame::{Frame, Open, encode};
 use super::reader::read_frames;
 use super::*;
 
+/// A whole open frame.
+const OPEN_BYTES: usize = 89;
+
 fn bound(runtime: &Runtime, options: ExchangeOptions) -> (Exchange, SocketAddr) {
     let exchange = runtime
         .block_on(Exchange::bind("127.0.0.1:0", identity(A), options))
@@ -29,6 +32,19 @@ async fn by_hand(address: SocketAddr) -> TcpStream {
     handshake::greet(&mut stream, &identity(B), A)
         .await
         .unwrap();
+    stream
+}
+
+/// The same, once the exchange uses the connection for its own requests.
+fn accepted_by_hand(runtime: &Runtime, exchange: &Exchange) -> TcpStream {
+    let stream = runtime.block_on(by_hand(exchange.local_addr().unwrap()));
+    let slot = exchange.inner.slot(B);
+    while !slot
+        .try_lock()
+        .is_ok_and(|slot| slot.as_ref().is_some_and(|used| used.is_alive()))
+    {
+        thread::sleep(Duration::from_millis(1));
+    }
     stream
 }
 
@@ -227,15 +243,14 @@ fn an_oversized_frame_ends_the_connection_with_the_limit_as_cause() {
 
 /// A producer driven by hand, for a gate of an exchange: the socket and the gate's channel number.
 fn producer_by_hand(runtime: &Runtime, exchange: &Exchange) -> (TcpStream, InputGate) {
-    let address = exchange.local_addr().unwrap();
-    let mut stream = runtime.block_on(by_hand(address));
-    // The exchange uses the connection there is.
+    let mut stream = accepted_by_hand(runtime, exchange);
+    // Nobody listens there.
     let location = Location::Remote {
         taskmanager: B,
         address: "127.0.0.1:1".to_owned(),
     };
     let gate = connected(exchange, location, partition(1, 0), 1 << 10);
-    let mut open = [0; 93];
+    let mut open = [0; OPEN_BYTES];
     runtime.block_on(stream.read_exact(&mut open)).unwrap();
     assert_eq!(open[4], 1);
     (stream, gate)
@@ -314,7 +329,7 @@ fn bytes_that_are_no_chunk_fail_the_gate_that_decodes_them() {
 fn a_chunk_that_never_ends_is_given_up_at_the_limit() {
     let runtime = runtime();
     let (exchange, _) = bound(&runtime, options());
-    let mut stream = runtime.block_on(by_hand(exchange.local_addr().unwrap()));
+    let mut stream = accepted_by_hand(&runtime, &exchange);
     let options = GateOptions {
         window_bytes: 1 << 10,
         chunk_bytes_max: 5_000,
@@ -328,7 +343,7 @@ fn a_chunk_that_never_ends_is_given_up_at_the_limit() {
     let fed = runtime.spawn(async move {
         // At most a fragment per credit that comes back.
         let mut back = [0; 13];
-        let mut open = [0; 93];
+        let mut open = [0; OPEN_BYTES];
         stream.read_exact(&mut open).await.unwrap();
         while stream.write_all(&data(0, &[0; 1_000], true)).await.is_ok() {
             if stream.read_exact(&mut back).await.is_err() {

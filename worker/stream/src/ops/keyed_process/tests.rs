@@ -146,6 +146,14 @@ fn processing_time_timers_fire_once_the_clock_is_past_them() {
 }
 
 #[test]
+fn a_processing_time_timer_does_not_fire_early_along_with_another() {
+    let mut harness = Harness::open(operator(TimeDomain::ProcessingTime)).unwrap();
+    harness.push_all(vec![wake("a", 21), wake("b", 20)]).unwrap();
+    harness.advance_clock_to(21).unwrap();
+    assert_eq!(harness.take_records(), [("b".to_owned(), 1)]);
+}
+
+#[test]
 fn state_and_timers_move_with_their_keys_to_other_parallelisms() {
     for domain in [TimeDomain::EventTime, TimeDomain::ProcessingTime] {
         let select = |record: &Record| record.0.clone();

@@ -35,6 +35,15 @@ fn every_record_gives_the_running_value_of_its_key_with_its_own_event_time() {
 }
 
 #[test]
+fn a_function_of_two_values_reduces_from_left_to_right() {
+    let reduce = by_value(|a: String, b: String| format!("({a} {b})"));
+    let operator = ReduceOperator::new(|word: &String| word.len(), reduce);
+    let mut harness = OneInputHarness::<String, String>::open(operator).unwrap();
+    harness.push_all(["a", "bb", "c", "d"].map(str::to_owned).to_vec()).unwrap();
+    assert_eq!(harness.take_records(), ["a", "bb", "(a c)", "((a c) d)"]);
+}
+
+#[test]
 fn a_key_that_has_no_hash_is_an_error_and_no_panic() {
     #[derive(Clone, PartialEq, serde::Serialize, serde::Deserialize)]
     struct Wild(f64);

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use weir_state::AggregateFunction;
@@ -9,7 +10,7 @@ use crate::window::{
     AggregatePane, ApplyWindow, EventTimeTrigger, ListPane, PassOn, ProcessingTimeTrigger,
     ReducePane, SlidingWindows, TimeWindow, TumblingWindows,
 };
-use crate::{BoxError, Collector};
+use crate::{BoxError, Collector, OutputTag};
 
 mod model;
 

@@ -1,0 +1,51 @@
+//! `weir-bench WORKLOAD [--key=value…]`: runs one workload and prints one JSON object. `benches/run`
+//! builds and calls it.
+
+mod latency;
+mod report;
+mod rng;
+mod run;
+mod seq;
+mod sums;
+mod words;
+mod workloads;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use report::Flags;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const USAGE: &str = "usage: weir-bench wordcount|keyed|latency|startup [--key=value…]
+  wordcount  --words=50M --parallelism=2 --input=DIR
+  keyed      --keys=10M --events=50M --parallelism=2 --backend=heap
+  latency    --mode=record|window --rate=100K --secs=30 --warmup-s=10 --keys=10K --window-ms=1000
+  startup    --events=2";
+
+fn main() -> ExitCode {
+    match work() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work() -> Result<()> {
+    let mut args = std::env::args().skip(1);
+    let workload = args.next().unwrap_or_default();
+    let flags = Flags::parse(args)?;
+    let report = match workload.as_str() {
+        "wordcount" => workloads::wordcount(&flags)?,
+        "keyed" => workloads::keyed(&flags)?,
+        "latency" => latency::run(&flags)?,
+        "startup" => workloads::startup(&flags)?,
+        _ => bail!("{USAGE}"),
+    };
+    report.print();
+    Ok(())
+}

@@ -1,0 +1,116 @@
+use weir_graph::{ExecutionState, JobStatus, NodeId};
+use weir_rpc::{IoMetrics, JobOverview, OperatorDetails, TimeShares, VertexDetails, VertexInput};
+use weir_types::{Epoch, EventTime, OperatorId, VertexId};
+
+use super::*;
+
+fn vertex(id: u128, name: &str, input: Option<u128>, records: u64) -> VertexDetails {
+    let partitioner = "hash".to_owned();
+    VertexDetails {
+        id: VertexId(id),
+        name: name.to_owned(),
+        parallelism: 2,
+        max_parallelism: 128,
+        state: ExecutionState::Running,
+        started_at_ms: Some(500),
+        ended_at_ms: None,
+        inputs: input
+            .map(|id| VertexInput {
+                vertex: VertexId(id),
+                partitioner,
+            })
+            .into_iter()
+            .collect(),
+        operators: vec![OperatorDetails {
+            node: NodeId(0),
+            id: OperatorId(id),
+            name: name.to_owned(),
+            records_in: records,
+            records_out: records,
+            late_records: 0,
+            skipped_records: if input.is_none() { 3 } else { 0 },
+        }],
+        metrics: IoMetrics {
+            // A source takes nothing from the exchange.
+            records_in: if input.is_none() { 0 } else { records },
+            records_out: records / 2,
+            watermark: Some(EventTime(0)),
+            shares: TimeShares {
+                busy: 0.75,
+                idle: 0.15,
+                backpressured: 0.1,
+            },
+            ..IoMetrics::default()
+        },
+        subtasks: Vec::new(),
+    }
+}
+
+fn job(records: u64) -> JobDetails {
+    JobDetails {
+        overview: JobOverview {
+            id: JobId(1),
+            name: "wordcount".to_owned(),
+            status: JobStatus::Running,
+            waiting_for: None,
+            started_at_ms: 0,
+            ended_at_ms: None,
+            duration_ms: 2500,
+            tasks_total: 2,
+            tasks_running: 2,
+            tasks_finished: 0,
+        },
+        epoch: Epoch(1),
+        vertices: vec![
+            vertex(1, "source: file -> words", None, records),
+            vertex(2, "count", Some(1), records),
+        ],
+        root_cause: None,
+    }
+}
+
+#[test]
+fn a_line_tells_counters_and_the_rate_since_the_look_before() {
+    let mut model = Model::new(Timestamp(0));
+    let first = model.rows(&job(1_000), Timestamp(1_000_000_000));
+    assert_eq!(first[0].rate, "1.00 k/s");
+    let rows = model.rows(&job(5_000), Timestamp(2_000_000_000));
+    let text = lines::of(&job(5_000), &rows, Duration::from_millis(2_040));
+    assert_eq!(
+        text,
+        "progress t=2.0s operators=\"source: file -> words\" state=RUNNING in=5000 out=2500 \
+         rate=2.50k/s watermark=1970-01-01T00:00:00Z busy=75% backpressured=10%\n\
+         progress t=2.0s operators=\"count\" state=RUNNING in=5000 out=2500 \
+         rate=2.50k/s watermark=1970-01-01T00:00:00Z busy=75% backpressured=10%"
+    );
+}
+
+#[test]
+fn a_rate_is_that_of_the_last_seconds() {
+    let mut model = Model::new(Timestamp(0));
+    let rates: Vec<String> = (1..=8)
+        .map(|second: u64| {
+            // A thousand a second, then nothing.
+            let job = job(second.min(4) * 1_000);
+            model.rows(&job, Timestamp(second * 1_000_000_000))[1].rate.clone()
+        })
+        .collect();
+    assert_eq!(rates, ["1.00 k/s", "1.00 k/s", "1.00 k/s", "1.00 k/s", "667/s", "333/s", "0/s", "0/s"]);
+}
+
+#[test]
+fn a_job_that_waits_says_so_instead() {
+    let mut job = job(0);
+    job.overview.waiting_for = Some("waiting for 2 slots".to_owned());
+    let rows = Model::new(Timestamp(0)).rows(&job, Timestamp(0));
+    let text = lines::of(&job, &rows, Duration::from_secs(5));
+    assert_eq!(text, "progress t=5.0s waiting for 2 slots");
+}
+
+#[test]
+fn the_last_line_counts_what_the_sources_read_and_what_was_left_out() {
+    assert_eq!(
+        summary(&job(1_000_000), &JobResult::Finished),
+        "job wordcount finished: 1,000,000 records read in 2.00 s (500 k/s), 3 bad records skipped"
+    );
+}

@@ -1,0 +1,306 @@
+//! A keyed stream beside one whose every record goes to every subtask (Flink's
+//! `KeyedBroadcastProcessFunction` and `CoBroadcastWithKeyedOperator`).
+//!
+//! The keyed side has state and timers per key and may look at broadcast state; the broadcast
+//! side has no key and may change it.
+
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+
+use weir_network::Chunk;
+use weir_state::{
+    BroadcastState, KeyedBackend, KeyedContext, OperatorStateBackend, StateError, StateKey,
+    StateValue, Timer,
+};
+use weir_types::{CheckpointId, EventTime, Watermark};
+
+use crate::keyed_runtime::{KeyedRuntime, TimeDomain, hash_of};
+use crate::ops::broadcast::ReadOnlyBroadcastState;
+use crate::ops::keyed_context::{Context, OpenContext};
+use crate::ops::keyed_process::USER_TIMERS;
+use crate::ops::process::{ProcessContext, restored_operator_state};
+use crate::ops::{SECOND, records};
+use crate::{
+    Batch, BoxError, Collector, Commit, Control, Data, Emitter, Operator, OperatorContext,
+    OperatorError, OperatorSnapshot, Output,
+};
+
+/// Takes the records of a keyed stream and, as second input, of a broadcast one.
+pub trait KeyedBroadcastProcessFunction<K: StateKey, I, B, O>: Clone + Send + 'static {
+    /// Called once before the first record. State is asked for here, and its handles kept.
+    fn open(&mut self, context: &mut KeyedBroadcastOpenContext<'_, K>) -> Result<(), BoxError> {
+        let _nothing_to_open = context;
+        Ok(())
+    }
+
+    /// Takes a record of the keyed stream. It may read broadcast state.
+    fn process(
+        &mut self,
+        record: I,
+        context: &mut KeyedReadOnlyContext<'_, K>,
+        out: &mut Collector<'_, O>,
+    ) -> Result<(), BoxError>;
+
+    /// Takes a record of the broadcast stream. It may change broadcast state.
+    fn process_broadcast(
+        &mut self,
+        record: B,
+        context: &mut ProcessContext<'_>,
+        out: &mut Collector<'_, O>,
+    ) -> Result<(), BoxError>;
+
+    /// A timer is due; its key is the current one. `timestamp` is the time it was registered for,
+    /// in milliseconds since 1970.
+    fn on_timer(
+        &mut self,
+        timestamp: i64,
+        domain: TimeDomain,
+        context: &mut KeyedReadOnlyContext<'_, K>,
+        out: &mut Collector<'_, O>,
+    ) -> Result<(), BoxError> {
+        let (_, _, _, _) = (timestamp, domain, context, out);
+        Ok(())
+    }
+
+    /// Called last, also after an error.
+    fn close(&mut self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+/// What the function can ask for before the first record: that of [`OpenContext`], and broadcast
+/// state.
+pub struct KeyedBroadcastOpenContext<'a, K> {
+    keyed: OpenContext<'a, K>,
+    state: &'a mut OperatorStateBackend,
+}
+
+impl<K: StateKey> KeyedBroadcastOpenContext<'_, K> {
+    /// A map that every subtask keeps the same.
+    pub fn broadcast_state<U: StateKey, V: StateValue>(
+        &mut self,
+        name: &str,
+    ) -> Result<BroadcastState<U, V>, StateError> {
+        self.state.broadcast_state(name)
+    }
+}
+
+impl<'a, K> Deref for KeyedBroadcastOpenContext<'a, K> {
+    type Target = OpenContext<'a, K>;
+
+    fn deref(&self) -> &OpenContext<'a, K> {
+        &self.keyed
+    }
+}
+
+impl<K> DerefMut for KeyedBroadcastOpenContext<'_, K> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.keyed
+    }
+}
+
+/// What the keyed side can ask and do: that of [`Context`], and looking at broadcast state.
+pub struct KeyedReadOnlyContext<'a, K> {
+    keyed: Context<'a, K>,
+    state: &'a mut OperatorStateBackend,
+}
+
+impl<K> KeyedReadOnlyContext<'_, K> {
+    /// Broadcast state, for looking at.
+    pub fn broadcast<U: StateKey, V: StateValue>(
+        &mut self,
+        state: BroadcastState<U, V>,
+    ) -> ReadOnlyBroadcastState<'_, U, V> {
+        ReadOnlyBroadcastState::new(state, self.state)
+    }
+}
+
+impl<'a, K> Deref for KeyedReadOnlyContext<'a, K> {
+    type Target = Context<'a, K>;
+
+    fn deref(&self) -> &Context<'a, K> {
+        &self.keyed
+    }
+}
+
+impl<K> DerefMut for KeyedReadOnlyContext<'_, K> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.keyed
+    }
+}
+
+impl<K: StateKey> KeyedContext for KeyedReadOnlyContext<'_, K> {
+    type Key = K;
+
+    #[inline]
+    fn keyed(&mut self) -> &mut KeyedBackend<K> {
+        self.keyed.keyed()
+    }
+}
+
+/// Runs a [`KeyedBroadcastProcessFunction`]. Its second input is the broadcast one.
+pub struct KeyedBroadcastProcessOperator<K, I, B, O, S, F> {
+    selector: S,
+    function: F,
+    runtime: KeyedRuntime<K>,
+    state: OperatorStateBackend,
+    emitter: Emitter<O>,
+    inputs: PhantomData<fn(I, B)>,
+}
+
+impl<K, I, B, O, S, F> KeyedBroadcastProcessOperator<K, I, B, O, S, F>
+where
+    K: StateKey,
+    I: Data,
+    B: Data,
+    O: Data,
+    S: FnMut(&I) -> K,
+    F: KeyedBroadcastProcessFunction<K, I, B, O>,
+{
+    /// Runs `function`, its first input under the key that `selector` gives each record.
+    pub fn new(selector: S, function: F) -> Self {
+        Self {
+            selector,
+            function,
+            runtime: KeyedRuntime::default(),
+            state: OperatorStateBackend::new(),
+            emitter: Emitter::default(),
+            inputs: PhantomData,
+        }
+    }
+
+    fn take_keyed(&mut self, batch: Batch<I>, out: &mut dyn Output) -> Result<(), OperatorError> {
+        for (record, timestamp) in records(batch) {
+            let key = (self.selector)(&record);
+            self.runtime.backend.set_hashed_key_ref(hash_of(&key)?, &key);
+            let keyed = Context::new(&mut self.runtime, timestamp);
+            let mut context = KeyedReadOnlyContext { keyed, state: &mut self.state };
+            let mut collector = self.emitter.collector(timestamp, out);
+            self.function
+                .process(record, &mut context, &mut collector)
+                .map_err(OperatorError::Function)?;
+            self.runtime.flush_if_full(out)?;
+        }
+        Ok(())
+    }
+
+    fn take_broadcast(
+        &mut self,
+        batch: Batch<B>,
+        out: &mut dyn Output,
+    ) -> Result<(), OperatorError> {
+        for (record, timestamp) in records(batch) {
+            let mut context =
+                ProcessContext::of_keyed(&mut self.runtime, &mut self.state, timestamp);
+            let mut collector = self.emitter.collector(timestamp, out);
+            self.function
+                .process_broadcast(record, &mut context, &mut collector)
+                .map_err(OperatorError::Function)?;
+            self.runtime.flush_if_full(out)?;
+        }
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        timer: Timer,
+        domain: TimeDomain,
+        out: &mut dyn Output,
+    ) -> Result<(), OperatorError> {
+        let timestamp = (domain == TimeDomain::EventTime).then_some(EventTime(timer.time));
+        let keyed = Context::new(&mut self.runtime, timestamp);
+        let mut context = KeyedReadOnlyContext { keyed, state: &mut self.state };
+        let mut collector = self.emitter.collector(timestamp, out);
+        self.function
+            .on_timer(timer.time, domain, &mut context, &mut collector)
+            .map_err(OperatorError::Function)?;
+        self.runtime.flush_if_full(out)
+    }
+
+    fn flush(&mut self, out: &mut dyn Output) -> Result<(), OperatorError> {
+        self.runtime.finish(out)?;
+        self.emitter.flush(out)
+    }
+}
+
+impl<K, I, B, O, S, F> Operator for KeyedBroadcastProcessOperator<K, I, B, O, S, F>
+where
+    K: StateKey,
+    I: Data,
+    B: Data,
+    O: Data,
+    S: FnMut(&I) -> K + Send,
+    F: KeyedBroadcastProcessFunction<K, I, B, O>,
+{
+    fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
+        self.runtime.open(context)?;
+        self.runtime.open_timers(USER_TIMERS)?;
+        let keyed = OpenContext::new(&mut self.runtime.backend, context);
+        let mut open = KeyedBroadcastOpenContext { keyed, state: &mut self.state };
+        self.function.open(&mut open).map_err(OperatorError::Function)
+    }
+
+    fn process(
+        &mut self,
+        input: usize,
+        chunk: Box<dyn Chunk>,
+        out: &mut dyn Output,
+    ) -> Result<(), OperatorError> {
+        self.runtime.begin();
+        if input == SECOND {
+            self.take_broadcast(Batch::from_chunk(chunk), out)?;
+        } else {
+            self.take_keyed(Batch::from_chunk(chunk), out)?;
+        }
+        self.flush(out)
+    }
+
+    fn watermark(
+        &mut self,
+        watermark: Watermark,
+        out: &mut dyn Output,
+    ) -> Result<(), OperatorError> {
+        self.runtime.begin();
+        self.runtime.watermark = watermark;
+        while let Some(timer) = self.runtime.pop_event_time_timer()? {
+            self.on_timer(timer, TimeDomain::EventTime, out)?;
+        }
+        self.flush(out)?;
+        out.control(Control::Watermark(watermark))
+    }
+
+    fn next_processing_time(&self) -> Option<i64> {
+        self.runtime.next_processing_time()
+    }
+
+    fn processing_time(&mut self, now_ms: i64, out: &mut dyn Output) -> Result<(), OperatorError> {
+        self.runtime.begin();
+        while let Some(timer) = self.runtime.pop_processing_time_timer(now_ms)? {
+            self.on_timer(timer, TimeDomain::ProcessingTime, out)?;
+        }
+        self.flush(out)
+    }
+
+    fn snapshot(&mut self, id: CheckpointId) -> Result<OperatorSnapshot, OperatorError> {
+        let operator = Some(self.state.snapshot()?);
+        Ok(OperatorSnapshot { operator, ..self.runtime.snapshot(id)? })
+    }
+
+    fn restore(&mut self, snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError> {
+        self.state = restored_operator_state(&snapshots)?;
+        self.runtime.restore(snapshots);
+        Ok(())
+    }
+
+    fn commit(&mut self, commit: Commit) -> Result<(), OperatorError> {
+        self.runtime.commit(commit);
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), OperatorError> {
+        self.function.close().map_err(OperatorError::Function)
+    }
+}
+
+#[cfg(test)]
+mod tests;

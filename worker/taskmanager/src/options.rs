@@ -1,0 +1,60 @@
+//! What a TaskManager is started with.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_network::ExchangeOptions;
+use weir_types::{Clock, SystemClock, TaskManagerId};
+
+use crate::memory::MemoryOptions;
+
+/// How a TaskManager works.
+#[derive(Clone)]
+pub struct TaskManagerOptions {
+    /// The id of this process. After it has lost its JobManager it takes one derived from it.
+    pub id: TaskManagerId,
+    /// What a person calls it, for example its host name.
+    pub name: String,
+    /// The operation that started this process; the JobManager's has to be the same.
+    pub deployment: u64,
+    /// How many slots it offers.
+    pub slots: u32,
+    /// Where its exchange listens for other TaskManagers; none if all run in this process. With an
+    /// unspecified address (`0.0.0.0`), others use the one that its registration comes from.
+    pub data_bind: Option<SocketAddr>,
+    /// Limits of the exchange.
+    pub exchange: ExchangeOptions,
+    /// Threads that move records between sockets and queues.
+    pub network_threads: usize,
+    /// For how long the JobManager may be out of reach.
+    pub reconnect_timeout: Duration,
+    /// How long tasks have for stopping when the JobManager is lost.
+    pub cancellation_timeout: Duration,
+    /// How its memory is divided.
+    pub memory: MemoryOptions,
+    /// Equal for equal executables; part of the program's fingerprint.
+    pub executable: String,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl TaskManagerOptions {
+    /// A TaskManager that listens on any free port of this machine.
+    pub fn new(id: TaskManagerId, name: impl Into<String>, slots: u32) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            deployment: 1,
+            slots,
+            data_bind: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            exchange: ExchangeOptions::default(),
+            network_threads: 1,
+            reconnect_timeout: Duration::from_secs(60),
+            cancellation_timeout: Duration::from_secs(30),
+            memory: MemoryOptions::default(),
+            executable: String::new(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}

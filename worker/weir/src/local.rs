@@ -1,0 +1,136 @@
+//! A JobManager and a TaskManager in one process, over gateways without sockets: what `weir run`
+//! does, for programs and tests that bring their own graph.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use weir_api::BuiltProgram;
+use weir_jobmanager::{JobManager, JobManagerOptions, JobSpec, StartError};
+use weir_rpc::{DispatcherGateway, JobInfo, ProgramSpec};
+use weir_stream::BoxError;
+use weir_task::Program;
+use weir_taskmanager::{TaskManager, TaskManagerError, TaskManagerOptions};
+use weir_types::{JobId, TaskManagerId};
+
+pub use weir_jobmanager::JobResult;
+
+use crate::program::{Plan, chained};
+use crate::{job, random};
+
+/// How long the TaskManager may take to go home once the job has ended.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A job did not run to an end of its own.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// No threads.
+    #[error("start threads")]
+    Threads(#[source] std::io::Error),
+    /// The JobManager did not start.
+    #[error(transparent)]
+    JobManager(#[from] StartError),
+    /// The TaskManager gave up.
+    #[error(transparent)]
+    TaskManager(#[from] TaskManagerError),
+    /// The TaskManager panicked, which is a defect of this program.
+    #[error("the TaskManager panicked")]
+    Panicked,
+}
+
+/// How a job runs in one process.
+#[derive(Clone, Default)]
+pub struct LocalOptions {
+    /// How many slots there are; by default as many as the job needs.
+    pub slots: Option<u32>,
+    /// How the JobManager works.
+    pub jobmanager: JobManagerOptions,
+}
+
+/// Runs a program to its end. A job that failed is a result, not an error.
+pub fn run(built: BuiltProgram, options: LocalOptions) -> Result<JobResult, LocalError> {
+    let runtime = job::runtime().map_err(LocalError::Threads)?;
+    let plan = Plan {
+        program: Arc::new(chained(built)),
+        spec: ProgramSpec::default(),
+    };
+    let name = plan.program.graph.job_name.clone();
+    runtime.block_on(async {
+        let mut cluster = LocalCluster::start(&plan, job::spec(&name, &plan, ""), options).await?;
+        cluster.start_taskmanager();
+        cluster.wait().await
+    })
+}
+
+/// A job in this process.
+pub(crate) struct LocalCluster {
+    jobmanager: JobManager,
+    job: JobId,
+    program: Arc<Program>,
+    options: TaskManagerOptions,
+    taskmanager: Option<JoinHandle<Result<JobResult, TaskManagerError>>>,
+}
+
+impl LocalCluster {
+    /// Starts the JobManager; the job waits for its TaskManager.
+    pub(crate) async fn start(
+        plan: &Plan,
+        spec: JobSpec,
+        options: LocalOptions,
+    ) -> Result<Self, LocalError> {
+        let needed = plan.program.job_graph.slots_needed();
+        let slots = options
+            .slots
+            .unwrap_or_else(|| u32::try_from(needed).unwrap_or(u32::MAX));
+        let id = TaskManagerId(random::bits());
+        let mut taskmanager = TaskManagerOptions::new(id, "local", slots);
+        taskmanager.data_bind = None;
+        taskmanager.clock = Arc::clone(&options.jobmanager.clock);
+        let job = spec.id;
+        let jobmanager = JobManager::start(options.jobmanager, spec).await?;
+        Ok(Self {
+            jobmanager,
+            job,
+            program: Arc::clone(&plan.program),
+            options: taskmanager,
+            taskmanager: None,
+        })
+    }
+
+    pub(crate) fn start_taskmanager(&mut self) {
+        let program = Arc::clone(&self.program);
+        // It is the same process: there is nothing to build a second time.
+        let provider = move |_: &JobInfo| Ok::<_, BoxError>(Arc::clone(&program));
+        let (options, gateway) = (self.options.clone(), self.jobmanager.gateway());
+        let run = TaskManager::run(options, gateway, Arc::new(provider));
+        self.taskmanager = Some(tokio::spawn(run));
+    }
+
+    pub(crate) fn job(&self) -> JobId {
+        self.job
+    }
+
+    pub(crate) fn dispatcher(&self) -> Arc<dyn DispatcherGateway> {
+        self.jobmanager.dispatcher()
+    }
+
+    /// Waits for the end of the job, and until everything is released.
+    pub(crate) async fn wait(&mut self) -> Result<JobResult, LocalError> {
+        let Some(mut taskmanager) = self.taskmanager.take() else {
+            return Ok(self.jobmanager.wait().await);
+        };
+        tokio::select! {
+            result = self.jobmanager.wait() => {
+                if tokio::time::timeout(GOODBYE_TIMEOUT, taskmanager).await.is_err() {
+                    tracing::warn!("the job's threads have not all ended");
+                }
+                Ok(result)
+            }
+            ended = &mut taskmanager => match ended {
+                Ok(Ok(_)) => Ok(self.jobmanager.wait().await),
+                Ok(Err(error)) => Err(error.into()),
+                Err(_) => Err(LocalError::Panicked),
+            },
+        }
+    }
+}

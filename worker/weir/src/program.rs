@@ -1,0 +1,128 @@
+//! From a job's program, arguments and configuration to its graph, the same in each process.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use weir_api::{Args, ArgsError, BoxError, BuiltProgram, EnvSettings, StreamEnv};
+use weir_cli::Failure;
+use weir_crd::{LocalJob, StateBackendType};
+use weir_graph::{GraphError, JobGraph};
+use weir_rpc::{JobInfo, ProgramSpec};
+use weir_task::Program;
+
+use crate::config::{MAX_PARALLELISM, PARALLELISM};
+use crate::registry::{Registry, UnknownProgram};
+
+/// A program that cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuildError {
+    #[error(transparent)]
+    Unknown(#[from] UnknownProgram),
+    #[error("build program `{program}`")]
+    Program {
+        program: String,
+        #[source]
+        source: BoxError,
+    },
+    #[error("build program `{program}`: it panicked")]
+    Panicked { program: String },
+    #[error("build program `{program}`")]
+    Args {
+        program: String,
+        #[source]
+        source: ArgsError,
+    },
+    #[error("build program `{program}`")]
+    Graph {
+        program: String,
+        #[source]
+        source: GraphError,
+    },
+    #[error("the job's configuration has no number under `{key}`")]
+    Config { key: &'static str },
+}
+
+/// A job that is ready to run.
+pub(crate) struct Plan {
+    pub(crate) program: Arc<Program>,
+    /// What other processes build the same from.
+    pub(crate) spec: ProgramSpec,
+}
+
+/// Builds the job's program. All that can be wrong is the caller's to change.
+pub(crate) fn plan(registry: &Registry, job: &LocalJob) -> Result<Plan, Failure> {
+    if job.state_backend == StateBackendType::Rocksdb {
+        tracing::warn!(
+            "this version keeps all state in memory: `spec.stateBackend.type` is ignored"
+        );
+    }
+    let spec = spec(job);
+    let program = build(registry, &job.name, &spec).map_err(Failure::usage)?;
+    Ok(Plan { program, spec })
+}
+
+fn spec(job: &LocalJob) -> ProgramSpec {
+    let graph_wide = [
+        (PARALLELISM, job.parallelism),
+        (MAX_PARALLELISM, job.max_parallelism),
+    ];
+    let mut config: BTreeMap<String, String> = job.config.clone();
+    config.extend(graph_wide.map(|(key, number)| (key.to_owned(), number.to_string())));
+    ProgramSpec {
+        program: job.program.clone(),
+        args: job.args.clone(),
+        config,
+        environment: job.env.clone(),
+    }
+}
+
+/// Builds a TaskManager's own copy.
+pub(crate) fn of_job(registry: &Registry, job: &JobInfo) -> Result<Arc<Program>, BuildError> {
+    build(registry, &job.name, &job.program)
+}
+
+fn build(
+    registry: &Registry,
+    job_name: &str,
+    spec: &ProgramSpec,
+) -> Result<Arc<Program>, BuildError> {
+    let number = |key: &'static str| {
+        let number = spec.config.get(key).and_then(|text| text.parse().ok());
+        number.ok_or(BuildError::Config { key })
+    };
+    let settings = EnvSettings {
+        job_name: job_name.to_owned(),
+        parallelism: number(PARALLELISM)?,
+        max_parallelism: Some(number(MAX_PARALLELISM)?),
+    };
+    let entry = registry.find(&spec.program)?;
+    let program = || spec.program.clone();
+    let args = Args::new(spec.args.clone());
+    let mut env = StreamEnv::new(&settings);
+    catch_unwind(AssertUnwindSafe(|| (entry.build)(&mut env, &args)))
+        .map_err(|_| BuildError::Panicked { program: program() })?
+        .map_err(|source| BuildError::Program {
+            program: program(),
+            source,
+        })?;
+    args.check_all_used().map_err(|source| BuildError::Args {
+        program: program(),
+        source,
+    })?;
+    let built = env.build().map_err(|source| BuildError::Graph {
+        program: program(),
+        source,
+    })?;
+    Ok(Arc::new(chained(built)))
+}
+
+/// Chains the operators.
+pub(crate) fn chained(built: BuiltProgram) -> Program {
+    let job_graph = JobGraph::from_stream_graph(&built.graph);
+    Program {
+        graph: built.graph,
+        job_graph,
+        factories: built.factories,
+    }
+}
