@@ -8,7 +8,9 @@ use serde_json::json;
 use weir_state::AggregateFunction;
 use weir_stream::ops::WatermarkStrategy;
 use weir_stream::sink::{Sink, SinkWriter};
-use weir_stream::window::{ProcessWindowFunction, TimeWindow, TumblingWindows, Window, WindowContext};
+use weir_stream::window::{
+    ProcessWindowFunction, TimeWindow, TumblingWindows, Window, WindowContext,
+};
 use weir_stream::{Batch, BoxError, Collector, OperatorContext};
 use weir_types::{Clock, Timestamp};
 
@@ -32,7 +34,7 @@ struct Plan {
     end: Duration,
 }
 
-pub fn run(flags: &Flags) -> Result<Report> {
+pub(crate) fn run(flags: &Flags) -> Result<Report> {
     let rate = flags.number("rate", 100_000)?;
     let secs = flags.number("secs", 30)?;
     let keys = flags.number("keys", 10_000)?;
@@ -57,14 +59,17 @@ pub fn run(flags: &Flags) -> Result<Report> {
         };
         let keyed = events.key_by(|(key, _)| *key);
         let rows = if plan.window {
-            keyed.window(TumblingWindows::event_time(window)).aggregate_and_process(Count, End)
+            keyed
+                .window(TumblingWindows::event_time(window))
+                .aggregate_and_process(Count, End)
         } else {
-            keyed.aggregate(Latest).map(|(key, (count, index))| (key, count, index))
+            keyed
+                .aggregate(Latest)
+                .map(|(key, (count, index))| (key, count, index))
         };
         rows.sink_to(LatencySink { plan });
     })?;
-    let mut samples =
-        std::mem::take(&mut *SAMPLES.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut samples = std::mem::take(&mut *SAMPLES.lock().unwrap_or_else(PoisonError::into_inner));
     samples.sort_unstable();
     let mut report = Report::new("latency");
     report.put_throughput(events, measured.seconds, measured.cpu_seconds);
@@ -72,9 +77,15 @@ pub fn run(flags: &Flags) -> Result<Report> {
     report.put("samples", json!(samples.len()));
     for (name, per_mille) in [("p50_ms", 500), ("p99_ms", 990), ("p999_ms", 999)] {
         let index = (samples.len() * per_mille).div_ceil(1000).saturating_sub(1);
-        report.put_rounded(name, samples.get(index).map_or(0.0, |us| f64::from(*us) / 1000.0));
+        report.put_rounded(
+            name,
+            samples.get(index).map_or(0.0, |us| f64::from(*us) / 1000.0),
+        );
     }
-    report.put_rounded("max_ms", samples.last().map_or(0.0, |us| f64::from(*us) / 1000.0));
+    report.put_rounded(
+        "max_ms",
+        samples.last().map_or(0.0, |us| f64::from(*us) / 1000.0),
+    );
     report.put_rounded("peak_rss_mb", peak_rss_mb()?);
     report.put("checksum", json!("0"));
     Ok(report)
@@ -162,7 +173,11 @@ impl Sink for LatencySink {
     }
 
     fn make_writer(&self) -> LatencyWriter {
-        LatencyWriter { plan: self.plan, samples: Vec::new(), clock: None }
+        LatencyWriter {
+            plan: self.plan,
+            samples: Vec::new(),
+            clock: None,
+        }
     }
 }
 
@@ -179,7 +194,9 @@ impl SinkWriter<Row> for LatencyWriter {
     }
 
     fn write(&mut self, batch: Batch<Row>) -> Result<(), BoxError> {
-        let Some(clock) = &self.clock else { return Ok(()) };
+        let Some(clock) = &self.clock else {
+            return Ok(());
+        };
         let plan = self.plan;
         for (_, _, instant) in batch.rows() {
             let due: Timestamp = if plan.window {
@@ -197,7 +214,10 @@ impl SinkWriter<Row> for LatencyWriter {
     }
 
     fn end_input(&mut self) -> Result<(), BoxError> {
-        SAMPLES.lock().unwrap_or_else(PoisonError::into_inner).append(&mut self.samples);
+        SAMPLES
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .append(&mut self.samples);
         Ok(())
     }
 }

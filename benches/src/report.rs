@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
 /// The arguments of a workload.
-pub struct Flags(BTreeMap<String, String>);
+pub(crate) struct Flags(BTreeMap<String, String>);
 
 impl Flags {
     /// Reads `--key=value` and `--key`.
-    pub fn parse(args: impl Iterator<Item = String>) -> Result<Self> {
+    pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Self> {
         let mut flags = BTreeMap::new();
         for arg in args {
             let Some(flag) = arg.strip_prefix("--") else {
@@ -24,13 +24,17 @@ impl Flags {
     }
 
     /// A text, or its default.
-    pub fn text(&self, key: &str, default: &str) -> String {
-        self.0.get(key).map_or_else(|| default.to_owned(), Clone::clone)
+    pub(crate) fn text(&self, key: &str, default: &str) -> String {
+        self.0
+            .get(key)
+            .map_or_else(|| default.to_owned(), Clone::clone)
     }
 
     /// A number, or its default; `10M` and `5K` are understood.
-    pub fn number(&self, key: &str, default: u64) -> Result<u64> {
-        let Some(text) = self.0.get(key) else { return Ok(default) };
+    pub(crate) fn number(&self, key: &str, default: u64) -> Result<u64> {
+        let Some(text) = self.0.get(key) else {
+            return Ok(default);
+        };
         let digits = text.replace('_', "");
         let (digits, unit) = match digits.strip_suffix(['M', 'K', 'k']) {
             Some(rest) if digits.ends_with('M') => (rest, 1_000_000),
@@ -43,7 +47,7 @@ impl Flags {
 }
 
 /// User and system time of this process so far, in seconds.
-pub fn cpu_seconds() -> Result<f64> {
+pub(crate) fn cpu_seconds() -> Result<f64> {
     // Fields 14 and 15 after the command in brackets, in ticks of 1/100 s.
     let stat = fs::read_to_string("/proc/self/stat")?;
     let after = stat.rsplit_once(')').context("/proc/self/stat")?.1;
@@ -53,19 +57,21 @@ pub fn cpu_seconds() -> Result<f64> {
 }
 
 /// The most memory that this process has had, in MiB.
-pub fn peak_rss_mb() -> Result<f64> {
+pub(crate) fn peak_rss_mb() -> Result<f64> {
     let status = fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).context("VmHWM")?;
+    let kib = line
+        .and_then(|line| line.trim().strip_suffix(" kB"))
+        .context("VmHWM")?;
     Ok(kib.trim().parse::<f64>()? / 1024.0)
 }
 
 /// The result, in the keys and types of the comparison program.
-pub struct Report(Map<String, Value>);
+pub(crate) struct Report(Map<String, Value>);
 
 impl Report {
     /// For one workload.
-    pub fn new(workload: &str) -> Self {
+    pub(crate) fn new(workload: &str) -> Self {
         let mut report = Self(Map::new());
         report.put("engine", json!(concat!("weir-", env!("CARGO_PKG_VERSION"))));
         report.put("workload", json!(workload));
@@ -73,28 +79,31 @@ impl Report {
     }
 
     /// Adds a value.
-    pub fn put(&mut self, key: &str, value: Value) {
+    pub(crate) fn put(&mut self, key: &str, value: Value) {
         self.0.insert(key.to_owned(), value);
     }
 
     /// Adds a time or share, rounded to three digits.
-    pub fn put_rounded(&mut self, key: &str, value: f64) {
+    pub(crate) fn put_rounded(&mut self, key: &str, value: f64) {
         self.put(key, json!((value * 1000.0).round() / 1000.0));
     }
 
     /// Adds what follows from the events, the time and the CPU time they took.
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    pub fn put_throughput(&mut self, events: u64, seconds: f64, cpu: f64) {
+    pub(crate) fn put_throughput(&mut self, events: u64, seconds: f64, cpu: f64) {
         self.put("events", json!(events));
         self.put_rounded("seconds", seconds);
         self.put("events_per_s", json!((events as f64 / seconds).round()));
         self.put_rounded("job_cpu_seconds", cpu);
         let per_million = cpu / (events as f64 / 1e6);
-        self.put("cpu_s_per_m_events", json!((per_million * 1e4).round() / 1e4));
+        self.put(
+            "cpu_s_per_m_events",
+            json!((per_million * 1e4).round() / 1e4),
+        );
     }
 
     /// Prints it as one line.
-    pub fn print(self) {
+    pub(crate) fn print(self) {
         println!("{}", Value::Object(self.0));
     }
 }

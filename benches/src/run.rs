@@ -14,19 +14,25 @@ use weir_types::{Clock, JobId, SystemClock, TaskManagerId};
 use crate::report::cpu_seconds;
 
 /// What a run took, from submission to the job's end.
-pub struct Measured {
+pub(crate) struct Measured {
     pub seconds: f64,
     pub cpu_seconds: f64,
 }
 
 /// Builds and runs.
-pub fn measure(parallelism: u64, build: impl FnOnce(&mut StreamEnv)) -> Result<Measured> {
+pub(crate) fn measure(parallelism: u64, build: impl FnOnce(&mut StreamEnv)) -> Result<Measured> {
     let parallelism = u32::try_from(parallelism)?;
-    let settings = EnvSettings { parallelism, ..EnvSettings::default() };
+    let settings = EnvSettings {
+        parallelism,
+        ..EnvSettings::default()
+    };
     let mut env = StreamEnv::new(&settings);
     build(&mut env);
     let built = env.build()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
     let (from, cpu) = (SystemClock.now(), cpu_seconds()?);
     let result = runtime.block_on(async {
         let job_graph = JobGraph::from_stream_graph(&built.graph);
@@ -42,8 +48,13 @@ pub fn measure(parallelism: u64, build: impl FnOnce(&mut StreamEnv)) -> Result<M
             fingerprint: fp,
         };
         let jm = JobManager::start(JobManagerOptions::default(), job).await?;
-        let program = Arc::new(Program { graph: built.graph, job_graph, factories: built.factories });
-        let provider = move |_: &JobInfo| -> Result<Arc<Program>, BoxError> { Ok(Arc::clone(&program)) };
+        let program = Arc::new(Program {
+            graph: built.graph,
+            job_graph,
+            factories: built.factories,
+        });
+        let provider =
+            move |_: &JobInfo| -> Result<Arc<Program>, BoxError> { Ok(Arc::clone(&program)) };
         let mut options = TaskManagerOptions::new(TaskManagerId(1), "local", parallelism);
         options.data_bind = None;
         let tm = tokio::spawn(TaskManager::run(options, jm.gateway(), Arc::new(provider)));
@@ -55,5 +66,8 @@ pub fn measure(parallelism: u64, build: impl FnOnce(&mut StreamEnv)) -> Result<M
         bail!("the job {result}");
     }
     let seconds = SystemClock.now().since(from).as_secs_f64();
-    Ok(Measured { seconds, cpu_seconds: cpu_seconds()? - cpu })
+    Ok(Measured {
+        seconds,
+        cpu_seconds: cpu_seconds()? - cpu,
+    })
 }

@@ -23,18 +23,18 @@ const HEAD_START: Duration = Duration::from_millis(500);
 const PACE: Duration = Duration::from_micros(200);
 
 /// When event 0 was due; set by the first reader.
-pub fn start() -> Timestamp {
+pub(crate) fn start() -> Timestamp {
     Timestamp(START.load(Ordering::SeqCst))
 }
 
 /// When an event is due.
-pub fn due(index: u64, rate: u64) -> Timestamp {
+pub(crate) fn due(index: u64, rate: u64) -> Timestamp {
     let ns = u128::from(index) * 1_000_000_000 / u128::from(rate.max(1));
     start() + Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
 }
 
 /// See the module.
-pub struct SeqSource<T, F> {
+pub(crate) struct SeqSource<T, F> {
     make: F,
     event_time: Option<fn(u64, u64) -> i64>,
     total: u64,
@@ -45,19 +45,30 @@ pub struct SeqSource<T, F> {
 
 impl<T, F: Clone> Clone for SeqSource<T, F> {
     fn clone(&self) -> Self {
-        Self { make: self.make.clone(), record: self.record, ..*self }
+        Self {
+            make: self.make.clone(),
+            record: self.record,
+            ..*self
+        }
     }
 }
 
 impl<T: Data, F: Fn(u64) -> T + Clone + Send + Sync + 'static> SeqSource<T, F> {
     /// `total` records in blocks of `block`, as fast as they are taken if `rate` is 0.
-    pub fn new(make: F, total: u64, block: u64, rate: u64) -> Self {
-        Self { make, event_time: None, total, block, rate, record: std::marker::PhantomData }
+    pub(crate) fn new(make: F, total: u64, block: u64, rate: u64) -> Self {
+        Self {
+            make,
+            event_time: None,
+            total,
+            block,
+            rate,
+            record: std::marker::PhantomData,
+        }
     }
 
     /// Gives each record an event time in milliseconds, from its index and the rate.
     #[must_use]
-    pub fn with_event_time(mut self, event_time: fn(u64, u64) -> i64) -> Self {
+    pub(crate) fn with_event_time(mut self, event_time: fn(u64, u64) -> i64) -> Self {
         self.event_time = Some(event_time);
         self
     }
@@ -76,14 +87,23 @@ impl<T: Data, F: Fn(u64) -> T + Clone + Send + Sync + 'static> Source for SeqSou
     }
 
     fn make_reader(&self) -> Self::Reader {
-        Reader { source: self.clone(), lane: None, next: 0, clock: None, no_more: false }
+        Reader {
+            source: self.clone(),
+            lane: None,
+            next: 0,
+            clock: None,
+            no_more: false,
+        }
     }
 
     fn make_enumerator(
         &self,
         context: &EnumeratorContext,
     ) -> Result<Box<dyn SplitEnumerator>, BoxError> {
-        Ok(Box::new(Lanes { parallelism: context.parallelism, given: 0 }))
+        Ok(Box::new(Lanes {
+            parallelism: context.parallelism,
+            given: 0,
+        }))
     }
 }
 
@@ -117,7 +137,7 @@ impl SplitEnumerator for Lanes {
 }
 
 /// Reads one lane.
-pub struct Reader<T, F> {
+pub(crate) struct Reader<T, F> {
     source: SeqSource<T, F>,
     lane: Option<(u64, u64)>,
     /// How many records of the lane were read.
@@ -129,7 +149,9 @@ pub struct Reader<T, F> {
 impl<T, F> Reader<T, F> {
     /// The first index that is not due yet.
     fn horizon(&self) -> u64 {
-        let (Some(clock), rate) = (&self.clock, self.source.rate) else { return 0 };
+        let (Some(clock), rate) = (&self.clock, self.source.rate) else {
+            return 0;
+        };
         if rate == 0 {
             return u64::MAX;
         }
@@ -153,7 +175,13 @@ impl<T: Data, F: Fn(u64) -> T + Clone + Send + Sync + 'static> SourceReader<T> f
     }
 
     fn add_split(&mut self, split: SplitBytes) -> Result<(), BoxError> {
-        let word = |at: usize| split.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
+        let word = |at: usize| {
+            split
+                .get(at..at + 4)?
+                .try_into()
+                .ok()
+                .map(u32::from_le_bytes)
+        };
         let (Some(lane), Some(lanes)) = (word(0), word(4)) else {
             return Err("a lane is 8 bytes".into());
         };
@@ -167,15 +195,29 @@ impl<T: Data, F: Fn(u64) -> T + Clone + Send + Sync + 'static> SourceReader<T> f
 
     fn poll(&mut self, out: &mut SourceOutput<'_, T>) -> Result<Poll, BoxError> {
         let Some((lane, lanes)) = self.lane else {
-            return Ok(if self.no_more { Poll::End } else { Poll::NeedSplit });
+            return Ok(if self.no_more {
+                Poll::End
+            } else {
+                Poll::NeedSplit
+            });
         };
         let horizon = self.horizon();
-        let SeqSource { make, event_time, total, block, rate, .. } = &self.source;
+        let SeqSource {
+            make,
+            event_time,
+            total,
+            block,
+            rate,
+            ..
+        } = &self.source;
         let mut left = CHUNK_ROWS;
         while left > 0 {
             let first = (self.next / block * lanes + lane) * block;
             let mut index = first + self.next % block;
-            let end = (first + block).min(*total).min(horizon).min(index.saturating_add(left as u64));
+            let end = (first + block)
+                .min(*total)
+                .min(horizon)
+                .min(index.saturating_add(left as u64));
             if index >= *total {
                 return Ok(Poll::End);
             }
@@ -185,14 +227,18 @@ impl<T: Data, F: Fn(u64) -> T + Clone + Send + Sync + 'static> SourceReader<T> f
             self.next += end - index;
             left -= usize::try_from(end - index)?;
             match event_time {
-                None => while index < end {
-                    out.collect(make(index));
-                    index += 1;
-                },
-                Some(time) => while index < end {
-                    out.collect_at(make(index), EventTime(time(index, *rate)));
-                    index += 1;
-                },
+                None => {
+                    while index < end {
+                        out.collect(make(index));
+                        index += 1;
+                    }
+                }
+                Some(time) => {
+                    while index < end {
+                        out.collect_at(make(index), EventTime(time(index, *rate)));
+                        index += 1;
+                    }
+                }
             }
         }
         Ok(Poll::More)

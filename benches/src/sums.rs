@@ -9,26 +9,32 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 static SUM: AtomicU64 = AtomicU64::new(0);
 
 /// Rows and checksum of all sinks of this process that have ended.
-pub fn totals() -> (u64, u64) {
+pub(crate) fn totals() -> (u64, u64) {
     (COUNT.load(Ordering::SeqCst), SUM.load(Ordering::SeqCst))
 }
 
 /// Adds the function's value for each row.
-pub struct Sums<T, F> {
+pub(crate) struct Sums<T, F> {
     value: F,
     row: std::marker::PhantomData<fn(T)>,
 }
 
 impl<T, F: Clone> Clone for Sums<T, F> {
     fn clone(&self) -> Self {
-        Self { value: self.value.clone(), row: self.row }
+        Self {
+            value: self.value.clone(),
+            row: self.row,
+        }
     }
 }
 
 impl<T, F> Sums<T, F> {
     /// A sink over this function.
-    pub fn new(value: F) -> Self {
-        Self { value, row: std::marker::PhantomData }
+    pub(crate) fn new(value: F) -> Self {
+        Self {
+            value,
+            row: std::marker::PhantomData,
+        }
     }
 }
 
@@ -41,12 +47,16 @@ impl<T: Data, F: Fn(&T) -> u64 + Clone + Send + Sync + 'static> Sink for Sums<T,
     }
 
     fn make_writer(&self) -> Self::Writer {
-        SumWriter { sink: self.clone(), count: 0, sum: 0 }
+        SumWriter {
+            sink: self.clone(),
+            count: 0,
+            sum: 0,
+        }
     }
 }
 
 /// One subtask's share.
-pub struct SumWriter<T, F> {
+pub(crate) struct SumWriter<T, F> {
     sink: Sums<T, F>,
     count: u64,
     sum: u64,

@@ -23,7 +23,7 @@ fn word(index: u32) -> Vec<u8> {
 }
 
 /// The folder with `count` words in four files under `scratch`; made on first use.
-pub fn folder(scratch: &Path, count: u64) -> io::Result<PathBuf> {
+pub(crate) fn folder(scratch: &Path, count: u64) -> io::Result<PathBuf> {
     let folder = scratch.join(format!("words-{count}"));
     let done = scratch.join(format!("words-{count}.done"));
     if !done.exists() {
@@ -50,13 +50,21 @@ fn write(folder: &Path, count: u64) -> io::Result<()> {
     let per_file = count / FILES / 10 * 10;
     let mut next = 0;
     for file in 0..FILES {
-        let end = if file == FILES - 1 { count } else { next + per_file };
+        let end = if file == FILES - 1 {
+            count
+        } else {
+            next + per_file
+        };
         let path = folder.join(format!("words-{file}.txt"));
         let mut out = BufWriter::with_capacity(1 << 20, File::create(path)?);
         while next < end {
             let x = below(at(SEED, next), total);
             out.write_all(&vocabulary[cumulated.partition_point(|sum| *sum <= x)])?;
-            out.write_all(if next % 10 == 9 || next == end - 1 { b"\n" } else { b" " })?;
+            out.write_all(if next % 10 == 9 || next == end - 1 {
+                b"\n"
+            } else {
+                b" "
+            })?;
             next += 1;
         }
         out.flush()?;

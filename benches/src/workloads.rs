@@ -38,7 +38,7 @@ fn java_hash(word: &str) -> u64 {
     }
 }
 
-pub fn wordcount(flags: &Flags) -> Result<Report> {
+pub(crate) fn wordcount(flags: &Flags) -> Result<Report> {
     let count = flags.number("words", 50_000_000)?;
     let input = match flags.text("input", "") {
         none if none.is_empty() => words::folder(&scratch()?, count)?,
@@ -66,8 +66,11 @@ pub fn wordcount(flags: &Flags) -> Result<Report> {
     Ok(report)
 }
 
-pub fn keyed(flags: &Flags) -> Result<Report> {
-    let (keys, events) = (flags.number("keys", 10_000_000)?, flags.number("events", 50_000_000)?);
+pub(crate) fn keyed(flags: &Flags) -> Result<Report> {
+    let (keys, events) = (
+        flags.number("keys", 10_000_000)?,
+        flags.number("events", 50_000_000)?,
+    );
     let backend = flags.text("backend", "heap");
     if !["heap", "hashmap"].contains(&backend.as_str()) {
         bail!("--backend={backend}: this version has `heap` only");
@@ -83,7 +86,9 @@ pub fn keyed(flags: &Flags) -> Result<Report> {
         env.from_source(SeqSource::new(make, events, 1000, 0))
             .key_by(|(key, _)| *key)
             .aggregate(SumOfSeconds)
-            .sink_to(Sums::new(|(key, sum): &(u64, u64)| mix64(*key ^ mix64(*sum))));
+            .sink_to(Sums::new(|(key, sum): &(u64, u64)| {
+                mix64(*key ^ mix64(*sum))
+            }));
     })?;
     let (rows, sum) = totals();
     let mut report = Report::new("keyed");
@@ -127,11 +132,13 @@ static FIRST_UNIX_NS: AtomicU64 = AtomicU64::new(0);
 fn unix_ns() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "compared with the shell's clock")]
     let now = std::time::SystemTime::now();
-    let since = now.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let since = now
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-pub fn startup(flags: &Flags) -> Result<Report> {
+pub(crate) fn startup(flags: &Flags) -> Result<Report> {
     let events = flags.number("events", 2)?;
     let began = match flags.number("t0", 0)? {
         0 => bail!("--t0: nanoseconds since 1970 before the process was started"),
@@ -144,7 +151,12 @@ pub fn startup(flags: &Flags) -> Result<Report> {
             .into_stream()
             .map(|key| {
                 // Only the first record of the process sets it.
-                drop(FIRST_UNIX_NS.compare_exchange(0, unix_ns(), Ordering::SeqCst, Ordering::SeqCst));
+                drop(FIRST_UNIX_NS.compare_exchange(
+                    0,
+                    unix_ns(),
+                    Ordering::SeqCst,
+                    Ordering::SeqCst,
+                ));
                 key
             })
             .sink_to(Sums::new(|key: &u64| *key));
@@ -154,7 +166,10 @@ pub fn startup(flags: &Flags) -> Result<Report> {
     report.put_throughput(events, measured.seconds, measured.cpu_seconds);
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     report.put_rounded("first_record_ms", first.saturating_sub(began) as f64 / 1e6);
-    report.put_rounded("submit_to_end_ms", SystemClock.now().since(from).as_secs_f64() * 1e3);
+    report.put_rounded(
+        "submit_to_end_ms",
+        SystemClock.now().since(from).as_secs_f64() * 1e3,
+    );
     report.put_rounded("peak_rss_mb", peak_rss_mb()?);
     report.put("checksum", json!(totals().1.to_string()));
     Ok(report)

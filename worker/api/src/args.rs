@@ -46,7 +46,10 @@ pub struct Args {
 impl Args {
     /// Arguments from a manifest and the command line.
     pub fn new(values: BTreeMap<String, String>) -> Self {
-        Self { values, asked: RefCell::default() }
+        Self {
+            values,
+            asked: RefCell::default(),
+        }
     }
 
     /// All of them, as given.
@@ -62,7 +65,9 @@ impl Args {
 
     /// The text of an argument that has no default.
     pub fn required(&self, name: &str) -> Result<&str, ArgsError> {
-        self.get(name).ok_or_else(|| ArgsError::Missing { name: name.to_owned() })
+        self.get(name).ok_or_else(|| ArgsError::Missing {
+            name: name.to_owned(),
+        })
     }
 
     /// An argument of another type, or its default.
@@ -80,13 +85,18 @@ impl Args {
         T: FromStr,
         T::Err: Display,
     {
-        let Some(value) = self.get(name) else { return Ok(None) };
-        value.parse().map(Some).map_err(|cause: T::Err| ArgsError::Invalid {
-            name: name.to_owned(),
-            value: value.to_owned(),
-            expected: short_type_name::<T>(),
-            cause: cause.to_string(),
-        })
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        value
+            .parse()
+            .map(Some)
+            .map_err(|cause: T::Err| ArgsError::Invalid {
+                name: name.to_owned(),
+                value: value.to_owned(),
+                expected: short_type_name::<T>(),
+                cause: cause.to_string(),
+            })
     }
 
     /// Refuses arguments that the program never asked for: a misspelt one must not be ignored.
@@ -112,7 +122,12 @@ mod tests {
     use super::*;
 
     fn args(pairs: &[(&str, &str)]) -> Args {
-        Args::new(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+        Args::new(
+            pairs
+                .iter()
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect(),
+        )
     }
 
     #[test]
@@ -120,13 +135,23 @@ mod tests {
         let args = args(&[("inptu", "x")]);
         assert!(args.get("input").is_none());
         let error = args.check_all_used().expect_err("inptu is unknown");
-        assert_eq!(error.to_string(), "unknown argument `inptu`; the program takes: input");
+        assert_eq!(
+            error.to_string(),
+            "unknown argument `inptu`; the program takes: input"
+        );
     }
 
     #[test]
     fn a_number_that_is_none_is_refused_with_its_name() {
-        let error = args(&[("rate", "fast")]).parsed_or("rate", 1u64).expect_err("no number");
-        assert!(error.to_string().starts_with("argument `rate`: `fast` is not u64"), "{error}");
+        let error = args(&[("rate", "fast")])
+            .parsed_or("rate", 1u64)
+            .expect_err("no number");
+        assert!(
+            error
+                .to_string()
+                .starts_with("argument `rate`: `fast` is not u64"),
+            "{error}"
+        );
         assert_eq!(args(&[]).parsed_or("rate", 1u64), Ok(1));
         assert!(args(&[]).required("input").is_err());
     }

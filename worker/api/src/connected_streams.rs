@@ -1,10 +1,15 @@
 //! Two streams of different types for one operator.
 
 use weir_graph::NodeSpec;
-use weir_stream::ops::{CoFlatMapOperator, CoMapOperator, CoProcessFunction, CoProcessOperator};
+use weir_state::StateKey;
+use weir_stream::ops::{
+    BroadcastProcessFunction, BroadcastProcessOperator, CoFlatMapOperator, CoMapOperator,
+    CoProcessFunction, CoProcessOperator, KeyedBroadcastProcessFunction,
+    KeyedBroadcastProcessOperator, KeyedCoProcessFunction, KeyedCoProcessOperator,
+};
 use weir_stream::{Collector, Data, Operator};
 
-use crate::DataStream;
+use crate::{DataStream, KeyedStream};
 
 /// Two streams for one operator (Flink's `ConnectedStreams`).
 pub struct ConnectedStreams<A, B> {
@@ -51,6 +56,108 @@ impl<A: Data, B: Data> ConnectedStreams<A, B> {
         two_inputs(self.first, self.second, "co_process", false, move || {
             Box::new(CoProcessOperator::new(function.clone()))
         })
+    }
+}
+
+/// Two streams with keys of the same type, for one operator that keeps state per key.
+pub struct KeyedConnectedStreams<A, B, K, F, G> {
+    pub(crate) first: KeyedStream<A, K, F>,
+    pub(crate) second: KeyedStream<B, K, G>,
+}
+
+impl<A, B, K, F, G> KeyedConnectedStreams<A, B, K, F, G>
+where
+    A: Data,
+    B: Data,
+    K: StateKey,
+    F: Fn(&A) -> K + Clone + Send + Sync + 'static,
+    G: Fn(&B) -> K + Clone + Send + Sync + 'static,
+{
+    /// Records of both streams with access to their key's state and timers (Flink's
+    /// `KeyedCoProcessFunction`).
+    pub fn process<O, P>(self, function: P) -> DataStream<O>
+    where
+        O: Data,
+        P: KeyedCoProcessFunction<K, A, B, O> + Sync,
+    {
+        let (first, second) = (self.first.selector, self.second.selector);
+        let streams = (self.first.stream, self.second.stream);
+        two_inputs(streams.0, streams.1, "keyed_co_process", true, move || {
+            let (first, second) = (first.clone(), second.clone());
+            Box::new(KeyedCoProcessOperator::new(first, second, function.clone()))
+        })
+    }
+}
+
+/// A stream that every subtask of the next operator sees in full (Flink's `BroadcastStream`).
+pub struct BroadcastStream<B> {
+    stream: DataStream<B>,
+}
+
+impl<B: Data> BroadcastStream<B> {
+    /// Expects a stream that is spread by broadcast.
+    pub(crate) fn new(stream: DataStream<B>) -> Self {
+        Self { stream }
+    }
+}
+
+/// A stream and one that every subtask sees in full.
+pub struct BroadcastConnectedStreams<A, B> {
+    pub(crate) first: DataStream<A>,
+    pub(crate) broadcast: BroadcastStream<B>,
+}
+
+impl<A: Data, B: Data> BroadcastConnectedStreams<A, B> {
+    /// Records of both; those of the second may change broadcast state, those of the first read
+    /// it (Flink's `BroadcastProcessFunction`).
+    pub fn process<O, P>(self, function: P) -> DataStream<O>
+    where
+        O: Data,
+        P: BroadcastProcessFunction<A, B, O> + Sync,
+    {
+        two_inputs(
+            self.first,
+            self.broadcast.stream,
+            "broadcast_process",
+            false,
+            move || Box::new(BroadcastProcessOperator::new(function.clone())),
+        )
+    }
+}
+
+/// A keyed stream and one that every subtask sees in full.
+pub struct KeyedBroadcastStreams<A, B, K, F> {
+    pub(crate) keyed: KeyedStream<A, K, F>,
+    pub(crate) broadcast: BroadcastStream<B>,
+}
+
+impl<A, B, K, F> KeyedBroadcastStreams<A, B, K, F>
+where
+    A: Data,
+    B: Data,
+    K: StateKey,
+    F: Fn(&A) -> K + Clone + Send + Sync + 'static,
+{
+    /// As [`BroadcastConnectedStreams::process`], with state and timers for the first stream's
+    /// keys (Flink's `KeyedBroadcastProcessFunction`).
+    pub fn process<O, P>(self, function: P) -> DataStream<O>
+    where
+        O: Data,
+        P: KeyedBroadcastProcessFunction<K, A, B, O> + Sync,
+    {
+        let (selector, first) = (self.keyed.selector, self.keyed.stream);
+        two_inputs(
+            first,
+            self.broadcast.stream,
+            "keyed_broadcast_process",
+            true,
+            move || {
+                Box::new(KeyedBroadcastProcessOperator::new(
+                    selector.clone(),
+                    function.clone(),
+                ))
+            },
+        )
     }
 }
 

@@ -14,7 +14,7 @@ use weir_stream::partition::custom_router;
 use weir_stream::sink::{Sink, SinkOperator};
 use weir_stream::{BoxError, Collector, Data, Operator, OutputTag};
 
-use crate::connected_streams::ConnectedStreams;
+use crate::connected_streams::{BroadcastConnectedStreams, BroadcastStream, ConnectedStreams};
 use crate::env::Upstream;
 use crate::keyed_stream::KeyedStream;
 use crate::node::{SharedEnv, node_settings};
@@ -43,8 +43,18 @@ impl<T> Clone for DataStream<T> {
 
 impl<T: Data> DataStream<T> {
     pub(crate) fn of_node(env: SharedEnv, node: NodeId) -> Self {
-        let upstream = Upstream { node, side_output: None, partitioner: None, router: None };
-        Self { env, node, upstreams: vec![upstream], record: PhantomData }
+        let upstream = Upstream {
+            node,
+            side_output: None,
+            partitioner: None,
+            router: None,
+        };
+        Self {
+            env,
+            node,
+            upstreams: vec![upstream],
+            record: PhantomData,
+        }
     }
 
     node_settings!(#[must_use]);
@@ -64,7 +74,9 @@ impl<T: Data> DataStream<T> {
         O: Data,
         F: FnMut(T) -> Result<O, BoxError> + Clone + Send + Sync + 'static,
     {
-        self.then("map", move || Box::new(TryMapOperator::new(function.clone())))
+        self.then("map", move || {
+            Box::new(TryMapOperator::new(function.clone()))
+        })
     }
 
     /// Any number of records for each (Flink's `flatMap`).
@@ -73,7 +85,9 @@ impl<T: Data> DataStream<T> {
         O: Data,
         F: FnMut(T, &mut Collector<'_, O>) + Clone + Send + Sync + 'static,
     {
-        self.then("flat_map", move || Box::new(FlatMapOperator::new(function.clone())))
+        self.then("flat_map", move || {
+            Box::new(FlatMapOperator::new(function.clone()))
+        })
     }
 
     /// Any number of records for each; an error fails the job.
@@ -82,7 +96,9 @@ impl<T: Data> DataStream<T> {
         O: Data,
         F: FnMut(T, &mut Collector<'_, O>) -> Result<(), BoxError> + Clone + Send + Sync + 'static,
     {
-        self.then("flat_map", move || Box::new(TryFlatMapOperator::new(function.clone())))
+        self.then("flat_map", move || {
+            Box::new(TryFlatMapOperator::new(function.clone()))
+        })
     }
 
     /// The records for which the function is true.
@@ -91,7 +107,9 @@ impl<T: Data> DataStream<T> {
     where
         F: FnMut(&T) -> bool + Clone + Send + Sync + 'static,
     {
-        self.then("filter", move || Box::new(FilterOperator::new(function.clone())))
+        self.then("filter", move || {
+            Box::new(FilterOperator::new(function.clone()))
+        })
     }
 
     /// The records for which the function is true; an error fails the job.
@@ -100,7 +118,9 @@ impl<T: Data> DataStream<T> {
     where
         F: FnMut(&T) -> Result<bool, BoxError> + Clone + Send + Sync + 'static,
     {
-        self.then("filter", move || Box::new(TryFilterOperator::new(function.clone())))
+        self.then("filter", move || {
+            Box::new(TryFilterOperator::new(function.clone()))
+        })
     }
 
     /// Records with access to time and side outputs (Flink's `process` on a stream without keys).
@@ -109,13 +129,17 @@ impl<T: Data> DataStream<T> {
         O: Data,
         F: ProcessFunction<T, O> + Sync,
     {
-        self.then("process", move || Box::new(ProcessOperator::new(function.clone())))
+        self.then("process", move || {
+            Box::new(ProcessOperator::new(function.clone()))
+        })
     }
 
     /// Gives the records event times, and the stream watermarks.
     #[must_use]
     pub fn assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy<T>) -> Self {
-        self.then("timestamps", move || Box::new(WatermarksOperator::new(strategy.clone())))
+        self.then("timestamps", move || {
+            Box::new(WatermarksOperator::new(strategy.clone()))
+        })
     }
 
     /// Groups the records by a key: records with equal keys meet in one subtask, and state and
@@ -142,6 +166,17 @@ impl<T: Data> DataStream<T> {
         ConnectedStreams::new(self, other)
     }
 
+    /// This stream and one that every subtask sees in full.
+    pub fn connect_broadcast<U: Data>(
+        self,
+        broadcast: BroadcastStream<U>,
+    ) -> BroadcastConnectedStreams<T, U> {
+        BroadcastConnectedStreams {
+            first: self,
+            broadcast,
+        }
+    }
+
     /// What an operator put into a side output.
     pub fn side_output<O: Data>(&self, tag: &OutputTag<O>) -> DataStream<O> {
         let mut stream = DataStream::<O>::of_node(Rc::clone(&self.env), self.node);
@@ -153,6 +188,11 @@ impl<T: Data> DataStream<T> {
     #[must_use]
     pub fn broadcast(self) -> Self {
         self.partitioned(Partitioner::Broadcast)
+    }
+
+    /// Every record to every subtask of an operator that keeps broadcast state.
+    pub fn broadcast_state(self) -> BroadcastStream<T> {
+        BroadcastStream::new(self.broadcast())
     }
 
     /// To all subtasks in turn.
@@ -200,12 +240,12 @@ impl<T: Data> DataStream<T> {
 
     /// Ends the stream in a sink.
     pub fn sink_to<S: Sink<In = T>>(self, sink: S) -> DataStreamSink {
-        let mut node =
-            NodeSpec::sink(format!("sink: {}", sink.kind()), std::any::type_name::<T>());
+        let mut node = NodeSpec::sink(format!("sink: {}", sink.kind()), std::any::type_name::<T>());
         node.commits = sink.commits();
         let (writers, checked) = (sink.clone(), sink);
-        let (env, node) = self
-            .then_node(node, move || Box::new(SinkOperator::new(writers.make_writer())));
+        let (env, node) = self.then_node(node, move || {
+            Box::new(SinkOperator::new(writers.make_writer()))
+        });
         env.borrow_mut()
             .factories_mut()
             .sink_checks

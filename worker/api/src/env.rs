@@ -8,6 +8,7 @@ use weir_graph::{
     EdgeSpec, GraphError, NodeId, NodeSpec, Partitioner, Settings, StreamGraph, StreamGraphBuilder,
 };
 use weir_stream::factory::{Factories, OperatorFactory, RouterFactory};
+use weir_stream::partition::spread_router;
 use weir_stream::source::{ReaderSource, Source};
 use weir_stream::{BatchCodec, Data, Operator};
 
@@ -28,7 +29,11 @@ pub struct EnvSettings {
 
 impl Default for EnvSettings {
     fn default() -> Self {
-        Self { job_name: "job".to_owned(), parallelism: 1, max_parallelism: None }
+        Self {
+            job_name: "job".to_owned(),
+            parallelism: 1,
+            max_parallelism: None,
+        }
     }
 }
 
@@ -62,8 +67,13 @@ impl StreamEnv {
                 ..Settings::default()
             },
         );
-        let inner = Inner { graph, factories: Factories::default() };
-        Self { inner: Rc::new(RefCell::new(inner)) }
+        let inner = Inner {
+            graph,
+            factories: Factories::default(),
+        };
+        Self {
+            inner: Rc::new(RefCell::new(inner)),
+        }
     }
 
     /// Reads from a source.
@@ -79,10 +89,10 @@ impl StreamEnv {
             id,
             Arc::new(move || Box::new(ReaderSource::new(readers.make_reader()))),
         );
-        inner
-            .factories
-            .enumerators
-            .insert(id, Arc::new(move |context| enumerators.make_enumerator(context)));
+        inner.factories.enumerators.insert(
+            id,
+            Arc::new(move |context| enumerators.make_enumerator(context)),
+        );
         drop(inner);
         DataStream::of_node(Rc::clone(&self.inner), id)
     }
@@ -91,7 +101,10 @@ impl StreamEnv {
     pub fn build(self) -> Result<BuiltProgram, GraphError> {
         let inner = self.inner.borrow();
         let graph = inner.graph.clone().build()?;
-        Ok(BuiltProgram { graph, factories: inner.factories.clone() })
+        Ok(BuiltProgram {
+            graph,
+            factories: inner.factories.clone(),
+        })
     }
 }
 
@@ -131,7 +144,12 @@ impl Inner {
                 partitioner: upstream.partitioner,
                 side_output: upstream.side_output.clone(),
             });
-            self.factories.codecs.insert(edge, Arc::new(BatchCodec::<T>::default()));
+            self.factories
+                .codecs
+                .insert(edge, Arc::new(BatchCodec::<T>::default()));
+            self.factories
+                .spreaders
+                .insert(edge, Arc::new(spread_router::<T>));
             if let Some(router) = &upstream.router {
                 self.factories.routers.insert(edge, Arc::clone(router));
             }

@@ -13,6 +13,7 @@ use weir_stream::window::WindowAssigner;
 use weir_stream::{Data, Operator};
 
 use crate::DataStream;
+use crate::connected_streams::{BroadcastStream, KeyedBroadcastStreams, KeyedConnectedStreams};
 use crate::windowed_stream::WindowedStream;
 
 /// A stream whose records have keys (Flink's `KeyedStream`): what follows keeps state per key.
@@ -35,7 +36,11 @@ where
             Partitioner::Hash,
             Arc::new(move |context| hash_router(route.clone(), context)),
         );
-        Self { stream, selector, key: PhantomData }
+        Self {
+            stream,
+            selector,
+            key: PhantomData,
+        }
     }
 
     /// The records as a plain stream that is spread by key: for operators that keep no state.
@@ -65,7 +70,11 @@ where
         let selector = self.selector;
         keyed(self.stream, "aggregate", move || {
             let emit = |key: &K, result| (key.clone(), result);
-            Box::new(AggregateOperator::new(selector.clone(), function.clone(), emit))
+            Box::new(AggregateOperator::new(
+                selector.clone(),
+                function.clone(),
+                emit,
+            ))
         })
     }
 
@@ -78,7 +87,10 @@ where
     {
         let selector = self.selector;
         keyed(self.stream, "keyed_process", move || {
-            Box::new(KeyedProcessOperator::new(selector.clone(), function.clone()))
+            Box::new(KeyedProcessOperator::new(
+                selector.clone(),
+                function.clone(),
+            ))
         })
     }
 
@@ -89,6 +101,30 @@ where
     {
         WindowedStream::new(self, assigner)
     }
+
+    /// This stream and another with keys of the same type, for one operator that keeps state per
+    /// key.
+    pub fn connect<U, G>(self, other: KeyedStream<U, K, G>) -> KeyedConnectedStreams<T, U, K, F, G>
+    where
+        U: Data,
+        G: Fn(&U) -> K + Clone + Send + Sync + 'static,
+    {
+        KeyedConnectedStreams {
+            first: self,
+            second: other,
+        }
+    }
+
+    /// This stream and one that every subtask sees in full.
+    pub fn connect_broadcast<U: Data>(
+        self,
+        broadcast: BroadcastStream<U>,
+    ) -> KeyedBroadcastStreams<T, U, K, F> {
+        KeyedBroadcastStreams {
+            keyed: self,
+            broadcast,
+        }
+    }
 }
 
 /// Adds an operator with keyed state.
@@ -97,8 +133,11 @@ pub(crate) fn keyed<T: Data, O: Data>(
     kind: &str,
     make: impl Fn() -> Box<dyn Operator> + Send + Sync + 'static,
 ) -> DataStream<O> {
-    let mut node =
-        NodeSpec::operator(kind, [std::any::type_name::<T>()], std::any::type_name::<O>());
+    let mut node = NodeSpec::operator(
+        kind,
+        [std::any::type_name::<T>()],
+        std::any::type_name::<O>(),
+    );
     node.keyed = true;
     let (env, node) = stream.then_node(node, make);
     DataStream::of_node(env, node)

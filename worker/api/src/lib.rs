@@ -27,7 +27,10 @@ mod sinks;
 mod windowed_stream;
 
 pub use args::{Args, ArgsError};
-pub use connected_streams::ConnectedStreams;
+pub use connected_streams::{
+    BroadcastConnectedStreams, BroadcastStream, ConnectedStreams, KeyedBroadcastStreams,
+    KeyedConnectedStreams,
+};
 pub use data_stream::DataStream;
 pub use env::{BuiltProgram, EnvSettings, StreamEnv};
 pub use keyed_stream::KeyedStream;

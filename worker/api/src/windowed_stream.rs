@@ -10,8 +10,8 @@ use weir_stream::window::{
 };
 use weir_stream::{Data, OutputTag};
 
-use crate::keyed_stream::{KeyedStream, keyed};
 use crate::DataStream;
+use crate::keyed_stream::{KeyedStream, keyed};
 
 /// A keyed stream cut into windows (Flink's `WindowedStream`).
 pub struct WindowedStream<T, K, F, A> {
@@ -28,7 +28,11 @@ where
     A: WindowAssigner<T> + Sync,
 {
     pub(crate) fn new(stream: KeyedStream<T, K, F>, assigner: A) -> Self {
-        Self { stream, assigner, options: WindowOptions::default() }
+        Self {
+            stream,
+            assigner,
+            options: WindowOptions::default(),
+        }
     }
 
     /// For how long after its end a window is kept, and fires again for each late record.
@@ -115,7 +119,11 @@ where
         P::Result: 'static,
         Q: ProcessWindowFunction<K, A::Window, P::Result, O> + Sync,
     {
-        let Self { stream, assigner, options } = self;
+        let Self {
+            stream,
+            assigner,
+            options,
+        } = self;
         let selector = stream.selector;
         keyed(stream.stream, kind, move || {
             let parts = WindowParts {

@@ -164,7 +164,11 @@ fn summary(job: &JobDetails, result: &JobResult) -> String {
 /// How long the job has worked, without the time that it waited for slots.
 fn run_time(job: &JobDetails) -> Duration {
     let overview = &job.overview;
-    let first = job.vertices.iter().filter_map(|vertex| vertex.started_at_ms).min();
+    let first = job
+        .vertices
+        .iter()
+        .filter_map(|vertex| vertex.started_at_ms)
+        .min();
     let waited = first.map_or(0, |first| first.saturating_sub(overview.started_at_ms));
     let waited = u64::try_from(waited).unwrap_or(0);
     Duration::from_millis(overview.duration_ms.saturating_sub(waited))

@@ -8,19 +8,20 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use weir_stream::factory::EnumeratorContext;
-use weir_stream::source::{
-    Poll, Source, SourceOutput, SourceReader, SplitAnswer, SplitBytes, SplitEnumerator,
-};
-use weir_stream::{BoxError, CHUNK_ROWS, Data, OperatorContext};
+use weir_stream::source::{Source, SourceOutput, SplitAnswer, SplitBytes, SplitEnumerator};
+use weir_stream::{BoxError, Data};
 use weir_types::{Clock, EventTime, SubtaskIndex, SystemClock};
 
 use crate::encoding::{decode, encode};
-use crate::schedule::{Schedule, is_rate};
+use crate::schedule::is_rate;
 
-/// How many indices in a row a reader makes.
-const BLOCK: u64 = 1000;
+mod reader;
+mod split;
+
+pub use reader::DatagenReader;
+
+use split::{BLOCK, IndexSplit};
 
 /// A datagen source was asked for something that cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -144,13 +145,11 @@ impl<T: Data> Source for DatagenSource<T> {
     }
 
     fn make_reader(&self) -> DatagenReader<T> {
-        DatagenReader {
-            generator: Arc::clone(&self.generator),
-            rate: self.rate,
-            clock: Arc::clone(&self.clock),
-            splits: Vec::new(),
-            has_all_splits: false,
-        }
+        DatagenReader::new(
+            Arc::clone(&self.generator),
+            self.rate,
+            Arc::clone(&self.clock),
+        )
     }
 
     fn make_enumerator(
@@ -173,39 +172,6 @@ impl<T: Data> Source for DatagenSource<T> {
             start_ms: self.start_ms,
             clock: Arc::clone(&self.clock),
         }))
-    }
-}
-
-/// The indices from `next` on that one reader makes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct IndexSplit {
-    next: u64,
-    /// Of how many blocks one belongs to the split.
-    stride: u64,
-    end: u64,
-    /// When record 0 is due; `None` once the split was under way when it was written.
-    start_ms: Option<i64>,
-}
-
-impl IndexSplit {
-    fn is_done(&self) -> bool {
-        self.next >= self.end
-    }
-
-    /// Where the run of indices from `next` on ends.
-    fn run_end(&self) -> u64 {
-        (self.next / BLOCK)
-            .saturating_add(1)
-            .saturating_mul(BLOCK)
-            .min(self.end)
-    }
-
-    /// All before `until`, which lies in the run or ends it, is done.
-    fn advance(&mut self, until: u64) {
-        self.next = until;
-        if until.is_multiple_of(BLOCK) {
-            self.next = until.saturating_add((self.stride - 1).saturating_mul(BLOCK));
-        }
     }
 }
 
@@ -241,84 +207,6 @@ impl SplitEnumerator for DatagenEnumerator {
     fn restore(&mut self, snapshot: &[u8]) -> Result<(), BoxError> {
         self.pending = decode(snapshot)?;
         Ok(())
-    }
-}
-
-/// Makes the records of its splits. Made by [`DatagenSource`].
-pub struct DatagenReader<T> {
-    generator: Arc<dyn Generate<T>>,
-    rate: Option<f64>,
-    clock: Arc<dyn Clock>,
-    splits: Vec<Paced>,
-    has_all_splits: bool,
-}
-
-/// A split and when its records are due.
-struct Paced {
-    split: IndexSplit,
-    schedule: Option<Schedule>,
-}
-
-impl<T: Data> SourceReader<T> for DatagenReader<T> {
-    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        self.clock = Arc::clone(&context.clock);
-        Ok(())
-    }
-
-    fn add_split(&mut self, split: SplitBytes) -> Result<(), BoxError> {
-        let split: IndexSplit = decode(&split)?;
-        let schedule = self.rate.map(|rate| match split.start_ms {
-            Some(start_ms) => Schedule::from_unix_ms(rate, start_ms, &*self.clock),
-            // Goes on from a checkpoint: the time in between is no backlog.
-            None => Schedule::resumed(rate, split.next, &*self.clock),
-        });
-        self.splits.push(Paced { split, schedule });
-        Ok(())
-    }
-
-    fn no_more_splits(&mut self) {
-        self.has_all_splits = true;
-    }
-
-    fn poll(&mut self, out: &mut SourceOutput<'_, T>) -> Result<Poll, BoxError> {
-        let now = self.clock.now();
-        let mut room = CHUNK_ROWS as u64;
-        while room > 0 {
-            // A reader holds several splits only after a change of parallelism: the one that is
-            // furthest behind goes first, so that event time advances on all of them together.
-            let Some(Paced { split, schedule }) =
-                self.splits.iter_mut().min_by_key(|paced| paced.split.next)
-            else {
-                let emitted = room < CHUNK_ROWS as u64;
-                let idle = if self.has_all_splits {
-                    Poll::End
-                } else {
-                    Poll::NeedSplit
-                };
-                return Ok(if emitted { Poll::More } else { idle });
-            };
-            let due = schedule.map_or(u64::MAX, |schedule| schedule.due(now));
-            let until = split
-                .run_end()
-                .min(due)
-                .min(split.next.saturating_add(room));
-            if let Some(schedule) = schedule.filter(|_| until <= split.next) {
-                return Ok(Poll::Wait(schedule.pause(split.next, now)));
-            }
-            self.generator.emit(split.next..until, out);
-            room -= until - split.next;
-            split.advance(until);
-            self.splits.retain(|paced| !paced.split.is_done());
-        }
-        Ok(Poll::More)
-    }
-
-    fn snapshot(&mut self) -> Result<Vec<SplitBytes>, BoxError> {
-        let rest = self.splits.iter().map(|paced| IndexSplit {
-            start_ms: None,
-            ..paced.split.clone()
-        });
-        Ok(rest.map(|split| encode(&split)).collect::<Result<_, _>>()?)
     }
 }
 

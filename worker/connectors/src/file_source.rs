@@ -31,6 +31,7 @@ use crate::split_queue::SplitQueue;
 mod bad_record;
 mod buffer;
 mod csv;
+mod csv_rows;
 mod csv_scan;
 mod error;
 mod format;

@@ -27,7 +27,9 @@ mod tests;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use weir_graph::{ExecutionGraph, Fingerprint, JobGraph, JobStatus, NodeId, Update};
+use weir_graph::{
+    ExecutionGraph, ExecutionState, Fingerprint, JobGraph, JobStatus, NodeId, Update,
+};
 use weir_rpc::{
     CommitRequest, ConnectionId, Fenced, JobResult, Registration, TaskExecutorCommand,
     TaskManagerMessage,
@@ -308,6 +310,16 @@ impl JobMaster {
             scope: FaultScope::TaskManager(id),
             cause: format!("TaskManager `{name}` is lost: {reason}; its own log may say why"),
         };
+        // Tasks that are being stopped already do not fail with it. But a failure that only tells
+        // of missing data may be explained by it.
+        let stopping = self.graph.executions().iter().any(|execution| {
+            execution.state == ExecutionState::Canceling
+                && execution.slot.is_some_and(|slot| slot.task_manager == id)
+        });
+        if stopping && self.graph.status() == JobStatus::Failing {
+            let update = self.graph.fail(fault.clone(), now.unix_ms);
+            self.follow(update, now, actions);
+        }
         let update = self.graph.lose_task_manager(id, &fault, now.unix_ms);
         self.follow(update, now, actions);
     }

@@ -27,18 +27,17 @@ mod frame;
 mod handshake;
 mod outgoing;
 mod outlet;
+mod peers;
 mod reader;
 mod registry;
 mod writer;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use weir_types::{ExecutionAttemptId, TaskManagerId};
 
@@ -48,15 +47,10 @@ pub(crate) use outlet::Outlet;
 pub(crate) use registry::Registry;
 
 use crate::partition::{Partition, Target};
-use crate::signal::lock;
 use crate::{
     ChannelError, ChannelSender, Inlet, PartitionId, RegisterError, SenderContext, SharedCodec,
 };
-use connection::{Connection, Limits, Peer};
-use handshake::HandshakeError;
-
-/// Handshakes that go on at the same time; further callers wait.
-const HANDSHAKES_MAX: usize = 64;
+use peers::{Peers, accept};
 
 /// Limits and time-outs of an exchange.
 #[derive(Clone, Copy, Debug)]
@@ -133,20 +127,12 @@ pub struct Exchange {
 }
 
 struct Inner {
-    identity: ExchangeIdentity,
-    options: ExchangeOptions,
     runtime: Handle,
     registry: Arc<Registry>,
+    peers: Arc<Peers>,
+    /// Where it listens, and what accepts there.
     listening: Option<(SocketAddr, AbortHandle)>,
-    /// The connection for new channels to each peer. The lock is held while dialling, so that
-    /// channels that start together share one.
-    peers: Mutex<HashMap<TaskManagerId, Arc<Slot>>>,
-    /// All that may be alive.
-    connections: Mutex<Vec<Arc<Connection>>>,
-    handshakes: Semaphore,
 }
-
-type Slot = tokio::sync::Mutex<Option<Arc<Connection>>>;
 
 impl Exchange {
     /// An exchange without a port: everything runs in this process. Timers run on `runtime`.
@@ -155,9 +141,7 @@ impl Exchange {
         options: ExchangeOptions,
         runtime: Handle,
     ) -> Self {
-        Self {
-            inner: Arc::new(Inner::new(identity, options, runtime, None)),
-        }
+        Self::new(identity, options, runtime, |_| None)
     }
 
     /// An exchange that listens on `address` (`host:port`, port 0 for any). Its sockets are driven
@@ -184,13 +168,31 @@ impl Exchange {
     ) -> std::io::Result<Self> {
         let local = listener.local_addr()?;
         let runtime = Handle::current();
-        let inner = Arc::new_cyclic(|inner: &Weak<Inner>| {
-            let accepting = runtime
-                .spawn(accept(Weak::clone(inner), listener))
-                .abort_handle();
-            Inner::new(identity, options, runtime.clone(), Some((local, accepting)))
-        });
-        Ok(Self { inner })
+        let accepting = runtime.clone();
+        Ok(Self::new(identity, options, runtime, |peers| {
+            let accepting = accepting.spawn(accept(Arc::downgrade(peers), listener));
+            Some((local, accepting.abort_handle()))
+        }))
+    }
+
+    fn new(
+        identity: ExchangeIdentity,
+        options: ExchangeOptions,
+        runtime: Handle,
+        listen: impl FnOnce(&Arc<Peers>) -> Option<(SocketAddr, AbortHandle)>,
+    ) -> Self {
+        let registry = Registry::new(identity.epoch, options.partition_timeout, runtime.clone());
+        let peers = Peers::new(identity, options, runtime.clone(), Arc::clone(&registry));
+        let peers = Arc::new(peers);
+        let listening = listen(&peers);
+        Self {
+            inner: Arc::new(Inner {
+                runtime,
+                registry,
+                peers,
+                listening,
+            }),
+        }
     }
 
     /// Where it listens, if it does.
@@ -245,12 +247,12 @@ impl Exchange {
                 .registry
                 .request(&consumer, partition, Target::Local(queue));
         };
-        let inner = Arc::clone(&self.inner);
+        let peers = Arc::clone(&self.inner.peers);
         self.inner.runtime.spawn(async move {
             if queue.is_closed() {
                 return;
             }
-            let opened = match inner.connection_to(taskmanager, &address).await {
+            let opened = match peers.connection_to(taskmanager, &address).await {
                 Ok(connection) => connection.open(consumer, partition, &queue),
                 Err(cause) => Err(cause),
             };
@@ -271,178 +273,10 @@ impl Exchange {
     pub async fn shut_down(&self, grace: Duration) {
         self.inner.registry.shut_down();
         self.inner.stop_accepting();
-        let connections = std::mem::take(&mut *lock(&self.inner.connections));
-        for connection in &connections {
-            connection.outgoing.finish();
-        }
-        let all_ended = async {
-            while connections.iter().any(|connection| connection.is_alive()) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        drop(tokio::time::timeout(grace, all_ended).await);
-        for connection in connections {
-            connection.fail(connection.lost("this process shut its exchange down"));
-        }
-    }
-}
-
-impl Inner {
-    fn new(
-        identity: ExchangeIdentity,
-        options: ExchangeOptions,
-        runtime: Handle,
-        listening: Option<(SocketAddr, AbortHandle)>,
-    ) -> Self {
-        let registry = Registry::new(identity.epoch, options.partition_timeout, runtime.clone());
-        Self {
-            identity,
-            options,
-            runtime,
-            registry,
-            listening,
-            peers: Mutex::default(),
-            connections: Mutex::default(),
-            handshakes: Semaphore::new(HANDSHAKES_MAX),
-        }
-    }
-
-    /// The connection for a new channel to a peer.
-    async fn connection_to(
-        &self,
-        taskmanager: TaskManagerId,
-        address: &str,
-    ) -> Result<Arc<Connection>, ChannelError> {
-        let slot = self.slot(taskmanager);
-        let mut slot = slot.lock().await;
-        if let Some(connection) = slot.as_ref().filter(|connection| connection.is_usable()) {
-            return Ok(Arc::clone(connection));
-        }
-        let peer = Peer {
-            taskmanager,
-            address: address.to_owned(),
-        };
-        let dialled = tokio::time::timeout(self.options.connect_timeout, self.dial(&peer)).await;
-        let stream = dialled.unwrap_or_else(|_| {
-            let cause = format!("no answer within {:?}", self.options.connect_timeout);
-            Err(ChannelError::Connect {
-                peer: peer.to_string(),
-                cause,
-            })
-        })?;
-        let connection = self.start(peer, stream);
-        *slot = Some(Arc::clone(&connection));
-        Ok(connection)
-    }
-
-    async fn dial(&self, peer: &Peer) -> Result<TcpStream, ChannelError> {
-        let failed = |cause: &dyn std::fmt::Display| ChannelError::Connect {
-            peer: peer.to_string(),
-            cause: cause.to_string(),
-        };
-        let mut stream = TcpStream::connect(&peer.address)
-            .await
-            .map_err(|e| failed(&e))?;
-        stream.set_nodelay(true).map_err(|e| failed(&e))?;
-        let greeted = handshake::greet(&mut stream, &self.identity, peer.taskmanager).await;
-        greeted.map_err(|error| match error {
-            HandshakeError::Io { .. } | HandshakeError::NotWeir => failed(&error),
-            HandshakeError::Mismatch(reason) | HandshakeError::Refused(reason) => {
-                tracing::warn!(%peer, reason, "data connection refused");
-                ChannelError::Refused {
-                    peer: peer.to_string(),
-                    reason,
-                }
-            }
-        })?;
-        Ok(stream)
-    }
-
-    /// A caller has connected.
-    async fn admit(&self, mut stream: TcpStream, address: SocketAddr) {
-        let Ok(_permit) = self.handshakes.acquire().await else {
-            return;
-        };
-        let answered = tokio::time::timeout(
-            self.options.connect_timeout,
-            handshake::answer(&mut stream, &self.identity),
-        );
-        let taskmanager = match answered.await {
-            Ok(Ok(taskmanager)) => taskmanager,
-            Ok(Err(reason)) => {
-                return tracing::warn!(%address, %reason, "data connection refused");
-            }
-            Err(_) => {
-                return tracing::warn!(%address, "data connection refused: no hello in time");
-            }
-        };
-        if let Err(error) = stream.set_nodelay(true) {
-            return tracing::warn!(%address, %error, "data connection lost at once");
-        }
-        let peer = Peer {
-            taskmanager,
-            address: address.to_string(),
-        };
-        let connection = self.start(peer, stream);
-        // While we are dialling the same peer, the slot is taken: then there will be two.
-        if let Ok(mut slot) = self.slot(taskmanager).try_lock() {
-            let usable = slot
-                .as_ref()
-                .is_some_and(|connection| connection.is_usable());
-            if !usable {
-                *slot = Some(connection);
-            }
-        }
-    }
-
-    fn slot(&self, taskmanager: TaskManagerId) -> Arc<Slot> {
-        Arc::clone(lock(&self.peers).entry(taskmanager).or_default())
-    }
-
-    /// Lets a connection run.
-    fn start(&self, peer: Peer, stream: TcpStream) -> Arc<Connection> {
-        tracing::info!(%peer, "data connection open");
-        let limits = Limits {
-            frame_bytes_max: self.options.frame_bytes_max.max(frame::BODY_MAX),
-            chunk_bytes_max: self.options.chunk_bytes_max,
-            channels_max: self.options.channels_max,
-        };
-        let registry = Arc::clone(&self.registry);
-        let connection = Arc::new(Connection::new(peer, self.identity.epoch, limits, registry));
-        let (input, output) = stream.into_split();
-        let reading = Arc::clone(&connection);
-        let reader = self.runtime.spawn(async move {
-            match reader::read_frames(&reading, input).await {
-                broken @ ChannelError::Protocol { .. } => reading.break_off(broken).await,
-                lost => reading.fail(lost),
-            }
-        });
-        let writing = Arc::clone(&connection);
-        let writer = self.runtime.spawn(async move {
-            let cause = match writer::write_frames(&writing.outgoing, output).await {
-                Ok(()) => writing.lost("this process closed it"),
-                Err(error) => writing.lost(error),
-            };
-            writing.fail(cause);
-        });
-        connection.set_drivers([reader.abort_handle(), writer.abort_handle()]);
-        let mut connections = lock(&self.connections);
-        connections.retain(|connection| connection.is_alive());
-        connections.push(Arc::clone(&connection));
-        connection
-    }
-
-    fn live_connections(&self) -> usize {
-        lock(&self.connections)
-            .iter()
-            .filter(|connection| connection.is_alive())
-            .count()
-    }
-
-    fn stop_accepting(&self) {
-        if let Some((_, accepting)) = &self.listening {
-            accepting.abort();
-        }
+        self.inner.peers.finish_all(grace).await;
+        self.inner
+            .peers
+            .drop_all("this process shut its exchange down");
     }
 }
 
@@ -450,31 +284,14 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.stop_accepting();
         self.registry.shut_down();
-        for connection in lock(&self.connections).drain(..) {
-            connection.fail(connection.lost("this process dropped its exchange"));
-        }
+        self.peers.drop_all("this process dropped its exchange");
     }
 }
 
-async fn accept(exchange: Weak<Inner>, listener: TcpListener) {
-    loop {
-        let accepted = listener.accept().await;
-        let Some(exchange) = exchange.upgrade() else {
-            return;
-        };
-        match accepted {
-            Ok((_, address)) if exchange.live_connections() >= exchange.options.connections_max => {
-                tracing::warn!(%address, "data connection refused: there are too many");
-            }
-            Ok((stream, address)) => {
-                let runtime = exchange.runtime.clone();
-                runtime.spawn(async move { exchange.admit(stream, address).await });
-            }
-            Err(error) => {
-                // Out of file descriptors, for one: others may free some.
-                tracing::warn!(%error, "accept a data connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+impl Inner {
+    fn stop_accepting(&self) {
+        if let Some((_, accepting)) = &self.listening {
+            accepting.abort();
         }
     }
 }

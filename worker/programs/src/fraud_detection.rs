@@ -94,7 +94,12 @@ impl KeyedProcessFunction<u64, Transaction, Alert> for FraudDetector {
             // The timer says the same, but only once the watermark has come by.
             if row.amount > self.large && row.time - small_at <= within {
                 let (account, large_at, amount) = (row.account, row.time, row.amount);
-                out.collect(Alert { account, small_at, large_at, amount });
+                out.collect(Alert {
+                    account,
+                    small_at,
+                    large_at,
+                    amount,
+                });
             }
             context.delete_event_time_timer(EventTime(small_at + within))?;
             state.clear(context)?;

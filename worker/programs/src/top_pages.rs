@@ -17,7 +17,9 @@ use weir_api::{Args, BoxError, StreamEnv};
 use weir_connectors::{BadRecords, FileSink, FileSource};
 use weir_state::{AggregateFunction, ListState, StateDescriptor};
 use weir_stream::ops::{Context, KeyedProcessFunction, OpenContext, WatermarkStrategy};
-use weir_stream::window::{SlidingWindows, TimeWindow, Window, WindowContext, ProcessWindowFunction};
+use weir_stream::window::{
+    ProcessWindowFunction, SlidingWindows, TimeWindow, Window, WindowContext,
+};
 use weir_stream::{Collector, OutputTag, TimeDomain};
 use weir_types::EventTime;
 
@@ -85,7 +87,10 @@ pub(crate) fn build(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
     }
     counts
         .key_by(|count| count.window_end)
-        .process(TopN { n: top, counts: None })
+        .process(TopN {
+            n: top,
+            counts: None,
+        })
         .uid("top")
         .name("top")
         .sink_to(sink)
@@ -131,7 +136,11 @@ impl ProcessWindowFunction<Page, TimeWindow, u64, PageCount> for WithWindow {
         out: &mut Collector<'_, PageCount>,
     ) -> Result<(), BoxError> {
         let window_end = context.window().max_timestamp() + 1;
-        out.collect(PageCount { window_end, page: page.clone(), count });
+        out.collect(PageCount {
+            window_end,
+            page: page.clone(),
+            count,
+        });
         Ok(())
     }
 }
@@ -176,7 +185,12 @@ impl KeyedProcessFunction<i64, PageCount, TopPage> for TopN {
         self.counts().clear(context)?;
         counts.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         for (rank, (page, count)) in (1..).zip(counts.into_iter().take(self.n)) {
-            out.collect(TopPage { window_end, rank, page, count });
+            out.collect(TopPage {
+                window_end,
+                rank,
+                page,
+                count,
+            });
         }
         Ok(())
     }

@@ -11,7 +11,9 @@ use crate::dto;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody answered.
-    #[error("ask the JobManager at {address}: {cause}; is one running there? choose another with --rest HOST:PORT")]
+    #[error(
+        "ask the JobManager at {address}: {cause}; is one running there? choose another with --rest HOST:PORT"
+    )]
     Unreachable {
         /// Where it was looked for.
         address: String,
@@ -48,7 +50,10 @@ impl RestClient {
             .http_status_as_error(false)
             .proxy(None)
             .build();
-        Self { agent: config.into(), address: address.into() }
+        Self {
+            agent: config.into(),
+            address: address.into(),
+        }
     }
 
     /// All jobs.
@@ -74,13 +79,21 @@ impl RestClient {
     /// Asks the job to stop.
     pub fn cancel(&self, id: JobId) -> Result<(), ClientError> {
         let url = format!("http://{}/jobs/{id}/cancel", self.address);
-        let answer = self.agent.post(url).send_empty().map_err(|error| self.unreachable(&error))?;
+        let answer = self
+            .agent
+            .post(url)
+            .send_empty()
+            .map_err(|error| self.unreachable(&error))?;
         self.accepted(answer).map(|_| ())
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         let url = format!("http://{}{path}", self.address);
-        let answer = self.agent.get(url).call().map_err(|error| self.unreachable(&error))?;
+        let answer = self
+            .agent
+            .get(url)
+            .call()
+            .map_err(|error| self.unreachable(&error))?;
         let text = self.accepted(answer)?;
         serde_json::from_str(&text).map_err(|error| self.garbled(&error))
     }
@@ -90,7 +103,11 @@ impl RestClient {
         mut answer: ureq::http::Response<ureq::Body>,
     ) -> Result<String, ClientError> {
         let status = answer.status();
-        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        let body = answer
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_string();
         let body = body.map_err(|error| self.garbled(&error))?;
         if status.is_success() {
             return Ok(body);
@@ -102,10 +119,16 @@ impl RestClient {
     }
 
     fn unreachable(&self, cause: &dyn std::fmt::Display) -> ClientError {
-        ClientError::Unreachable { address: self.address.clone(), cause: cause.to_string() }
+        ClientError::Unreachable {
+            address: self.address.clone(),
+            cause: cause.to_string(),
+        }
     }
 
     fn garbled(&self, cause: &dyn std::fmt::Display) -> ClientError {
-        ClientError::Garbled { address: self.address.clone(), cause: cause.to_string() }
+        ClientError::Garbled {
+            address: self.address.clone(),
+            cause: cause.to_string(),
+        }
     }
 }

@@ -16,7 +16,14 @@ type SecondsCounters = Family<Labels, Counter<f64, AtomicU64>>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
 const STATES: [&str; 9] = [
-    "CREATED", "RUNNING", "FAILING", "RESTARTING", "FAILED", "CANCELLING", "CANCELED", "SUSPENDED",
+    "CREATED",
+    "RUNNING",
+    "FAILING",
+    "RESTARTING",
+    "FAILED",
+    "CANCELLING",
+    "CANCELED",
+    "SUSPENDED",
     "FINISHED",
 ];
 
@@ -39,20 +46,56 @@ struct Families {
 impl Families {
     fn registry(&self) -> Registry {
         let mut all = Registry::with_prefix("weir");
-        all.register("operator_records_in", "Records given to an operator", self.records_in.clone());
-        all.register("operator_records_out", "Records passed on", self.records_out.clone());
-        all.register("late_records", "Records dropped as too late", self.late_records.clone());
-        all.register("skipped_records", "Bad records skipped", self.skipped_records.clone());
-        all.register("task_bytes_in", "Bytes taken from the exchange", self.bytes_in.clone());
-        all.register("task_bytes_out", "Bytes given to the exchange", self.bytes_out.clone());
-        all.register("task_time_seconds", "Where a subtask's time went", self.task_time.clone());
+        all.register(
+            "operator_records_in",
+            "Records given to an operator",
+            self.records_in.clone(),
+        );
+        all.register(
+            "operator_records_out",
+            "Records passed on",
+            self.records_out.clone(),
+        );
+        all.register(
+            "late_records",
+            "Records dropped as too late",
+            self.late_records.clone(),
+        );
+        all.register(
+            "skipped_records",
+            "Bad records skipped",
+            self.skipped_records.clone(),
+        );
+        all.register(
+            "task_bytes_in",
+            "Bytes taken from the exchange",
+            self.bytes_in.clone(),
+        );
+        all.register(
+            "task_bytes_out",
+            "Bytes given to the exchange",
+            self.bytes_out.clone(),
+        );
+        all.register(
+            "task_time_seconds",
+            "Where a subtask's time went",
+            self.task_time.clone(),
+        );
         all.register(
             "operator_watermark_lag_seconds",
             "How far the watermark is behind the clock",
             self.watermark_lag.clone(),
         );
-        all.register("job_state", "1 for the state the job is in", self.job_state.clone());
-        all.register("taskmanagers", "Registered TaskManagers", self.taskmanagers.clone());
+        all.register(
+            "job_state",
+            "1 for the state the job is in",
+            self.job_state.clone(),
+        );
+        all.register(
+            "taskmanagers",
+            "Registered TaskManagers",
+            self.taskmanagers.clone(),
+        );
         all.register("slots", "Slots by kind", self.slots.clone());
         all
     }
@@ -62,7 +105,9 @@ impl Families {
         let state = job.overview.status.to_string();
         for each in STATES {
             let labels = vec![("job", name.clone()), ("state", each.to_owned())];
-            self.job_state.get_or_create(&labels).set(if each == state { 1.0 } else { 0.0 });
+            self.job_state
+                .get_or_create(&labels)
+                .set(if each == state { 1.0 } else { 0.0 });
         }
         for vertex in &job.vertices {
             self.add_operators(name, vertex);
@@ -77,10 +122,18 @@ impl Families {
                 ("operator", operator.name.clone()),
                 ("operator_uid", operator.id.to_string()),
             ];
-            self.records_in.get_or_create(&labels).inc_by(operator.records_in);
-            self.records_out.get_or_create(&labels).inc_by(operator.records_out);
-            self.late_records.get_or_create(&labels).inc_by(operator.late_records);
-            self.skipped_records.get_or_create(&labels).inc_by(operator.skipped_records);
+            self.records_in
+                .get_or_create(&labels)
+                .inc_by(operator.records_in);
+            self.records_out
+                .get_or_create(&labels)
+                .inc_by(operator.records_out);
+            self.late_records
+                .get_or_create(&labels)
+                .inc_by(operator.late_records);
+            self.skipped_records
+                .get_or_create(&labels)
+                .inc_by(operator.skipped_records);
         }
     }
 
@@ -114,7 +167,10 @@ impl Families {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "2^53 milliseconds are 285,000 years")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "2^53 milliseconds are 285,000 years"
+)]
 fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
@@ -126,9 +182,18 @@ pub(crate) async fn scrape(
 ) -> Result<String, DispatcherError> {
     let families = Families::default();
     let overview = dispatcher.overview().await?;
-    families.taskmanagers.get_or_create(&Vec::new()).set(f64::from(overview.taskmanagers));
-    for (kind, slots) in [("total", overview.slots_total), ("free", overview.slots_free)] {
-        families.slots.get_or_create(&vec![("kind", kind.to_owned())]).set(f64::from(slots));
+    families
+        .taskmanagers
+        .get_or_create(&Vec::new())
+        .set(f64::from(overview.taskmanagers));
+    for (kind, slots) in [
+        ("total", overview.slots_total),
+        ("free", overview.slots_free),
+    ] {
+        families
+            .slots
+            .get_or_create(&vec![("kind", kind.to_owned())])
+            .set(f64::from(slots));
     }
     for job in dispatcher.jobs().await? {
         match dispatcher.job(job.id).await {

@@ -29,13 +29,27 @@ const fn get_json(
     summary: &'static str,
     body: fn(&mut SchemaGenerator) -> Value,
 ) -> Endpoint {
-    Endpoint { method: "get", path, summary, status: "200", body: Body::Json(body) }
+    Endpoint {
+        method: "get",
+        path,
+        summary,
+        status: "200",
+        body: Body::Json(body),
+    }
 }
 
 const ENDPOINTS: [Endpoint; 10] = [
-    get_json("/overview", "Counts of TaskManagers, slots and jobs", schema::<dto::Overview>),
+    get_json(
+        "/overview",
+        "Counts of TaskManagers, slots and jobs",
+        schema::<dto::Overview>,
+    ),
     get_json("/jobs", "All jobs", schema::<dto::Jobs>),
-    get_json("/jobs/{id}", "One job with vertices, subtasks and counters", schema::<dto::Job>),
+    get_json(
+        "/jobs/{id}",
+        "One job with vertices, subtasks and counters",
+        schema::<dto::Job>,
+    ),
     Endpoint {
         method: "patch",
         path: "/jobs/{id}",
@@ -50,9 +64,21 @@ const ENDPOINTS: [Endpoint; 10] = [
         status: "202",
         body: Body::None,
     },
-    get_json("/jobs/{id}/exceptions", "What went wrong in the job", schema::<dto::Exceptions>),
-    get_json("/taskmanagers", "The registered TaskManagers", schema::<dto::TaskManagers>),
-    get_json("/config", "The JobManager's configuration", schema::<dto::Config>),
+    get_json(
+        "/jobs/{id}/exceptions",
+        "What went wrong in the job",
+        schema::<dto::Exceptions>,
+    ),
+    get_json(
+        "/taskmanagers",
+        "The registered TaskManagers",
+        schema::<dto::TaskManagers>,
+    ),
+    get_json(
+        "/config",
+        "The JobManager's configuration",
+        schema::<dto::Config>,
+    ),
     Endpoint {
         method: "get",
         path: "/metrics",
@@ -71,7 +97,9 @@ const ENDPOINTS: [Endpoint; 10] = [
 
 /// Method, path and summary of each endpoint.
 pub(crate) fn paths() -> impl Iterator<Item = (String, &'static str, &'static str)> {
-    ENDPOINTS.iter().map(|end| (end.method.to_uppercase(), end.path, end.summary))
+    ENDPOINTS
+        .iter()
+        .map(|end| (end.method.to_uppercase(), end.path, end.summary))
 }
 
 /// The OpenAPI 3.1 document.
@@ -130,11 +158,17 @@ mod tests {
     #[test]
     fn the_checked_in_description_is_the_current_one() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
-        let text = format!("{}\n", serde_json::to_string_pretty(&document()).expect("writes"));
+        let text = format!(
+            "{}\n",
+            serde_json::to_string_pretty(&document()).expect("writes")
+        );
         if std::env::var_os("UPDATE_GENERATED").is_some() {
             std::fs::write(path, &text).expect("writes docs/openapi.json");
         }
         let checked_in = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(checked_in == text, "docs/openapi.json is stale: run with UPDATE_GENERATED=1");
+        assert!(
+            checked_in == text,
+            "docs/openapi.json is stale: run with UPDATE_GENERATED=1"
+        );
     }
 }

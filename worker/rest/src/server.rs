@@ -20,7 +20,9 @@ use crate::{convert, dto, metrics, openapi};
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address is taken or not ours.
-    #[error("listen for REST on {address}: {cause}; choose another with --rest HOST:PORT (port 0: any free one)")]
+    #[error(
+        "listen for REST on {address}: {cause}; choose another with --rest HOST:PORT (port 0: any free one)"
+    )]
     Bind {
         /// What was asked for.
         address: SocketAddr,
@@ -62,7 +64,10 @@ impl RestServer {
                 tracing::error!(%error, "the REST server stopped");
             }
         });
-        Ok(Self { address, _stop: stop })
+        Ok(Self {
+            address,
+            _stop: stop,
+        })
     }
 
     /// Where it listens.
@@ -94,7 +99,13 @@ struct ApiError(StatusCode, String);
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.0, Json(dto::ErrorBody { errors: vec![self.1] })).into_response()
+        (
+            self.0,
+            Json(dto::ErrorBody {
+                errors: vec![self.1],
+            }),
+        )
+            .into_response()
     }
 }
 
@@ -118,7 +129,8 @@ fn job_id(text: &str) -> Result<JobId, ApiError> {
 }
 
 async fn index() -> impl IntoResponse {
-    let paths = openapi::paths().map(|(method, path, summary)| format!("{method:<6} {path}  {summary}\n"));
+    let paths =
+        openapi::paths().map(|(method, path, summary)| format!("{method:<6} {path}  {summary}\n"));
     paths.collect::<String>()
 }
 
@@ -128,7 +140,9 @@ async fn overview(State(app): State<App>) -> Answer<dto::Overview> {
 
 async fn jobs(State(app): State<App>) -> Answer<dto::Jobs> {
     let jobs = app.dispatcher.jobs().await?;
-    Ok(Json(dto::Jobs { jobs: jobs.into_iter().map(convert::summary).collect() }))
+    Ok(Json(dto::Jobs {
+        jobs: jobs.into_iter().map(convert::summary).collect(),
+    }))
 }
 
 async fn job(State(app): State<App>, Path(id): Path<String>) -> Answer<dto::Job> {
@@ -161,7 +175,9 @@ async fn cancel(State(app): State<App>, Path(id): Path<String>) -> Result<Status
 }
 
 async fn exceptions(State(app): State<App>, Path(id): Path<String>) -> Answer<dto::Exceptions> {
-    Ok(Json(convert::exceptions(app.dispatcher.exceptions(job_id(&id)?).await?)))
+    Ok(Json(convert::exceptions(
+        app.dispatcher.exceptions(job_id(&id)?).await?,
+    )))
 }
 
 async fn taskmanagers(State(app): State<App>) -> Answer<dto::TaskManagers> {
@@ -171,7 +187,9 @@ async fn taskmanagers(State(app): State<App>) -> Answer<dto::TaskManagers> {
 }
 
 async fn config(State(app): State<App>) -> Answer<dto::Config> {
-    Ok(Json(dto::Config { config: app.dispatcher.config().await?.into_iter().collect() }))
+    Ok(Json(dto::Config {
+        config: app.dispatcher.config().await?.into_iter().collect(),
+    }))
 }
 
 async fn prometheus(State(app): State<App>) -> Result<impl IntoResponse, ApiError> {
@@ -186,6 +204,9 @@ async fn not_found(uri: Uri) -> ApiError {
 }
 
 async fn method_not_allowed(uri: Uri) -> ApiError {
-    let text = format!("{} does not take this method: GET / lists what there is", uri.path());
+    let text = format!(
+        "{} does not take this method: GET / lists what there is",
+        uri.path()
+    );
     ApiError(StatusCode::METHOD_NOT_ALLOWED, text)
 }

@@ -1,4 +1,47 @@
-//! Keyed and operator state, serializers, the heap backend and timers.
+//! State: what operators remember between records, and how it gets into snapshots and back.
+//!
+//! - **Keyed state** belongs to the current record's key. A [`KeyedBackend`] holds it for one
+//!   operator of one subtask; operators ask it for states by name and keep the handles
+//!   ([`ValueState`], [`ListState`], [`MapState`], [`ReducingState`], [`AggregatingState`],
+//!   [`TimerService`]), which are plain data: the backend is lent for each call, by itself or by a
+//!   context ([`KeyedContext`]). Built-in operators work on whole chunks with the [`Table`] behind
+//!   a handle.
+//! - **Operator state** belongs to the subtask: an [`OperatorStateBackend`] with lists and
+//!   broadcast state, redistributed by [`repartition`].
+//! - **Snapshots** ([`KeyedSnapshot`], [`OperatorSnapshot`]) are pure data. Where they are stored,
+//!   and when one is taken, confirmed or aborted, is somebody else's business.
+//!
+//! A backend belongs to its subtask's thread: no locks, no I/O, no clock (the caller tells the
+//! time). Keyed state is in memory, but all its operations can fail, because a tier on disk will
+//! follow.
+//!
+//! From a handle down: `keyed` (handles, backend, restore) → `table` (a state's entries by key
+//! group: shard = slots + hash index; what changed since which snapshot) → `codec` (bytes).
+//!
+//! ```
+//! use weir_state::{KeyedBackend, SnapshotKind};
+//! use weir_types::{CheckpointId, KeyGroupRange};
+//!
+//! # fn main() -> Result<(), weir_state::StateError> {
+//! let mut keyed = KeyedBackend::<String>::new(128, KeyGroupRange::of_subtask(128, 1, 0));
+//! let count = keyed.value_state::<u64>("count")?;
+//! for word in ["to", "be", "or", "not", "to", "be"] {
+//!     keyed.set_key(word.to_owned())?;
+//!     count.modify(&mut keyed, || 0, |count| *count += 1)?;
+//! }
+//! keyed.snapshot_begin(CheckpointId(1), SnapshotKind::Full)?;
+//! keyed.set_key("to".to_owned())?;
+//! count.clear(&mut keyed)?; // The snapshot does not see it.
+//! let snapshot = keyed.snapshot_finish()?;
+//!
+//! let range = KeyGroupRange::of_subtask(128, 1, 0);
+//! let mut restored = KeyedBackend::<String>::restored(128, range, [snapshot])?;
+//! let count = restored.value_state::<u64>("count")?;
+//! restored.set_key("to".to_owned())?;
+//! assert_eq!(count.get(&mut restored)?, Some(&2));
+//! # Ok(())
+//! # }
+//! ```
 
 #![warn(missing_docs)]
 

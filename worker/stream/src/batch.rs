@@ -30,14 +30,20 @@ pub struct Batch<T> {
 
 impl<T> Default for Batch<T> {
     fn default() -> Self {
-        Self { rows: Vec::new(), timestamps: Vec::new() }
+        Self {
+            rows: Vec::new(),
+            timestamps: Vec::new(),
+        }
     }
 }
 
 impl<T: Data> Batch<T> {
     /// Rows without event times.
     pub fn new(rows: Vec<T>) -> Self {
-        Self { rows, timestamps: Vec::new() }
+        Self {
+            rows,
+            timestamps: Vec::new(),
+        }
     }
 
     /// Rows with their event times; `timestamps` is empty or as long as `rows`.
@@ -88,8 +94,13 @@ impl<T: Data> Chunk for Batch<T> {
     }
 
     fn bytes(&self) -> usize {
-        let inline = self.rows.len() * size_of::<T>() + self.timestamps.len() * size_of::<EventTime>();
-        if std::mem::needs_drop::<T>() { inline + heap_estimate(&self.rows) } else { inline }
+        let inline =
+            self.rows.len() * size_of::<T>() + self.timestamps.len() * size_of::<EventTime>();
+        if std::mem::needs_drop::<T>() {
+            inline + heap_estimate(&self.rows)
+        } else {
+            inline
+        }
     }
 
     fn clone_chunk(&self) -> Box<dyn Chunk> {
@@ -133,10 +144,14 @@ impl<T> Default for BatchCodec<T> {
 
 impl<T: Data> BatchCodec<T> {
     fn error(action: &'static str, cause: impl ToString) -> CodecError {
-        CodecError { action, type_name: type_name::<T>(), cause: cause.to_string() }
+        CodecError {
+            action,
+            type_name: type_name::<T>(),
+            cause: cause.to_string(),
+        }
     }
 
-    fn timestamps<'a>(rows: usize, bytes: &'a [u8]) -> Result<(Vec<EventTime>, &'a [u8]), CodecError> {
+    fn timestamps(rows: usize, bytes: &[u8]) -> Result<(Vec<EventTime>, &[u8]), CodecError> {
         let length = rows.saturating_mul(8);
         let Some((times, rest)) = bytes.split_at_checked(length) else {
             return Err(Self::error("decode", "the timestamps are cut short"));
@@ -158,13 +173,18 @@ impl<T: Data> ChunkCodec for BatchCodec<T> {
         let rows = u32::try_from(batch.rows.len())
             .map_err(|_| Self::error("encode", "more than 2^32 rows"))?;
         out.extend_from_slice(&rows.to_le_bytes());
-        out.push(if batch.has_timestamps() { HAS_TIMESTAMPS } else { 0 });
+        out.push(if batch.has_timestamps() {
+            HAS_TIMESTAMPS
+        } else {
+            0
+        });
         for time in &batch.timestamps {
             out.extend_from_slice(&time.0.to_le_bytes());
         }
         let mut writer = std::mem::take(out);
         for row in &batch.rows {
-            writer = postcard::to_extend(row, writer).map_err(|error| Self::error("encode", error))?;
+            writer =
+                postcard::to_extend(row, writer).map_err(|error| Self::error("encode", error))?;
         }
         *out = writer;
         Ok(())
@@ -182,13 +202,16 @@ impl<T: Data> ChunkCodec for BatchCodec<T> {
         // A row of a zero-sized type takes no bytes, so the count alone must not size the buffer.
         let mut rows = Vec::with_capacity(count.min(rest.len().max(CHUNK_ROWS)));
         for _ in 0..count {
-            let (row, after) =
-                postcard::take_from_bytes::<T>(rest).map_err(|error| Self::error("decode", error))?;
+            let (row, after) = postcard::take_from_bytes::<T>(rest)
+                .map_err(|error| Self::error("decode", error))?;
             rows.push(row);
             rest = after;
         }
         if !rest.is_empty() {
-            return Err(Self::error("decode", format!("{} bytes are left over", rest.len())));
+            return Err(Self::error(
+                "decode",
+                format!("{} bytes are left over", rest.len()),
+            ));
         }
         Ok(Box::new(Batch { rows, timestamps }))
     }

@@ -13,7 +13,11 @@ pub struct Emitter<T> {
 
 impl<T: Data> Default for Emitter<T> {
     fn default() -> Self {
-        Self { rows: Vec::new(), timestamps: Vec::new(), failure: None }
+        Self {
+            rows: Vec::new(),
+            timestamps: Vec::new(),
+            failure: None,
+        }
     }
 }
 
@@ -25,7 +29,11 @@ impl<T: Data> Emitter<T> {
         timestamp: Option<EventTime>,
         out: &'a mut dyn Output,
     ) -> Collector<'a, T> {
-        Collector { emitter: self, timestamp, out }
+        Collector {
+            emitter: self,
+            timestamp,
+            out,
+        }
     }
 
     /// Makes room for about this many rows at once.

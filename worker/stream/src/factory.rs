@@ -35,6 +35,18 @@ pub struct EnumeratorContext {
     pub parallelism: u32,
 }
 
+/// Makes the router of one producing subtask on an edge that spreads records evenly.
+pub type SpreaderFactory = Arc<dyn Fn(Spread, &RouterContext) -> Box<dyn Router> + Send + Sync>;
+
+/// How records are spread that belong to no subtask in particular.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spread {
+    /// In turn, from this channel on (modulo their number).
+    InTurn(u64),
+    /// At random, from this seed.
+    Random(u64),
+}
+
 /// What a router is told when it is made.
 #[derive(Clone, Copy, Debug)]
 pub struct RouterContext {
@@ -61,6 +73,8 @@ pub struct Factories {
     pub sink_checks: BTreeMap<NodeId, SinkCheck>,
     /// By edge, for those whose router is typed (key-by, custom). The others need none.
     pub routers: BTreeMap<EdgeId, RouterFactory>,
+    /// By edge, for those that may turn out to rebalance, rescale or shuffle.
+    pub spreaders: BTreeMap<EdgeId, SpreaderFactory>,
     /// By edge.
     pub codecs: BTreeMap<EdgeId, SharedCodec>,
 }

@@ -17,6 +17,7 @@ use weir_types::{
 };
 
 use crate::metrics::OperatorMetrics;
+use crate::operator_state;
 use crate::watermark_valve::{CombinedWatermark, ValveOutput};
 use crate::{
     Batch, Commit, Control, Data, Operator, OperatorContext, OperatorError, OperatorSnapshot,
@@ -55,7 +56,12 @@ pub struct HarnessOptions {
 
 impl Default for HarnessOptions {
     fn default() -> Self {
-        Self { parallelism: 1, subtask: 0, max_parallelism: 128, now_ms: 0 }
+        Self {
+            parallelism: 1,
+            subtask: 0,
+            max_parallelism: 128,
+            now_ms: 0,
+        }
     }
 }
 
@@ -104,7 +110,9 @@ impl RecordingOutput {
         for recorded in self.main.drain(..) {
             match recorded {
                 Recorded::Chunk(chunk) => events.extend(
-                    rows(chunk).into_iter().map(|(record, time)| Event::Record(record, time)),
+                    rows(chunk)
+                        .into_iter()
+                        .map(|(record, time)| Event::Record(record, time)),
                 ),
                 Recorded::Control(Control::Watermark(watermark)) => {
                     events.push(Event::Watermark(watermark.0.0));
@@ -125,7 +133,10 @@ impl RecordingOutput {
 
 fn rows<T: Data>(chunk: Box<dyn Chunk>) -> Vec<(T, Option<i64>)> {
     let (rows, times) = Batch::<T>::from_chunk(chunk).into_parts();
-    let times = times.into_iter().map(|time| Some(time.0)).chain(std::iter::repeat(None));
+    let times = times
+        .into_iter()
+        .map(|time| Some(time.0))
+        .chain(std::iter::repeat(None));
     rows.into_iter().zip(times).collect()
 }
 
@@ -170,10 +181,17 @@ impl Harness {
         let clock = Arc::new(ManualClock::at(options.now_ms));
         let context = options.context(Arc::<ManualClock>::clone(&clock));
         if !snapshots.is_empty() {
-            operator.restore(snapshots)?;
+            let mut dealt = operator_state::deal(&snapshots, options.parallelism)?;
+            operator.restore(dealt.swap_remove(options.subtask as usize))?;
         }
         operator.open(&context)?;
-        Ok(Self { operator, context, clock, output: RecordingOutput::default(), checkpoint: 0 })
+        Ok(Self {
+            operator,
+            context,
+            clock,
+            output: RecordingOutput::default(),
+            checkpoint: 0,
+        })
     }
 
     fn push<T: Data>(
@@ -207,7 +225,11 @@ impl Harness {
             self.let_time_pass_until(due);
             let now = self.clock.unix_ms();
             self.operator.processing_time(now, &mut self.output)?;
-            if self.operator.next_processing_time().is_some_and(|next| next <= due.min(now)) {
+            if self
+                .operator
+                .next_processing_time()
+                .is_some_and(|next| next <= due.min(now))
+            {
                 return Err(OperatorError::Invalid(format!(
                     "the operator asked for {due} again after it was called at {now}"
                 )));
@@ -219,7 +241,8 @@ impl Harness {
 
     fn let_time_pass_until(&self, ms: i64) {
         let rest = ms.saturating_sub(self.clock.unix_ms());
-        self.clock.advance(Duration::from_millis(u64::try_from(rest).unwrap_or(0)));
+        self.clock
+            .advance(Duration::from_millis(u64::try_from(rest).unwrap_or(0)));
     }
 
     fn snapshot(&mut self) -> Result<OperatorSnapshot, OperatorError> {
@@ -263,10 +286,13 @@ macro_rules! common_methods {
 
         /// The records that came out of the main output since the last call, in order.
         pub fn take_records(&mut self) -> Vec<O> {
-            let records = self.take_events().into_iter().filter_map(|event| match event {
-                Event::Record(record, _) => Some(record),
-                _ => None,
-            });
+            let records = self
+                .take_events()
+                .into_iter()
+                .filter_map(|event| match event {
+                    Event::Record(record, _) => Some(record),
+                    _ => None,
+                });
             records.collect()
         }
 
@@ -293,13 +319,17 @@ impl<I: Data, O: Data> OneInputHarness<I, O> {
         Self::restore(Box::new(operator), HarnessOptions::default(), Vec::new())
     }
 
-    /// Opens a fresh operator at some place with the snapshots of former subtasks.
+    /// Opens a fresh operator at some place with the snapshots of all former subtasks, in the order
+    /// of their indices.
     pub fn restore(
         operator: Box<dyn Operator>,
         options: HarnessOptions,
         snapshots: Vec<OperatorSnapshot>,
     ) -> Result<Self, OperatorError> {
-        Ok(Self { harness: Harness::open(operator, options, snapshots)?, types: PhantomData })
+        Ok(Self {
+            harness: Harness::open(operator, options, snapshots)?,
+            types: PhantomData,
+        })
     }
 
     /// Pushes a record without event time.
@@ -320,17 +350,22 @@ impl<I: Data, O: Data> OneInputHarness<I, O> {
     /// Pushes a chunk of records with event times.
     pub fn push_all_at(&mut self, records: Vec<(I, i64)>) -> Result<(), OperatorError> {
         let (rows, times): (Vec<I>, Vec<i64>) = records.into_iter().unzip();
-        self.harness.push(0, rows, times.into_iter().map(EventTime).collect())
+        self.harness
+            .push(0, rows, times.into_iter().map(EventTime).collect())
     }
 
     /// Advances the input's watermark.
     pub fn watermark(&mut self, time: i64) -> Result<(), OperatorError> {
-        self.harness.operator.watermark(Watermark(EventTime(time)), &mut self.harness.output)
+        self.harness
+            .operator
+            .watermark(Watermark(EventTime(time)), &mut self.harness.output)
     }
 
     /// Tells the operator that its input has become idle or active.
     pub fn activity(&mut self, active: bool) -> Result<(), OperatorError> {
-        self.harness.operator.activity(active, &mut self.harness.output)
+        self.harness
+            .operator
+            .activity(active, &mut self.harness.output)
     }
 
     /// Ends the input: the last watermark, then the end.
@@ -355,14 +390,19 @@ impl<A: Data, B: Data, O: Data> TwoInputHarness<A, B, O> {
         Self::restore(Box::new(operator), HarnessOptions::default(), Vec::new())
     }
 
-    /// Opens a fresh operator at some place with the snapshots of former subtasks.
+    /// Opens a fresh operator at some place with the snapshots of all former subtasks, in the order
+    /// of their indices.
     pub fn restore(
         operator: Box<dyn Operator>,
         options: HarnessOptions,
         snapshots: Vec<OperatorSnapshot>,
     ) -> Result<Self, OperatorError> {
         let harness = Harness::open(operator, options, snapshots)?;
-        Ok(Self { harness, combined: CombinedWatermark::new(2), types: PhantomData })
+        Ok(Self {
+            harness,
+            combined: CombinedWatermark::new(2),
+            types: PhantomData,
+        })
     }
 
     /// Pushes a record into the first input.
@@ -394,7 +434,9 @@ impl<A: Data, B: Data, O: Data> TwoInputHarness<A, B, O> {
     /// Ends one input: its last watermark, then its end.
     pub fn end_input(&mut self, input: usize) -> Result<(), OperatorError> {
         self.watermark(input, i64::MAX)?;
-        self.harness.operator.end_input(input, &mut self.harness.output)
+        self.harness
+            .operator
+            .end_input(input, &mut self.harness.output)
     }
 
     common_methods!();

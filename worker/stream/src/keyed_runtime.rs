@@ -88,7 +88,8 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
     /// The timers' handle.
     #[inline]
     pub(crate) fn timers(&self) -> TimerService<N> {
-        self.timers.expect("an operator that uses timers opens them")
+        self.timers
+            .expect("an operator that uses timers opens them")
     }
 
     /// To be called before records are looked at: what they do has the time of now.
@@ -101,7 +102,11 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
     /// Passes on side records between two calls of a user's function, if there are many.
     #[inline]
     pub(crate) fn flush_if_full(&mut self, out: &mut dyn Output) -> Result<(), OperatorError> {
-        if self.side.is_full() { self.side.flush(out) } else { Ok(()) }
+        if self.side.is_full() {
+            self.side.flush(out)
+        } else {
+            Ok(())
+        }
     }
 
     /// To be called after records were looked at or timers have fired.
@@ -122,7 +127,8 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
     #[inline]
     pub(crate) fn pop_event_time_timer(&mut self) -> Result<Option<Timer<N>>, StateError> {
         let watermark = self.watermark;
-        self.timers().pop_event_time_timer(&mut self.backend, watermark)
+        self.timers()
+            .pop_event_time_timer(&mut self.backend, watermark)
     }
 
     /// Takes the first timer that the clock has passed, and makes its key the current one.
@@ -131,16 +137,17 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
         &mut self,
         now_ms: i64,
     ) -> Result<Option<Timer<N>>, StateError> {
-        self.timers().pop_processing_time_timer(&mut self.backend, now_ms.saturating_sub(1))
+        self.timers()
+            .pop_processing_time_timer(&mut self.backend, now_ms.saturating_sub(1))
     }
 
-    pub(crate) fn snapshot(
-        &mut self,
-        id: CheckpointId,
-    ) -> Result<OperatorSnapshot, OperatorError> {
+    pub(crate) fn snapshot(&mut self, id: CheckpointId) -> Result<OperatorSnapshot, OperatorError> {
         self.backend.snapshot_begin(id, SnapshotKind::Full)?;
         let keyed = Some(self.backend.snapshot_finish()?);
-        Ok(OperatorSnapshot { keyed, ..OperatorSnapshot::default() })
+        Ok(OperatorSnapshot {
+            keyed,
+            ..OperatorSnapshot::default()
+        })
     }
 
     /// Later snapshots may build on a checkpoint that has completed.
@@ -181,7 +188,10 @@ pub(crate) use keyed_state;
 /// The hash of a key, which says where its state lies.
 #[inline]
 pub(crate) fn hash_of<K: StateKey>(key: &K) -> Result<u64, StateError> {
-    key_hash(key).map_err(|source| StateError::HashKey { type_name: type_name::<K>(), source })
+    key_hash(key).map_err(|source| StateError::HashKey {
+        type_name: type_name::<K>(),
+        source,
+    })
 }
 
 /// Tables of this size do not fit the cache next to everything else.
@@ -197,7 +207,12 @@ pub(crate) struct KeyedRows<K, T, S> {
 
 impl<K: StateKey, T, S: FnMut(&T) -> K> KeyedRows<K, T, S> {
     pub(crate) fn new(selector: S) -> Self {
-        Self { selector, keys: Vec::new(), hashes: Vec::new(), row: PhantomData }
+        Self {
+            selector,
+            keys: Vec::new(),
+            hashes: Vec::new(),
+            row: PhantomData,
+        }
     }
 
     /// Puts every row under its key into the table, in order, and gathers what `emit` makes of
@@ -232,13 +247,14 @@ impl<K: StateKey, T, S: FnMut(&T) -> K> KeyedRows<K, T, S> {
         self.hashes.clear();
         self.keys.extend(rows.iter().map(&mut self.selector));
         let mut failure = None;
-        self.hashes.extend(self.keys.iter().map(|key| match hash_of(key) {
-            Ok(hash) => hash,
-            Err(error) => {
-                failure = Some(error);
-                0
-            }
-        }));
+        self.hashes
+            .extend(self.keys.iter().map(|key| match hash_of(key) {
+                Ok(hash) => hash,
+                Err(error) => {
+                    failure = Some(error);
+                    0
+                }
+            }));
         failure.map_or(Ok(()), Err)
     }
 }

@@ -27,6 +27,7 @@ pub use operator::{
 
 pub mod harness;
 mod keyed_runtime;
+pub mod operator_state;
 pub mod ops;
 mod side_output;
 pub mod watermark_valve;

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_network::Chunk;
-use weir_types::{
-    CheckpointId, Clock, ExecutionAttemptId, KeyGroupRange, OperatorId, Watermark,
-};
+use weir_types::{CheckpointId, Clock, ExecutionAttemptId, KeyGroupRange, OperatorId, Watermark};
 
 use crate::OperatorError;
 
@@ -31,7 +29,8 @@ pub trait Output {
     fn emit(&mut self, chunk: Box<dyn Chunk>) -> Result<(), OperatorError>;
 
     /// Passes records to a side output. Without a consumer they are dropped.
-    fn emit_side(&mut self, tag: &SideOutputId, chunk: Box<dyn Chunk>) -> Result<(), OperatorError>;
+    fn emit_side(&mut self, tag: &SideOutputId, chunk: Box<dyn Chunk>)
+    -> Result<(), OperatorError>;
 
     /// Passes a watermark or a change of activity to every output, side outputs included.
     fn control(&mut self, control: Control) -> Result<(), OperatorError>;
@@ -64,7 +63,7 @@ pub struct OperatorSnapshot {
     /// Keyed state and timers, if the operator is keyed.
     pub keyed: Option<weir_state::KeyedSnapshot>,
     /// List, union and broadcast state.
-    // pub operator: Option<weir_state::OperatorStateSnapshot>,
+    pub operator: Option<weir_state::OperatorSnapshot>,
     /// Whatever the operator itself wants to keep, by name: split states of a source, prepared
     /// transactions of a sink.
     pub raw: BTreeMap<String, Vec<u8>>,
@@ -95,13 +94,21 @@ pub trait Operator: Send {
 
     /// The smallest watermark over all inputs has advanced. Due timers fire before it is passed
     /// on.
-    fn watermark(&mut self, watermark: Watermark, out: &mut dyn Output) -> Result<(), OperatorError> {
+    fn watermark(
+        &mut self,
+        watermark: Watermark,
+        out: &mut dyn Output,
+    ) -> Result<(), OperatorError> {
         out.control(Control::Watermark(watermark))
     }
 
     /// All inputs have become idle, or one is active again.
     fn activity(&mut self, active: bool, out: &mut dyn Output) -> Result<(), OperatorError> {
-        out.control(if active { Control::Active } else { Control::Idle })
+        out.control(if active {
+            Control::Active
+        } else {
+            Control::Idle
+        })
     }
 
     /// When [`Operator::processing_time`] wants to be called next, in milliseconds since 1970.

@@ -10,9 +10,9 @@ pub mod co_map;
 pub mod co_process;
 pub mod filter;
 pub mod flat_map;
-mod keyed_context;
 pub mod keyed_broadcast;
 pub mod keyed_co_process;
+mod keyed_context;
 pub mod keyed_process;
 pub mod map;
 pub mod process;
@@ -27,23 +27,21 @@ pub use co_map::{CoFlatMapOperator, CoMapOperator};
 pub use co_process::{CoProcessFunction, CoProcessOperator};
 pub use filter::{FilterOperator, TryFilterOperator};
 pub use flat_map::{FlatMapOperator, TryFlatMapOperator};
-pub use keyed_context::{Context, OpenContext};
 pub use keyed_broadcast::{
     KeyedBroadcastOpenContext, KeyedBroadcastProcessFunction, KeyedBroadcastProcessOperator,
     KeyedReadOnlyContext,
 };
 pub use keyed_co_process::{KeyedCoProcessFunction, KeyedCoProcessOperator};
+pub use keyed_context::{Context, OpenContext};
 pub use keyed_process::{KeyedProcessFunction, KeyedProcessOperator};
 pub use map::{MapOperator, TryMapOperator};
 pub use process::{ProcessContext, ProcessFunction, ProcessOpenContext, ProcessOperator};
 pub use reduce::ReduceOperator;
-pub use watermarks::{
-    WatermarkGenerator, WatermarkOutput, WatermarkStrategy, WatermarksOperator,
-};
+pub use watermarks::{WatermarkGenerator, WatermarkOutput, WatermarkStrategy, WatermarksOperator};
 
 use weir_types::EventTime;
 
-use crate::{Batch, Data};
+use crate::{Batch, Data, OperatorError, Output};
 
 /// The number of the second of two inputs.
 pub(crate) const SECOND: usize = 1;
@@ -51,7 +49,21 @@ pub(crate) const SECOND: usize = 1;
 /// The rows of a batch, each with its event time if it has one.
 pub(crate) fn records<T: Data>(batch: Batch<T>) -> impl Iterator<Item = (T, Option<EventTime>)> {
     let (rows, timestamps) = batch.into_parts();
-    rows.into_iter().enumerate().map(move |(row, record)| (record, timestamps.get(row).copied()))
+    rows.into_iter()
+        .enumerate()
+        .map(move |(row, record)| (record, timestamps.get(row).copied()))
+}
+
+/// Passes rows on, if there are any.
+pub(crate) fn emit_rows<T: Data>(
+    rows: Vec<T>,
+    timestamps: Vec<EventTime>,
+    out: &mut dyn Output,
+) -> Result<(), OperatorError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    out.emit(Box::new(Batch::with_timestamps(rows, timestamps)))
 }
 
 /// The methods of an operator that neither keeps anything nor needs to know where it runs.

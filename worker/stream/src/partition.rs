@@ -1,5 +1,6 @@
-//! The routers that look into records: key-by and custom. They gather rows per channel, so that
-//! a consumer gets full chunks however many consumers there are.
+//! The routers that choose a channel for each record: key-by, custom, and those that spread
+//! records evenly. They gather rows per channel, so that a consumer gets full chunks however many
+//! consumers there are.
 
 use std::marker::PhantomData;
 
@@ -7,7 +8,7 @@ use weir_network::{ChannelOutputs, Chunk, Router, SendError};
 use weir_state::{StateKey, key_hash};
 use weir_types::{EventTime, KeyGroup, subtask_of_key_group};
 
-use crate::factory::RouterContext;
+use crate::factory::{RouterContext, Spread};
 use crate::{Batch, CHUNK_ROWS, Data};
 
 /// Chooses a row's channel.
@@ -23,7 +24,10 @@ struct Buffer<T> {
 
 impl<T: Data> Buffer<T> {
     fn new() -> Self {
-        Self { rows: Vec::new(), timestamps: Vec::new() }
+        Self {
+            rows: Vec::new(),
+            timestamps: Vec::new(),
+        }
     }
 
     fn take(&mut self) -> Box<dyn Chunk> {
@@ -41,7 +45,10 @@ struct RowRouter<T, C> {
 
 impl<T: Data, C: Choose<T>> RowRouter<T, C> {
     fn new(choose: C, channels: usize) -> Self {
-        Self { choose, buffers: (0..channels).map(|_| Buffer::new()).collect() }
+        Self {
+            choose,
+            buffers: (0..channels).map(|_| Buffer::new()).collect(),
+        }
     }
 
     /// All rows of a chunk have an event time or none has, so a change of kind ends the chunks
@@ -106,8 +113,9 @@ struct ByKey<T, K, F> {
 impl<T, K: StateKey, F: Fn(&T) -> K + Send> Choose<T> for ByKey<T, K, F> {
     #[inline]
     fn channel(&mut self, row: &T) -> Result<usize, SendError> {
-        let hash = key_hash(&(self.selector)(row))
-            .map_err(|error| SendError::Route { cause: error.to_string() })?;
+        let hash = key_hash(&(self.selector)(row)).map_err(|error| SendError::Route {
+            cause: error.to_string(),
+        })?;
         let group = KeyGroup::of_hash(hash, self.max_parallelism);
         Ok(self.channel_of_group[usize::from(group.0)])
     }
@@ -128,8 +136,12 @@ where
             subtask_of_key_group(group, max, context.consumers) as usize
         })
         .collect();
-    let choose =
-        ByKey { selector, max_parallelism: max, channel_of_group, types: PhantomData::<fn(&T) -> K> };
+    let choose = ByKey {
+        selector,
+        max_parallelism: max,
+        channel_of_group,
+        types: PhantomData::<fn(&T) -> K>,
+    };
     Box::new(RowRouter::<T, _>::new(choose, context.channels))
 }
 
@@ -153,6 +165,70 @@ where
     T: Data,
     F: FnMut(&T, usize) -> usize + Send + 'static,
 {
-    let choose = Custom { choose, channels: context.channels, row: PhantomData };
+    let choose = Custom {
+        choose,
+        channels: context.channels,
+        row: PhantomData,
+    };
     Box::new(RowRouter::<T, _>::new(choose, context.channels))
 }
+
+struct InTurn {
+    next: usize,
+    channels: usize,
+}
+
+impl<T> Choose<T> for InTurn {
+    #[inline]
+    fn channel(&mut self, _row: &T) -> Result<usize, SendError> {
+        let channel = self.next;
+        self.next = if channel + 1 == self.channels {
+            0
+        } else {
+            channel + 1
+        };
+        Ok(channel)
+    }
+}
+
+/// splitmix64: good enough to spread, and the same in every run.
+struct Random {
+    state: u64,
+    channels: u64,
+}
+
+impl<T> Choose<T> for Random {
+    #[inline]
+    fn channel(&mut self, _row: &T) -> Result<usize, SendError> {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Ok(((z ^ (z >> 31)) % self.channels) as usize)
+    }
+}
+
+/// Spreads rows evenly, whatever they are (Flink's `RebalancePartitioner`, `RescalePartitioner`
+/// and `ShufflePartitioner`).
+pub fn spread_router<T: Data>(spread: Spread, context: &RouterContext) -> Box<dyn Router> {
+    let channels = context.channels as u64;
+    match spread {
+        Spread::InTurn(start) => {
+            let next = (start % channels) as usize;
+            Box::new(RowRouter::<T, _>::new(
+                InTurn {
+                    next,
+                    channels: context.channels,
+                },
+                context.channels,
+            ))
+        }
+        Spread::Random(state) => Box::new(RowRouter::<T, _>::new(
+            Random { state, channels },
+            context.channels,
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,10 @@ pub struct OutputTag<T> {
 impl<T: Data> OutputTag<T> {
     /// A tag of this name.
     pub fn new(name: &str) -> Self {
-        Self { name: Arc::from(name), record: PhantomData }
+        Self {
+            name: Arc::from(name),
+            record: PhantomData,
+        }
     }
 
     /// The name.
@@ -34,7 +37,10 @@ impl<T: Data> OutputTag<T> {
 
 impl<T> Clone for OutputTag<T> {
     fn clone(&self) -> Self {
-        Self { name: Arc::clone(&self.name), record: PhantomData }
+        Self {
+            name: Arc::clone(&self.name),
+            record: PhantomData,
+        }
     }
 }
 
@@ -63,7 +69,8 @@ impl SideOutputs {
     ) {
         let known = self.buffers.iter().position(|(name, _)| *name == tag.name);
         let index = known.unwrap_or_else(|| {
-            self.buffers.push((Arc::clone(&tag.name), Box::new(TypedBuffer::<T>::default())));
+            self.buffers
+                .push((Arc::clone(&tag.name), Box::new(TypedBuffer::<T>::default())));
             self.buffers.len() - 1
         });
         let buffer = self.buffers[index].1.as_any();
@@ -114,7 +121,9 @@ struct TypedBuffer<T> {
 
 impl<T> Default for TypedBuffer<T> {
     fn default() -> Self {
-        Self { batches: Vec::new() }
+        Self {
+            batches: Vec::new(),
+        }
     }
 }
 

@@ -46,7 +46,10 @@ pub struct SinkOperator<T, W> {
 impl<T: Data, W: SinkWriter<T>> SinkOperator<T, W> {
     /// Wraps a writer.
     pub fn new(writer: W) -> Self {
-        Self { writer, record: std::marker::PhantomData }
+        Self {
+            writer,
+            record: std::marker::PhantomData,
+        }
     }
 }
 
@@ -61,7 +64,9 @@ impl<T: Data, W: SinkWriter<T>> Operator for SinkOperator<T, W> {
         chunk: Box<dyn Chunk>,
         _out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
-        self.writer.write(Batch::from_chunk(chunk)).map_err(OperatorError::Sink)
+        self.writer
+            .write(Batch::from_chunk(chunk))
+            .map_err(OperatorError::Sink)
     }
 
     fn end_input(&mut self, _input: usize, _out: &mut dyn Output) -> Result<(), OperatorError> {

@@ -92,7 +92,9 @@ impl<T: Data> SourceOutput<'_, T> {
     #[inline]
     pub fn collect_at(&mut self, record: T, timestamp: EventTime) {
         *self.records += 1;
-        self.emitter.collector(None, self.out).collect_at(record, timestamp);
+        self.emitter
+            .collector(None, self.out)
+            .collect_at(record, timestamp);
     }
 }
 
@@ -125,7 +127,11 @@ pub struct ReaderSource<T, R> {
 impl<T: Data, R: SourceReader<T>> ReaderSource<T, R> {
     /// Wraps a reader.
     pub fn new(reader: R) -> Self {
-        Self { reader, emitter: Emitter::default(), restored: Vec::new() }
+        Self {
+            reader,
+            emitter: Emitter::default(),
+            restored: Vec::new(),
+        }
     }
 }
 
@@ -148,8 +154,15 @@ impl<T: Data, R: SourceReader<T>> AnySource for ReaderSource<T, R> {
 
     fn poll(&mut self, out: &mut dyn Output) -> Result<(Poll, u64), OperatorError> {
         let mut records = 0;
-        let mut output = SourceOutput { emitter: &mut self.emitter, out, records: &mut records };
-        let poll = self.reader.poll(&mut output).map_err(OperatorError::Source)?;
+        let mut output = SourceOutput {
+            emitter: &mut self.emitter,
+            out,
+            records: &mut records,
+        };
+        let poll = self
+            .reader
+            .poll(&mut output)
+            .map_err(OperatorError::Source)?;
         self.emitter.flush(out)?;
         Ok((poll, records))
     }
@@ -165,7 +178,9 @@ impl<T: Data, R: SourceReader<T>> AnySource for ReaderSource<T, R> {
 
     fn restore(&mut self, snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError> {
         for snapshot in snapshots {
-            let Some(bytes) = snapshot.raw.get(SPLITS) else { continue };
+            let Some(bytes) = snapshot.raw.get(SPLITS) else {
+                continue;
+            };
             let splits: Vec<SplitBytes> = postcard::from_bytes(bytes)
                 .map_err(|error| OperatorError::Invalid(format!("read split states: {error}")))?;
             self.restored.extend(splits);

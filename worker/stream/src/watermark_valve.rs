@@ -20,7 +20,10 @@ pub struct ValveOutput {
 }
 
 impl ValveOutput {
-    const NOTHING: Self = Self { watermark: None, activity: None };
+    const NOTHING: Self = Self {
+        watermark: None,
+        activity: None,
+    };
 
     /// What to pass on, in order: a watermark counts only while its channel is active, so it
     /// comes after `Active` and before `Idle`.
@@ -55,8 +58,16 @@ pub struct WatermarkValve {
 impl WatermarkValve {
     /// A valve over this many channels, all active, none of which has sent a watermark.
     pub fn new(channels: usize) -> Self {
-        let fresh = Channel { watermark: Watermark::MIN, active: true, aligned: true };
-        Self { channels: vec![fresh; channels], last: Watermark::MIN, active: true }
+        let fresh = Channel {
+            watermark: Watermark::MIN,
+            active: true,
+            aligned: true,
+        };
+        Self {
+            channels: vec![fresh; channels],
+            last: Watermark::MIN,
+            active: true,
+        }
     }
 
     /// The watermark that was passed on last.
@@ -79,7 +90,10 @@ impl WatermarkValve {
         }
         channel.watermark = watermark;
         channel.aligned |= watermark >= last;
-        ValveOutput { watermark: self.advance_to_minimum(), activity: None }
+        ValveOutput {
+            watermark: self.advance_to_minimum(),
+            activity: None,
+        }
     }
 
     /// A channel has become idle, or active again.
@@ -87,7 +101,11 @@ impl WatermarkValve {
         if self.channels[channel].active == active {
             return ValveOutput::NOTHING;
         }
-        if active { self.activated(channel) } else { self.idled(channel) }
+        if active {
+            self.activated(channel)
+        } else {
+            self.idled(channel)
+        }
     }
 
     fn activated(&mut self, channel: usize) -> ValveOutput {
@@ -96,7 +114,10 @@ impl WatermarkValve {
         channel.active = true;
         channel.aligned = channel.watermark >= last;
         let was_active = std::mem::replace(&mut self.active, true);
-        ValveOutput { watermark: None, activity: (!was_active).then_some(true) }
+        ValveOutput {
+            watermark: None,
+            activity: (!was_active).then_some(true),
+        }
     }
 
     fn idled(&mut self, channel: usize) -> ValveOutput {
@@ -106,12 +127,26 @@ impl WatermarkValve {
         let held_back = channel.watermark == self.last;
         self.active = self.channels.iter().any(|channel| channel.active);
         if self.active {
-            let watermark = if held_back { self.advance_to_minimum() } else { None };
-            return ValveOutput { watermark, activity: None };
+            let watermark = if held_back {
+                self.advance_to_minimum()
+            } else {
+                None
+            };
+            return ValveOutput {
+                watermark,
+                activity: None,
+            };
         }
         // Nothing will hold the watermark back for now, so all that was promised can be passed on.
-        let watermark = if held_back { self.advance_to_maximum() } else { None };
-        ValveOutput { watermark, activity: Some(false) }
+        let watermark = if held_back {
+            self.advance_to_maximum()
+        } else {
+            None
+        };
+        ValveOutput {
+            watermark,
+            activity: Some(false),
+        }
     }
 
     fn advance_to_minimum(&mut self) -> Option<Watermark> {
@@ -121,7 +156,11 @@ impl WatermarkValve {
     }
 
     fn advance_to_maximum(&mut self) -> Option<Watermark> {
-        let maximum = self.channels.iter().map(|channel| channel.watermark).max()?;
+        let maximum = self
+            .channels
+            .iter()
+            .map(|channel| channel.watermark)
+            .max()?;
         self.advance(maximum)
     }
 
@@ -151,8 +190,14 @@ pub struct CombinedWatermark {
 impl CombinedWatermark {
     /// Over this many inputs, all active.
     pub fn new(inputs: usize) -> Self {
-        let fresh = Partial { watermark: Watermark::MIN, active: true };
-        Self { inputs: vec![fresh; inputs], last: Watermark::MIN }
+        let fresh = Partial {
+            watermark: Watermark::MIN,
+            active: true,
+        };
+        Self {
+            inputs: vec![fresh; inputs],
+            last: Watermark::MIN,
+        }
     }
 
     /// The watermark that was passed on last.
@@ -186,7 +231,10 @@ impl CombinedWatermark {
         let minimum = active.map(|input| input.watermark).min();
         let watermark = minimum.filter(|minimum| *minimum > self.last);
         self.last = watermark.unwrap_or(self.last);
-        ValveOutput { watermark, activity: (was_active != is_active).then_some(is_active) }
+        ValveOutput {
+            watermark,
+            activity: (was_active != is_active).then_some(is_active),
+        }
     }
 }
 

@@ -19,4 +19,6 @@ pub use function::{
 };
 pub use operator::WindowOperator;
 pub use parts::{WindowOptions, WindowParts};
-pub use trigger::{EventTimeTrigger, ProcessingTimeTrigger, Trigger, TriggerContext, TriggerResult};
+pub use trigger::{
+    EventTimeTrigger, ProcessingTimeTrigger, Trigger, TriggerContext, TriggerResult,
+};

@@ -6,7 +6,9 @@
 //! a reference count. Types are erased at each edge, once per chunk.
 
 use weir_network::{Chunk, ResultPartition};
-use weir_stream::{Commit, Control, Operator, OperatorContext, OperatorError, Output, SideOutputId};
+use weir_stream::{
+    Commit, Control, Operator, OperatorContext, OperatorError, Output, SideOutputId,
+};
 use weir_types::Watermark;
 
 use crate::metrics::TaskMetrics;
@@ -85,8 +87,14 @@ impl OperatorChain {
 
     /// Gives the head a chunk.
     #[inline]
-    pub(crate) fn process(&mut self, input: usize, chunk: Box<dyn Chunk>) -> Result<(), OperatorError> {
-        self.metrics.operators[0].records_in.add(chunk.rows() as u64);
+    pub(crate) fn process(
+        &mut self,
+        input: usize,
+        chunk: Box<dyn Chunk>,
+    ) -> Result<(), OperatorError> {
+        self.metrics.operators[0]
+            .records_in
+            .add(chunk.rows() as u64);
         match self.at(0) {
             (Some(operator), mut out) => operator.process(input, chunk, &mut out),
             (None, mut out) => out.emit(chunk),
@@ -125,14 +133,18 @@ impl OperatorChain {
     /// The next moment at which an operator wants to be called, in milliseconds since 1970.
     pub(crate) fn next_processing_time(&self) -> Option<i64> {
         let operators = self.nodes.iter().filter_map(|node| node.operator.as_ref());
-        operators.filter_map(|operator| operator.next_processing_time()).min()
+        operators
+            .filter_map(|operator| operator.next_processing_time())
+            .min()
     }
 
     /// Calls the operators whose moment has come.
     pub(crate) fn processing_time(&mut self, now_ms: i64) -> Result<(), OperatorError> {
         for node in 0..self.nodes.len() {
             if let (Some(operator), mut out) = self.at(node)
-                && operator.next_processing_time().is_some_and(|due| due <= now_ms)
+                && operator
+                    .next_processing_time()
+                    .is_some_and(|due| due <= now_ms)
             {
                 operator.processing_time(now_ms, &mut out)?;
             }
@@ -163,7 +175,8 @@ impl OperatorChain {
         let mut first = Ok(());
         for node in &mut self.nodes {
             if let Some(operator) = &mut node.operator {
-                first = first.and(operator.close());
+                let closed = operator.close();
+                first = first.and(closed);
             }
         }
         first
@@ -198,13 +211,17 @@ impl ChainOutput<'_> {
             partitions: self.partitions,
             metrics: self.metrics,
         };
-        this.operator.as_mut().map(|operator| call(operator.as_mut(), &mut out))
+        this.operator
+            .as_mut()
+            .map(|operator| call(operator.as_mut(), &mut out))
     }
 
     fn deliver(&mut self, target: Target, chunk: Box<dyn Chunk>) -> Result<(), OperatorError> {
         match target {
             Target::Next { node, input } => {
-                self.metrics.operators[node].records_in.add(chunk.rows() as u64);
+                self.metrics.operators[node]
+                    .records_in
+                    .add(chunk.rows() as u64);
                 self.with_node(node, |operator, out| operator.process(input, chunk, out))
                     .unwrap_or(Ok(()))
             }
@@ -216,8 +233,14 @@ impl ChainOutput<'_> {
         }
     }
 
-    fn send(&mut self, side: Option<&SideOutputId>, chunk: Box<dyn Chunk>) -> Result<(), OperatorError> {
-        self.metrics.operators[self.node].records_out.add(chunk.rows() as u64);
+    fn send(
+        &mut self,
+        side: Option<&SideOutputId>,
+        chunk: Box<dyn Chunk>,
+    ) -> Result<(), OperatorError> {
+        self.metrics.operators[self.node]
+            .records_out
+            .add(chunk.rows() as u64);
         let successors = self.successors;
         let mut targets = successors
             .iter()
@@ -239,7 +262,11 @@ impl Output for ChainOutput<'_> {
         self.send(None, chunk)
     }
 
-    fn emit_side(&mut self, tag: &SideOutputId, chunk: Box<dyn Chunk>) -> Result<(), OperatorError> {
+    fn emit_side(
+        &mut self,
+        tag: &SideOutputId,
+        chunk: Box<dyn Chunk>,
+    ) -> Result<(), OperatorError> {
         self.send(Some(tag), chunk)
     }
 

@@ -52,7 +52,12 @@ pub struct ProducerLocation {
 /// Who hears of what a subtask does. Called on the subtask's thread; must not block.
 pub trait TaskEvents: Send + Sync {
     /// The subtask's state has changed; a fault comes with `Failed`.
-    fn state_changed(&self, attempt: ExecutionAttemptId, state: ExecutionState, fault: Option<Fault>);
+    fn state_changed(
+        &self,
+        attempt: ExecutionAttemptId,
+        state: ExecutionState,
+        fault: Option<Fault>,
+    );
 
     /// A source of the subtask has nothing to read: answer with [`crate::TaskHandle::split_answer`].
     fn request_split(&self, attempt: ExecutionAttemptId, node: NodeId);

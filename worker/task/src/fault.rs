@@ -77,7 +77,10 @@ mod tests {
         let failed = of_outcome(Ok(Err(error)), Ok(Ok(())));
         assert_eq!(
             failed,
-            Outcome::Failed(FaultClass::Recoverable, "write to the sink: disk full".to_owned())
+            Outcome::Failed(
+                FaultClass::Recoverable,
+                "write to the sink: disk full".to_owned()
+            )
         );
     }
 
@@ -85,11 +88,17 @@ mod tests {
     fn an_error_while_closing_fails_a_subtask_that_ran_well() {
         let error = OperatorError::Invalid("x".to_owned());
         let outcome = of_outcome(Ok(Ok(())), Ok(Err(error)));
-        assert_eq!(outcome, Outcome::Failed(FaultClass::NonRecoverable, "close: x".to_owned()));
+        assert_eq!(
+            outcome,
+            Outcome::Failed(FaultClass::NonRecoverable, "close: x".to_owned())
+        );
     }
 
     #[test]
     fn a_cancelled_subtask_is_no_failure() {
-        assert_eq!(of_outcome(Ok(Err(TaskError::Cancelled)), Ok(Ok(()))), Outcome::Canceled);
+        assert_eq!(
+            of_outcome(Ok(Err(TaskError::Cancelled)), Ok(Ok(()))),
+            Outcome::Canceled
+        );
     }
 }

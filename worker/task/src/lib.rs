@@ -92,9 +92,8 @@ pub fn launch(
     let attempt = deployment.attempt;
     let cancel = CancelToken::new(Signal::new());
     let mailbox = Mailbox::new(Arc::clone(cancel.signal()));
-    let refuse = |error: &SetupError| {
-        Fault::task(FaultClass::NonRecoverable, attempt, error.to_string())
-    };
+    let refuse =
+        |error: &SetupError| Fault::task(FaultClass::NonRecoverable, attempt, error.to_string());
     let Some(vertex) = program.job_graph.vertex(attempt.vertex) else {
         return Err(refuse(&SetupError::UnknownVertex(attempt)));
     };
@@ -108,9 +107,13 @@ pub fn launch(
     };
     let metrics = context.metrics(&sender);
     // Partitions are registered before this returns: a consumer that is deployed next finds them.
-    let chain = context.chain(Arc::clone(&metrics), &sender).map_err(|error| refuse(&error))?;
+    let chain = context
+        .chain(Arc::clone(&metrics), &sender)
+        .map_err(|error| refuse(&error))?;
     let intake = context.intake().map_err(|error| refuse(&error))?;
-    let outputs = program.job_graph.result_partitions(attempt.vertex, attempt.subtask);
+    let outputs = program
+        .job_graph
+        .result_partitions(attempt.vertex, attempt.subtask);
     let buffer_timeout = outputs
         .iter()
         .filter_map(|output| output.buffer_timeout_ms.map(Duration::from_millis))
@@ -128,7 +131,12 @@ pub fn launch(
         last_flush: environment.clock.now(),
         unflushed: false,
     };
-    let place = format!("{} ({}/{})", vertex.name, attempt.subtask.0 + 1, vertex.parallelism);
+    let place = format!(
+        "{} ({}/{})",
+        vertex.name,
+        attempt.subtask.0 + 1,
+        vertex.parallelism
+    );
     thread::Builder::new()
         .name(format!("{}/{}", short(&vertex.name), attempt.subtask))
         .spawn(move || live(task, intake, &place))
@@ -136,12 +144,20 @@ pub fn launch(
             let cause = format!("start a thread for subtask {attempt}: {error}");
             Fault::task(FaultClass::Environment, attempt, cause)
         })?;
-    Ok(TaskHandle { attempt, mailbox, cancel, metrics })
+    Ok(TaskHandle {
+        attempt,
+        mailbox,
+        cancel,
+        metrics,
+    })
 }
 
 /// Linux shows 15 bytes of a thread's name.
 fn short(name: &str) -> String {
-    name.chars().filter(|c| !c.is_whitespace()).take(11).collect()
+    name.chars()
+        .filter(|c| !c.is_whitespace())
+        .take(11)
+        .collect()
 }
 
 /// The thread of a subtask, from its first state to its last.

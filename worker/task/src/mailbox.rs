@@ -29,19 +29,31 @@ pub(crate) struct Mailbox {
 
 impl Mailbox {
     pub(crate) fn new(signal: Arc<Signal>) -> Self {
-        Self { queue: Arc::default(), signal }
+        Self {
+            queue: Arc::default(),
+            signal,
+        }
     }
 
     pub(crate) fn put(&self, mail: Mail) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(mail);
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(mail);
         self.signal.notify();
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
     }
 
     pub(crate) fn take(&self) -> Option<Mail> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
     }
 }

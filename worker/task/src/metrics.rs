@@ -15,7 +15,10 @@ impl Counter {
     /// Adds. Only the subtask's own thread calls it.
     #[inline]
     pub fn add(&self, count: u64) {
-        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+        self.0.store(
+            self.0.load(Ordering::Relaxed).wrapping_add(count),
+            Ordering::Relaxed,
+        );
     }
 
     /// The sum so far.
@@ -110,8 +113,15 @@ impl TaskTimes {
         };
         let elapsed = end.saturating_sub(began);
         let idle_ns = (self.idle_ns.get() + current).min(elapsed);
-        let backpressured_ns = self.backpressured_ns.load(Ordering::Relaxed).min(elapsed - idle_ns);
-        TimesSpent { busy_ns: elapsed - idle_ns - backpressured_ns, idle_ns, backpressured_ns }
+        let backpressured_ns = self
+            .backpressured_ns
+            .load(Ordering::Relaxed)
+            .min(elapsed - idle_ns);
+        TimesSpent {
+            busy_ns: elapsed - idle_ns - backpressured_ns,
+            idle_ns,
+            backpressured_ns,
+        }
     }
 }
 

@@ -19,7 +19,8 @@ pub(crate) fn catch<R>(body: impl FnOnce() -> R) -> Result<R, String> {
     LAST.with(|last| *last.borrow_mut() = Some(None));
     let result = panic::catch_unwind(AssertUnwindSafe(body));
     let said = LAST.with(|last| last.borrow_mut().take()).flatten();
-    result.map_err(|payload| said.unwrap_or_else(|| format!("panicked: {}", text(payload.as_ref()))))
+    result
+        .map_err(|payload| said.unwrap_or_else(|| format!("panicked: {}", text(payload.as_ref()))))
 }
 
 /// On a subtask's thread a panic is remembered instead of printed: it is reported, with the
@@ -62,7 +63,10 @@ mod tests {
     #[test]
     fn a_panic_is_told_with_message_and_place() {
         let said = catch(|| panic!("{} is too large", 7)).expect_err("it panicked");
-        assert!(said.contains("7 is too large") && said.contains("panics.rs:"), "{said}");
+        assert!(
+            said.contains("7 is too large") && said.contains("panics.rs:"),
+            "{said}"
+        );
         assert_eq!(catch(|| 3), Ok(3));
     }
 }

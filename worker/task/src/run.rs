@@ -75,11 +75,17 @@ impl TaskLoop {
         self.last_flush = self.clock.now();
         match intake {
             Intake::Source { node, source } => self.run_source(node, source)?,
-            Intake::Gate { gate, places, valves } => self.run_gate(gate, &places, valves)?,
+            Intake::Gate {
+                gate,
+                places,
+                valves,
+            } => self.run_gate(gate, &places, valves)?,
         }
         self.chain.end_chained_inputs()?;
         for partition in &mut self.chain.partitions {
-            partition.broadcast(Wire::EndOfInput).map_err(OperatorError::from)?;
+            partition
+                .broadcast(Wire::EndOfInput)
+                .map_err(OperatorError::from)?;
         }
         if self.waits_for_commit {
             self.events.end_of_input(self.attempt);
@@ -130,7 +136,9 @@ impl TaskLoop {
                 Request::Open => Some(None),
                 Request::At(time) => {
                     let rest = time.since(self.clock.now());
-                    if rest.is_zero() { request = Request::None }
+                    if rest.is_zero() {
+                        request = Request::None
+                    }
                     (!rest.is_zero()).then_some(Some(rest))
                 }
                 Request::None => None,

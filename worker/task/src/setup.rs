@@ -7,13 +7,12 @@ use std::sync::Arc;
 use weir_graph::{InputGateSpec, JobVertex, NodeId, Partitioner, ResultPartitionSpec};
 use weir_network::{
     Broadcast, CancelToken, ConnectRequest, Forward, GateOptions, Global, InputGate, Location,
-    PartitionId, Rebalance, RegisterError, Rescale, ResultPartition, Router, SenderContext,
-    Shuffle,
+    PartitionId, RegisterError, ResultPartition, Router, SenderContext,
 };
-use weir_stream::factory::RouterContext;
+use weir_stream::OperatorContext;
+use weir_stream::factory::{RouterContext, Spread};
 use weir_stream::metrics::OperatorMetrics;
 use weir_stream::source::AnySource;
-use weir_stream::OperatorContext;
 use weir_stream::watermark_valve::WatermarkValve;
 use weir_types::{ExecutionAttemptId, KeyGroupRange, hash_bytes};
 
@@ -63,9 +62,16 @@ pub(crate) struct ChannelPlace {
 /// Where a subtask's records come from.
 pub(crate) enum Intake {
     /// The chain's head is a source.
-    Source { node: NodeId, source: Box<dyn AnySource> },
+    Source {
+        node: NodeId,
+        source: Box<dyn AnySource>,
+    },
     /// The chain's head has inputs.
-    Gate { gate: InputGate, places: Vec<ChannelPlace>, valves: Vec<WatermarkValve> },
+    Gate {
+        gate: InputGate,
+        places: Vec<ChannelPlace>,
+        valves: Vec<WatermarkValve>,
+    },
 }
 
 /// What the deployment names besides itself.
@@ -84,14 +90,18 @@ impl Context<'_> {
 
     /// Metrics of the subtask, one entry per operator of the chain.
     pub(crate) fn metrics(&self, sender: &SenderContext) -> Arc<TaskMetrics> {
-        let operators = self.vertex.operators.iter().map(|operator| ChainedOperatorMetrics {
-            node: operator.node,
-            operator: operator.operator_id,
-            name: operator.name.as_str().into(),
-            records_in: Counter::default(),
-            records_out: Counter::default(),
-            own: Arc::new(OperatorMetrics::default()),
-        });
+        let operators = self
+            .vertex
+            .operators
+            .iter()
+            .map(|operator| ChainedOperatorMetrics {
+                node: operator.node,
+                operator: operator.operator_id,
+                name: operator.name.as_str().into(),
+                records_in: Counter::default(),
+                records_out: Counter::default(),
+                own: Arc::new(OperatorMetrics::default()),
+            });
         Arc::new(TaskMetrics::new(operators.collect(), sender.blocked_ns()))
     }
 
@@ -102,30 +112,47 @@ impl Context<'_> {
         sender: &SenderContext,
     ) -> Result<OperatorChain, SetupError> {
         let attempt = self.attempt();
-        let outputs = self.program.job_graph.result_partitions(attempt.vertex, attempt.subtask);
+        let outputs = self
+            .program
+            .job_graph
+            .result_partitions(attempt.vertex, attempt.subtask);
         let mut nodes = self.nodes(&metrics)?;
         let places = self.places();
         for (operator, place) in self.vertex.operators.iter().zip(0..) {
             if let Some(input) = &operator.input {
                 nodes[places[&input.from]].successors.push(Successor {
-                    to: Target::Next { node: place, input: 0 },
+                    to: Target::Next {
+                        node: place,
+                        input: 0,
+                    },
                     side: input.side_output.as_deref().map(Into::into),
                 });
             }
         }
         let mut partitions = Vec::new();
         for output in &outputs {
-            nodes[places[&output.source_node]].successors.push(Successor {
-                to: Target::Partition(partitions.len()),
-                side: output.side_output.as_deref().map(Into::into),
-            });
+            nodes[places[&output.source_node]]
+                .successors
+                .push(Successor {
+                    to: Target::Partition(partitions.len()),
+                    side: output.side_output.as_deref().map(Into::into),
+                });
             partitions.push(self.partition(output, sender)?);
         }
-        Ok(OperatorChain { nodes, partitions, metrics })
+        Ok(OperatorChain {
+            nodes,
+            partitions,
+            metrics,
+        })
     }
 
     fn places(&self) -> BTreeMap<NodeId, usize> {
-        self.vertex.operators.iter().map(|operator| operator.node).zip(0..).collect()
+        self.vertex
+            .operators
+            .iter()
+            .map(|operator| operator.node)
+            .zip(0..)
+            .collect()
     }
 
     fn nodes(&self, metrics: &TaskMetrics) -> Result<Vec<ChainNode>, SetupError> {
@@ -150,13 +177,20 @@ impl Context<'_> {
                 clock: Arc::clone(&self.environment.clock),
                 metrics: Arc::clone(&metrics.own),
             };
-            nodes.push(ChainNode { operator: made, context, successors: Vec::new() });
+            nodes.push(ChainNode {
+                operator: made,
+                context,
+                successors: Vec::new(),
+            });
         }
         Ok(nodes)
     }
 
     fn no_factory(&self, operator: &str) -> SetupError {
-        SetupError::NoFactory { attempt: self.attempt(), operator: operator.to_owned() }
+        SetupError::NoFactory {
+            attempt: self.attempt(),
+            operator: operator.to_owned(),
+        }
     }
 
     fn partition(
@@ -168,15 +202,7 @@ impl Context<'_> {
         let Some(codec) = factories.codecs.get(&output.edge) else {
             return Err(self.no_factory(&format!("codec of edge {}", output.edge)));
         };
-        let router = match factories.routers.get(&output.edge) {
-            Some(make) => make(&RouterContext {
-                subtask: self.attempt().subtask.0,
-                channels: output.subpartitions.len(),
-                consumers: output.consumer_parallelism,
-                max_parallelism: output.consumer_max_parallelism,
-            }),
-            None => self.untyped_router(output.partitioner, output.edge)?,
-        };
+        let router = self.router(output)?;
         let mut senders = Vec::new();
         for subpartition in &output.subpartitions {
             let partition = PartitionId {
@@ -185,40 +211,58 @@ impl Context<'_> {
                 subpartition: subpartition.index,
             };
             let codec = Arc::clone(codec);
-            senders.push(self.environment.exchange.register(partition, codec, sender.clone())?);
+            senders.push(
+                self.environment
+                    .exchange
+                    .register(partition, codec, sender.clone())?,
+            );
         }
         Ok(ResultPartition::new(router, senders))
     }
 
-    fn untyped_router(
-        &self,
-        partitioner: Partitioner,
-        edge: weir_graph::EdgeId,
-    ) -> Result<Box<dyn Router>, SetupError> {
+    fn router(&self, output: &ResultPartitionSpec) -> Result<Box<dyn Router>, SetupError> {
+        let (factories, edge) = (&self.program.factories, output.edge);
+        let context = RouterContext {
+            subtask: self.attempt().subtask.0,
+            channels: output.subpartitions.len(),
+            consumers: output.consumer_parallelism,
+            max_parallelism: output.consumer_max_parallelism,
+        };
         // Where a producer begins its round differs between producers, so that the first consumer
-        // does not get everybody's first chunk; it is the same in every run.
+        // does not get everybody's first records; it is the same in every run.
         let seed = hash_bytes(format!("{}/{edge}", self.attempt()).as_bytes());
-        Ok(match partitioner {
-            Partitioner::Forward => Box::new(Forward),
-            Partitioner::Rebalance => Box::new(Rebalance::new(seed)),
-            Partitioner::Rescale => Box::new(Rescale::new()),
-            Partitioner::Shuffle => Box::new(Shuffle::new(seed)),
-            Partitioner::Broadcast => Box::new(Broadcast),
-            Partitioner::Global => Box::new(Global),
+        let spread = match output.partitioner {
+            Partitioner::Forward => return Ok(Box::new(Forward)),
+            Partitioner::Broadcast => return Ok(Box::new(Broadcast)),
+            Partitioner::Global => return Ok(Box::new(Global)),
             Partitioner::Hash | Partitioner::Custom => {
-                return Err(self.no_factory(&format!("router of edge {edge}")));
+                let make = factories.routers.get(&edge);
+                let missing = || self.no_factory(&format!("router of edge {edge}"));
+                return Ok(make.ok_or_else(missing)?(&context));
             }
-        })
+            Partitioner::Rebalance => Spread::InTurn(seed),
+            Partitioner::Rescale => Spread::InTurn(0),
+            Partitioner::Shuffle => Spread::Random(seed),
+        };
+        let make = factories.spreaders.get(&edge);
+        let missing = || self.no_factory(&format!("spreader of edge {edge}"));
+        Ok(make.ok_or_else(missing)?(spread, &context))
     }
 
     /// The source or the gate at the head of the chain.
     pub(crate) fn intake(&self) -> Result<Intake, SetupError> {
         let head = self.vertex.head();
         if let Some(make) = self.program.factories.sources.get(&head.node) {
-            return Ok(Intake::Source { node: head.node, source: make() });
+            return Ok(Intake::Source {
+                node: head.node,
+                source: make(),
+            });
         }
         let attempt = self.attempt();
-        let gates = self.program.job_graph.input_gates(attempt.vertex, attempt.subtask);
+        let gates = self
+            .program
+            .job_graph
+            .input_gates(attempt.vertex, attempt.subtask);
         let channels = gates.iter().map(|gate| gate.channels.len()).sum();
         let mut options = GateOptions::default();
         if let Some(bytes) = self.environment.channel_window_bytes {
@@ -232,12 +276,19 @@ impl Context<'_> {
             let input = usize::from(spec.input);
             counts.resize(counts.len().max(input + 1), 0);
             for _ in &spec.channels {
-                places.push(ChannelPlace { input, index: counts[input] });
+                places.push(ChannelPlace {
+                    input,
+                    index: counts[input],
+                });
                 counts[input] += 1;
             }
         }
         let valves = counts.into_iter().map(WatermarkValve::new).collect();
-        Ok(Intake::Gate { gate, places, valves })
+        Ok(Intake::Gate {
+            gate,
+            places,
+            valves,
+        })
     }
 
     fn connect(
@@ -246,7 +297,11 @@ impl Context<'_> {
         gate: &InputGate,
         first: usize,
     ) -> Result<(), SetupError> {
-        let told = self.deployment.inputs.iter().find(|input| input.edge == spec.edge);
+        let told = self
+            .deployment
+            .inputs
+            .iter()
+            .find(|input| input.edge == spec.edge);
         let producers = told.map_or(&[][..], |input| &input.producers);
         if producers.len() != spec.channels.len() {
             return Err(SetupError::Channels {
@@ -262,9 +317,10 @@ impl Context<'_> {
         for ((channel, producer), place) in spec.channels.iter().zip(producers).zip(first..) {
             let location = match producer.remote {
                 None => Location::Local,
-                Some((taskmanager, address)) => {
-                    Location::Remote { taskmanager, address: address.to_string() }
-                }
+                Some((taskmanager, address)) => Location::Remote {
+                    taskmanager,
+                    address: address.to_string(),
+                },
             };
             let request = ConnectRequest {
                 consumer: self.attempt(),
@@ -276,7 +332,9 @@ impl Context<'_> {
                 codec: Arc::clone(codec),
                 location,
             };
-            self.environment.exchange.connect(request, gate.inlet(place));
+            self.environment
+                .exchange
+                .connect(request, gate.inlet(place));
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use weir_rpc::{
 };
 use weir_stream::Commit;
 use weir_stream::source::SplitAnswer;
-use weir_types::{Clock, ExecutionAttemptId, Fault, FaultClass, Timestamp};
+use weir_types::{Clock, ExecutionAttemptId, Fault, Timestamp};
 
 use crate::task_table::{TaskEvent, TaskTable};
 

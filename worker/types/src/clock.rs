@@ -18,7 +18,10 @@ impl std::ops::Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, rest: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -36,7 +39,10 @@ pub trait Clock: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is where the ambient clock comes in")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the ambient clock comes in"
+    )]
     fn now(&self) -> Timestamp {
         use std::sync::OnceLock;
         use std::time::Instant;
@@ -45,7 +51,10 @@ impl Clock for SystemClock {
         Timestamp(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is where the ambient clock comes in")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the ambient clock comes in"
+    )]
     fn unix_ms(&self) -> i64 {
         use std::time::SystemTime;
         match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
@@ -65,7 +74,10 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that stands at `unix_ms`.
     pub fn at(unix_ms: i64) -> Self {
-        Self { now_ns: AtomicU64::new(0), unix_ms: AtomicI64::new(unix_ms) }
+        Self {
+            now_ns: AtomicU64::new(0),
+            unix_ms: AtomicI64::new(unix_ms),
+        }
     }
 
     /// Lets time pass on both clocks.

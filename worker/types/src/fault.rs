@@ -47,12 +47,20 @@ pub struct Fault {
 impl Fault {
     /// A fault of the whole job.
     pub fn job(class: FaultClass, cause: impl Into<String>) -> Self {
-        Self { class, scope: FaultScope::Job, cause: cause.into() }
+        Self {
+            class,
+            scope: FaultScope::Job,
+            cause: cause.into(),
+        }
     }
 
     /// A fault of one attempt.
     pub fn task(class: FaultClass, attempt: ExecutionAttemptId, cause: impl Into<String>) -> Self {
-        Self { class, scope: FaultScope::Task(attempt), cause: cause.into() }
+        Self {
+            class,
+            scope: FaultScope::Task(attempt),
+            cause: cause.into(),
+        }
     }
 }
 

@@ -125,7 +125,11 @@ pub struct ExecutionAttemptId {
 
 impl fmt::Display for ExecutionAttemptId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}_{}_{}_{}", self.epoch, self.vertex, self.subtask, self.attempt)
+        write!(
+            f,
+            "{}_{}_{}_{}",
+            self.epoch, self.vertex, self.subtask, self.attempt
+        )
     }
 }
 
@@ -143,7 +147,12 @@ mod tests {
 
     #[test]
     fn a_text_that_is_no_id_is_refused() {
-        for text in ["", "12", "+0000000000000000000000000000001", &"g".repeat(32)] {
+        for text in [
+            "",
+            "12",
+            "+0000000000000000000000000000001",
+            &"g".repeat(32),
+        ] {
             assert!(text.parse::<JobId>().is_err(), "{text}");
         }
     }

@@ -17,7 +17,6 @@ pub struct KeyGroup(pub u16);
 impl KeyGroup {
     /// The key group of a key with this hash.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "max_parallelism is at most 32,768")]
     pub fn of_hash(hash: u64, max_parallelism: u32) -> Self {
         // The upper half: the lower bits choose the bucket within a key group's table.
         Self(((hash >> 32) as u32 % max_parallelism) as u16)
@@ -49,7 +48,10 @@ pub struct KeyGroupRange {
 impl KeyGroupRange {
     /// The key groups of one subtask. Panics if `parallelism` is 0 or over `max_parallelism`, or
     /// the subtask does not exist: the graph was checked before.
-    #[expect(clippy::cast_possible_truncation, reason = "max_parallelism is at most 32,768")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "max_parallelism is at most 32,768"
+    )]
     pub fn of_subtask(max_parallelism: u32, parallelism: u32, subtask: u32) -> Self {
         assert!(
             parallelism >= 1 && parallelism <= max_parallelism,
@@ -100,8 +102,7 @@ mod tests {
         fn the_ranges_of_all_subtasks_cover_each_key_group_once(
             max in 1u32..=MAX_PARALLELISM_LIMIT, share in 0.0f64..1.0
         ) {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            let parallelism = ((f64::from(max) * share) as u32).max(1).min(400);
+            let parallelism = ((f64::from(max) * share) as u32).clamp(1, 400);
             let mut next = 0u32;
             for subtask in 0..parallelism {
                 let range = KeyGroupRange::of_subtask(max, parallelism, subtask);

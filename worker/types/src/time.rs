@@ -26,9 +26,7 @@ impl fmt::Display for EventTime {
 }
 
 /// Says that no record with a time at or before it is still to come.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Watermark(pub EventTime);
 
 impl Watermark {

@@ -61,7 +61,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a");
         let mut bytes = vec![7; BLOCK_BYTES + 3];
-        let mut hash_of = |bytes: &[u8]| {
+        let hash_of = |bytes: &[u8]| {
             std::fs::write(&path, bytes).expect("written");
             hash_file(&path).expect("read")
         };

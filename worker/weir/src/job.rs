@@ -26,6 +26,9 @@ const CONTROL_THREADS: usize = 2;
 /// How long threads of the runtime that still do something may hold up the end of the process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Whoever cancelled the job over REST is answered before the process ends.
+const ANSWER_GRACE: Duration = Duration::from_millis(200);
+
 /// Runs `body` on a runtime of its own.
 pub(crate) fn block_on<T>(body: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = runtime()
@@ -129,6 +132,9 @@ impl Watched {
             }
         };
         self.progress.finish(&result).await;
+        if exit == Exit::Canceled {
+            tokio::time::sleep(ANSWER_GRACE).await;
+        }
         Ok(exit)
     }
 

@@ -7,18 +7,18 @@
 //! ```no_run
 //! use std::process::ExitCode;
 //! use weir::api::{Args, BoxError, StreamEnv};
+//! use weir::connectors::{CollectionSource, PrintSink};
 //!
 //! fn lengths(env: &mut StreamEnv, _args: &Args) -> Result<(), BoxError> {
-//!     env.from_collection(vec!["to".to_owned(), "be".to_owned()]).map(|word| word.len()).print();
+//!     env.from_source(CollectionSource::new(["to", "be"].map(str::to_owned)))
+//!         .map(|word| word.len())
+//!         .sink_to(PrintSink::display());
 //!     Ok(())
 //! }
 //!
 //! fn main() -> ExitCode {
-//!     weir::main(&[weir::ProgramEntry {
-//!         name: "lengths",
-//!         summary: "the length of each word",
-//!         build: lengths,
-//!     }])
+//!     let summary = "the length of each word";
+//!     weir::main(&[weir::ProgramEntry { name: "lengths", summary, build: lengths }])
 //! }
 //! ```
 //!

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use weir_api::BuiltProgram;
-use weir_jobmanager::{JobManager, JobManagerOptions, JobSpec, StartError};
+use weir_jobmanager::{JobManager, JobSpec, StartError};
 use weir_rpc::{DispatcherGateway, JobInfo, ProgramSpec};
 use weir_stream::BoxError;
 use weir_task::Program;
 use weir_taskmanager::{TaskManager, TaskManagerError, TaskManagerOptions};
 use weir_types::{JobId, TaskManagerId};
 
-pub use weir_jobmanager::JobResult;
+pub use weir_jobmanager::{JobManagerOptions, JobResult};
 
 use crate::program::{Plan, chained};
 use crate::{job, random};

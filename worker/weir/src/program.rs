@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use weir_api::{Args, ArgsError, BoxError, BuiltProgram, EnvSettings, StreamEnv};
+use weir_api::{Args, BoxError, BuiltProgram, EnvSettings, StreamEnv};
 use weir_cli::Failure;
 use weir_crd::{LocalJob, StateBackendType};
-use weir_graph::{GraphError, JobGraph};
+use weir_graph::JobGraph;
 use weir_rpc::{JobInfo, ProgramSpec};
 use weir_task::Program;
 
@@ -19,6 +19,7 @@ use crate::registry::{Registry, UnknownProgram};
 pub(crate) enum BuildError {
     #[error(transparent)]
     Unknown(#[from] UnknownProgram),
+    /// The program's own error, one of its arguments, or of its graph.
     #[error("build program `{program}`")]
     Program {
         program: String,
@@ -27,18 +28,6 @@ pub(crate) enum BuildError {
     },
     #[error("build program `{program}`: it panicked")]
     Panicked { program: String },
-    #[error("build program `{program}`")]
-    Args {
-        program: String,
-        #[source]
-        source: ArgsError,
-    },
-    #[error("build program `{program}`")]
-    Graph {
-        program: String,
-        #[source]
-        source: GraphError,
-    },
     #[error("the job's configuration has no number under `{key}`")]
     Config { key: &'static str },
 }
@@ -100,20 +89,16 @@ fn build(
     let program = || spec.program.clone();
     let args = Args::new(spec.args.clone());
     let mut env = StreamEnv::new(&settings);
+    let failed = |source| BuildError::Program {
+        program: program(),
+        source,
+    };
     catch_unwind(AssertUnwindSafe(|| (entry.build)(&mut env, &args)))
         .map_err(|_| BuildError::Panicked { program: program() })?
-        .map_err(|source| BuildError::Program {
-            program: program(),
-            source,
-        })?;
-    args.check_all_used().map_err(|source| BuildError::Args {
-        program: program(),
-        source,
-    })?;
-    let built = env.build().map_err(|source| BuildError::Graph {
-        program: program(),
-        source,
-    })?;
+        .map_err(failed)?;
+    args.check_all_used()
+        .map_err(|error| failed(error.into()))?;
+    let built = env.build().map_err(|error| failed(error.into()))?;
     Ok(Arc::new(chained(built)))
 }
 

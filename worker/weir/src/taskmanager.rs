@@ -8,7 +8,7 @@ use weir_cli::{Exit, Failure, TaskManagerRequest};
 use weir_rpc::{JobInfo, JobMasterClient, JobMasterClientOptions};
 use weir_stream::BoxError;
 use weir_task::Program;
-use weir_taskmanager::{TaskManager, TaskManagerOptions};
+use weir_taskmanager::{TaskManager, TaskManagerError, TaskManagerOptions};
 use weir_types::TaskManagerId;
 
 use crate::registry::Registry;
@@ -40,7 +40,7 @@ pub(crate) fn run(registry: &Registry, request: TaskManagerRequest) -> Result<Ex
         let mut signals = Signals::new()?;
         tokio::select! {
             ended = TaskManager::run(options, Arc::new(gateway), Arc::new(provider)) => {
-                let result = ended.map_err(Failure::failed)?;
+                let result = ended.map_err(failed)?;
                 tracing::info!("the job has ended: {result}");
                 Ok(Exit::Finished)
             }
@@ -61,6 +61,19 @@ fn build(registry: &Registry, job: &JobInfo) -> Result<Arc<Program>, BoxError> {
         .into());
     }
     Ok(program::of_job(registry, job)?)
+}
+
+/// Names the option that helps.
+fn failed(error: TaskManagerError) -> Failure {
+    match error {
+        TaskManagerError::Bind { address, source } => {
+            Failure::failed(anyhow::Error::new(source).context(format!(
+                "listen for other TaskManagers on {address}: choose another port with `--data \
+                 HOST:PORT`"
+            )))
+        }
+        error => Failure::failed(error),
+    }
 }
 
 /// What a person calls this process.

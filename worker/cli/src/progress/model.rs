@@ -34,12 +34,18 @@ pub(super) struct Model {
 impl Model {
     /// A model of a job that had counted nothing when it `started`.
     pub(super) fn new(started: Timestamp) -> Self {
-        Self { started, before: BTreeMap::new() }
+        Self {
+            started,
+            before: BTreeMap::new(),
+        }
     }
 
     /// What to show of each vertex.
     pub(super) fn rows(&mut self, job: &JobDetails, now: Timestamp) -> Vec<Row> {
-        job.vertices.iter().map(|vertex| self.row(vertex, now)).collect()
+        job.vertices
+            .iter()
+            .map(|vertex| self.row(vertex, now))
+            .collect()
     }
 
     fn row(&mut self, vertex: &VertexDetails, now: Timestamp) -> Row {
@@ -59,9 +65,15 @@ impl Model {
 
     fn rate(&mut self, vertex: VertexId, now: Timestamp, records: u64) -> f64 {
         let started = self.started;
-        let looks = self.before.entry(vertex).or_insert_with(|| VecDeque::from([(started, 0)]));
+        let looks = self
+            .before
+            .entry(vertex)
+            .or_insert_with(|| VecDeque::from([(started, 0)]));
         // The oldest look that is kept lies just before the time of interest.
-        while looks.get(1).is_some_and(|(at, _)| now.since(*at) >= RATE_TIME) {
+        while looks
+            .get(1)
+            .is_some_and(|(at, _)| now.since(*at) >= RATE_TIME)
+        {
             looks.pop_front();
         }
         let (at, before) = looks.front().copied().unwrap_or((started, 0));

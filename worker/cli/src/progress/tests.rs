@@ -92,10 +92,17 @@ fn a_rate_is_that_of_the_last_seconds() {
         .map(|second: u64| {
             // A thousand a second, then nothing.
             let job = job(second.min(4) * 1_000);
-            model.rows(&job, Timestamp(second * 1_000_000_000))[1].rate.clone()
+            model.rows(&job, Timestamp(second * 1_000_000_000))[1]
+                .rate
+                .clone()
         })
         .collect();
-    assert_eq!(rates, ["1.00 k/s", "1.00 k/s", "1.00 k/s", "1.00 k/s", "667/s", "333/s", "0/s", "0/s"]);
+    assert_eq!(
+        rates,
+        [
+            "1.00 k/s", "1.00 k/s", "1.00 k/s", "1.00 k/s", "667/s", "333/s", "0/s", "0/s"
+        ]
+    );
 }
 
 #[test]

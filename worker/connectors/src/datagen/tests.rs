@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use weir_stream::source::Poll;
 use weir_types::ManualClock;
 
 use super::*;

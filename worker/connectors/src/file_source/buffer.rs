@@ -3,13 +3,18 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use memchr::memchr;
+
+use super::FileSourceError;
 
 /// How much is read at once: enough to make system calls cheap, little enough for the cache.
 const CAPACITY: usize = 256 * 1024;
 
 /// The bytes of a file from some offset on.
 pub(super) struct FileBuffer {
+    path: PathBuf,
     file: File,
     bytes: Vec<u8>,
     /// The unread bytes are `bytes[begin..filled]`.
@@ -23,16 +28,30 @@ pub(super) struct FileBuffer {
 
 impl FileBuffer {
     /// Opens a file; reading begins at `offset`.
-    pub(super) fn open(path: &Path, offset: u64) -> io::Result<Self> {
-        let file = File::open(path)?;
-        Ok(Self {
-            file,
-            bytes: Vec::new(),
-            begin: 0,
-            filled: 0,
-            offset,
-            at_end: false,
-        })
+    pub(super) fn open(path: &Path, offset: u64) -> Result<Self, FileSourceError> {
+        let path = path.to_owned();
+        match File::open(&path) {
+            Ok(file) => {
+                let bytes = Vec::new();
+                Ok(Self {
+                    path,
+                    file,
+                    bytes,
+                    begin: 0,
+                    filled: 0,
+                    offset,
+                    at_end: false,
+                })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(FileSourceError::NoSuchFile { path })
+            }
+            Err(source) => Err(FileSourceError::Open { path, source }),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where in the file the first unread byte is.
@@ -65,7 +84,7 @@ impl FileBuffer {
 
     /// Reads until there are at least `want` unread bytes or the file ends. Tells how many there
     /// are.
-    pub(super) fn fill_to(&mut self, want: usize) -> io::Result<usize> {
+    pub(super) fn fill_to(&mut self, want: usize) -> Result<usize, FileSourceError> {
         while self.filled - self.begin < want && !self.at_end {
             if self.begin + want > self.bytes.len() || self.filled == self.bytes.len() {
                 self.make_room(want);
@@ -75,10 +94,44 @@ impl FileBuffer {
                 Ok(0) => self.at_end = true,
                 Ok(count) => self.filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(source) => {
+                    let path = self.path.clone();
+                    return Err(FileSourceError::Read {
+                        path,
+                        offset: at,
+                        source,
+                    });
+                }
             }
         }
         Ok(self.filled - self.begin)
+    }
+
+    /// Passes over the rest of a line without keeping it. Stops early once `stop` is reached.
+    pub(super) fn skip_line(&mut self, stop: u64) -> Result<(), FileSourceError> {
+        while self.offset < stop {
+            let have = self.fill_to(1)?;
+            if have == 0 {
+                break;
+            }
+            match memchr(b'\n', self.unread()) {
+                Some(end) => {
+                    self.consume(end + 1);
+                    break;
+                }
+                None => self.consume(have),
+            }
+        }
+        Ok(())
+    }
+
+    /// The error for a file that ends before `expected`.
+    pub(super) fn cut_short(&self, expected: u64) -> FileSourceError {
+        FileSourceError::CutShort {
+            path: self.path.clone(),
+            expected,
+            found: self.offset,
+        }
     }
 
     /// Moves the unread bytes to the front, and makes the buffer as large as it must be: a very

@@ -1,7 +1,7 @@
 //! What can go wrong while files are listed and read.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::bad_records::BadRecordReason;
 use crate::encoding::EncodingError;
@@ -111,15 +111,4 @@ pub enum FileSourceError {
     /// A split cannot be read or written.
     #[error(transparent)]
     Encoding(#[from] EncodingError),
-}
-
-impl FileSourceError {
-    /// A file that cannot be opened.
-    pub(super) fn from_open(path: &Path, source: io::Error) -> Self {
-        let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::NotFound => Self::NoSuchFile { path },
-            _ => Self::Open { path, source },
-        }
-    }
 }

@@ -4,7 +4,6 @@
 //! block is UTF-8, and decodes line by line. What belongs to the split: every line that begins in
 //! it. A line's length is bounded; what is longer is never held in memory as a whole.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use memchr::{memchr, memchr_iter, memrchr};
@@ -84,7 +83,7 @@ impl<D> LineSplitReader<D> {
             };
             if let Some((within, reason)) = problem {
                 let offset = self.lines.buffer.offset() + (start + within) as u64;
-                bad.handle(&self.lines.path, offset, reason)?;
+                bad.handle(self.lines.buffer.path(), offset, reason)?;
             }
             start = end + 1;
         }
@@ -134,8 +133,8 @@ impl<T: Data, D: LineDecoder<T>> SplitReader<T> for LineSplitReader<D> {
                 let reason = BadRecordReason::TooLong {
                     max: self.lines.max_line_bytes,
                 };
-                bad.handle(&self.lines.path, self.lines.buffer.offset(), reason)?;
-                self.lines.skip_line()?;
+                bad.handle(self.lines.buffer.path(), self.lines.buffer.offset(), reason)?;
+                self.lines.buffer.skip_line(self.lines.end)?;
                 Ok(Turn {
                     lines: 1,
                     done: false,
@@ -171,7 +170,6 @@ enum Block {
 
 /// The lines of a split as blocks of bytes.
 struct LineBuffer {
-    path: PathBuf,
     buffer: FileBuffer,
     end: u64,
     max_line_bytes: usize,
@@ -179,25 +177,17 @@ struct LineBuffer {
 
 impl LineBuffer {
     fn open(split: &FileSplit, max_line_bytes: usize) -> Result<Self, FileSourceError> {
-        // From one byte before the split on, so that a line that begins exactly with it is seen.
-        let from = if split.at_line_start {
-            split.start
-        } else {
-            split.start - 1
-        };
-        let path = split.path().to_owned();
-        let buffer = FileBuffer::open(&path, from)
-            .map_err(|source| FileSourceError::from_open(&path, source))?;
-        let mut lines = Self {
-            path,
+        // From one byte before the split on: if that ends a line, only this byte is passed over. If
+        // the line fills the whole split, no line begins in it.
+        let mut buffer = FileBuffer::open(split.path(), split.start.saturating_sub(1))?;
+        if split.start > 0 {
+            buffer.skip_line(split.end)?;
+        }
+        Ok(Self {
             buffer,
             end: split.end,
             max_line_bytes,
-        };
-        if !split.at_line_start {
-            lines.skip_line()?;
-        }
-        Ok(lines)
+        })
     }
 
     fn next_block(&mut self) -> Result<Block, FileSourceError> {
@@ -208,14 +198,9 @@ impl LineBuffer {
         let window = usize::try_from(left)
             .unwrap_or(CHUNK_BYTES)
             .min(CHUNK_BYTES);
-        let searched = self.fill_to(window)?.min(window);
+        let searched = self.buffer.fill_to(window)?.min(window);
         if searched == 0 {
-            let (expected, found) = (self.end, self.buffer.offset());
-            return Err(FileSourceError::CutShort {
-                path: self.path.clone(),
-                expected,
-                found,
-            });
+            return Err(self.buffer.cut_short(self.end));
         }
         match memrchr(b'\n', &self.buffer.unread()[..searched]) {
             Some(last) => Ok(Block::Lines(last + 1)),
@@ -229,7 +214,7 @@ impl LineBuffer {
             let want = searched
                 .saturating_mul(2)
                 .min(self.max_line_bytes.saturating_add(1));
-            let have = self.fill_to(want)?;
+            let have = self.buffer.fill_to(want)?;
             if have == searched {
                 return Ok(Block::Lines(searched));
             }
@@ -239,35 +224,6 @@ impl LineBuffer {
             searched = have;
         }
         Ok(Block::TooLong)
-    }
-
-    /// Passes over the rest of a line without keeping it. Stops early at the end of the split:
-    /// whatever begins there belongs to another.
-    fn skip_line(&mut self) -> Result<(), FileSourceError> {
-        while self.buffer.offset() < self.end {
-            let have = self.fill_to(1)?;
-            if have == 0 {
-                break;
-            }
-            match memchr(b'\n', self.buffer.unread()) {
-                Some(end) => {
-                    self.buffer.consume(end + 1);
-                    break;
-                }
-                None => self.buffer.consume(have),
-            }
-        }
-        Ok(())
-    }
-
-    fn fill_to(&mut self, want: usize) -> Result<usize, FileSourceError> {
-        self.buffer
-            .fill_to(want)
-            .map_err(|source| FileSourceError::Read {
-                path: self.path.clone(),
-                offset: self.buffer.offset(),
-                source,
-            })
     }
 }
 
@@ -291,7 +247,7 @@ mod tests {
             "{}",
             lines.buffer.capacity()
         );
-        lines.skip_line().expect("reads");
+        lines.buffer.skip_line(u64::MAX).expect("reads");
         assert_eq!(lines.next_block().expect("reads"), Block::Lines(4));
         assert!(
             lines.buffer.capacity() <= MIB + 1,

@@ -23,19 +23,12 @@ pub(super) struct FileSplit {
     path: Vec<u8>,
     pub(super) start: u64,
     pub(super) end: u64,
-    /// Whether a line is known to begin at `start`.
-    pub(super) at_line_start: bool,
 }
 
 impl FileSplit {
     pub(super) fn new(path: &Path, start: u64, end: u64) -> Self {
         let path = path.as_os_str().as_bytes().to_vec();
-        Self {
-            path,
-            start,
-            end,
-            at_line_start: start == 0,
-        }
+        Self { path, start, end }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -46,7 +39,6 @@ impl FileSplit {
     pub(super) fn rest(&self, position: u64) -> Self {
         Self {
             start: position,
-            at_line_start: true,
             ..self.clone()
         }
     }
@@ -123,7 +115,6 @@ mod tests {
                 for split in splits.iter().filter(|split| split.path() == path) {
                     prop_assert_eq!(split.start, position);
                     prop_assert!(split.end > split.start);
-                    prop_assert_eq!(split.at_line_start, split.start == 0);
                     position = split.end;
                 }
                 prop_assert_eq!(position, *size);

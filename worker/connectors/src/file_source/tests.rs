@@ -262,17 +262,21 @@ fn a_line_beyond_the_cap_is_bad_and_one_below_it_is_not() {
     );
     let want = (vec!["a".to_owned(), just, "b".to_owned()], 2);
     assert_eq!(read_and_skip(source.clone()), want);
-    assert_eq!(
-        read_and_skip(source.split_bytes(70_000)),
-        want,
-        "whatever the splits are"
-    );
+    let cut = source.split_bytes(70_000);
+    assert_eq!(read_and_skip(cut), want, "whatever the splits are");
     let short = lines(&input.path).max_line_bytes(1);
     assert_eq!(
         read_and_skip(short).1,
         3,
         "a cap below the size of a block holds too"
     );
+}
+
+#[test]
+fn a_last_line_without_an_end_may_be_as_long_as_the_cap() {
+    let input = input("x".repeat(300_000));
+    let rows = read_all(&lines(&input.path).max_line_bytes(300_000)).expect("reads");
+    assert_eq!(rows.iter().map(String::len).collect::<Vec<_>>(), [300_000]);
 }
 
 #[test]
@@ -377,7 +381,7 @@ fn a_csv_row_beyond_the_cap_is_bad() {
 
 #[test]
 fn csv_takes_fields_by_name_if_the_file_names_them() {
-    let input = input("\u{feff}count,word\r\n1,a\r\n\r\n2,\"b\r\n\"\r\n");
+    let input = input("\u{feff}count,word\r\n1,a\r\n\r\n\n2,\"b\r\n\"\r\n");
     let want = [("a", 1), ("b\r\n", 2)].map(|(word, count)| Named {
         word: word.into(),
         count,

@@ -1,4 +1,4 @@
-use weir_graph::{EdgeSpec, ExecutionState, NodeSpec, Partitioner, Settings, StreamGraphBuilder};
+use weir_graph::{EdgeSpec, NodeSpec, Partitioner, Settings, StreamGraphBuilder};
 use weir_rpc::SplitResponse;
 use weir_types::{AttemptNumber, SubtaskIndex, VertexId};
 

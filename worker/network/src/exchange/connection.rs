@@ -146,9 +146,10 @@ impl Connection {
 
     /// The connection is broken: so is every channel on it. Only the first cause counts.
     pub(crate) fn fail(&self, cause: ChannelError) {
-        if self.outgoing.close(cause.clone()) {
-            tracing::info!(peer = %self.peer, %cause, "data connection closed");
+        if !self.outgoing.close(cause.clone()) {
+            return;
         }
+        tracing::info!(peer = %self.peer, %cause, "data connection closed");
         self.stop_drivers();
         let (inlets, outlets) = self.close_tables(&cause);
         for queue in inlets.into_values() {
@@ -182,10 +183,6 @@ impl Connection {
         self.fail(cause);
     }
 
-    #[expect(
-        clippy::type_complexity,
-        reason = "the two tables, taken apart at once"
-    )]
     fn close_tables(
         &self,
         cause: &ChannelError,
@@ -326,7 +323,9 @@ struct Inflow {
 impl RemoteProducer for Inflow {
     fn credit(&self, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.connection.outgoing.send_urgent(encode(self.number, &Frame::Credit(bytes)));
+        self.connection
+            .outgoing
+            .send_urgent(encode(self.number, &Frame::Credit(bytes)));
     }
 
     fn closed(&self, cause: &ChannelError) {
@@ -335,7 +334,9 @@ impl RemoteProducer for Inflow {
                 ChannelError::ConsumerGone { cause } => cause.clone(),
                 other => other.to_string(),
             };
-            self.connection.outgoing.send_urgent(encode(self.number, &Frame::Close(text)));
+            self.connection
+                .outgoing
+                .send_urgent(encode(self.number, &Frame::Close(text)));
         }
     }
 }

@@ -108,7 +108,9 @@ impl Outlet {
     }
 
     fn put_control(&self, control: Control) -> Result<(), ChannelError> {
-        self.connection.outgoing.send(encode(self.number, &Frame::Control(control)))?;
+        self.connection
+            .outgoing
+            .send(encode(self.number, &Frame::Control(control)))?;
         if control == Control::EndOfInput {
             // Nothing that happens to the connection matters to this channel any more.
             self.connection.remove_outlet(self.number);
@@ -147,7 +149,9 @@ impl Outlet {
         state.failure = Some(cause.clone());
         drop(state);
         self.connection.remove_outlet(self.number);
-        self.connection.outgoing.send_urgent(encode(self.number, &Frame::Error(cause)));
+        self.connection
+            .outgoing
+            .send_urgent(encode(self.number, &Frame::Error(cause)));
     }
 
     fn notify(&self) {

@@ -2,9 +2,8 @@
 
 use std::thread;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
-use weir_types::{Epoch, JobId, Watermark};
+use weir_types::{Clock, Epoch, JobId, SystemClock, Watermark};
 
 use super::*;
 use crate::testing::{
@@ -59,7 +58,7 @@ fn two() -> Two {
 
 fn location(exchange: &Exchange) -> Location {
     Location::Remote {
-        taskmanager: exchange.inner.identity.taskmanager,
+        taskmanager: exchange.inner.peers.identity().taskmanager,
         address: exchange.local_addr().unwrap().to_string(),
     }
 }
@@ -103,7 +102,7 @@ fn channel(
 }
 
 fn live_connections(exchange: &Exchange) -> usize {
-    exchange.inner.live_connections()
+    exchange.inner.peers.live_connections()
 }
 
 fn send_numbers(sender: &mut ChannelSender, numbers: std::ops::Range<u64>, rows: usize) {
@@ -220,7 +219,10 @@ fn a_row_larger_than_the_window_crosses_in_fragments() {
         }
         sender.send(Element::EndOfInput).unwrap();
     });
+    let before = SystemClock.now();
     let all = read_to_end(&mut gate);
+    // About 500 waits for credit: none may be left to a time-out.
+    assert!(SystemClock.now().since(before) < Duration::from_secs(5));
     assert_eq!(all.len(), 41);
     assert_eq!(all[38..], ["19x3000", "Barrier(19)", "EndOfInput"]);
     producer.join().unwrap();

@@ -20,8 +20,12 @@ pub(super) enum LineError {
 /// Time and page of a request; what follows a `?` is no part of the page. A request that is no
 /// HTTP (scanners send such) counts as the page `-`.
 pub(super) fn parse(line: &str) -> Result<Request, LineError> {
-    let (_, rest) = line.split_once(" [").ok_or(LineError::Missing("the time in brackets"))?;
-    let (time, rest) = rest.split_once("] \"").ok_or(LineError::Missing("the quoted request"))?;
+    let (_, rest) = line
+        .split_once(" [")
+        .ok_or(LineError::Missing("the time in brackets"))?;
+    let (time, rest) = rest
+        .split_once("] \"")
+        .ok_or(LineError::Missing("the quoted request"))?;
     let request = &rest[..end_of_quoted(rest).ok_or(LineError::Missing("the request's end"))?];
     let mut words = request.split(' ');
     let page = match (words.next(), words.next(), words.next()) {
@@ -29,7 +33,10 @@ pub(super) fn parse(line: &str) -> Result<Request, LineError> {
         _ => "-",
     };
     let time = unix_ms(time).ok_or_else(|| LineError::Time(time.to_owned()))?;
-    Ok(Request { time, page: CompactString::new(page) })
+    Ok(Request {
+        time,
+        page: CompactString::new(page),
+    })
 }
 
 /// Where the quoted text ends; servers write a quote in it as `\"`.
@@ -44,8 +51,9 @@ fn end_of_quoted(text: &str) -> Option<usize> {
 
 /// `10/Oct/2000:13:55:36 -0700` in milliseconds since 1970.
 fn unix_ms(text: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     let (date, time) = text.split_once(':')?;
     let mut date = date.split('/');
     let day = number(date.next()?, 1, 31)?;
@@ -70,7 +78,9 @@ fn unix_ms(text: &str) -> Option<i64> {
 
 fn number(text: &str, least: i64, most: i64) -> Option<i64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|number| digits && (least..=most).contains(number))
+    text.parse()
+        .ok()
+        .filter(|number| digits && (least..=most).contains(number))
 }
 
 /// Days from 1970-01-01 to a date of the Gregorian calendar: years are counted from March, so
@@ -89,7 +99,13 @@ mod tests {
     fn a_combined_line_gives_time_and_page() {
         let line = r#"203.0.113.7 - - [10/Oct/2000:13:55:36 -0700] "GET /a/b?q=1 HTTP/1.1" 200 23 "-" "curl""#;
         // `date -d '2000-10-10 13:55:36 -0700' +%s`
-        assert_eq!(parse(line), Ok(Request { time: 971_211_336_000, page: "/a/b".into() }));
+        assert_eq!(
+            parse(line),
+            Ok(Request {
+                time: 971_211_336_000,
+                page: "/a/b".into()
+            })
+        );
     }
 
     #[test]
@@ -113,8 +129,14 @@ mod tests {
 
     #[test]
     fn lines_of_another_kind_name_what_is_missing() {
-        assert_eq!(parse("hello"), Err(LineError::Missing("the time in brackets")));
-        assert_eq!(parse("a [x] b"), Err(LineError::Missing("the quoted request")));
+        assert_eq!(
+            parse("hello"),
+            Err(LineError::Missing("the time in brackets"))
+        );
+        assert_eq!(
+            parse("a [x] b"),
+            Err(LineError::Missing("the quoted request"))
+        );
         assert_eq!(
             parse(r#"h - - [32/Oct/2000:13:55:36 -0700] "GET / HTTP/1.1" 200"#),
             Err(LineError::Time("32/Oct/2000:13:55:36 -0700".to_owned()))

@@ -42,7 +42,12 @@ impl<I: Data, O: Data> ParallelHarness<I, O> {
     ) -> Result<Vec<OneInputHarness<I, O>>, OperatorError> {
         let subtasks = (0..parallelism).map(|subtask| {
             let (max_parallelism, now_ms) = (self.max_parallelism, self.now_ms);
-            let options = HarnessOptions { parallelism, subtask, max_parallelism, now_ms };
+            let options = HarnessOptions {
+                parallelism,
+                subtask,
+                max_parallelism,
+                now_ms,
+            };
             OneInputHarness::restore((self.make)(), options, snapshots.to_vec())
         });
         subtasks.collect()
@@ -71,18 +76,25 @@ impl<I: Data, O: Data> ParallelHarness<I, O> {
 
     /// Advances the watermark of all subtasks.
     pub fn watermark(&mut self, time: i64) -> Result<(), OperatorError> {
-        self.subtasks.iter_mut().try_for_each(|harness| harness.watermark(time))
+        self.subtasks
+            .iter_mut()
+            .try_for_each(|harness| harness.watermark(time))
     }
 
     /// Moves the wall clock of all subtasks forward.
     pub fn advance_clock_to(&mut self, now_ms: i64) -> Result<(), OperatorError> {
         self.now_ms = now_ms;
-        self.subtasks.iter_mut().try_for_each(|harness| harness.advance_clock_to(now_ms))
+        self.subtasks
+            .iter_mut()
+            .try_for_each(|harness| harness.advance_clock_to(now_ms))
     }
 
     /// The records that came out since the last call with their event times, subtask by subtask.
     pub fn take_records(&mut self) -> Vec<(O, Option<i64>)> {
-        let events = self.subtasks.iter_mut().flat_map(OneInputHarness::take_events);
+        let events = self
+            .subtasks
+            .iter_mut()
+            .flat_map(OneInputHarness::take_events);
         let records = events.filter_map(|event| match event {
             Event::Record(record, time) => Some((record, time)),
             _ => None,
@@ -92,11 +104,17 @@ impl<I: Data, O: Data> ParallelHarness<I, O> {
 
     /// What came out of a side output since the last call, subtask by subtask.
     pub fn take_side<T: Data>(&mut self, tag: &OutputTag<T>) -> Vec<(T, Option<i64>)> {
-        self.subtasks.iter_mut().flat_map(|harness| harness.take_side(tag)).collect()
+        self.subtasks
+            .iter_mut()
+            .flat_map(|harness| harness.take_side(tag))
+            .collect()
     }
 
     /// Late records that were dropped since the subtasks were started.
     pub fn late_records(&self) -> u64 {
-        self.subtasks.iter().map(|harness| harness.metrics().late_records()).sum()
+        self.subtasks
+            .iter()
+            .map(|harness| harness.metrics().late_records())
+            .sum()
     }
 }

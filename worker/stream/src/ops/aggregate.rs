@@ -5,6 +5,7 @@ use weir_network::Chunk;
 use weir_state::{AggregateFunction, Namespaced, StateKey, ValueState};
 
 use crate::keyed_runtime::{KeyedRows, KeyedRuntime, keyed_state};
+use crate::ops::emit_rows;
 use crate::{Batch, Data, Operator, OperatorContext, OperatorError, Output};
 
 const STATE: &str = "aggregated";
@@ -72,7 +73,7 @@ where
         let more = |accumulator: &mut A::Acc, row| function.add(accumulator, row);
         let result = |key: &K, accumulator: &A::Acc| emit(key, function.result(accumulator));
         let rows = self.keyed.upsert(rows, table, first, more, result)?;
-        out.emit(Box::new(Batch::with_timestamps(rows, timestamps)))
+        emit_rows(rows, timestamps, out)
     }
 
     keyed_state!();

@@ -11,9 +11,7 @@ use weir_network::Chunk;
 use weir_state::{BroadcastState, OperatorStateBackend, StateError, StateKey, StateValue};
 use weir_types::{EventTime, Watermark};
 
-use crate::ops::process::{
-    ProcessContext, ProcessOpenContext, ProcessRuntime, operator_state,
-};
+use crate::ops::process::{ProcessContext, ProcessOpenContext, ProcessRuntime, unkeyed_state};
 use crate::ops::{SECOND, records};
 use crate::{
     Batch, BoxError, Collector, Data, Emitter, Operator, OperatorContext, OperatorError, Output,
@@ -57,10 +55,7 @@ pub struct ReadOnlyBroadcastState<'a, U, V> {
 }
 
 impl<'a, U: StateKey, V: StateValue> ReadOnlyBroadcastState<'a, U, V> {
-    pub(crate) fn new(
-        handle: BroadcastState<U, V>,
-        backend: &'a mut OperatorStateBackend,
-    ) -> Self {
+    pub(crate) fn new(handle: BroadcastState<U, V>, backend: &'a mut OperatorStateBackend) -> Self {
         Self { handle, backend }
     }
 
@@ -75,7 +70,7 @@ impl<'a, U: StateKey, V: StateValue> ReadOnlyBroadcastState<'a, U, V> {
     }
 
     /// All keys and values, in no particular order.
-    pub fn iter(self) -> Result<impl Iterator<Item = (&'a U, &'a V)>, StateError> {
+    pub fn iter(&mut self) -> Result<impl Iterator<Item = (&U, &V)>, StateError> {
         self.handle.iter(self.backend)
     }
 }
@@ -148,7 +143,9 @@ where
 {
     fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
         let mut open = self.runtime.open(context);
-        self.function.open(&mut open).map_err(OperatorError::Function)
+        self.function
+            .open(&mut open)
+            .map_err(OperatorError::Function)
     }
 
     fn process(
@@ -192,5 +189,5 @@ where
         self.function.close().map_err(OperatorError::Function)
     }
 
-    operator_state!();
+    unkeyed_state!();
 }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use weir_network::Chunk;
 
-use crate::ops::{SECOND, records, stateless};
+use crate::ops::{SECOND, emit_rows, records, stateless};
 use crate::{Batch, Collector, Data, Emitter, Operator, OperatorError, Output};
 
 /// Applies one function to each record of the first input, another to each of the second.
@@ -22,7 +22,11 @@ where
 {
     /// Applies `first` to records of the first input and `second` to those of the second.
     pub fn new(first: F, second: G) -> Self {
-        Self { first, second, types: PhantomData }
+        Self {
+            first,
+            second,
+            types: PhantomData,
+        }
     }
 }
 
@@ -40,14 +44,14 @@ where
         chunk: Box<dyn Chunk>,
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
-        let (rows, timestamps) = if input == SECOND {
+        let (rows, timestamps): (Vec<O>, _) = if input == SECOND {
             let (rows, timestamps) = Batch::<B>::from_chunk(chunk).into_parts();
             (rows.into_iter().map(&mut self.second).collect(), timestamps)
         } else {
             let (rows, timestamps) = Batch::<A>::from_chunk(chunk).into_parts();
             (rows.into_iter().map(&mut self.first).collect(), timestamps)
         };
-        out.emit(Box::new(Batch::<O>::with_timestamps(rows, timestamps)))
+        emit_rows(rows, timestamps, out)
     }
 
     stateless!();
@@ -70,7 +74,12 @@ where
 {
     /// Applies `first` to records of the first input and `second` to those of the second.
     pub fn new(first: F, second: G) -> Self {
-        Self { first, second, emitter: Emitter::default(), inputs: PhantomData }
+        Self {
+            first,
+            second,
+            emitter: Emitter::default(),
+            inputs: PhantomData,
+        }
     }
 }
 

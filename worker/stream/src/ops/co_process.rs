@@ -6,9 +6,7 @@ use std::marker::PhantomData;
 use weir_network::Chunk;
 use weir_types::Watermark;
 
-use crate::ops::process::{
-    ProcessContext, ProcessOpenContext, ProcessRuntime, operator_state,
-};
+use crate::ops::process::{ProcessContext, ProcessOpenContext, ProcessRuntime, unkeyed_state};
 use crate::ops::{SECOND, records};
 use crate::{
     Batch, BoxError, Collector, Data, Emitter, Operator, OperatorContext, OperatorError, Output,
@@ -74,7 +72,9 @@ where
 {
     fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
         let mut open = self.runtime.open(context);
-        self.function.open(&mut open).map_err(OperatorError::Function)
+        self.function
+            .open(&mut open)
+            .map_err(OperatorError::Function)
     }
 
     fn process(
@@ -118,7 +118,7 @@ where
         self.function.close().map_err(OperatorError::Function)
     }
 
-    operator_state!();
+    unkeyed_state!();
 }
 
 #[cfg(test)]

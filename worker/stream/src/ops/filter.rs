@@ -3,8 +3,9 @@
 use std::marker::PhantomData;
 
 use weir_network::Chunk;
+use weir_types::EventTime;
 
-use crate::ops::stateless;
+use crate::ops::{emit_rows, stateless};
 use crate::{Batch, BoxError, Data, Operator, OperatorError, Output};
 
 /// Keeps the records for which a predicate holds.
@@ -16,7 +17,10 @@ pub struct FilterOperator<T, F> {
 impl<T, F: FnMut(&T) -> bool> FilterOperator<T, F> {
     /// Keeps the records for which `predicate` holds.
     pub fn new(predicate: F) -> Self {
-        Self { predicate, record: PhantomData }
+        Self {
+            predicate,
+            record: PhantomData,
+        }
     }
 }
 
@@ -27,8 +31,8 @@ impl<T: Data, F: FnMut(&T) -> bool + Send> Operator for FilterOperator<T, F> {
         chunk: Box<dyn Chunk>,
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
-        let batch = retain(Batch::from_chunk(chunk), |row| Ok((self.predicate)(row)))?;
-        emit_unless_empty(batch, out)
+        let (rows, timestamps) = retain(Batch::from_chunk(chunk), |row| Ok((self.predicate)(row)))?;
+        emit_rows(rows, timestamps, out)
     }
 
     stateless!();
@@ -44,7 +48,10 @@ pub struct TryFilterOperator<T, F> {
 impl<T, F: FnMut(&T) -> Result<bool, BoxError>> TryFilterOperator<T, F> {
     /// Keeps the records for which `predicate` holds.
     pub fn new(predicate: F) -> Self {
-        Self { predicate, record: PhantomData }
+        Self {
+            predicate,
+            record: PhantomData,
+        }
     }
 }
 
@@ -59,10 +66,10 @@ where
         chunk: Box<dyn Chunk>,
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
-        let batch = retain(Batch::from_chunk(chunk), |row| {
+        let (rows, timestamps) = retain(Batch::from_chunk(chunk), |row| {
             (self.predicate)(row).map_err(OperatorError::Function)
         })?;
-        emit_unless_empty(batch, out)
+        emit_rows(rows, timestamps, out)
     }
 
     stateless!();
@@ -72,7 +79,7 @@ where
 fn retain<T: Data>(
     batch: Batch<T>,
     mut keep: impl FnMut(&T) -> Result<bool, OperatorError>,
-) -> Result<Batch<T>, OperatorError> {
+) -> Result<(Vec<T>, Vec<EventTime>), OperatorError> {
     let (mut rows, mut timestamps) = batch.into_parts();
     let mut failure = None;
     let (mut row, mut kept) = (0, 0);
@@ -92,12 +99,5 @@ fn retain<T: Data>(
     if !timestamps.is_empty() {
         timestamps.truncate(kept);
     }
-    failure.map_or_else(|| Ok(Batch::with_timestamps(rows, timestamps)), Err)
-}
-
-fn emit_unless_empty<T: Data>(
-    batch: Batch<T>,
-    out: &mut dyn Output,
-) -> Result<(), OperatorError> {
-    if batch.rows().is_empty() { Ok(()) } else { out.emit(Box::new(batch)) }
+    failure.map_or(Ok((rows, timestamps)), Err)
 }

@@ -17,7 +17,11 @@ pub struct FlatMapOperator<I, O, F> {
 impl<I, O: Data, F: FnMut(I, &mut Collector<'_, O>)> FlatMapOperator<I, O, F> {
     /// Applies `function` to each record.
     pub fn new(function: F) -> Self {
-        Self { function, emitter: Emitter::default(), input: PhantomData }
+        Self {
+            function,
+            emitter: Emitter::default(),
+            input: PhantomData,
+        }
     }
 }
 
@@ -57,7 +61,11 @@ where
 {
     /// Applies `function` to each record.
     pub fn new(function: F) -> Self {
-        Self { function, emitter: Emitter::default(), input: PhantomData }
+        Self {
+            function,
+            emitter: Emitter::default(),
+            input: PhantomData,
+        }
     }
 }
 

@@ -15,10 +15,11 @@ use weir_state::{
 use weir_types::{CheckpointId, EventTime, Watermark};
 
 use crate::keyed_runtime::{KeyedRuntime, TimeDomain, hash_of};
+use crate::operator_state;
 use crate::ops::broadcast::ReadOnlyBroadcastState;
 use crate::ops::keyed_context::{Context, OpenContext};
 use crate::ops::keyed_process::USER_TIMERS;
-use crate::ops::process::{ProcessContext, restored_operator_state};
+use crate::ops::process::ProcessContext;
 use crate::ops::{SECOND, records};
 use crate::{
     Batch, BoxError, Collector, Commit, Control, Data, Emitter, Operator, OperatorContext,
@@ -172,9 +173,14 @@ where
     fn take_keyed(&mut self, batch: Batch<I>, out: &mut dyn Output) -> Result<(), OperatorError> {
         for (record, timestamp) in records(batch) {
             let key = (self.selector)(&record);
-            self.runtime.backend.set_hashed_key_ref(hash_of(&key)?, &key);
+            self.runtime
+                .backend
+                .set_hashed_key_ref(hash_of(&key)?, &key);
             let keyed = Context::new(&mut self.runtime, timestamp);
-            let mut context = KeyedReadOnlyContext { keyed, state: &mut self.state };
+            let mut context = KeyedReadOnlyContext {
+                keyed,
+                state: &mut self.state,
+            };
             let mut collector = self.emitter.collector(timestamp, out);
             self.function
                 .process(record, &mut context, &mut collector)
@@ -209,7 +215,10 @@ where
     ) -> Result<(), OperatorError> {
         let timestamp = (domain == TimeDomain::EventTime).then_some(EventTime(timer.time));
         let keyed = Context::new(&mut self.runtime, timestamp);
-        let mut context = KeyedReadOnlyContext { keyed, state: &mut self.state };
+        let mut context = KeyedReadOnlyContext {
+            keyed,
+            state: &mut self.state,
+        };
         let mut collector = self.emitter.collector(timestamp, out);
         self.function
             .on_timer(timer.time, domain, &mut context, &mut collector)
@@ -236,8 +245,13 @@ where
         self.runtime.open(context)?;
         self.runtime.open_timers(USER_TIMERS)?;
         let keyed = OpenContext::new(&mut self.runtime.backend, context);
-        let mut open = KeyedBroadcastOpenContext { keyed, state: &mut self.state };
-        self.function.open(&mut open).map_err(OperatorError::Function)
+        let mut open = KeyedBroadcastOpenContext {
+            keyed,
+            state: &mut self.state,
+        };
+        self.function
+            .open(&mut open)
+            .map_err(OperatorError::Function)
     }
 
     fn process(
@@ -282,12 +296,13 @@ where
     }
 
     fn snapshot(&mut self, id: CheckpointId) -> Result<OperatorSnapshot, OperatorError> {
-        let operator = Some(self.state.snapshot()?);
-        Ok(OperatorSnapshot { operator, ..self.runtime.snapshot(id)? })
+        let mut snapshot = self.runtime.snapshot(id)?;
+        operator_state::write(&self.state, &mut snapshot)?;
+        Ok(snapshot)
     }
 
     fn restore(&mut self, snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError> {
-        self.state = restored_operator_state(&snapshots)?;
+        self.state = operator_state::read(&snapshots)?;
         self.runtime.restore(snapshots);
         Ok(())
     }

@@ -94,7 +94,9 @@ where
     fn take_first(&mut self, batch: Batch<A>, out: &mut dyn Output) -> Result<(), OperatorError> {
         for (record, timestamp) in records(batch) {
             let key = (self.select_first)(&record);
-            self.runtime.backend.set_hashed_key_ref(hash_of(&key)?, &key);
+            self.runtime
+                .backend
+                .set_hashed_key_ref(hash_of(&key)?, &key);
             let mut context = Context::new(&mut self.runtime, timestamp);
             let mut collector = self.emitter.collector(timestamp, out);
             self.function
@@ -108,7 +110,9 @@ where
     fn take_second(&mut self, batch: Batch<B>, out: &mut dyn Output) -> Result<(), OperatorError> {
         for (record, timestamp) in records(batch) {
             let key = (self.select_second)(&record);
-            self.runtime.backend.set_hashed_key_ref(hash_of(&key)?, &key);
+            self.runtime
+                .backend
+                .set_hashed_key_ref(hash_of(&key)?, &key);
             let mut context = Context::new(&mut self.runtime, timestamp);
             let mut collector = self.emitter.collector(timestamp, out);
             self.function
@@ -134,7 +138,9 @@ where
         self.runtime.open(context)?;
         self.runtime.open_timers(USER_TIMERS)?;
         let mut open = OpenContext::new(&mut self.runtime.backend, context);
-        self.function.open(&mut open).map_err(OperatorError::Function)
+        self.function
+            .open(&mut open)
+            .map_err(OperatorError::Function)
     }
 
     fn process(
@@ -159,9 +165,13 @@ where
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
         let function = &mut self.function;
-        fire_event_time(&mut self.runtime, watermark, &mut self.emitter, out, |time, ctx, out| {
-            function.on_timer(time, TimeDomain::EventTime, ctx, out)
-        })
+        fire_event_time(
+            &mut self.runtime,
+            watermark,
+            &mut self.emitter,
+            out,
+            |time, ctx, out| function.on_timer(time, TimeDomain::EventTime, ctx, out),
+        )
     }
 
     fn next_processing_time(&self) -> Option<i64> {
@@ -170,9 +180,13 @@ where
 
     fn processing_time(&mut self, now_ms: i64, out: &mut dyn Output) -> Result<(), OperatorError> {
         let function = &mut self.function;
-        fire_processing_time(&mut self.runtime, now_ms, &mut self.emitter, out, |time, ctx, out| {
-            function.on_timer(time, TimeDomain::ProcessingTime, ctx, out)
-        })
+        fire_processing_time(
+            &mut self.runtime,
+            now_ms,
+            &mut self.emitter,
+            out,
+            |time, ctx, out| function.on_timer(time, TimeDomain::ProcessingTime, ctx, out),
+        )
     }
 
     fn close(&mut self) -> Result<(), OperatorError> {

@@ -97,7 +97,9 @@ impl<'a, K: StateKey> Context<'a, K> {
 
     /// The key of the record or timer.
     pub fn current_key(&self) -> &K {
-        self.backend.current_key().expect("a record or timer has set its key")
+        self.backend
+            .current_key()
+            .expect("a record or timer has set its key")
     }
 
     /// The event time of the record, or of the event-time timer.
@@ -118,22 +120,30 @@ impl<'a, K: StateKey> Context<'a, K> {
     /// Asks for a call when the watermark passes `time`; at the next watermark if it already has.
     /// Asking twice for the same key and time is asking once.
     pub fn register_event_time_timer(&mut self, time: EventTime) -> Result<(), StateError> {
-        self.timers.register_event_time_timer(self.backend, &(), time).map(drop)
+        self.timers
+            .register_event_time_timer(self.backend, &(), time)
+            .map(drop)
     }
 
     /// Takes the request back.
     pub fn delete_event_time_timer(&mut self, time: EventTime) -> Result<(), StateError> {
-        self.timers.delete_event_time_timer(self.backend, &(), time).map(drop)
+        self.timers
+            .delete_event_time_timer(self.backend, &(), time)
+            .map(drop)
     }
 
     /// Asks for a call when the wall clock passes `time_ms` (milliseconds since 1970).
     pub fn register_processing_time_timer(&mut self, time_ms: i64) -> Result<(), StateError> {
-        self.timers.register_processing_time_timer(self.backend, &(), time_ms).map(drop)
+        self.timers
+            .register_processing_time_timer(self.backend, &(), time_ms)
+            .map(drop)
     }
 
     /// Takes the request back.
     pub fn delete_processing_time_timer(&mut self, time_ms: i64) -> Result<(), StateError> {
-        self.timers.delete_processing_time_timer(self.backend, &(), time_ms).map(drop)
+        self.timers
+            .delete_processing_time_timer(self.backend, &(), time_ms)
+            .map(drop)
     }
 
     /// Emits a record, with the event time of the current record or timer, to a side output.
@@ -164,8 +174,12 @@ pub(crate) fn fire_event_time<K: StateKey, O: Data>(
     while let Some(timer) = runtime.pop_event_time_timer()? {
         let timestamp = Some(EventTime(timer.time));
         let mut context = Context::new(runtime, timestamp);
-        on_timer(timer.time, &mut context, &mut emitter.collector(timestamp, out))
-            .map_err(OperatorError::Function)?;
+        on_timer(
+            timer.time,
+            &mut context,
+            &mut emitter.collector(timestamp, out),
+        )
+        .map_err(OperatorError::Function)?;
         runtime.flush_if_full(out)?;
     }
     runtime.finish(out)?;

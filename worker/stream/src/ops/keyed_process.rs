@@ -93,7 +93,9 @@ where
         self.runtime.open(context)?;
         self.runtime.open_timers(USER_TIMERS)?;
         let mut open = OpenContext::new(&mut self.runtime.backend, context);
-        self.function.open(&mut open).map_err(OperatorError::Function)
+        self.function
+            .open(&mut open)
+            .map_err(OperatorError::Function)
     }
 
     fn process(
@@ -105,10 +107,16 @@ where
         self.runtime.begin();
         for (record, timestamp) in records(Batch::<I>::from_chunk(chunk)) {
             let key = (self.selector)(&record);
-            self.runtime.backend.set_hashed_key_ref(hash_of(&key)?, &key);
+            self.runtime
+                .backend
+                .set_hashed_key_ref(hash_of(&key)?, &key);
             let mut context = Context::new(&mut self.runtime, timestamp);
             self.function
-                .process(record, &mut context, &mut self.emitter.collector(timestamp, out))
+                .process(
+                    record,
+                    &mut context,
+                    &mut self.emitter.collector(timestamp, out),
+                )
                 .map_err(OperatorError::Function)?;
             self.runtime.flush_if_full(out)?;
         }
@@ -122,9 +130,13 @@ where
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
         let function = &mut self.function;
-        fire_event_time(&mut self.runtime, watermark, &mut self.emitter, out, |time, ctx, out| {
-            function.on_timer(time, TimeDomain::EventTime, ctx, out)
-        })
+        fire_event_time(
+            &mut self.runtime,
+            watermark,
+            &mut self.emitter,
+            out,
+            |time, ctx, out| function.on_timer(time, TimeDomain::EventTime, ctx, out),
+        )
     }
 
     fn next_processing_time(&self) -> Option<i64> {
@@ -133,9 +145,13 @@ where
 
     fn processing_time(&mut self, now_ms: i64, out: &mut dyn Output) -> Result<(), OperatorError> {
         let function = &mut self.function;
-        fire_processing_time(&mut self.runtime, now_ms, &mut self.emitter, out, |time, ctx, out| {
-            function.on_timer(time, TimeDomain::ProcessingTime, ctx, out)
-        })
+        fire_processing_time(
+            &mut self.runtime,
+            now_ms,
+            &mut self.emitter,
+            out,
+            |time, ctx, out| function.on_timer(time, TimeDomain::ProcessingTime, ctx, out),
+        )
     }
 
     fn close(&mut self) -> Result<(), OperatorError> {

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use weir_network::Chunk;
 
-use crate::ops::stateless;
+use crate::ops::{emit_rows, stateless};
 use crate::{Batch, BoxError, Data, Operator, OperatorError, Output};
 
 /// Applies a function to each record.
@@ -16,7 +16,10 @@ pub struct MapOperator<I, O, F> {
 impl<I, O, F: FnMut(I) -> O> MapOperator<I, O, F> {
     /// Applies `function` to each record.
     pub fn new(function: F) -> Self {
-        Self { function, types: PhantomData }
+        Self {
+            function,
+            types: PhantomData,
+        }
     }
 }
 
@@ -29,7 +32,7 @@ impl<I: Data, O: Data, F: FnMut(I) -> O + Send> Operator for MapOperator<I, O, F
     ) -> Result<(), OperatorError> {
         let (rows, timestamps) = Batch::<I>::from_chunk(chunk).into_parts();
         let rows = rows.into_iter().map(&mut self.function).collect();
-        out.emit(Box::new(Batch::with_timestamps(rows, timestamps)))
+        emit_rows(rows, timestamps, out)
     }
 
     stateless!();
@@ -44,7 +47,10 @@ pub struct TryMapOperator<I, O, F> {
 impl<I, O, F: FnMut(I) -> Result<O, BoxError>> TryMapOperator<I, O, F> {
     /// Applies `function` to each record.
     pub fn new(function: F) -> Self {
-        Self { function, types: PhantomData }
+        Self {
+            function,
+            types: PhantomData,
+        }
     }
 }
 
@@ -61,9 +67,12 @@ where
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
         let (rows, timestamps) = Batch::<I>::from_chunk(chunk).into_parts();
-        let rows = rows.into_iter().map(&mut self.function).collect::<Result<_, _>>();
+        let rows = rows
+            .into_iter()
+            .map(&mut self.function)
+            .collect::<Result<_, _>>();
         let rows = rows.map_err(OperatorError::Function)?;
-        out.emit(Box::new(Batch::with_timestamps(rows, timestamps)))
+        emit_rows(rows, timestamps, out)
     }
 
     stateless!();

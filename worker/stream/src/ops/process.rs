@@ -8,11 +8,12 @@ use std::sync::Arc;
 use weir_network::Chunk;
 use weir_state::{
     BroadcastState, OperatorListState, OperatorStateBackend, OperatorStateContext, StateError,
-    StateKey, StateValue, repartition,
+    StateKey, StateValue,
 };
 use weir_types::{Clock, EventTime, SystemClock, Watermark};
 
 use crate::keyed_runtime::KeyedRuntime;
+use crate::operator_state;
 use crate::ops::records;
 use crate::side_output::SideOutputs;
 use crate::{
@@ -107,8 +108,19 @@ impl<'a> ProcessContext<'a> {
         state: &'a mut OperatorStateBackend,
         timestamp: Option<EventTime>,
     ) -> Self {
-        let KeyedRuntime { watermark, clock, side, .. } = runtime;
-        Self { timestamp, watermark: *watermark, clock: &**clock, side, state }
+        let KeyedRuntime {
+            watermark,
+            clock,
+            side,
+            ..
+        } = runtime;
+        Self {
+            timestamp,
+            watermark: *watermark,
+            clock: &**clock,
+            side,
+            state,
+        }
     }
 
     /// The event time of the record.
@@ -161,7 +173,10 @@ impl ProcessRuntime {
     /// Takes the clock over, and gives what the function opens with.
     pub(crate) fn open<'a>(&'a mut self, context: &'a OperatorContext) -> ProcessOpenContext<'a> {
         self.clock = Arc::clone(&context.clock);
-        ProcessOpenContext { state: &mut self.state, operator: context }
+        ProcessOpenContext {
+            state: &mut self.state,
+            operator: context,
+        }
     }
 
     pub(crate) fn context(&mut self, timestamp: Option<EventTime>) -> ProcessContext<'_> {
@@ -176,7 +191,11 @@ impl ProcessRuntime {
 
     #[inline]
     pub(crate) fn flush_if_full(&mut self, out: &mut dyn Output) -> Result<(), OperatorError> {
-        if self.side.is_full() { self.side.flush(out) } else { Ok(()) }
+        if self.side.is_full() {
+            self.side.flush(out)
+        } else {
+            Ok(())
+        }
     }
 
     pub(crate) fn advance(
@@ -189,32 +208,20 @@ impl ProcessRuntime {
     }
 
     pub(crate) fn snapshot(&self) -> Result<OperatorSnapshot, OperatorError> {
-        let operator = Some(self.state.snapshot()?);
-        Ok(OperatorSnapshot { operator, ..OperatorSnapshot::default() })
+        let mut snapshot = OperatorSnapshot::default();
+        operator_state::write(&self.state, &mut snapshot)?;
+        Ok(snapshot)
     }
 
-    pub(crate) fn restore(
-        &mut self,
-        snapshots: Vec<OperatorSnapshot>,
-    ) -> Result<(), OperatorError> {
-        self.state = restored_operator_state(&snapshots)?;
+    pub(crate) fn restore(&mut self, snapshots: &[OperatorSnapshot]) -> Result<(), OperatorError> {
+        self.state = operator_state::read(snapshots)?;
         Ok(())
     }
 }
 
-/// The operator state in the snapshots. It was dealt out to the subtasks before, so that it
-/// normally is in one of them; the parts of several are put together.
-pub(crate) fn restored_operator_state(
-    snapshots: &[OperatorSnapshot],
-) -> Result<OperatorStateBackend, StateError> {
-    let parts = snapshots.iter().filter_map(|snapshot| snapshot.operator.clone());
-    let whole = repartition(&parts.collect::<Vec<_>>(), 1)?.pop();
-    Ok(OperatorStateBackend::restored(whole.unwrap_or_default()))
-}
-
 /// The methods by which an operator that has a [`ProcessRuntime`] in its field `runtime` takes
 /// part in checkpoints.
-macro_rules! operator_state {
+macro_rules! unkeyed_state {
     () => {
         fn snapshot(
             &mut self,
@@ -227,11 +234,11 @@ macro_rules! operator_state {
             &mut self,
             snapshots: Vec<$crate::OperatorSnapshot>,
         ) -> Result<(), $crate::OperatorError> {
-            self.runtime.restore(snapshots)
+            self.runtime.restore(&snapshots)
         }
     };
 }
-pub(crate) use operator_state;
+pub(crate) use unkeyed_state;
 
 /// Runs a [`ProcessFunction`].
 pub struct ProcessOperator<I, O, F> {
@@ -256,7 +263,9 @@ impl<I: Data, O: Data, F: ProcessFunction<I, O>> ProcessOperator<I, O, F> {
 impl<I: Data, O: Data, F: ProcessFunction<I, O>> Operator for ProcessOperator<I, O, F> {
     fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
         let mut open = self.runtime.open(context);
-        self.function.open(&mut open).map_err(OperatorError::Function)
+        self.function
+            .open(&mut open)
+            .map_err(OperatorError::Function)
     }
 
     fn process(
@@ -268,7 +277,11 @@ impl<I: Data, O: Data, F: ProcessFunction<I, O>> Operator for ProcessOperator<I,
         for (record, timestamp) in records(Batch::<I>::from_chunk(chunk)) {
             let mut context = self.runtime.context(timestamp);
             self.function
-                .process(record, &mut context, &mut self.emitter.collector(timestamp, out))
+                .process(
+                    record,
+                    &mut context,
+                    &mut self.emitter.collector(timestamp, out),
+                )
                 .map_err(OperatorError::Function)?;
             self.runtime.flush_if_full(out)?;
         }
@@ -286,7 +299,10 @@ impl<I: Data, O: Data, F: ProcessFunction<I, O>> Operator for ProcessOperator<I,
 
     fn end_input(&mut self, _input: usize, out: &mut dyn Output) -> Result<(), OperatorError> {
         self.function
-            .end_input(&mut self.runtime.context(None), &mut self.emitter.collector(None, out))
+            .end_input(
+                &mut self.runtime.context(None),
+                &mut self.emitter.collector(None, out),
+            )
             .map_err(OperatorError::Function)?;
         self.runtime.side.flush(out)?;
         self.emitter.flush(out)
@@ -296,7 +312,7 @@ impl<I: Data, O: Data, F: ProcessFunction<I, O>> Operator for ProcessOperator<I,
         self.function.close().map_err(OperatorError::Function)
     }
 
-    operator_state!();
+    unkeyed_state!();
 }
 
 #[cfg(test)]

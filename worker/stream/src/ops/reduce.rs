@@ -7,6 +7,7 @@ use weir_network::Chunk;
 use weir_state::{Namespaced, StateKey, ValueState};
 
 use crate::keyed_runtime::{KeyedRows, KeyedRuntime, keyed_state};
+use crate::ops::emit_rows;
 use crate::{Batch, Data, Operator, OperatorContext, OperatorError, Output};
 
 const STATE: &str = "reduced";
@@ -68,10 +69,14 @@ where
         let (rows, timestamps) = Batch::<T>::from_chunk(chunk).into_parts();
         let state = self.state.expect("records come after open");
         let table = self.runtime.backend.namespaced_table_mut(state)?;
-        let rows = self.keyed.upsert(rows, table, |row| row, &self.reduce, |_, value| {
-            value.clone()
-        })?;
-        out.emit(Box::new(Batch::with_timestamps(rows, timestamps)))
+        let rows = self.keyed.upsert(
+            rows,
+            table,
+            |row| row,
+            &self.reduce,
+            |_, value| value.clone(),
+        )?;
+        emit_rows(rows, timestamps, out)
     }
 
     keyed_state!();

@@ -11,7 +11,10 @@ fn refuse(record: i64) -> BoxError {
 }
 
 fn timed(records: &[i64]) -> Vec<(i64, i64)> {
-    records.iter().map(|record| (*record, record * 10)).collect()
+    records
+        .iter()
+        .map(|record| (*record, record * 10))
+        .collect()
 }
 
 #[test]
@@ -21,23 +24,33 @@ fn map_keeps_order_and_event_times() {
     harness.push_all_at(timed(&[3, 1, 2])).unwrap();
     harness.watermark(9).unwrap();
     harness.push(4).unwrap();
-    assert_eq!(harness.take_events(), [
-        Event::Record("3".to_owned(), Some(30)),
-        Event::Record("1".to_owned(), Some(10)),
-        Event::Record("2".to_owned(), Some(20)),
-        Event::Watermark(9),
-        Event::Record("4".to_owned(), None),
-    ]);
+    assert_eq!(
+        harness.take_events(),
+        [
+            Event::Record("3".to_owned(), Some(30)),
+            Event::Record("1".to_owned(), Some(10)),
+            Event::Record("2".to_owned(), Some(20)),
+            Event::Watermark(9),
+            Event::Record("4".to_owned(), None),
+        ]
+    );
 }
 
 #[test]
 fn a_map_that_fails_says_why_and_emits_nothing_of_the_chunk() {
-    let operator =
-        TryMapOperator::new(|record: i64| if record < 3 { Ok(record) } else { Err(refuse(record)) });
+    let operator = TryMapOperator::new(|record: i64| {
+        if record < 3 {
+            Ok(record)
+        } else {
+            Err(refuse(record))
+        }
+    });
     let mut harness = OneInputHarness::<i64, i64>::open(operator).unwrap();
     harness.push_all(vec![1, 2]).unwrap();
     let error = harness.push_all(vec![1, 3, 4]).unwrap_err();
-    let OperatorError::Function(cause) = error else { panic!("{error:?}") };
+    let OperatorError::Function(cause) = error else {
+        panic!("{error:?}")
+    };
     assert_eq!(cause.to_string(), "3 is refused");
     assert_eq!(harness.take_records(), [1, 2]);
 }
@@ -48,7 +61,11 @@ fn a_filter_that_fails_is_not_called_again_for_the_chunk() {
     let operator = TryFilterOperator::new(move |record: &i64| {
         calls += 1;
         assert!(calls < 3, "called after it failed");
-        if *record < 3 { Ok(true) } else { Err(refuse(*record)) }
+        if *record < 3 {
+            Ok(true)
+        } else {
+            Err(refuse(*record))
+        }
     });
     let mut harness = OneInputHarness::<i64, i64>::open(operator).unwrap();
     let error = harness.push_all(vec![1, 3, 4]).unwrap_err();
@@ -71,10 +88,11 @@ fn repeat(record: i64, out: &mut Collector<'_, i64>) {
 
 #[test]
 fn flat_map_emits_any_number_and_in_chunks_of_bounded_size() {
-    let mut harness =
-        OneInputHarness::<i64, i64>::open(FlatMapOperator::new(repeat)).unwrap();
+    let mut harness = OneInputHarness::<i64, i64>::open(FlatMapOperator::new(repeat)).unwrap();
     let many = 3 * i64::try_from(CHUNK_ROWS).unwrap() + 1;
-    harness.push_all_at(vec![(0, 5), (many, 6), (1, 7)]).unwrap();
+    harness
+        .push_all_at(vec![(0, 5), (many, 6), (1, 7)])
+        .unwrap();
     let events = harness.take_events();
     assert_eq!(events.len(), usize::try_from(many).unwrap() + 1);
     assert_eq!(events.first(), Some(&Event::Record(many, Some(6))));
@@ -85,11 +103,21 @@ fn flat_map_emits_any_number_and_in_chunks_of_bounded_size() {
 fn a_flat_map_that_fails_says_why() {
     let operator = TryFlatMapOperator::new(|record: i64, out: &mut Collector<'_, i64>| {
         out.collect(record);
-        if record == 3 { Err(refuse(record)) } else { Ok(()) }
+        if record == 3 {
+            Err(refuse(record))
+        } else {
+            Ok(())
+        }
     });
     let mut harness = OneInputHarness::<i64, i64>::open(operator).unwrap();
     harness.push(2).unwrap();
-    assert!(harness.push(3).unwrap_err().to_string().contains("user function"));
+    assert!(
+        harness
+            .push(3)
+            .unwrap_err()
+            .to_string()
+            .contains("user function")
+    );
     assert_eq!(harness.take_records(), [2]);
 }
 
@@ -106,4 +134,17 @@ proptest! {
             .collect();
         prop_assert_eq!(harness.take_events(), want);
     }
+}
+
+#[test]
+fn an_empty_chunk_makes_no_chunk() {
+    let mut harness = OneInputHarness::<i64, i64>::open(MapOperator::new(|n: i64| n)).unwrap();
+    harness.push_all(Vec::new()).unwrap();
+    let reduce = ReduceOperator::new(|n: &i64| *n, |into: &mut i64, n: i64| *into += n);
+    let mut reduce = OneInputHarness::<i64, i64>::open(reduce).unwrap();
+    reduce.push_all(Vec::new()).unwrap();
+    assert_eq!(
+        (harness.take_events(), reduce.take_events()),
+        (vec![], vec![])
+    );
 }

@@ -170,7 +170,11 @@ impl<T: Data> Operator for WatermarksOperator<T> {
         watermark: Watermark,
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
-        if watermark == Watermark::MAX { self.advance(Some(watermark), out) } else { Ok(()) }
+        if watermark == Watermark::MAX {
+            self.advance(Some(watermark), out)
+        } else {
+            Ok(())
+        }
     }
 
     fn activity(&mut self, _active: bool, _out: &mut dyn Output) -> Result<(), OperatorError> {

@@ -16,14 +16,23 @@ fn the_slowest_channel_holds_the_watermark_back() {
     let mut valve = WatermarkValve::new(3);
     assert_eq!(controls(valve.watermark(0, at(5))), []);
     assert_eq!(controls(valve.watermark(1, at(9))), []);
-    assert_eq!(controls(valve.watermark(2, at(7))), [Control::Watermark(at(5))]);
-    assert_eq!(controls(valve.watermark(0, at(20))), [Control::Watermark(at(7))]);
+    assert_eq!(
+        controls(valve.watermark(2, at(7))),
+        [Control::Watermark(at(5))]
+    );
+    assert_eq!(
+        controls(valve.watermark(0, at(20))),
+        [Control::Watermark(at(7))]
+    );
 }
 
 #[test]
 fn a_watermark_that_goes_back_is_ignored() {
     let mut valve = WatermarkValve::new(1);
-    assert_eq!(controls(valve.watermark(0, at(5))), [Control::Watermark(at(5))]);
+    assert_eq!(
+        controls(valve.watermark(0, at(5))),
+        [Control::Watermark(at(5))]
+    );
     assert_eq!(controls(valve.watermark(0, at(4))), []);
     assert_eq!(controls(valve.watermark(0, at(5))), []);
     assert_eq!(valve.current(), at(5));
@@ -33,29 +42,52 @@ fn a_watermark_that_goes_back_is_ignored() {
 fn a_channel_that_becomes_idle_lets_the_others_advance() {
     let mut valve = WatermarkValve::new(2);
     assert_eq!(controls(valve.watermark(1, at(10))), []);
-    assert_eq!(controls(valve.activity(0, false)), [Control::Watermark(at(10))]);
-    assert_eq!(controls(valve.watermark(0, at(50))), [], "an idle channel has no say");
+    assert_eq!(
+        controls(valve.activity(0, false)),
+        [Control::Watermark(at(10))]
+    );
+    assert_eq!(
+        controls(valve.watermark(0, at(50))),
+        [],
+        "an idle channel has no say"
+    );
 }
 
 #[test]
 fn a_channel_that_comes_back_behind_holds_nothing_back_until_it_has_caught_up() {
     let mut valve = WatermarkValve::new(2);
     drop(controls(valve.activity(0, false)));
-    assert_eq!(controls(valve.watermark(1, at(10))), [Control::Watermark(at(10))]);
+    assert_eq!(
+        controls(valve.watermark(1, at(10))),
+        [Control::Watermark(at(10))]
+    );
     assert_eq!(controls(valve.activity(0, true)), []);
     assert_eq!(controls(valve.watermark(0, at(3))), []);
-    assert_eq!(controls(valve.watermark(1, at(12))), [Control::Watermark(at(12))]);
+    assert_eq!(
+        controls(valve.watermark(1, at(12))),
+        [Control::Watermark(at(12))]
+    );
     assert_eq!(controls(valve.watermark(0, at(12))), []);
-    assert_eq!(controls(valve.watermark(1, at(20))), [], "the first holds it back again");
+    assert_eq!(
+        controls(valve.watermark(1, at(20))),
+        [],
+        "the first holds it back again"
+    );
 }
 
 #[test]
 fn the_last_channel_to_become_idle_lets_everything_promised_through() {
     let mut valve = WatermarkValve::new(2);
     drop(controls(valve.watermark(0, at(5))));
-    assert_eq!(controls(valve.watermark(1, at(9))), [Control::Watermark(at(5))]);
+    assert_eq!(
+        controls(valve.watermark(1, at(9))),
+        [Control::Watermark(at(5))]
+    );
     assert_eq!(controls(valve.activity(1, false)), []);
-    assert_eq!(controls(valve.activity(0, false)), [Control::Watermark(at(9)), Control::Idle]);
+    assert_eq!(
+        controls(valve.activity(0, false)),
+        [Control::Watermark(at(9)), Control::Idle]
+    );
     assert_eq!(controls(valve.activity(1, true)), [Control::Active]);
 }
 
@@ -63,13 +95,19 @@ fn the_last_channel_to_become_idle_lets_everything_promised_through() {
 fn two_inputs_advance_with_the_slower_one_that_is_not_idle() {
     let mut combined = CombinedWatermark::new(2);
     assert_eq!(controls(combined.watermark(0, at(5))), []);
-    assert_eq!(controls(combined.watermark(1, at(3))), [Control::Watermark(at(3))]);
-    assert_eq!(controls(combined.activity(1, false)), [Control::Watermark(at(5))]);
+    assert_eq!(
+        controls(combined.watermark(1, at(3))),
+        [Control::Watermark(at(3))]
+    );
+    assert_eq!(
+        controls(combined.activity(1, false)),
+        [Control::Watermark(at(5))]
+    );
     assert_eq!(controls(combined.activity(0, false)), [Control::Idle]);
-    assert_eq!(controls(combined.watermark(1, at(8))), [
-        Control::Active,
-        Control::Watermark(at(8))
-    ]);
+    assert_eq!(
+        controls(combined.watermark(1, at(8))),
+        [Control::Active, Control::Watermark(at(8))]
+    );
 }
 
 /// Flink's rules told once more, as slowly as possible: nothing is kept that can be recomputed
@@ -89,7 +127,10 @@ impl Model {
     }
 
     fn valve_is_idle(&self) -> bool {
-        let mut changes = self.passed_on.iter().filter(|c| !matches!(c, Control::Watermark(_)));
+        let mut changes = self
+            .passed_on
+            .iter()
+            .filter(|c| !matches!(c, Control::Watermark(_)));
         changes.next_back() == Some(&Control::Idle)
     }
 
@@ -100,7 +141,12 @@ impl Model {
     }
 
     fn emit_minimum(&mut self) {
-        let minimum = self.channels.iter().filter(|(_, _, aligned)| *aligned).map(|c| c.0).min();
+        let minimum = self
+            .channels
+            .iter()
+            .filter(|(_, _, aligned)| *aligned)
+            .map(|c| c.0)
+            .min();
         self.emit_if_new(minimum);
     }
 

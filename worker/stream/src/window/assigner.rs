@@ -57,7 +57,10 @@ fn window_start(time: i64, offset: i64, step: i64) -> i64 {
 
 #[inline]
 fn window(start: i64, size: i64) -> TimeWindow {
-    TimeWindow { start, end: start.saturating_add(size) }
+    TimeWindow {
+        start,
+        end: start.saturating_add(size),
+    }
 }
 
 fn millis(duration: Duration) -> i64 {
@@ -79,12 +82,20 @@ pub struct TumblingWindows {
 impl TumblingWindows {
     /// By event time.
     pub fn event_time(size: Duration) -> Self {
-        Self { size: millis(size), offset: 0, event_time: true, last: TimeWindow::default() }
+        Self {
+            size: millis(size),
+            offset: 0,
+            event_time: true,
+            last: TimeWindow::default(),
+        }
     }
 
     /// By the wall clock.
     pub fn processing_time(size: Duration) -> Self {
-        Self { event_time: false, ..Self::event_time(size) }
+        Self {
+            event_time: false,
+            ..Self::event_time(size)
+        }
     }
 
     /// Moves all windows by so many milliseconds; for days in a time zone, for example, by minus
@@ -132,12 +143,20 @@ pub struct SlidingWindows {
 impl SlidingWindows {
     /// By event time.
     pub fn event_time(size: Duration, slide: Duration) -> Self {
-        Self { size: millis(size), slide: millis(slide), offset: 0, event_time: true }
+        Self {
+            size: millis(size),
+            slide: millis(slide),
+            offset: 0,
+            event_time: true,
+        }
     }
 
     /// By the wall clock.
     pub fn processing_time(size: Duration, slide: Duration) -> Self {
-        Self { event_time: false, ..Self::event_time(size, slide) }
+        Self {
+            event_time: false,
+            ..Self::event_time(size, slide)
+        }
     }
 
     /// Moves all windows by so many milliseconds.
@@ -167,7 +186,9 @@ impl<T> WindowAssigner<T> for SlidingWindows {
         let mut start = window_start(time, self.offset, self.slide);
         while start > time.saturating_sub(self.size) {
             windows.push(window(start, self.size));
-            let Some(before) = start.checked_sub(self.slide) else { return };
+            let Some(before) = start.checked_sub(self.slide) else {
+                return;
+            };
             start = before;
         }
     }
@@ -179,10 +200,16 @@ mod tests {
 
     use super::*;
 
-    fn windows(mut assigner: impl WindowAssigner<(), Window = TimeWindow>, time: i64) -> Vec<(i64, i64)> {
+    fn windows(
+        mut assigner: impl WindowAssigner<(), Window = TimeWindow>,
+        time: i64,
+    ) -> Vec<(i64, i64)> {
         let mut windows = Vec::new();
         assigner.assign(&(), time, &mut windows);
-        windows.into_iter().map(|window| (window.start, window.end)).collect()
+        windows
+            .into_iter()
+            .map(|window| (window.start, window.end))
+            .collect()
     }
 
     fn ms(ms: u64) -> Duration {

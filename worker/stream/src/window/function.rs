@@ -185,6 +185,7 @@ impl<W: Window> WindowContext<'_, W> {
 
     /// Emits a record to a side output.
     pub fn side_output<T: Data>(&mut self, tag: &OutputTag<T>, record: T) {
-        self.side.push(tag, record, Some(EventTime(self.window.max_timestamp())));
+        self.side
+            .push(tag, record, Some(EventTime(self.window.max_timestamp())));
     }
 }

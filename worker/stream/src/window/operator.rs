@@ -55,7 +55,8 @@ struct LateRecords {
 impl LateRecords {
     fn report(&mut self) {
         if self.dropped > 0 {
-            self.metrics.add_late_records(std::mem::take(&mut self.dropped));
+            self.metrics
+                .add_late_records(std::mem::take(&mut self.dropped));
         }
     }
 }
@@ -191,7 +192,10 @@ where
         event_time: bool,
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
-        let Timer { namespace: window, time } = timer;
+        let Timer {
+            namespace: window,
+            time,
+        } = timer;
         let result = if event_time {
             self.parts.trigger.on_event_time(time, &window)
         } else {
@@ -224,7 +228,9 @@ where
         } else {
             None
         };
-        let Some(contents) = contents.filter(|_| result.fires()) else { return Ok(()) };
+        let Some(contents) = contents.filter(|_| result.fires()) else {
+            return Ok(());
+        };
         let mut context = WindowContext {
             window: *window,
             watermark: self.runtime.watermark,
@@ -236,7 +242,12 @@ where
         let input = self.parts.pane.result(contents);
         self.parts
             .function
-            .process(key, input, &mut context, &mut self.emitter.collector(timestamp, out))
+            .process(
+                key,
+                input,
+                &mut context,
+                &mut self.emitter.collector(timestamp, out),
+            )
             .map_err(OperatorError::Function)
     }
 
@@ -270,12 +281,18 @@ where
     F: ProcessWindowFunction<K, A::Window, P::Result, O>,
 {
     fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
-        self.parts.assigner.check().map_err(OperatorError::Invalid)?;
+        self.parts
+            .assigner
+            .check()
+            .map_err(OperatorError::Invalid)?;
         self.runtime.open(context)?;
         self.runtime.open_timers(TIMERS)?;
         self.panes = Some(self.runtime.backend.namespaced_value_state(PANES)?);
         self.late.metrics = Arc::clone(&context.metrics);
-        self.parts.function.open(context).map_err(OperatorError::Function)?;
+        self.parts
+            .function
+            .open(context)
+            .map_err(OperatorError::Function)?;
         Ok(())
     }
 

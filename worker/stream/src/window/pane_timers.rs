@@ -47,22 +47,30 @@ impl<K: StateKey, W: Window> TriggerContext for PaneTimers<'_, K, W> {
     fn register_event_time_timer(&mut self, time: i64) -> Result<(), StateError> {
         self.set_key();
         let time = EventTime(time);
-        self.timers.register_event_time_timer(self.backend, self.window, time).map(drop)
+        self.timers
+            .register_event_time_timer(self.backend, self.window, time)
+            .map(drop)
     }
 
     fn register_processing_time_timer(&mut self, time: i64) -> Result<(), StateError> {
         self.set_key();
-        self.timers.register_processing_time_timer(self.backend, self.window, time).map(drop)
+        self.timers
+            .register_processing_time_timer(self.backend, self.window, time)
+            .map(drop)
     }
 
     fn delete_event_time_timer(&mut self, time: i64) -> Result<(), StateError> {
         self.set_key();
         let time = EventTime(time);
-        self.timers.delete_event_time_timer(self.backend, self.window, time).map(drop)
+        self.timers
+            .delete_event_time_timer(self.backend, self.window, time)
+            .map(drop)
     }
 
     fn delete_processing_time_timer(&mut self, time: i64) -> Result<(), StateError> {
         self.set_key();
-        self.timers.delete_processing_time_timer(self.backend, self.window, time).map(drop)
+        self.timers
+            .delete_processing_time_timer(self.backend, self.window, time)
+            .map(drop)
     }
 }

@@ -16,13 +16,19 @@ pub struct WindowOptions<T> {
 
 impl<T> Default for WindowOptions<T> {
     fn default() -> Self {
-        Self { allowed_lateness: Duration::ZERO, late_output: None }
+        Self {
+            allowed_lateness: Duration::ZERO,
+            late_output: None,
+        }
     }
 }
 
 impl<T> Clone for WindowOptions<T> {
     fn clone(&self) -> Self {
-        Self { allowed_lateness: self.allowed_lateness, late_output: self.late_output.clone() }
+        Self {
+            allowed_lateness: self.allowed_lateness,
+            late_output: self.late_output.clone(),
+        }
     }
 }
 

@@ -93,11 +93,19 @@ impl<T, W: Window> Trigger<T, W> for EventTimeTrigger {
         context: &mut dyn TriggerContext,
     ) -> Result<TriggerResult, StateError> {
         let over = window.max_timestamp() <= context.watermark().0.0;
-        Ok(if over { TriggerResult::Fire } else { TriggerResult::Continue })
+        Ok(if over {
+            TriggerResult::Fire
+        } else {
+            TriggerResult::Continue
+        })
     }
 
     fn on_event_time(&mut self, time: i64, window: &W) -> TriggerResult {
-        if time == window.max_timestamp() { TriggerResult::Fire } else { TriggerResult::Continue }
+        if time == window.max_timestamp() {
+            TriggerResult::Fire
+        } else {
+            TriggerResult::Continue
+        }
     }
 
     fn on_processing_time(&mut self, _time: i64, _window: &W) -> TriggerResult {

@@ -1,7 +1,5 @@
 //! Ends that are missing, stale, cancelled or gone.
 
-use weir_types::{Clock, SystemClock};
-
 use super::*;
 use crate::{CancelToken, EdgeId, SenderContext};
 

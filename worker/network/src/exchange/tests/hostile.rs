@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
+use super::connection::{Connection, Limits, Peer};
 use super::frame::{Frame, Open, encode};
 use super::reader::read_frames;
 use super::*;
@@ -38,7 +41,7 @@ async fn by_hand(address: SocketAddr) -> TcpStream {
 /// The same, once the exchange uses the connection for its own requests.
 fn accepted_by_hand(runtime: &Runtime, exchange: &Exchange) -> TcpStream {
     let stream = runtime.block_on(by_hand(exchange.local_addr().unwrap()));
-    let slot = exchange.inner.slot(B);
+    let slot = exchange.inner.peers.slot(B);
     while !slot
         .try_lock()
         .is_ok_and(|slot| slot.as_ref().is_some_and(|used| used.is_alive()))
@@ -112,7 +115,7 @@ fn a_peer_of_another_job_epoch_program_version_or_life_is_told_why_it_is_refused
     for (identity, reason) in cases {
         let caller = Exchange::in_process(identity, options(), runtime.handle().clone());
         let mut id = partition(1, 0);
-        id.producer.epoch = caller.inner.identity.epoch;
+        id.producer.epoch = caller.inner.peers.identity().epoch;
         let mut gate = connected(&caller, remote(address), id, 1 << 18);
         let error = next_failure(&mut gate);
         let peer = format!("TaskManager {A} at {address}");
@@ -224,7 +227,9 @@ fn an_oversized_frame_ends_the_connection_with_the_limit_as_cause() {
             .write_all(&[0, 0, 0, 0x7f, 2, 0, 0, 0, 0])
             .await
             .unwrap();
-        read_rest(&mut stream).await;
+        let told = read_rest(&mut stream).await;
+        let told = String::from_utf8_lossy(&told);
+        assert!(told.contains("over the limit of 1048576 bytes"), "{told}");
     });
     let error = loop {
         if let Err(error) = sender.send(chunk(1, 1)) {

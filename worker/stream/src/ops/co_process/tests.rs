@@ -41,7 +41,10 @@ impl CoProcessFunction<i64, String, i64> for Above {
 #[test]
 fn each_input_reaches_its_own_method() {
     let below = OutputTag::new("below");
-    let function = Above { threshold: 5, below: below.clone() };
+    let function = Above {
+        threshold: 5,
+        below: below.clone(),
+    };
     let mut harness =
         TwoInputHarness::<i64, String, i64>::open(CoProcessOperator::new(function)).unwrap();
     harness.push_first(7, Some(1)).unwrap();
@@ -50,11 +53,14 @@ fn each_input_reaches_its_own_method() {
     harness.push_first(12, Some(4)).unwrap();
     harness.watermark(0, 4).unwrap();
     harness.watermark(1, 9).unwrap();
-    assert_eq!(harness.take_events(), [
-        Event::Record(7, Some(1)),
-        Event::Record(12, Some(4)),
-        Event::Watermark(4)
-    ]);
+    assert_eq!(
+        harness.take_events(),
+        [
+            Event::Record(7, Some(1)),
+            Event::Record(12, Some(4)),
+            Event::Watermark(4)
+        ]
+    );
     assert_eq!(harness.take_side(&below), [(8, Some(3))]);
     let error = harness.push_second("ten".to_owned(), None).unwrap_err();
     assert!(matches!(error, OperatorError::Function(_)), "{error:?}");
@@ -66,10 +72,13 @@ fn co_map_maps_each_input_its_own_way() {
     let mut harness = TwoInputHarness::<i64, String, String>::open(operator).unwrap();
     harness.push_first(7, Some(1)).unwrap();
     harness.push_second("seven".to_owned(), None).unwrap();
-    assert_eq!(harness.take_events(), [
-        Event::Record("7".to_owned(), Some(1)),
-        Event::Record("seven!".to_owned(), None)
-    ]);
+    assert_eq!(
+        harness.take_events(),
+        [
+            Event::Record("7".to_owned(), Some(1)),
+            Event::Record("seven!".to_owned(), None)
+        ]
+    );
 }
 
 #[test]
@@ -77,7 +86,9 @@ fn co_flat_map_emits_any_number_for_each_input() {
     let operator = CoFlatMapOperator::new(
         |number: i64, out: &mut Collector<'_, i64>| (0..number).for_each(|n| out.collect(n)),
         |text: String, out: &mut Collector<'_, i64>| {
-            text.split(' ').filter_map(|word| word.parse().ok()).for_each(|n| out.collect(n));
+            text.split(' ')
+                .filter_map(|word| word.parse().ok())
+                .for_each(|n| out.collect(n));
         },
     );
     let mut harness = TwoInputHarness::<i64, String, i64>::open(operator).unwrap();

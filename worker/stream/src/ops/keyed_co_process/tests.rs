@@ -91,10 +91,13 @@ fn both_inputs_see_the_state_of_the_same_key() {
     harness.push_first(order(2, "tea"), Some(6)).unwrap();
     harness.push_first(order(1, "ink"), Some(7)).unwrap();
     harness.push_second((2, 20), Some(8)).unwrap();
-    assert_eq!(harness.take_events(), [
-        Event::Record("ink 10".to_owned(), Some(7)),
-        Event::Record("tea 20".to_owned(), Some(8)),
-    ]);
+    assert_eq!(
+        harness.take_events(),
+        [
+            Event::Record("ink 10".to_owned(), Some(7)),
+            Event::Record("tea 20".to_owned(), Some(8)),
+        ]
+    );
 }
 
 #[test]
@@ -104,10 +107,13 @@ fn timers_wait_for_the_slower_input() {
     harness.watermark(0, 500).unwrap();
     assert_eq!(harness.take_events(), []);
     harness.watermark(1, 100).unwrap();
-    assert_eq!(harness.take_events(), [
-        Event::Record("ink unpaid".to_owned(), Some(100)),
-        Event::Watermark(100)
-    ]);
+    assert_eq!(
+        harness.take_events(),
+        [
+            Event::Record("ink unpaid".to_owned(), Some(100)),
+            Event::Watermark(100)
+        ]
+    );
     harness.activity(1, false).unwrap();
     assert_eq!(harness.take_events(), [Event::Watermark(500)]);
     harness.end_input(0).unwrap();

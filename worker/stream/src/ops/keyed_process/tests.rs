@@ -18,7 +18,11 @@ struct Wake {
 
 impl Wake {
     fn by(domain: TimeDomain) -> Self {
-        Self { domain, told: OutputTag::new("told"), count: None }
+        Self {
+            domain,
+            told: OutputTag::new("told"),
+            count: None,
+        }
     }
 }
 
@@ -83,26 +87,36 @@ fn told(key: &str, count: u64, time: Option<i64>) -> Event<(String, u64)> {
 #[test]
 fn event_time_timers_fire_in_order_of_time_before_the_watermark_is_passed_on() {
     let mut harness = Harness::open(operator(TimeDomain::EventTime)).unwrap();
-    harness.push_all(vec![wake("a", 30), wake("b", 20), wake("a", 10)]).unwrap();
+    harness
+        .push_all(vec![wake("a", 30), wake("b", 20), wake("a", 10)])
+        .unwrap();
     harness.watermark(9).unwrap();
     harness.watermark(20).unwrap();
-    assert_eq!(harness.take_events(), [
-        Event::Watermark(9),
-        told("a", 2, Some(10)),
-        told("b", 1, Some(20)),
-        Event::Watermark(20),
-    ]);
+    assert_eq!(
+        harness.take_events(),
+        [
+            Event::Watermark(9),
+            told("a", 2, Some(10)),
+            told("b", 1, Some(20)),
+            Event::Watermark(20),
+        ]
+    );
     let side = harness.take_side(&Wake::by(TimeDomain::EventTime).told);
-    assert_eq!(side, [
-        ("a 10 20 0".to_owned(), Some(10)),
-        ("b 20 20 0".to_owned(), Some(20))
-    ]);
+    assert_eq!(
+        side,
+        [
+            ("a 10 20 0".to_owned(), Some(10)),
+            ("b 20 20 0".to_owned(), Some(20))
+        ]
+    );
 }
 
 #[test]
 fn a_timer_registered_twice_fires_once() {
     let mut harness = Harness::open(operator(TimeDomain::EventTime)).unwrap();
-    harness.push_all(vec![wake("a", 30), wake("a", 30)]).unwrap();
+    harness
+        .push_all(vec![wake("a", 30), wake("a", 30)])
+        .unwrap();
     harness.watermark(100).unwrap();
     assert_eq!(harness.take_records(), [("a".to_owned(), 2)]);
 }
@@ -112,11 +126,14 @@ fn a_timer_that_a_timer_registers_fires_in_the_same_round_if_it_is_due() {
     let mut harness = Harness::open(operator(TimeDomain::EventTime)).unwrap();
     harness.push(wake("a", 50)).unwrap();
     harness.watermark(60).unwrap();
-    assert_eq!(harness.take_events(), [
-        told("a", 1, Some(50)),
-        told("a", 0, Some(51)),
-        Event::Watermark(60)
-    ]);
+    assert_eq!(
+        harness.take_events(),
+        [
+            told("a", 1, Some(50)),
+            told("a", 0, Some(51)),
+            Event::Watermark(60)
+        ]
+    );
 }
 
 #[test]
@@ -132,7 +149,9 @@ fn a_timer_behind_the_watermark_fires_with_the_next_one() {
 #[test]
 fn processing_time_timers_fire_once_the_clock_is_past_them() {
     let mut harness = Harness::open(operator(TimeDomain::ProcessingTime)).unwrap();
-    harness.push_all(vec![wake("a", 30), wake("b", 20)]).unwrap();
+    harness
+        .push_all(vec![wake("a", 30), wake("b", 20)])
+        .unwrap();
     harness.watermark(i64::MAX).unwrap();
     harness.advance_clock_to(20).unwrap();
     assert_eq!(harness.take_events(), [Event::Watermark(i64::MAX)]);
@@ -142,13 +161,21 @@ fn processing_time_timers_fire_once_the_clock_is_past_them() {
     assert_eq!(harness.take_events(), [told("a", 1, None)]);
     let side = harness.take_side(&Wake::by(TimeDomain::ProcessingTime).told);
     let max = i64::MAX;
-    assert_eq!(side, [(format!("b 20 {max} 21"), None), (format!("a 30 {max} 31"), None)]);
+    assert_eq!(
+        side,
+        [
+            (format!("b 20 {max} 21"), None),
+            (format!("a 30 {max} 31"), None)
+        ]
+    );
 }
 
 #[test]
 fn a_processing_time_timer_does_not_fire_early_along_with_another() {
     let mut harness = Harness::open(operator(TimeDomain::ProcessingTime)).unwrap();
-    harness.push_all(vec![wake("a", 21), wake("b", 20)]).unwrap();
+    harness
+        .push_all(vec![wake("a", 21), wake("b", 20)])
+        .unwrap();
     harness.advance_clock_to(21).unwrap();
     assert_eq!(harness.take_records(), [("b".to_owned(), 1)]);
 }
@@ -176,7 +203,11 @@ fn state_and_timers_move_with_their_keys_to_other_parallelisms() {
         assert_eq!(first, want);
         harness.watermark(1_000).unwrap();
         harness.advance_clock_to(1_000).unwrap();
-        assert_eq!(harness.take_records().len(), 2 * keys.len(), "the timers at 200 and 300");
+        assert_eq!(
+            harness.take_records().len(),
+            2 * keys.len(),
+            "the timers at 200 and 300"
+        );
     }
 }
 
@@ -209,7 +240,9 @@ fn a_timer_that_fails_ends_the_subtask_and_the_watermark_stays_back() {
     let operator = KeyedProcessOperator::new(|record: &Record| record.0.clone(), Fail);
     let mut harness = OneInputHarness::<Record, u64>::open(operator).unwrap();
     harness.push(wake("a", 7)).unwrap();
-    let OperatorError::Function(cause) = harness.watermark(7).unwrap_err() else { panic!() };
+    let OperatorError::Function(cause) = harness.watermark(7).unwrap_err() else {
+        panic!()
+    };
     assert_eq!(cause.to_string(), "no luck at 7");
     assert_eq!(harness.take_events(), []);
 }

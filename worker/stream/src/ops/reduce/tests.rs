@@ -12,7 +12,10 @@ use crate::ops::AggregateOperator;
 type Word = (String, u64);
 
 fn count() -> impl Operator {
-    ReduceOperator::new(|word: &Word| word.0.clone(), |into: &mut Word, word: Word| into.1 += word.1)
+    ReduceOperator::new(
+        |word: &Word| word.0.clone(),
+        |into: &mut Word, word: Word| into.1 += word.1,
+    )
 }
 
 fn word(word: &str) -> Word {
@@ -22,16 +25,21 @@ fn word(word: &str) -> Word {
 #[test]
 fn every_record_gives_the_running_value_of_its_key_with_its_own_event_time() {
     let mut harness = OneInputHarness::<Word, Word>::open(count()).unwrap();
-    harness.push_all_at(vec![(word("a"), 1), (word("b"), 2), (word("a"), 3)]).unwrap();
+    harness
+        .push_all_at(vec![(word("a"), 1), (word("b"), 2), (word("a"), 3)])
+        .unwrap();
     harness.watermark(5).unwrap();
     harness.push(word("a")).unwrap();
-    assert_eq!(harness.take_events(), [
-        Event::Record(("a".to_owned(), 1), Some(1)),
-        Event::Record(("b".to_owned(), 1), Some(2)),
-        Event::Record(("a".to_owned(), 2), Some(3)),
-        Event::Watermark(5),
-        Event::Record(("a".to_owned(), 3), None),
-    ]);
+    assert_eq!(
+        harness.take_events(),
+        [
+            Event::Record(("a".to_owned(), 1), Some(1)),
+            Event::Record(("b".to_owned(), 1), Some(2)),
+            Event::Record(("a".to_owned(), 2), Some(3)),
+            Event::Watermark(5),
+            Event::Record(("a".to_owned(), 3), None),
+        ]
+    );
 }
 
 #[test]
@@ -39,7 +47,9 @@ fn a_function_of_two_values_reduces_from_left_to_right() {
     let reduce = by_value(|a: String, b: String| format!("({a} {b})"));
     let operator = ReduceOperator::new(|word: &String| word.len(), reduce);
     let mut harness = OneInputHarness::<String, String>::open(operator).unwrap();
-    harness.push_all(["a", "bb", "c", "d"].map(str::to_owned).to_vec()).unwrap();
+    harness
+        .push_all(["a", "bb", "c", "d"].map(str::to_owned).to_vec())
+        .unwrap();
     assert_eq!(harness.take_records(), ["a", "bb", "(a c)", "((a c) d)"]);
 }
 

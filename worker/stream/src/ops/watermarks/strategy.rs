@@ -28,7 +28,11 @@ pub(super) enum GeneratorKind<T> {
 impl<T: 'static> WatermarkStrategy<T> {
     /// No watermarks: for event times alone, and for processing time.
     pub fn no_watermarks() -> Self {
-        Self { assigner: None, generator: GeneratorKind::None, idleness: None }
+        Self {
+            assigner: None,
+            generator: GeneratorKind::None,
+            idleness: None,
+        }
     }
 
     /// Event times never go back within one subtask of the source.
@@ -39,7 +43,10 @@ impl<T: 'static> WatermarkStrategy<T> {
     /// A record comes at most this much behind the latest one: the watermark is one millisecond
     /// less than the latest event time minus `bound`.
     pub fn bounded_out_of_orderness(bound: Duration) -> Self {
-        Self { generator: GeneratorKind::Bounded(bound), ..Self::no_watermarks() }
+        Self {
+            generator: GeneratorKind::Bounded(bound),
+            ..Self::no_watermarks()
+        }
     }
 
     /// Watermarks from a generator of the program's own. `make` is called once per subtask.
@@ -47,7 +54,10 @@ impl<T: 'static> WatermarkStrategy<T> {
         make: impl Fn() -> G + Send + Sync + 'static,
     ) -> Self {
         let make: Arc<MakeGenerator<T>> = Arc::new(move || Box::new(make()));
-        Self { generator: GeneratorKind::Custom(make), ..Self::no_watermarks() }
+        Self {
+            generator: GeneratorKind::Custom(make),
+            ..Self::no_watermarks()
+        }
     }
 
     /// Takes a record's event time from the record. The function also gets the event time that
@@ -85,7 +95,11 @@ impl<T> Clone for WatermarkStrategy<T> {
             GeneratorKind::Bounded(bound) => GeneratorKind::Bounded(*bound),
             GeneratorKind::Custom(make) => GeneratorKind::Custom(Arc::clone(make)),
         };
-        Self { assigner: self.assigner.clone(), generator, idleness: self.idleness }
+        Self {
+            assigner: self.assigner.clone(),
+            generator,
+            idleness: self.idleness,
+        }
     }
 }
 

@@ -9,7 +9,9 @@ fn own_time(strategy: WatermarkStrategy<i64>) -> WatermarkStrategy<i64> {
 }
 
 fn bounded(bound_ms: u64) -> WatermarkStrategy<i64> {
-    own_time(WatermarkStrategy::bounded_out_of_orderness(Duration::from_millis(bound_ms)))
+    own_time(WatermarkStrategy::bounded_out_of_orderness(
+        Duration::from_millis(bound_ms),
+    ))
 }
 
 fn harness(strategy: WatermarkStrategy<i64>) -> Harness {
@@ -24,12 +26,10 @@ fn record(time: i64) -> Event<i64> {
 fn a_bounded_watermark_follows_the_highest_time_by_the_bound_and_a_millisecond() {
     let mut harness = harness(bounded(10));
     harness.push_all(vec![100, 120, 90]).unwrap();
-    assert_eq!(harness.take_events(), [
-        record(100),
-        record(120),
-        record(90),
-        Event::Watermark(109)
-    ]);
+    assert_eq!(
+        harness.take_events(),
+        [record(100), record(120), record(90), Event::Watermark(109)]
+    );
 }
 
 #[test]
@@ -38,12 +38,10 @@ fn a_watermark_that_did_not_advance_is_not_sent_again() {
     harness.push(100).unwrap();
     harness.push(100).unwrap();
     harness.push(50).unwrap();
-    assert_eq!(harness.take_events(), [
-        record(100),
-        Event::Watermark(99),
-        record(100),
-        record(50)
-    ]);
+    assert_eq!(
+        harness.take_events(),
+        [record(100), Event::Watermark(99), record(100), record(50)]
+    );
 }
 
 #[test]
@@ -59,7 +57,10 @@ fn the_smallest_time_makes_no_watermark_and_no_overflow() {
     harness.push(i64::MIN).unwrap();
     assert_eq!(harness.take_events(), [record(i64::MIN)]);
     harness.push(i64::MAX).unwrap();
-    assert_eq!(harness.take_events(), [record(i64::MAX), Event::Watermark(i64::MAX - 11)]);
+    assert_eq!(
+        harness.take_events(),
+        [record(i64::MAX), Event::Watermark(i64::MAX - 11)]
+    );
 }
 
 #[test]
@@ -67,7 +68,10 @@ fn without_an_assigner_records_keep_the_time_they_came_with() {
     let strategy = WatermarkStrategy::bounded_out_of_orderness(Duration::ZERO);
     let mut harness = harness(strategy);
     harness.push_at(7, 70).unwrap();
-    assert_eq!(harness.take_events(), [Event::Record(7, Some(70)), Event::Watermark(69)]);
+    assert_eq!(
+        harness.take_events(),
+        [Event::Record(7, Some(70)), Event::Watermark(69)]
+    );
 }
 
 #[test]
@@ -77,11 +81,14 @@ fn the_assigner_sees_the_time_that_a_record_came_with() {
     let mut harness = harness(strategy);
     harness.push_at(7, 70).unwrap();
     harness.push(8).unwrap();
-    assert_eq!(harness.take_events(), [
-        Event::Record(7, Some(75)),
-        Event::Watermark(74),
-        Event::Record(8, Some(-1)),
-    ]);
+    assert_eq!(
+        harness.take_events(),
+        [
+            Event::Record(7, Some(75)),
+            Event::Watermark(74),
+            Event::Record(8, Some(-1)),
+        ]
+    );
 }
 
 #[test]
@@ -117,12 +124,15 @@ fn a_stream_without_records_becomes_idle_and_active_with_the_next_record() {
     harness.advance_clock_to(900).unwrap();
     harness.push(11).unwrap();
     harness.advance_clock_to(1_899).unwrap();
-    assert_eq!(harness.take_events(), [
-        record(10),
-        Event::Watermark(9),
-        record(11),
-        Event::Watermark(10)
-    ]);
+    assert_eq!(
+        harness.take_events(),
+        [
+            record(10),
+            Event::Watermark(9),
+            record(11),
+            Event::Watermark(10)
+        ]
+    );
     harness.advance_clock_to(10_000).unwrap();
     assert_eq!(harness.take_events(), [Event::Idle]);
     harness.push(5).unwrap();
@@ -137,9 +147,16 @@ fn a_stream_that_never_had_a_record_becomes_idle_too() {
     harness.advance_clock_to(1_000).unwrap();
     assert_eq!(harness.take_events(), [Event::Idle]);
     harness.activity(false).unwrap();
-    assert_eq!(harness.take_events(), [], "idleness from upstream stops here");
+    assert_eq!(
+        harness.take_events(),
+        [],
+        "idleness from upstream stops here"
+    );
     harness.end_input().unwrap();
-    assert_eq!(harness.take_events(), [Event::Active, Event::Watermark(i64::MAX)]);
+    assert_eq!(
+        harness.take_events(),
+        [Event::Active, Event::Watermark(i64::MAX)]
+    );
 }
 
 /// A watermark at each record that says so, and one more per period.

@@ -60,11 +60,23 @@ fn sums(
     let options = WindowOptions::default();
     if event_time {
         let trigger = EventTimeTrigger;
-        let parts = WindowParts { selector, assigner, trigger, pane, function };
+        let parts = WindowParts {
+            selector,
+            assigner,
+            trigger,
+            pane,
+            function,
+        };
         OneInputHarness::open(WindowOperator::new(parts, options)).unwrap()
     } else {
         let trigger = ProcessingTimeTrigger;
-        let parts = WindowParts { selector, assigner, trigger, pane, function };
+        let parts = WindowParts {
+            selector,
+            assigner,
+            trigger,
+            pane,
+            function,
+        };
         OneInputHarness::open(WindowOperator::new(parts, options)).unwrap()
     }
 }
@@ -72,18 +84,26 @@ fn sums(
 #[test]
 fn a_window_fires_once_when_the_watermark_passes_its_last_millisecond() {
     let mut harness = sums(TumblingWindows::event_time(ms(10)));
-    harness.push_all_at(vec![((1, 1), 9), ((1, 2), 0), ((1, 4), 10), ((1, 8), -1)]).unwrap();
+    harness
+        .push_all_at(vec![((1, 1), 9), ((1, 2), 0), ((1, 4), 10), ((1, 8), -1)])
+        .unwrap();
     harness.watermark(-1).unwrap();
-    assert_eq!(harness.take_events(), [Event::Record((1, 8), Some(-1)), Event::Watermark(-1)]);
+    assert_eq!(
+        harness.take_events(),
+        [Event::Record((1, 8), Some(-1)), Event::Watermark(-1)]
+    );
     harness.watermark(8).unwrap();
     assert_eq!(harness.take_events(), [Event::Watermark(8)]);
     harness.watermark(9).unwrap();
-    assert_eq!(harness.take_events(), [Event::Record((1, 3), Some(9)), Event::Watermark(9)]);
+    assert_eq!(
+        harness.take_events(),
+        [Event::Record((1, 3), Some(9)), Event::Watermark(9)]
+    );
     harness.end_input().unwrap();
-    assert_eq!(harness.take_events(), [
-        Event::Record((1, 4), Some(19)),
-        Event::Watermark(i64::MAX)
-    ]);
+    assert_eq!(
+        harness.take_events(),
+        [Event::Record((1, 4), Some(19)), Event::Watermark(i64::MAX)]
+    );
 }
 
 #[test]
@@ -107,7 +127,9 @@ fn windows_fire_in_the_order_of_their_ends_whatever_the_keys() {
 fn a_record_behind_its_window_is_dropped_and_counted() {
     let mut harness = sums(TumblingWindows::event_time(ms(10)));
     harness.watermark(9).unwrap();
-    harness.push_all_at(vec![((1, 1), 9), ((1, 1), 10)]).unwrap();
+    harness
+        .push_all_at(vec![((1, 1), 9), ((1, 1), 10)])
+        .unwrap();
     assert_eq!(harness.metrics().late_records(), 1);
     harness.end_input().unwrap();
     assert_eq!(harness.take_records(), [(1, 1)]);
@@ -116,7 +138,10 @@ fn a_record_behind_its_window_is_dropped_and_counted() {
 #[test]
 fn a_record_behind_its_window_goes_to_the_late_output_if_there_is_one() {
     let tag = OutputTag::new("late");
-    let options = WindowOptions { late_output: Some(tag.clone()), ..WindowOptions::default() };
+    let options = WindowOptions {
+        late_output: Some(tag.clone()),
+        ..WindowOptions::default()
+    };
     let operator = event_time_lists(TumblingWindows::event_time(ms(10)), options);
     let mut harness = OneInputHarness::<Record, Fired>::open(operator).unwrap();
     harness.watermark(9).unwrap();
@@ -137,14 +162,20 @@ fn a_record_between_windows_is_no_late_record() {
 
 #[test]
 fn a_late_record_within_the_allowed_lateness_fires_the_window_again() {
-    let options = WindowOptions { allowed_lateness: ms(20), ..WindowOptions::default() };
+    let options = WindowOptions {
+        allowed_lateness: ms(20),
+        ..WindowOptions::default()
+    };
     let operator = event_time_lists(TumblingWindows::event_time(ms(10)), options);
     let mut harness = OneInputHarness::<Record, Fired>::open(operator).unwrap();
     harness.push_at((1, 1), 1).unwrap();
     harness.watermark(9).unwrap();
     assert_eq!(harness.take_records(), [(1, 0, 10, vec![1])]);
     harness.push_all_at(vec![((1, 2), 2), ((1, 3), 3)]).unwrap();
-    assert_eq!(harness.take_records(), [(1, 0, 10, vec![1, 2]), (1, 0, 10, vec![1, 2, 3])]);
+    assert_eq!(
+        harness.take_records(),
+        [(1, 0, 10, vec![1, 2]), (1, 0, 10, vec![1, 2, 3])]
+    );
     harness.watermark(28).unwrap();
     harness.push_at((1, 4), 4).unwrap();
     assert_eq!(harness.take_records(), [(1, 0, 10, vec![1, 2, 3, 4])]);
@@ -165,7 +196,11 @@ fn a_processing_time_window_takes_all_of_its_last_millisecond() {
     assert_eq!(harness.take_events(), [Event::Record((1, 3), Some(9))]);
     harness.push((1, 4)).unwrap();
     harness.watermark(i64::MAX).unwrap();
-    assert_eq!(harness.take_events(), [Event::Watermark(i64::MAX)], "the watermark is nothing to it");
+    assert_eq!(
+        harness.take_events(),
+        [Event::Watermark(i64::MAX)],
+        "the watermark is nothing to it"
+    );
     harness.advance_clock_to(1_000).unwrap();
     assert_eq!(harness.take_events(), [Event::Record((1, 4), Some(19))]);
 }
@@ -179,9 +214,14 @@ fn a_record_without_event_time_is_an_error_that_says_what_to_do() {
 
 #[test]
 fn a_window_of_no_size_is_refused_before_the_first_record() {
-    let operator =
-        event_time_lists(TumblingWindows::event_time(Duration::ZERO), WindowOptions::default());
-    let error = OneInputHarness::<Record, Fired>::open(operator).err().unwrap().to_string();
+    let operator = event_time_lists(
+        TumblingWindows::event_time(Duration::ZERO),
+        WindowOptions::default(),
+    );
+    let error = OneInputHarness::<Record, Fired>::open(operator)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("size"), "{error}");
 }
 
@@ -229,7 +269,9 @@ fn an_aggregate_with_a_window_function_knows_key_and_window() {
     };
     let operator = WindowOperator::new(parts, WindowOptions::default());
     let mut harness = OneInputHarness::<Record, (u8, i64, i64)>::open(operator).unwrap();
-    harness.push_all_at(vec![((7, 2), 1), ((7, 4), 2), ((8, 5), 3)]).unwrap();
+    harness
+        .push_all_at(vec![((7, 2), 1), ((7, 4), 2), ((8, 5), 3)])
+        .unwrap();
     harness.watermark(9).unwrap();
     let mut records = harness.take_records();
     records.sort_unstable();
@@ -269,7 +311,10 @@ fn a_window_function_has_side_outputs() {
     let mut harness = OneInputHarness::<Record, Record>::open(operator).unwrap();
     harness.push_at((7, 2), 1).unwrap();
     harness.watermark(30).unwrap();
-    assert_eq!(harness.take_side(&tag), [("7 from 0 at 30".to_owned(), Some(9))]);
+    assert_eq!(
+        harness.take_side(&tag),
+        [("7 from 0 at 30".to_owned(), Some(9))]
+    );
 }
 
 #[derive(Clone, Debug)]

@@ -27,7 +27,16 @@ pub(super) struct Windows {
 impl Windows {
     pub(super) fn new(size: i64, slide: i64, offset: i64, lateness: i64) -> Self {
         let (panes, fired, late) = Default::default();
-        Self { size, slide, offset, lateness, watermark: i64::MIN, panes, fired, late }
+        Self {
+            size,
+            slide,
+            offset,
+            lateness,
+            watermark: i64::MIN,
+            panes,
+            fired,
+            late,
+        }
     }
 
     fn last(&self, start: i64) -> i64 {
@@ -47,7 +56,8 @@ impl Windows {
             let pane = self.panes.entry((start, key)).or_default();
             pane.values.push(value);
             if last <= self.watermark {
-                self.fired.push((key, start, start + self.size, pane.values.clone()));
+                self.fired
+                    .push((key, start, start + self.size, pane.values.clone()));
             } else {
                 pane.armed = true;
             }
@@ -63,10 +73,12 @@ impl Windows {
         for ((start, key), pane) in &mut self.panes {
             if pane.armed && start + size - 1 <= watermark {
                 pane.armed = false;
-                self.fired.push((*key, *start, start + size, pane.values.clone()));
+                self.fired
+                    .push((*key, *start, start + size, pane.values.clone()));
             }
         }
-        self.panes.retain(|(start, _), _| start + size - 1 + lateness > watermark);
+        self.panes
+            .retain(|(start, _), _| start + size - 1 + lateness > watermark);
     }
 
     /// Everything but the watermark comes back.

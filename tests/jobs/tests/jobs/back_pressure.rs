@@ -1,0 +1,83 @@
+//! A sink that is slower than its source: the source waits, and memory stays flat.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{Folder, JobManager, Process, Rest, of_binary, test_programs, until};
+
+/// What queues, threads and code may take. The source makes 1 GB/s and more if nobody stops it.
+const MEMORY_MB_MAX: u64 = 200;
+const GROWTH_MB_MAX: u64 = 16;
+
+/// Texts of 10 kB, of which each subtask takes a hundred a second.
+const ARGS: [&str; 2] = ["bytes: \"10000\"", "pause-us: \"10000\""];
+/// More than all queues on the way can hold.
+const TEXTS_AHEAD_MAX: u64 = 20_000;
+
+#[track_caller]
+fn check(rest: Rest, processes: &[&Process]) {
+    let source = |job: &Value| job["vertices"][0].clone();
+    until("back-pressure at the source", || {
+        source(&rest.job())["backpressure-level"] == "high"
+    });
+    let job = rest.job();
+    let ratio = source(&job)["metrics"]["backpressured-ratio"]
+        .as_f64()
+        .expect("a ratio");
+    assert!(ratio > 0.5, "{ratio}");
+    let number = |value: &Value| value.as_u64().expect("a number");
+    let made = number(&source(&job)["metrics"]["write-records"]);
+    let taken = number(&job["vertices"][1]["metrics"]["read-records"]);
+    assert!(
+        made - taken < TEXTS_AHEAD_MAX,
+        "{made} texts were made, {taken} were taken"
+    );
+    assert!(number(&job["vertices"][1]["metrics"]["accumulated-busy-time"]) > 0);
+
+    let memory = |process: &&Process| process.memory_mb("VmRSS").expect("it runs");
+    let before: Vec<u64> = processes.iter().map(memory).collect();
+    sleep(Duration::from_secs(2));
+    let after: Vec<u64> = processes.iter().map(memory).collect();
+    for (before, after) in before.iter().zip(&after) {
+        assert!(*after < MEMORY_MB_MAX, "{after} MiB");
+        assert!(
+            *after <= before + GROWTH_MB_MAX,
+            "from {before} to {after} MiB in two seconds"
+        );
+    }
+    let later = rest.job();
+    assert!(
+        number(&later["vertices"][1]["metrics"]["read-records"]) > taken,
+        "it goes on"
+    );
+}
+
+#[test]
+fn a_slow_function_holds_up_its_source_in_one_process() {
+    let folder = Folder::new();
+    let manifest = folder.manifest("slow", &ARGS, &["parallelism: 2"]);
+    let args = ["run".to_owned()].into_iter().chain(manifest);
+    let mut process = Process::start(of_binary(test_programs(), args));
+    let rest = process.rest();
+    check(rest, &[&process]);
+    process.signal("INT");
+    process.wait().expect(130, &["job slow cancelled"]);
+}
+
+#[test]
+fn a_slow_function_holds_up_its_source_across_processes() {
+    let folder = Folder::new();
+    let manager = JobManager::start(
+        test_programs(),
+        &folder.manifest("slow", &ARGS, &["parallelism: 2"]),
+    );
+    let workers = [manager.taskmanager(1), manager.taskmanager(1)];
+    check(manager.rest, &[&manager.process, &workers[0], &workers[1]]);
+    manager.process.signal("INT");
+    manager.process.wait().expect(130, &["job slow cancelled"]);
+    for worker in workers {
+        worker.wait().expect(0, &["the job has ended: cancelled"]);
+    }
+}

@@ -1,0 +1,86 @@
+//! Finds the `weir` binary, and brings it up to date if need be.
+//!
+//! It belongs to another package, and cargo tells a test only where its own package's programs are.
+//! Beside each program cargo lists the sources it was made of: if one of them is newer, cargo is
+//! asked to build it. In a test of the whole workspace it has just been built.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+/// The repository's root, where all processes run.
+pub(crate) fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().expect("the repository is there")
+}
+
+/// The `weir` of the sources as they are.
+pub(crate) fn weir_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        // `<target>/<profile>/deps/<this test>`.
+        let test = std::env::current_exe().expect("this test's own path");
+        let profile = test
+            .ancestors()
+            .nth(2)
+            .expect("a folder of the profile")
+            .to_owned();
+        let binary = profile.join("weir");
+        if !is_fresh(&binary) {
+            build(&profile);
+        }
+        binary
+    })
+}
+
+/// Whether the binary is newer than everything that cargo made it of.
+fn is_fresh(binary: &Path) -> bool {
+    let Some(built) = changed(binary) else {
+        return false;
+    };
+    let Ok(sources) = fs::read_to_string(binary.with_extension("d")) else {
+        return false;
+    };
+    let Some((_, sources)) = sources.split_once(": ") else {
+        return false;
+    };
+    // A space inside a path is written as `\ `.
+    let sources = sources.replace("\\ ", "\0");
+    sources.split_whitespace().all(|source| {
+        changed(Path::new(&source.replace('\0', " "))).is_some_and(|time| time <= built)
+    })
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
+}
+
+fn build(profile: &Path) {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let target = profile.parent().expect("a target folder");
+    let mut command = Command::new(cargo);
+    command.args([
+        "build",
+        "--locked",
+        "--quiet",
+        "--package",
+        "weir",
+        "--bin",
+        "weir",
+    ]);
+    if profile.ends_with("release") {
+        command.arg("--release");
+    }
+    let built = command
+        .current_dir(root())
+        .env("CARGO_TARGET_DIR", target)
+        .output();
+    let built = built.expect("cargo runs");
+    assert!(
+        built.status.success(),
+        "build weir: {}",
+        String::from_utf8_lossy(&built.stderr)
+    );
+}

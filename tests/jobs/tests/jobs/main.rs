@@ -1,0 +1,18 @@
+//! Whole jobs, as a user runs them: processes of the `weir` binary on real input, compared with an
+//! independent computation, and with everything that can go wrong around them.
+//!
+//! Everything listens on 127.0.0.1 and on ports that the system chooses, lives in temporary
+//! folders, and is over within a time limit. The sub-commands' own words, options and messages are
+//! tested with the binary itself.
+
+mod back_pressure;
+mod cluster;
+mod docs;
+mod fraud_detection;
+mod harness;
+mod hostile;
+mod input_faults;
+mod output_faults;
+mod panics;
+mod top_pages;
+mod wordcount;

@@ -1,0 +1,196 @@
+//! Drives every kind of keyed state, timers and snapshots with random operations, and compares it
+//! with maps and lists that do the same in the plainest way.
+
+#[path = "keyed_model/model.rs"]
+mod model;
+
+use std::collections::BTreeMap;
+
+use model::{Backend, Change, KEYS, MAX_PARALLELISM, Model};
+use proptest::prelude::*;
+use weir_state::{KeyedBackend, KeyedSnapshot, SnapshotKind, key_hash};
+use weir_types::{CheckpointId, KeyGroup, KeyGroupRange, subtask_of_key_group};
+
+#[derive(Clone, Debug)]
+enum Op {
+    Change(usize, Change),
+    Begin(bool),
+    Step(usize),
+    Finish,
+    Confirm(usize),
+    Abort(usize),
+    Restore(u32),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        30 => (0..KEYS, model::change()).prop_map(|(key, change)| Op::Change(key, change)),
+        2 => any::<bool>().prop_map(Op::Begin),
+        4 => (1usize..100).prop_map(Op::Step),
+        2 => Just(Op::Finish),
+        2 => (0usize..3).prop_map(Op::Confirm),
+        1 => (0usize..3).prop_map(Op::Abort),
+        1 => (1u32..=4).prop_map(Op::Restore),
+    ]
+}
+
+/// All subtasks of a keyed operator, with what a job does to take and restore checkpoints.
+struct Job {
+    subtasks: Vec<Backend>,
+    model: Model,
+    next: u64,
+    /// The checkpoint being copied, with the model as it was when it began.
+    running: Option<(CheckpointId, Model, Vec<Option<KeyedSnapshot>>)>,
+    /// Complete copies that are neither confirmed nor aborted.
+    finished: Vec<(CheckpointId, Model, Vec<KeyedSnapshot>)>,
+    /// Confirmed checkpoints: what to restore each from.
+    confirmed: BTreeMap<CheckpointId, (Model, Vec<Vec<KeyedSnapshot>>)>,
+}
+
+impl Job {
+    fn new() -> Self {
+        let range = KeyGroupRange::of_subtask(MAX_PARALLELISM, 1, 0);
+        let subtasks = vec![Backend::open(KeyedBackend::new(MAX_PARALLELISM, range))];
+        Self {
+            subtasks,
+            model: Model::default(),
+            next: 1,
+            running: None,
+            finished: Vec::new(),
+            confirmed: BTreeMap::new(),
+        }
+    }
+
+    fn parallelism(&self) -> u32 {
+        u32::try_from(self.subtasks.len()).unwrap()
+    }
+
+    fn subtask_of(&self, key: usize) -> usize {
+        let hash = key_hash(&model::key(key)).unwrap();
+        let group = KeyGroup::of_hash(hash, MAX_PARALLELISM);
+        subtask_of_key_group(group, MAX_PARALLELISM, self.parallelism()) as usize
+    }
+
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Change(key, change) => {
+                let subtask = self.subtask_of(key);
+                self.subtasks[subtask].change(key, &change);
+                self.model.change(key, &change);
+            }
+            Op::Begin(full) if self.running.is_none() => {
+                let checkpoint = CheckpointId(self.next);
+                self.next += 1;
+                let kind = if full {
+                    SnapshotKind::Full
+                } else {
+                    SnapshotKind::Incremental
+                };
+                for subtask in &mut self.subtasks {
+                    subtask.keyed.snapshot_begin(checkpoint, kind).unwrap();
+                }
+                let snapshots = vec![None; self.subtasks.len()];
+                self.running = Some((checkpoint, self.model.clone(), snapshots));
+            }
+            Op::Step(budget) => self.step(budget),
+            Op::Finish => self.step(usize::MAX),
+            Op::Confirm(nth) if nth < self.finished.len() => {
+                let (checkpoint, model, snapshots) = self.finished.remove(nth);
+                // A confirmed checkpoint makes older ones pointless.
+                self.finished.retain(|(other, _, _)| *other > checkpoint);
+                self.confirm(checkpoint, model, snapshots);
+            }
+            Op::Abort(nth) => {
+                let aborted = if nth < self.finished.len() {
+                    Some(self.finished.remove(nth).0)
+                } else {
+                    self.running.take().map(|(checkpoint, _, _)| checkpoint)
+                };
+                for (subtask, checkpoint) in self.subtasks.iter_mut().zip(aborted.iter().cycle()) {
+                    subtask.keyed.abort(*checkpoint);
+                }
+            }
+            Op::Restore(parallelism) => self.restore(parallelism),
+            Op::Begin(_) | Op::Confirm(_) => {}
+        }
+    }
+
+    fn step(&mut self, budget: usize) {
+        let Some((_, _, snapshots)) = &mut self.running else {
+            return;
+        };
+        for (subtask, snapshot) in self.subtasks.iter_mut().zip(snapshots.iter_mut()) {
+            if snapshot.is_none() {
+                *snapshot = subtask.keyed.snapshot_step(budget).unwrap();
+            }
+        }
+        if snapshots.iter().all(Option::is_some) {
+            let (checkpoint, model, snapshots) = self.running.take().unwrap();
+            self.finished
+                .push((checkpoint, model, snapshots.into_iter().flatten().collect()));
+        }
+    }
+
+    fn confirm(&mut self, checkpoint: CheckpointId, model: Model, snapshots: Vec<KeyedSnapshot>) {
+        let mut chains = Vec::new();
+        for (subtask, snapshot) in snapshots.into_iter().enumerate() {
+            let mut chain = match snapshot.base {
+                Some(base) => self.confirmed[&base].1[subtask].clone(),
+                None => Vec::new(),
+            };
+            chain.push(snapshot);
+            chains.push(chain);
+        }
+        for subtask in &mut self.subtasks {
+            subtask.keyed.confirm(checkpoint);
+        }
+        self.confirmed.insert(checkpoint, (model, chains));
+    }
+
+    /// Throws the subtasks away and goes on from the latest checkpoint.
+    fn restore(&mut self, parallelism: u32) {
+        let Some((_, (model, chains))) = self.confirmed.last_key_value() else {
+            return;
+        };
+        let open = |subtask| {
+            let range = KeyGroupRange::of_subtask(MAX_PARALLELISM, parallelism, subtask);
+            let snapshots = chains.iter().flatten().cloned();
+            Backend::open(KeyedBackend::restored(MAX_PARALLELISM, range, snapshots).unwrap())
+        };
+        self.subtasks = (0..parallelism).map(open).collect();
+        self.model = model.clone();
+        (self.running, self.finished) = (None, Vec::new());
+        self.confirmed.clear();
+        self.check();
+    }
+
+    fn check(&mut self) {
+        for key in 0..KEYS {
+            let subtask = self.subtask_of(key);
+            let found = self.subtasks[subtask].read(key);
+            assert_eq!(found, self.model.read(key), "key {key}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn state_is_what_the_model_says_through_snapshots_restores_and_rescaling(
+        ops in prop::collection::vec(op(), 1..250),
+    ) {
+        let mut job = Job::new();
+        for op in ops {
+            job.apply(op);
+        }
+        job.check();
+        // Whatever is under way shows the moment it began.
+        job.step(usize::MAX);
+        if let Some((checkpoint, model, snapshots)) = job.finished.pop() {
+            job.finished.clear();
+            job.confirm(checkpoint, model, snapshots);
+        }
+        job.restore(3);
+    }
+}

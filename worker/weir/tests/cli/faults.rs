@@ -1,0 +1,132 @@
+//! What goes wrong between processes: each gives a clear error, and nothing hangs.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use crate::harness::{JobManager, Process, Words, of_binary, root, until, weir};
+
+#[test]
+fn a_jobmanager_that_nobody_answers_is_given_up() {
+    let args = [
+        "taskmanager",
+        "--jobmanager",
+        "127.0.0.1:9",
+        "--reconnect-timeout",
+        "500ms",
+    ];
+    Process::start(weir(args)).wait().expect(
+        1,
+        &[
+            "error: the JobManager was out of reach",
+            "--jobmanager",
+            "127.0.0.1:9",
+            "Connection refused",
+        ],
+    );
+}
+
+#[test]
+fn a_taskmanager_that_never_comes_is_waited_for_and_given_up() {
+    let words = Words::new(1);
+    let manifest = fs::read_to_string(root().join("examples/wordcount.yaml")).expect("an example");
+    let config = "parallelism: 2\n    config: {slot.request.timeout: 3s}";
+    let path = words.path("job.yaml");
+    fs::write(&path, manifest.replace("parallelism: 2", config)).expect("written");
+    let mut args = words.args("jobmanager");
+    args[1] = path.display().to_string();
+    let manager = JobManager::start(&args);
+    let wanted = format!("weir taskmanager --jobmanager {}", manager.rpc);
+    let ended = manager.process.wait();
+    ended.expect(
+        1,
+        &[
+            "waiting for 2 slots",
+            "error: job wordcount failed: no slots within 3",
+            &wanted,
+        ],
+    );
+}
+
+#[test]
+fn of_two_taskmanagers_with_one_id_the_second_is_refused() {
+    let words = Words::new(1);
+    let manager = JobManager::start(&words.args("jobmanager"));
+    let id = "00000000000000000000000000000007";
+    let mut first = Process::start(manager.taskmanager(&["--id", id]));
+    first.until_stderr("works for job `wordcount`");
+    let second = Process::start(manager.taskmanager(&["--id", id])).wait();
+    second.expect(1, &["error: the JobManager refused this TaskManager", id]);
+}
+
+#[test]
+fn another_executable_is_refused() {
+    let words = Words::new(1);
+    let manager = JobManager::start(&words.args("jobmanager"));
+    let other = words.path("weir");
+    let mut bytes = fs::read(env!("CARGO_BIN_EXE_weir")).expect("the binary");
+    // The loader does not mind what comes behind the end.
+    bytes.push(0);
+    fs::write(&other, bytes).expect("written");
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).expect("executable");
+    let args = ["taskmanager", "--jobmanager", &manager.rpc];
+    let ended = Process::start(of_binary(&other, args)).wait();
+    ended.expect(
+        1,
+        &[
+            "error: program `wordcount` is not the same",
+            "the executable differs",
+        ],
+    );
+}
+
+#[test]
+fn garbage_on_every_port_harms_nobody() {
+    let words = Words::new(1_000);
+    let manager = JobManager::start(&words.args("jobmanager"));
+    let first = Process::start(manager.taskmanager(&[]));
+    let mut data = String::new();
+    until("a TaskManager", || {
+        let answer = get(&manager.rest, "/taskmanagers");
+        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+        let answer: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+        let address = answer["taskmanagers"][0]["data-address"].as_str();
+        data = address.unwrap_or_default().to_owned();
+        !data.is_empty()
+    });
+    for address in [&manager.rpc, &manager.rest, &data] {
+        for garbage in [
+            &b"GET / HTTP/1.1\r\n\r\n"[..],
+            &[0xff; 4096],
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nxx",
+        ] {
+            let mut stream = TcpStream::connect(address).expect("the port is open");
+            // The other side may hang up before it has read everything.
+            drop(stream.write_all(garbage));
+        }
+    }
+    let second = Process::start(manager.taskmanager(&[]));
+    manager.process.wait().expect(0, &["finished"]);
+    for worker in [first, second] {
+        worker.wait().expect(0, &[]);
+    }
+    assert_eq!(words.counted(), words.expected());
+}
+
+/// A plain HTTP request.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("REST is open");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("a time-out");
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n"
+    )
+    .expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}

@@ -1,0 +1,11 @@
+//! The `weir` binary as a person or a script meets it: words, texts, exit codes, processes.
+
+#![expect(clippy::panic, reason = "a helper of tests")]
+
+mod cluster;
+mod explain;
+mod faults;
+mod harness;
+mod query;
+mod run;
+mod usage;
