@@ -34,7 +34,7 @@ fmt: setup ## format the Rust code
 	cargo fmt --all
 
 lint: setup ## clippy on everything; a warning is an error
-	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets --keep-going -- -D warnings
 
 tidy: setup ## the rules of the repository itself: layers, budgets, links
 	cargo test --locked --quiet -p weir-tests-tidy

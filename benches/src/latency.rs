@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::json;
-use weir_state::AggregateFunction;
-use weir_stream::ops::WatermarkStrategy;
-use weir_stream::sink::{Sink, SinkWriter};
-use weir_stream::window::{
+use weir::state::AggregateFunction;
+use weir::stream::ops::WatermarkStrategy;
+use weir::stream::sink::{Sink, SinkWriter};
+use weir::stream::window::{
     ProcessWindowFunction, TimeWindow, TumblingWindows, Window, WindowContext,
 };
-use weir_stream::{Batch, BoxError, Collector, OperatorContext};
-use weir_types::{Clock, Timestamp};
+use weir::stream::{Batch, BoxError, Collector, OperatorContext};
+use weir::types::{Clock, Timestamp};
 
 use crate::report::{Flags, Report, peak_rss_mb};
 use crate::rng::{at, below};

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use weir_stream::factory::EnumeratorContext;
-use weir_stream::source::{
+use weir::stream::factory::EnumeratorContext;
+use weir::stream::source::{
     Poll, Source, SourceOutput, SourceReader, SplitAnswer, SplitBytes, SplitEnumerator,
 };
-use weir_stream::{BoxError, CHUNK_ROWS, Data, OperatorContext};
-use weir_types::{Clock, EventTime, SubtaskIndex, Timestamp};
+use weir::stream::{BoxError, CHUNK_ROWS, Data, OperatorContext};
+use weir::types::{Clock, EventTime, SubtaskIndex, Timestamp};
 
 /// When the paced sources of this process started; 0 before.
 static START: AtomicU64 = AtomicU64::new(0);

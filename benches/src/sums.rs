@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use weir_stream::sink::{Sink, SinkWriter};
-use weir_stream::{Batch, BoxError, Data, OperatorContext};
+use weir::stream::sink::{Sink, SinkWriter};
+use weir::stream::{Batch, BoxError, Data, OperatorContext};
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 static SUM: AtomicU64 = AtomicU64::new(0);

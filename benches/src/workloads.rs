@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Result, bail};
 use compact_str::CompactString;
 use serde_json::json;
-use weir_connectors::FileSource;
-use weir_types::{Clock, SystemClock};
+use weir::connectors::FileSource;
+use weir::types::{Clock, SystemClock};
 
 use crate::report::{Flags, Report, peak_rss_mb};
 use crate::rng::{at, below, mix64};
@@ -48,11 +48,11 @@ pub(crate) fn wordcount(flags: &Flags) -> Result<Report> {
         env.from_source(FileSource::lines(input))
             .flat_map(|line: String, out| {
                 for word in line.split(' ').filter(|word| !word.is_empty()) {
-                    out.collect((CompactString::new(word), 1u64));
+                    out.collect(CompactString::new(word));
                 }
             })
-            .key_by(|(word, _)| word.clone())
-            .reduce(|sum, (_, count)| sum.1 += count)
+            .key_by(CompactString::clone)
+            .aggregate(Count)
             .sink_to(Sums::new(|(word, count): &(CompactString, u64)| {
                 java_hash(word).wrapping_mul(*count)
             }));
@@ -105,7 +105,7 @@ pub(crate) fn keyed(flags: &Flags) -> Result<Report> {
 #[derive(Clone)]
 struct SumOfSeconds;
 
-impl weir_state::AggregateFunction for SumOfSeconds {
+impl weir::state::AggregateFunction for SumOfSeconds {
     type In = (u64, u64);
     type Acc = u64;
     type Out = u64;
@@ -124,6 +124,32 @@ impl weir_state::AggregateFunction for SumOfSeconds {
 
     fn merge(&self, into: &mut u64, other: u64) {
         *into = into.wrapping_add(other);
+    }
+}
+
+/// How many words there were.
+#[derive(Clone)]
+struct Count;
+
+impl weir::state::AggregateFunction for Count {
+    type In = CompactString;
+    type Acc = u64;
+    type Out = u64;
+
+    fn create_accumulator(&self) -> u64 {
+        0
+    }
+
+    fn add(&self, count: &mut u64, _word: CompactString) {
+        *count += 1;
+    }
+
+    fn result(&self, count: &u64) -> u64 {
+        *count
+    }
+
+    fn merge(&self, into: &mut u64, other: u64) {
+        *into += other;
     }
 }
 

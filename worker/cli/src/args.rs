@@ -56,9 +56,7 @@ pub(crate) enum Command {
     #[command(after_help = TASKMANAGER_EXAMPLES)]
     Taskmanager(TaskManagerArgs),
     /// Show what a job consists of, without running it
-    #[command(
-        after_help = "Example:\n  weir explain examples/wordcount.yaml --parallelism 4 --format json"
-    )]
+    #[command(after_help = EXPLAIN_EXAMPLE)]
     Explain(ExplainArgs),
     /// List the jobs of a JobManager
     #[command(after_help = "Example:\n  weir list --rest 127.0.0.1:8081 --format json")]
@@ -88,6 +86,10 @@ Examples:
 
 The first line on stdout is `jobmanager rpc HOST:PORT`, the second `rest HOST:PORT`. The job starts
 when the TaskManagers that have come offer enough slots. The exit code is the job's result.";
+
+const EXPLAIN_EXAMPLE: &str = "\
+Example:
+  weir explain examples/wordcount.yaml --parallelism 4 --format json";
 
 const TASKMANAGER_EXAMPLES: &str = "\
 Examples:

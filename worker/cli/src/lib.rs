@@ -1,7 +1,7 @@
 //! The command line: sub-commands, what they print, and how they exit.
 //!
 //! ```text
-//!   argv ─▶ args ─▶ manifest ─▶ Engine (injected: run, jobmanager, taskmanager, explain)
+//!   argv ─▶ args ─▶ manifest ─▶ Engine (injected)
 //!                └▶ query    ─▶ REST of a JobManager (list, info, cancel)
 //!   a Failure ─▶ `error: …` on stderr, once, and the exit code
 //! ```
@@ -92,7 +92,7 @@ fn dispatch(engine: &dyn Engine, command: Command) -> Result<Exit, Failure> {
             })
         }
         Command::Taskmanager(args) => {
-            logging::start("warn,weir=info,weir_taskmanager=info")?;
+            logging::start("warn,weir::taskmanager=info,weir_taskmanager=info")?;
             engine.taskmanager(TaskManagerRequest {
                 jobmanager: args.jobmanager,
                 slots: args.slots,

@@ -58,7 +58,7 @@ impl Schedule {
             return 0;
         }
         // The cast saturates.
-        (elapsed / NANOS_PER_SECOND * self.per_second) as u64 + 1
+        ((elapsed / NANOS_PER_SECOND * self.per_second) as u64).saturating_add(1)
     }
 
     /// How long to pause until record `next` is due.

@@ -19,7 +19,10 @@ pub(crate) enum Question {
     Overview(oneshot::Sender<ClusterOverview>),
     Jobs(oneshot::Sender<Vec<JobOverview>>),
     Job(JobId, oneshot::Sender<Result<JobDetails, DispatcherError>>),
-    Exceptions(JobId, oneshot::Sender<Result<JobExceptions, DispatcherError>>),
+    Exceptions(
+        JobId,
+        oneshot::Sender<Result<JobExceptions, DispatcherError>>,
+    ),
     /// Answered when it is clear whether the job can still be cancelled.
     Cancel(JobId, oneshot::Sender<Result<(), DispatcherError>>),
     TaskManagers(oneshot::Sender<Vec<TaskManagerDetails>>),
@@ -28,7 +31,11 @@ pub(crate) enum Question {
 /// Answers a question. Returns whether the job is to be cancelled.
 pub(crate) fn answer(question: Question, master: &JobMaster, now: Now) -> bool {
     let known = |id: JobId| {
-        if id == master.id() { Ok(()) } else { Err(DispatcherError::UnknownJob(id)) }
+        if id == master.id() {
+            Ok(())
+        } else {
+            Err(DispatcherError::UnknownJob(id))
+        }
     };
     match question {
         Question::Overview(reply) => drop(reply.send(master.cluster())),
@@ -39,7 +46,10 @@ pub(crate) fn answer(question: Question, master: &JobMaster, now: Now) -> bool {
         }
         Question::Cancel(id, reply) => {
             let ended = |result: &weir_rpc::JobResult| {
-                Err(DispatcherError::Ended { id, result: result.clone() })
+                Err(DispatcherError::Ended {
+                    id,
+                    result: result.clone(),
+                })
             };
             let allowed = known(id).and_then(|()| master.result().map_or(Ok(()), ended));
             let cancel = allowed.is_ok();

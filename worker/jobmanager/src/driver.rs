@@ -51,7 +51,10 @@ impl Driver {
         let mut asked = true;
         loop {
             self.tell_result();
-            let goodbye = self.ended.as_ref().map_or_else(far_away, |(_, until)| *until);
+            let goodbye = self
+                .ended
+                .as_ref()
+                .map_or_else(far_away, |(_, until)| *until);
             // Each branch only takes something out of a queue, so none is lost when another wins.
             tokio::select! {
                 Some(event) = self.inbox.next() => self.receive(event),
@@ -68,12 +71,17 @@ impl Driver {
     }
 
     fn now(&self) -> Now {
-        Now { at: self.clock.now(), unix_ms: self.clock.unix_ms() }
+        Now {
+            at: self.clock.now(),
+            unix_ms: self.clock.unix_ms(),
+        }
     }
 
     fn tick(&mut self) {
         for _ in 0..MESSAGES_PER_TICK_MAX {
-            let Some(event) = self.inbox.try_next() else { break };
+            let Some(event) = self.inbox.try_next() else {
+                break;
+            };
             self.receive(event);
         }
         self.handle(Event::Tick);
@@ -87,14 +95,25 @@ impl Driver {
 
     fn receive(&mut self, event: JobMasterEvent) {
         let event = match event {
-            JobMasterEvent::Register { registration, executor, reply } => {
+            JobMasterEvent::Register {
+                registration,
+                executor,
+                reply,
+            } => {
                 let connection = reply.connection();
                 self.applicants.insert(connection, (reply, executor));
-                Event::Register { connection, registration }
+                Event::Register {
+                    connection,
+                    registration,
+                }
             }
-            JobMasterEvent::Message { connection, message } => {
-                Event::Message { connection, message }
-            }
+            JobMasterEvent::Message {
+                connection,
+                message,
+            } => Event::Message {
+                connection,
+                message,
+            },
             JobMasterEvent::Disconnected { connection } => {
                 self.executors.remove(&connection);
                 let reason = "its connection was closed".to_owned();
@@ -115,7 +134,9 @@ impl Driver {
     fn carry_out(&mut self, actions: Vec<Action>) {
         let mut waiting = VecDeque::from(actions);
         while let Some(action) = waiting.pop_front() {
-            let Some(event) = self.act(action) else { continue };
+            let Some(event) = self.act(action) else {
+                continue;
+            };
             let now = self.now();
             waiting.extend(self.master.on_event(now, event));
         }
@@ -141,11 +162,17 @@ impl Driver {
                     reply.job_ended(result);
                 }
             }
-            Action::Tell { connection, command } => {
+            Action::Tell {
+                connection,
+                command,
+            } => {
                 let told = self.executors.get(&connection)?.tell(command);
                 if let Err(error) = told {
                     self.executors.remove(&connection);
-                    return Some(Event::Disconnected { connection, reason: error.to_string() });
+                    return Some(Event::Disconnected {
+                        connection,
+                        reason: error.to_string(),
+                    });
                 }
             }
             Action::HangUp { connection } => drop(self.executors.remove(&connection)),
@@ -160,7 +187,9 @@ impl Driver {
 
     /// Tells the result once all TaskManagers have heard it and hung up, or have had time to.
     fn tell_result(&mut self) {
-        let Some((_, until)) = &self.ended else { return };
+        let Some((_, until)) = &self.ended else {
+            return;
+        };
         if !self.executors.is_empty() && Instant::now() < *until {
             return;
         }

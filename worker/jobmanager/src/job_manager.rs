@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use weir_rpc::{
-    DispatcherGateway, JobInfo, JobMasterGateway, JobResult, LocalJobMaster, serve,
-};
+use weir_rpc::{DispatcherGateway, JobInfo, JobMasterGateway, JobResult, LocalJobMaster, serve};
 use weir_types::{Fault, FaultClass};
 
 use crate::dispatcher::{Dispatcher, QUESTIONS_WAITING_MAX};
@@ -74,7 +72,10 @@ impl JobManager {
         let (reports, reported) = mpsc::channel(REPORTS_WAITING_MAX);
         let (told, result) = watch::channel(None);
         let sources = SourceCoordinators::new(&spec.graph, spec.factories.clone(), reports);
-        let now = Now { at: options.clock.now(), unix_ms: options.clock.unix_ms() };
+        let now = Now {
+            at: options.clock.now(),
+            unix_ms: options.clock.unix_ms(),
+        };
         let config = config(&options, &spec, &sources, rpc_address);
         let (master, first) = JobMaster::new(config, now);
         let driver = Driver {
@@ -94,7 +95,10 @@ impl JobManager {
         };
         let (held, released) = oneshot::channel();
         tokio::spawn(driver.run(first, released));
-        let dispatcher = Dispatcher { questions, config: options.config.into_iter().collect() };
+        let dispatcher = Dispatcher {
+            questions,
+            config: options.config.into_iter().collect(),
+        };
         Ok(Self {
             dispatcher: Arc::new(dispatcher),
             gateway,
@@ -124,10 +128,13 @@ impl JobManager {
     pub async fn wait(&self) -> JobResult {
         let mut result = self.result.clone();
         let ended = result.wait_for(Option::is_some).await;
-        ended.ok().and_then(|result| result.clone()).unwrap_or_else(|| {
-            let cause = "the JobManager stopped by a fault of its own; its log says why";
-            JobResult::Failed(Fault::job(FaultClass::Recoverable, cause))
-        })
+        ended
+            .ok()
+            .and_then(|result| result.clone())
+            .unwrap_or_else(|| {
+                let cause = "the JobManager stopped by a fault of its own; its log says why";
+                JobResult::Failed(Fault::job(FaultClass::Recoverable, cause))
+            })
     }
 }
 
@@ -172,3 +179,6 @@ fn job_info(options: &JobManagerOptions, spec: JobSpec) -> JobInfo {
         heartbeat_timeout: options.heartbeat_timeout,
     }
 }
+
+#[cfg(test)]
+mod tests;

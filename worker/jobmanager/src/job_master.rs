@@ -17,6 +17,7 @@
 //! last task has ended.
 
 mod event;
+mod messages;
 mod metrics;
 mod schedule;
 mod view;
@@ -101,8 +102,11 @@ impl JobMaster {
             graph,
             config,
         };
-        let mut actions: Vec<Action> =
-            master.preparations.iter().map(|&what| Action::Prepare(what)).collect();
+        let mut actions: Vec<Action> = master
+            .preparations
+            .iter()
+            .map(|&what| Action::Prepare(what))
+            .collect();
         master.follow(update, now, &mut actions);
         (master, actions)
     }
@@ -112,10 +116,16 @@ impl JobMaster {
         let mut actions = Vec::new();
         match event {
             Event::Tick => self.tick(now, &mut actions),
-            Event::Register { connection, registration } => {
+            Event::Register {
+                connection,
+                registration,
+            } => {
                 self.register(now, connection, registration, &mut actions);
             }
-            Event::Message { connection, message } => {
+            Event::Message {
+                connection,
+                message,
+            } => {
                 self.message(now, connection, message, &mut actions);
             }
             Event::Disconnected { connection, reason } => {
@@ -130,9 +140,17 @@ impl JobMaster {
                 }
                 Err(fault) => self.fail(now, fault, &mut actions),
             },
-            Event::SplitFound { attempt, node, response } => match response {
+            Event::SplitFound {
+                attempt,
+                node,
+                response,
+            } => match response {
                 Ok(response) => {
-                    let command = TaskExecutorCommand::Split { attempt, node, response };
+                    let command = TaskExecutorCommand::Split {
+                        attempt,
+                        node,
+                        response,
+                    };
                     self.tell_attempt(attempt, command, &mut actions);
                 }
                 Err(fault) => self.fail(now, fault, &mut actions),
@@ -156,127 +174,6 @@ impl JobMaster {
         self.config.id
     }
 
-    fn register(
-        &mut self,
-        now: Now,
-        connection: ConnectionId,
-        registration: Registration,
-        actions: &mut Vec<Action>,
-    ) {
-        if let Some(result) = self.result.clone() {
-            actions.push(Action::TurnAway { connection, result });
-            return;
-        }
-        let name = registration.name.clone();
-        match self.task_managers.register(connection, registration, now.at, now.unix_ms) {
-            Ok(_) => actions.push(Action::Accept { connection }),
-            Err(reason) => {
-                actions.push(Action::Say(format!("refuse TaskManager `{name}`: {reason}")));
-                actions.push(Action::Refuse { connection, reason });
-            }
-        }
-    }
-
-    fn message(
-        &mut self,
-        now: Now,
-        connection: ConnectionId,
-        message: Fenced<TaskManagerMessage>,
-        actions: &mut Vec<Action>,
-    ) {
-        // A connection that was given up may still have messages in the queue.
-        let Some(task_manager) = self.task_managers.of_connection(connection) else { return };
-        let id = task_manager.id;
-        let message = match message.open(self.config.epoch) {
-            Ok(message) => message,
-            Err(error) => {
-                actions.push(Action::Note(format!("TaskManager {id}: {error}")));
-                return;
-            }
-        };
-        task_manager.last_seen = now.at;
-        match message {
-            TaskManagerMessage::Ready { fingerprint } => {
-                self.ready(now, id, &fingerprint, actions);
-            }
-            TaskManagerMessage::Heartbeat { tasks } => {
-                for report in tasks {
-                    if self.runs_on(report.attempt, id) {
-                        self.metrics.report(report, now.at);
-                    }
-                }
-            }
-            TaskManagerMessage::TaskState { attempt, state, fault, metrics } => {
-                if !self.runs_on(attempt, id) {
-                    actions.push(Action::Note(format!("{attempt} is not a task of {id}")));
-                    return;
-                }
-                if let Some(report) = metrics {
-                    self.metrics.report(report, now.at);
-                }
-                let update = self.graph.update(attempt, state, fault, now.unix_ms);
-                self.follow_if_valid(update, now, actions);
-            }
-            TaskManagerMessage::RequestSplit { attempt, node } => {
-                self.request_split(attempt, node, id, actions);
-            }
-            TaskManagerMessage::EndOfInput { attempt } => {
-                if self.runs_on(attempt, id) {
-                    let update = self.graph.end_of_input(attempt, now.unix_ms);
-                    self.follow_if_valid(update, now, actions);
-                }
-            }
-        }
-    }
-
-    fn ready(
-        &mut self,
-        now: Now,
-        id: TaskManagerId,
-        fingerprint: &Fingerprint,
-        actions: &mut Vec<Action>,
-    ) {
-        let differences = self.config.fingerprint.differences(fingerprint);
-        if !differences.is_empty() {
-            let reason = format!(
-                "it has built another program than the JobManager ({}): run the same executable \
-                 on both",
-                differences.join(", ")
-            );
-            let Some(task_manager) = self.task_managers.remove(id) else { return };
-            let name = task_manager.name;
-            actions.push(Action::Say(format!("refuse TaskManager `{name}`: {reason}")));
-            let connection = task_manager.connection;
-            let command = TaskExecutorCommand::Dismissed { reason };
-            actions.push(self.tell(connection, command));
-            actions.push(Action::HangUp { connection });
-            return;
-        }
-        let Some(task_manager) = self.task_managers.get(id) else { return };
-        let (connection, slots) = (task_manager.connection, task_manager.slots);
-        if let Some(task_manager) = self.task_managers.of_connection(connection) {
-            task_manager.ready = true;
-        }
-        self.slots.add(id, slots);
-        self.deploy_if_possible(now, actions);
-    }
-
-    fn request_split(
-        &mut self,
-        attempt: ExecutionAttemptId,
-        node: NodeId,
-        id: TaskManagerId,
-        actions: &mut Vec<Action>,
-    ) {
-        let vertex = self.graph.job().vertex(attempt.vertex);
-        let reads = vertex.is_some_and(|vertex| vertex.is_source() && vertex.head().node == node);
-        if !reads || !self.is_live(attempt) || !self.runs_on(attempt, id) {
-            actions.push(Action::Note(format!("{attempt} asks for a split of source {node}")));
-            return;
-        }
-        actions.push(Action::FindSplit { node, attempt });
-    }
-
     /// Whether this is the current attempt of a subtask that is placed on this TaskManager.
     fn runs_on(&self, attempt: ExecutionAttemptId, id: TaskManagerId) -> bool {
         self.execution(attempt)
@@ -285,7 +182,8 @@ impl JobMaster {
     }
 
     fn is_live(&self, attempt: ExecutionAttemptId) -> bool {
-        self.execution(attempt).is_some_and(|execution| execution.state.is_deployed())
+        self.execution(attempt)
+            .is_some_and(|execution| execution.state.is_deployed())
     }
 
     fn fail(&mut self, now: Now, fault: Fault, actions: &mut Vec<Action>) {
@@ -297,14 +195,20 @@ impl JobMaster {
 
     /// Gives a TaskManager up, with all that ran on it.
     fn lose(&mut self, now: Now, id: TaskManagerId, reason: &str, actions: &mut Vec<Action>) {
-        let Some(lost) = self.task_managers.remove(id) else { return };
-        actions.push(Action::HangUp { connection: lost.connection });
+        let Some(lost) = self.task_managers.remove(id) else {
+            return;
+        };
+        actions.push(Action::HangUp {
+            connection: lost.connection,
+        });
         self.slots.remove(id);
         if self.result.is_some() {
             return;
         }
         let name = lost.name;
-        actions.push(Action::Say(format!("TaskManager `{name}` is lost: {reason}")));
+        actions.push(Action::Say(format!(
+            "TaskManager `{name}` is lost: {reason}"
+        )));
         let fault = Fault {
             class: FaultClass::Recoverable,
             scope: FaultScope::TaskManager(id),
@@ -343,11 +247,17 @@ impl JobMaster {
             self.tell_attempt(attempt, TaskExecutorCommand::Cancel(attempt), actions);
         }
         for &attempt in &update.publish {
-            let command = TaskExecutorCommand::Commit { attempt, commit: CommitRequest::Final };
+            let command = TaskExecutorCommand::Commit {
+                attempt,
+                commit: CommitRequest::Final,
+            };
             self.tell_attempt(attempt, command, actions);
         }
         for &status in &update.job {
-            actions.push(Action::Say(format!("job `{}` is {status}", self.config.name)));
+            actions.push(Action::Say(format!(
+                "job `{}` is {status}",
+                self.config.name
+            )));
             if matches!(status, JobStatus::Failing | JobStatus::Cancelling) {
                 self.stopping_since.get_or_insert(now.at);
             }
@@ -364,7 +274,12 @@ impl JobMaster {
             _ => JobResult::Canceled,
         };
         self.slots.release_all();
-        for connection in self.task_managers.iter().map(|tm| tm.connection).collect::<Vec<_>>() {
+        for connection in self
+            .task_managers
+            .iter()
+            .map(|tm| tm.connection)
+            .collect::<Vec<_>>()
+        {
             actions.push(self.tell(connection, TaskExecutorCommand::JobEnded(result.clone())));
         }
         self.result = Some(result.clone());
@@ -379,7 +294,10 @@ impl JobMaster {
     }
 
     fn tell(&self, connection: ConnectionId, command: TaskExecutorCommand) -> Action {
-        Action::Tell { connection, command: Fenced::new(self.config.epoch, command) }
+        Action::Tell {
+            connection,
+            command: Fenced::new(self.config.epoch, command),
+        }
     }
 
     fn tell_attempt(
@@ -389,7 +307,9 @@ impl JobMaster {
         actions: &mut Vec<Action>,
     ) {
         // Who asked may be gone, and its TaskManager lost.
-        let Some(execution) = self.execution(attempt) else { return };
+        let Some(execution) = self.execution(attempt) else {
+            return;
+        };
         let Some(slot) = execution.slot else { return };
         if let Some(task_manager) = self.task_managers.get(slot.task_manager) {
             actions.push(self.tell(task_manager.connection, command));
@@ -397,7 +317,12 @@ impl JobMaster {
     }
 
     fn execution(&self, attempt: ExecutionAttemptId) -> Option<&weir_graph::ExecutionVertex> {
-        let id = weir_graph::ExecutionVertexId { vertex: attempt.vertex, subtask: attempt.subtask };
-        self.graph.execution(id).filter(|execution| execution.attempt == attempt)
+        let id = weir_graph::ExecutionVertexId {
+            vertex: attempt.vertex,
+            subtask: attempt.subtask,
+        };
+        self.graph
+            .execution(id)
+            .filter(|execution| execution.attempt == attempt)
     }
 }

@@ -15,14 +15,19 @@ pub(crate) struct SlotPool {
 impl SlotPool {
     /// A TaskManager offers its slots.
     pub(crate) fn add(&mut self, task_manager: TaskManagerId, slots: u32) {
-        let offered = (0..slots).map(|slot| FreeSlot { task_manager, slot: SlotIndex(slot) });
-        self.free.extend(offered.filter(|slot| !self.allocated.contains(slot)));
+        let offered = (0..slots).map(|slot| FreeSlot {
+            task_manager,
+            slot: SlotIndex(slot),
+        });
+        self.free
+            .extend(offered.filter(|slot| !self.allocated.contains(slot)));
     }
 
     /// A TaskManager and its slots are gone.
     pub(crate) fn remove(&mut self, task_manager: TaskManagerId) {
         self.free.retain(|slot| slot.task_manager != task_manager);
-        self.allocated.retain(|slot| slot.task_manager != task_manager);
+        self.allocated
+            .retain(|slot| slot.task_manager != task_manager);
     }
 
     /// Takes free slots into use. All of them must be free: they were chosen among [`Self::free`].
@@ -53,7 +58,10 @@ impl SlotPool {
 
     /// How many free slots a TaskManager has.
     pub(crate) fn free_of(&self, task_manager: TaskManagerId) -> usize {
-        self.free.iter().filter(|slot| slot.task_manager == task_manager).count()
+        self.free
+            .iter()
+            .filter(|slot| slot.task_manager == task_manager)
+            .count()
     }
 }
 
@@ -67,7 +75,10 @@ mod tests {
         let (a, b) = (TaskManagerId(1), TaskManagerId(2));
         pool.add(a, 2);
         pool.add(b, 1);
-        pool.allocate(FreeSlot { task_manager: a, slot: SlotIndex(0) });
+        pool.allocate(FreeSlot {
+            task_manager: a,
+            slot: SlotIndex(0),
+        });
         pool.remove(a);
         assert_eq!((pool.total(), pool.allocated(), pool.free_of(b)), (1, 0, 1));
     }

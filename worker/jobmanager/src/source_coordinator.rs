@@ -45,14 +45,30 @@ impl SourceCoordinators {
         factories: Factories,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        let names = graph.nodes.iter().map(|node| (node.id, (node.name.clone(), node.parallelism)));
-        Self { names: names.collect(), factories, events, requests: BTreeMap::new() }
+        let names = graph
+            .nodes
+            .iter()
+            .map(|node| (node.id, (node.name.clone(), node.parallelism)));
+        Self {
+            names: names.collect(),
+            factories,
+            events,
+            requests: BTreeMap::new(),
+        }
     }
 
     /// All that has to be prepared.
     pub(crate) fn preparations(&self) -> impl Iterator<Item = Preparation> {
-        let sources = self.factories.enumerators.keys().map(|&node| Preparation::Source(node));
-        let sinks = self.factories.sink_checks.keys().map(|&node| Preparation::Sink(node));
+        let sources = self
+            .factories
+            .enumerators
+            .keys()
+            .map(|&node| Preparation::Source(node));
+        let sinks = self
+            .factories
+            .sink_checks
+            .keys()
+            .map(|&node| Preparation::Sink(node));
         sources.chain(sinks)
     }
 
@@ -73,11 +89,18 @@ impl SourceCoordinators {
 
     /// Asks a source's enumerator; the answer is an event.
     pub(crate) fn find_split(&self, node: NodeId, attempt: ExecutionAttemptId) {
-        let sent = self.requests.get(&node).map(|requests| requests.try_send(attempt));
+        let sent = self
+            .requests
+            .get(&node)
+            .map(|requests| requests.try_send(attempt));
         if !matches!(sent, Some(Ok(()))) {
             let cause = format!("source {node}: its enumerator takes no more requests");
             let response = Err(Fault::job(FaultClass::Recoverable, cause));
-            self.report(Event::SplitFound { attempt, node, response });
+            self.report(Event::SplitFound {
+                attempt,
+                node,
+                response,
+            });
         }
     }
 
@@ -89,15 +112,25 @@ impl SourceCoordinators {
     }
 
     fn name(&self, node: NodeId) -> (String, u32) {
-        self.names.get(&node).cloned().unwrap_or_else(|| (node.to_string(), 1))
+        self.names
+            .get(&node)
+            .cloned()
+            .unwrap_or_else(|| (node.to_string(), 1))
     }
 
     fn start_source(&mut self, node: NodeId) -> std::io::Result<()> {
-        let Some(factory) = self.factories.enumerators.get(&node).cloned() else { return Ok(()) };
+        let Some(factory) = self.factories.enumerators.get(&node).cloned() else {
+            return Ok(());
+        };
         let (name, parallelism) = self.name(node);
         let (sender, requests) = blocking::sync_channel(REQUESTS_WAITING_MAX);
         let events = self.events.clone();
-        let coordinator = Coordinator { node, name, events, requests };
+        let coordinator = Coordinator {
+            node,
+            name,
+            events,
+            requests,
+        };
         let context = EnumeratorContext { parallelism };
         thread::Builder::new()
             .name(format!("source-{node}"))
@@ -107,20 +140,31 @@ impl SourceCoordinators {
     }
 
     fn start_check(&self, node: NodeId) -> std::io::Result<()> {
-        let Some(check) = self.factories.sink_checks.get(&node).cloned() else { return Ok(()) };
+        let Some(check) = self.factories.sink_checks.get(&node).cloned() else {
+            return Ok(());
+        };
         let (name, _) = self.name(node);
         let events = self.events.clone();
         let check = move || {
             let result = run_check(&name, &check);
-            drop(events.blocking_send(Event::Prepared { what: Preparation::Sink(node), result }));
+            drop(events.blocking_send(Event::Prepared {
+                what: Preparation::Sink(node),
+                result,
+            }));
         };
-        thread::Builder::new().name(format!("sink-{node}")).spawn(check).map(drop)
+        thread::Builder::new()
+            .name(format!("sink-{node}"))
+            .spawn(check)
+            .map(drop)
     }
 }
 
 fn run_check(name: &str, check: &SinkCheck) -> Result<(), Fault> {
     guarded(|| check()).map_err(|cause| {
-        Fault::job(FaultClass::NonRecoverable, format!("sink `{name}`: {cause}"))
+        Fault::job(
+            FaultClass::NonRecoverable,
+            format!("sink `{name}`: {cause}"),
+        )
     })
 }
 
@@ -134,16 +178,30 @@ impl Coordinator {
         let mut enumerator = match made {
             Ok(enumerator) => enumerator,
             Err(fault) => {
-                drop(self.events.blocking_send(Event::Prepared { what, result: Err(fault) }));
+                drop(self.events.blocking_send(Event::Prepared {
+                    what,
+                    result: Err(fault),
+                }));
                 return;
             }
         };
-        if self.events.blocking_send(Event::Prepared { what, result: Ok(()) }).is_err() {
+        if self
+            .events
+            .blocking_send(Event::Prepared {
+                what,
+                result: Ok(()),
+            })
+            .is_err()
+        {
             return;
         }
         while let Ok(attempt) = self.requests.recv() {
             let response = self.answer(enumerator.as_mut(), attempt);
-            let event = Event::SplitFound { attempt, node: self.node, response };
+            let event = Event::SplitFound {
+                attempt,
+                node: self.node,
+                response,
+            };
             if self.events.blocking_send(event).is_err() {
                 return;
             }
@@ -176,7 +234,10 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, BoxError>) -> Result<T, String> {
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(format!("panicked: {}", text.unwrap_or_else(|| "no message".to_owned())))
+            Err(format!(
+                "panicked: {}",
+                text.unwrap_or_else(|| "no message".to_owned())
+            ))
         }
     }
 }

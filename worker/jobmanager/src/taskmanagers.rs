@@ -34,7 +34,10 @@ pub(crate) struct TaskManagers {
 
 impl TaskManagers {
     pub(crate) fn new(deployment: u64) -> Self {
-        Self { deployment, by_id: BTreeMap::new() }
+        Self {
+            deployment,
+            by_id: BTreeMap::new(),
+        }
     }
 
     /// Takes a TaskManager in, or says why not.
@@ -48,7 +51,14 @@ impl TaskManagers {
         if let Some(reason) = version_mismatch(&registration) {
             return Err(reason);
         }
-        let Registration { id, name, deployment, slots, data_address, .. } = registration;
+        let Registration {
+            id,
+            name,
+            deployment,
+            slots,
+            data_address,
+            ..
+        } = registration;
         if deployment != self.deployment {
             return Err(format!(
                 "it belongs to deployment {deployment}, this JobManager to deployment {}: start it \
@@ -57,7 +67,9 @@ impl TaskManagers {
             ));
         }
         if slots == 0 || slots > SLOTS_MAX {
-            return Err(format!("it offers {slots} slots: give it between 1 and {SLOTS_MAX}"));
+            return Err(format!(
+                "it offers {slots} slots: give it between 1 and {SLOTS_MAX}"
+            ));
         }
         if let Some(other) = self.by_id.get(&id) {
             return Err(format!(
@@ -84,8 +96,14 @@ impl TaskManagers {
         self.by_id.get(&id)
     }
 
+    pub(crate) fn get_mut(&mut self, id: TaskManagerId) -> Option<&mut TaskManager> {
+        self.by_id.get_mut(&id)
+    }
+
     pub(crate) fn of_connection(&mut self, connection: ConnectionId) -> Option<&mut TaskManager> {
-        self.by_id.values_mut().find(|task_manager| task_manager.connection == connection)
+        self.by_id
+            .values_mut()
+            .find(|task_manager| task_manager.connection == connection)
     }
 
     pub(crate) fn remove(&mut self, id: TaskManagerId) -> Option<TaskManager> {
@@ -102,7 +120,9 @@ impl TaskManagers {
 
     /// Those that have been silent for longer than they may.
     pub(crate) fn silent(&self, now: Timestamp, limit: Duration) -> Vec<TaskManagerId> {
-        let silent = self.iter().filter(|task_manager| now.since(task_manager.last_seen) > limit);
+        let silent = self
+            .iter()
+            .filter(|task_manager| now.since(task_manager.last_seen) > limit);
         silent.map(|task_manager| task_manager.id).collect()
     }
 }

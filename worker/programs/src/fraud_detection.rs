@@ -35,8 +35,8 @@ struct Alert {
 
 pub(crate) fn build(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
     let detector = FraudDetector {
-        small: args.parsed_or("small", 1.0)?,
-        large: args.parsed_or("large", 500.0)?,
+        small: amount(args, "small", 1.0)?,
+        large: amount(args, "large", 500.0)?,
         small_at: None,
     };
     let source = FileSource::csv(args.required("input")?)
@@ -60,6 +60,16 @@ pub(crate) fn build(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
         .uid("alerts")
         .name("alerts");
     Ok(())
+}
+
+/// An amount, which `NaN` is none: every comparison with it is false.
+fn amount(args: &Args, name: &str, default: f64) -> Result<f64, BoxError> {
+    let amount: f64 = args.parsed_or(name, default)?;
+    if amount.is_nan() {
+        Err(format!("argument `{name}`: NaN is no amount").into())
+    } else {
+        Ok(amount)
+    }
 }
 
 /// Remembers, per account, when its last transaction was a small one.

@@ -54,6 +54,7 @@ struct TopPage {
 pub(crate) fn build(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
     let seconds = |name, default| args.parsed_or(name, default).map(Duration::from_secs);
     let (size, slide) = (seconds("window", 300)?, seconds("slide", 60)?);
+    check_windows(size, slide)?;
     let out_of_order = seconds("out-of-order", 5)?;
     let top = args.parsed_or("top", 3)?;
     let overwrite = args.parsed_or("overwrite", false)?;
@@ -96,6 +97,35 @@ pub(crate) fn build(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
         .sink_to(sink)
         .uid("output")
         .name("output");
+    Ok(())
+}
+
+/// In how many windows a request may be: it is counted once in each.
+const WINDOWS_PER_REQUEST_MAX: u64 = 10_000;
+
+/// The arguments make no windows.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum WindowsError {
+    #[error("argument `{0}` must be at least 1 second")]
+    Zero(&'static str),
+    #[error(
+        "a request would be counted in {0} windows, more than {WINDOWS_PER_REQUEST_MAX}: raise \
+         argument `slide` or lower `window`"
+    )]
+    TooMany(u64),
+}
+
+fn check_windows(size: Duration, slide: Duration) -> Result<(), WindowsError> {
+    let zero = [("window", size), ("slide", slide)]
+        .into_iter()
+        .find(|(_, time)| time.is_zero());
+    if let Some((name, _)) = zero {
+        return Err(WindowsError::Zero(name));
+    }
+    let windows = size.as_secs().div_ceil(slide.as_secs());
+    if windows > WINDOWS_PER_REQUEST_MAX {
+        return Err(WindowsError::TooMany(windows));
+    }
     Ok(())
 }
 

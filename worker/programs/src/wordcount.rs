@@ -7,6 +7,7 @@
 use compact_str::CompactString;
 use weir_api::{Args, BoxError, StreamEnv};
 use weir_connectors::{BadRecords, FileSink, FileSource};
+use weir_state::AggregateFunction;
 
 /// Words are short: they lie in the record itself, without an allocation.
 type Word = CompactString;
@@ -26,17 +27,43 @@ pub(crate) fn build(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
         .name("lines")
         .flat_map(|line: String, out| {
             for word in line.split_whitespace() {
-                out.collect((Word::new(word), 1u64));
+                out.collect(Word::new(word));
             }
         })
         .uid("split")
         .name("split")
-        .key_by(|(word, _)| word.clone())
-        .reduce(|sum, (_, count)| sum.1 += count)
+        .key_by(Word::clone)
+        .aggregate(Count)
         .uid("count")
         .name("count")
         .sink_to(sink)
         .uid("output")
         .name("output");
     Ok(())
+}
+
+/// How often the word came so far.
+#[derive(Clone)]
+struct Count;
+
+impl AggregateFunction for Count {
+    type In = Word;
+    type Acc = u64;
+    type Out = u64;
+
+    fn create_accumulator(&self) -> u64 {
+        0
+    }
+
+    fn add(&self, count: &mut u64, _word: Word) {
+        *count += 1;
+    }
+
+    fn result(&self, count: &u64) -> u64 {
+        *count
+    }
+
+    fn merge(&self, into: &mut u64, other: u64) {
+        *into += other;
+    }
 }

@@ -58,20 +58,32 @@ pub struct JobMasterClient {
 impl JobMasterClient {
     /// The JobMaster at `HOST:PORT`. Nothing is dialled yet.
     pub fn new(address: impl Into<String>, options: JobMasterClientOptions) -> Self {
-        Self { address: address.into(), options }
+        Self {
+            address: address.into(),
+            options,
+        }
     }
 
     fn unreachable(&self, cause: impl Into<String>) -> RegisterError {
-        RegisterError::Unreachable { address: self.address.clone(), cause: cause.into() }
+        RegisterError::Unreachable {
+            address: self.address.clone(),
+            cause: cause.into(),
+        }
     }
 
     async fn connect(
         &self,
         registration: &Registration,
-    ) -> Result<(pb::JobMasterMessage, mpsc::Sender<pb::TaskManagerMessage>, Inbound), RegisterError>
-    {
+    ) -> Result<
+        (
+            pb::JobMasterMessage,
+            mpsc::Sender<pb::TaskManagerMessage>,
+            Inbound,
+        ),
+        RegisterError,
+    > {
         let channel = Endpoint::from_shared(format!("http://{}", self.address))
-            .map_err(|error| self.unreachable(format!("this is no HOST:PORT: {}", chain(&error))))?
+            .map_err(|error| self.unreachable(format!("this is no HOST:PORT: {}", causes(&error))))?
             .connect_timeout(self.options.connect_timeout)
             .http2_keep_alive_interval(self.options.keepalive_interval)
             .keep_alive_timeout(self.options.keepalive_timeout)
@@ -79,20 +91,28 @@ impl JobMasterClient {
             .tcp_nodelay(true)
             .connect()
             .await
-            .map_err(|error| self.unreachable(chain(&error)))?;
+            .map_err(|error| self.unreachable(causes(&error)))?;
         let mut client = WireClient::new(channel)
             .max_decoding_message_size(self.options.message_bytes_max)
             .max_encoding_message_size(self.options.message_bytes_max);
         let (sender, outbound) = mpsc::channel(ENCODED_WAITING_MAX);
         let body = pb::task_manager_message::Body::Register(registration_to_wire(registration));
-        let first = pb::TaskManagerMessage { epoch: 0, body: Some(body) };
-        sender.try_send(first).expect("the queue is new and its reader is held here");
+        let first = pb::TaskManagerMessage {
+            epoch: 0,
+            body: Some(body),
+        };
+        sender
+            .try_send(first)
+            .expect("the queue is new and its reader is held here");
         let mut inbound = client
             .attach(ReceiverStream::new(outbound))
             .await
             .map_err(|status| self.status(&status))?
             .into_inner();
-        let answer = inbound.message().await.map_err(|status| self.status(&status))?;
+        let answer = inbound
+            .message()
+            .await
+            .map_err(|status| self.status(&status))?;
         let answer = answer.ok_or_else(|| self.unreachable("it hung up without an answer"))?;
         Ok((answer, sender, inbound))
     }
@@ -100,7 +120,10 @@ impl JobMasterClient {
     fn status(&self, status: &Status) -> RegisterError {
         let unimplemented = status.code() == tonic::Code::Unimplemented;
         if unimplemented || status.code() == tonic::Code::Internal {
-            let cause = format!("what answers there is no weir JobManager: {}", status.message());
+            let cause = format!(
+                "what answers there is no weir JobManager: {}",
+                status.message()
+            );
             return self.unreachable(cause);
         }
         self.unreachable(status.message())
@@ -121,12 +144,15 @@ impl JobMasterClient {
             Some(Body::Registered(registered)) => {
                 let job = info_from_wire(answer.epoch, registered).map_err(invalid)?;
                 let pump = tokio::spawn(read(inbound, executor));
-                Ok(Registered { job, session: Arc::new(Session { sender, pump }) })
+                Ok(Registered {
+                    job,
+                    session: Arc::new(Session { sender, pump }),
+                })
             }
             Some(Body::Refused(refused)) => Err(RegisterError::Refused(refused.reason)),
-            Some(Body::JobEnded(ended)) => {
-                Err(RegisterError::JobEnded(result_from_wire(ended).map_err(invalid)?))
-            }
+            Some(Body::JobEnded(ended)) => Err(RegisterError::JobEnded(
+                result_from_wire(ended).map_err(invalid)?,
+            )),
             _ => Err(self.unreachable("its first message is no answer to a registration")),
         }
     }
@@ -150,12 +176,14 @@ struct Session {
 }
 
 impl JobMasterSession for Session {
-    fn tell(
-        &self,
-        message: Fenced<TaskManagerMessage>,
-    ) -> BoxFuture<'_, Result<(), GatewayError>> {
+    fn tell(&self, message: Fenced<TaskManagerMessage>) -> BoxFuture<'_, Result<(), GatewayError>> {
         let message = message_to_wire(&message);
-        Box::pin(async move { self.sender.send(message).await.map_err(|_| GatewayError::Closed) })
+        Box::pin(async move {
+            self.sender
+                .send(message)
+                .await
+                .map_err(|_| GatewayError::Closed)
+        })
     }
 }
 
@@ -185,7 +213,12 @@ async fn read(mut inbound: Inbound, executor: Arc<dyn TaskExecutorGateway>) {
     executor.disconnected(&reason);
 }
 
-/// An error and its causes in one line; transport errors say little by themselves.
+/// The causes of a transport error in one line; itself it says nothing.
+fn causes(error: &tonic::transport::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), chain)
+}
+
+/// An error and its causes in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -52,12 +52,16 @@ impl<T: FencedBody> Fenced<T> {
     /// one is for the receiver to say.
     pub fn open(self, current: Epoch) -> Result<T, FenceError> {
         if self.epoch != current {
-            return Err(FenceError::OtherEpoch { current, received: self.epoch });
+            return Err(FenceError::OtherEpoch {
+                current,
+                received: self.epoch,
+            });
         }
         match self.body.attempt() {
-            Some(attempt) if attempt.epoch != current => {
-                Err(FenceError::OtherAttempt { epoch: current, attempt })
-            }
+            Some(attempt) if attempt.epoch != current => Err(FenceError::OtherAttempt {
+                epoch: current,
+                attempt,
+            }),
             _ => Ok(self.body),
         }
     }
@@ -94,6 +98,9 @@ mod tests {
     #[test]
     fn a_message_about_an_attempt_of_another_epoch_cannot_be_opened() {
         let mixed = Fenced::new(Epoch(4), TaskExecutorCommand::Cancel(attempt(3)));
-        assert!(matches!(mixed.open(Epoch(4)), Err(FenceError::OtherAttempt { .. })));
+        assert!(matches!(
+            mixed.open(Epoch(4)),
+            Err(FenceError::OtherAttempt { .. })
+        ));
     }
 }

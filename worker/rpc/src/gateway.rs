@@ -65,10 +65,7 @@ pub trait JobMasterGateway: Send + Sync {
 /// A TaskManager's connection to its JobMaster. Dropping it closes the connection.
 pub trait JobMasterSession: Send + Sync {
     /// Sends a message; waits while there is no room. Messages arrive in order.
-    fn tell(
-        &self,
-        message: Fenced<TaskManagerMessage>,
-    ) -> BoxFuture<'_, Result<(), GatewayError>>;
+    fn tell(&self, message: Fenced<TaskManagerMessage>) -> BoxFuture<'_, Result<(), GatewayError>>;
 }
 
 /// How the JobMaster reaches a TaskManager.

@@ -92,7 +92,13 @@ impl LocalJobMaster {
     /// A gateway and what comes through it.
     pub fn new() -> (Self, JobMasterInbox) {
         let (sender, events) = mpsc::channel(MESSAGES_WAITING_MAX);
-        (Self { events: sender, next_connection: Arc::default() }, JobMasterInbox { events })
+        (
+            Self {
+                events: sender,
+                next_connection: Arc::default(),
+            },
+            JobMasterInbox { events },
+        )
     }
 }
 
@@ -109,8 +115,16 @@ impl JobMasterGateway for LocalJobMaster {
                 cause: "it has stopped".to_owned(),
             };
             let (sender, answer) = oneshot::channel();
-            let reply = RegisterReply { connection, sender, events: self.events.clone() };
-            let event = JobMasterEvent::Register { registration, executor, reply };
+            let reply = RegisterReply {
+                connection,
+                sender,
+                events: self.events.clone(),
+            };
+            let event = JobMasterEvent::Register {
+                registration,
+                executor,
+                reply,
+            };
             self.events.send(event).await.map_err(|_| gone())?;
             answer.await.unwrap_or_else(|_| Err(gone()))
         })
@@ -138,10 +152,21 @@ impl RegisterReply {
         tokio::spawn(async move {
             drop(gone.await);
             // The JobMaster may have stopped before: then nobody wants to know.
-            drop(events.send(JobMasterEvent::Disconnected { connection }).await);
+            drop(
+                events
+                    .send(JobMasterEvent::Disconnected { connection })
+                    .await,
+            );
         });
-        let session = LocalSession { connection, events: self.events, _alive: alive };
-        drop(self.sender.send(Ok(Registered { job, session: Arc::new(session) })));
+        let session = LocalSession {
+            connection,
+            events: self.events,
+            _alive: alive,
+        };
+        drop(self.sender.send(Ok(Registered {
+            job,
+            session: Arc::new(session),
+        })));
     }
 
     /// Turns it away for good.
@@ -163,12 +188,17 @@ struct LocalSession {
 }
 
 impl JobMasterSession for LocalSession {
-    fn tell(
-        &self,
-        message: Fenced<TaskManagerMessage>,
-    ) -> BoxFuture<'_, Result<(), GatewayError>> {
-        let event = JobMasterEvent::Message { connection: self.connection, message };
-        Box::pin(async move { self.events.send(event).await.map_err(|_| GatewayError::Closed) })
+    fn tell(&self, message: Fenced<TaskManagerMessage>) -> BoxFuture<'_, Result<(), GatewayError>> {
+        let event = JobMasterEvent::Message {
+            connection: self.connection,
+            message,
+        };
+        Box::pin(async move {
+            self.events
+                .send(event)
+                .await
+                .map_err(|_| GatewayError::Closed)
+        })
     }
 }
 
@@ -213,15 +243,22 @@ impl LocalTaskExecutor {
 
 impl TaskExecutorGateway for LocalTaskExecutor {
     fn tell(&self, command: Fenced<TaskExecutorCommand>) -> Result<(), GatewayError> {
-        self.events.try_send(TaskExecutorEvent::Command(command)).map_err(|error| match error {
-            TrySendError::Full(_) => GatewayError::Full { waiting: self.events.max_capacity() },
-            TrySendError::Closed(_) => GatewayError::Closed,
-        })
+        self.events
+            .try_send(TaskExecutorEvent::Command(command))
+            .map_err(|error| match error {
+                TrySendError::Full(_) => GatewayError::Full {
+                    waiting: self.events.max_capacity(),
+                },
+                TrySendError::Closed(_) => GatewayError::Closed,
+            })
     }
 
     fn disconnected(&self, reason: &str) {
         // A full queue tells the same when it has been read, as this gateway is dropped next.
-        drop(self.events.try_send(TaskExecutorEvent::Disconnected(reason.to_owned())));
+        drop(
+            self.events
+                .try_send(TaskExecutorEvent::Disconnected(reason.to_owned())),
+        );
     }
 }
 
@@ -240,12 +277,18 @@ mod tests {
         let (executor, mut inbox) = LocalTaskExecutor::with_capacity(2);
         assert_eq!(executor.tell(beat()), Ok(()));
         assert_eq!(executor.tell(beat()), Ok(()));
-        assert_eq!(executor.tell(beat()), Err(GatewayError::Full { waiting: 2 }));
+        assert_eq!(
+            executor.tell(beat()),
+            Err(GatewayError::Full { waiting: 2 })
+        );
         drop(executor);
         for _ in 0..2 {
             assert!(matches!(inbox.next().await, TaskExecutorEvent::Command(_)));
         }
-        assert!(matches!(inbox.next().await, TaskExecutorEvent::Disconnected(_)));
+        assert!(matches!(
+            inbox.next().await,
+            TaskExecutorEvent::Disconnected(_)
+        ));
     }
 
     #[tokio::test]
@@ -254,8 +297,14 @@ mod tests {
         drop(inbox);
         let (executor, _inbox) = LocalTaskExecutor::new();
         let registration = crate::wire::examples::registration();
-        let error = gateway.register(registration, Arc::new(executor)).await.expect_err("stopped");
-        assert!(matches!(error, RegisterError::Unreachable { .. }), "{error}");
+        let error = gateway
+            .register(registration, Arc::new(executor))
+            .await
+            .expect_err("stopped");
+        assert!(
+            matches!(error, RegisterError::Unreachable { .. }),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -273,9 +322,18 @@ mod tests {
         let (registered, mut inbox) = tokio::join!(register, serve);
         let session = registered.expect("accepted").session;
         let message = TaskManagerMessage::Heartbeat { tasks: Vec::new() };
-        session.tell(Fenced::new(Epoch(1), message)).await.expect("there is room");
+        session
+            .tell(Fenced::new(Epoch(1), message))
+            .await
+            .expect("there is room");
         drop(session);
-        assert!(matches!(inbox.next().await, Some(JobMasterEvent::Message { .. })));
-        assert!(matches!(inbox.next().await, Some(JobMasterEvent::Disconnected { .. })));
+        assert!(matches!(
+            inbox.next().await,
+            Some(JobMasterEvent::Message { .. })
+        ));
+        assert!(matches!(
+            inbox.next().await,
+            Some(JobMasterEvent::Disconnected { .. })
+        ));
     }
 }

@@ -96,9 +96,9 @@ impl FencedBody for TaskExecutorCommand {
     fn attempt(&self) -> Option<ExecutionAttemptId> {
         match self {
             Self::Deploy(task) => Some(task.attempt),
-            Self::Cancel(attempt)
-            | Self::Commit { attempt, .. }
-            | Self::Split { attempt, .. } => Some(*attempt),
+            Self::Cancel(attempt) | Self::Commit { attempt, .. } | Self::Split { attempt, .. } => {
+                Some(*attempt)
+            }
             Self::Heartbeat | Self::Dismissed { .. } | Self::JobEnded(_) => None,
         }
     }

@@ -100,7 +100,9 @@ pub struct Registered {
 
 impl fmt::Debug for Registered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registered").field("job", &self.job).finish_non_exhaustive()
+        f.debug_struct("Registered")
+            .field("job", &self.job)
+            .finish_non_exhaustive()
     }
 }
 
@@ -143,9 +145,18 @@ mod tests {
 
     #[test]
     fn equal_versions_work_together_and_others_are_named_on_both_sides() {
-        assert_eq!(version_mismatch(&registration(PROTOCOL_VERSION, VERSION)), None);
+        assert_eq!(
+            version_mismatch(&registration(PROTOCOL_VERSION, VERSION)),
+            None
+        );
         let text = version_mismatch(&registration(7, "9.9.9")).expect("versions differ");
-        for part in ["version mismatch", VERSION, "protocol 1", "9.9.9", "protocol 7"] {
+        for part in [
+            "version mismatch",
+            VERSION,
+            "protocol 1",
+            "9.9.9",
+            "protocol 7",
+        ] {
             assert!(text.contains(part), "`{part}` is missing in `{text}`");
         }
         assert!(version_mismatch(&registration(PROTOCOL_VERSION, "9.9.9")).is_some());

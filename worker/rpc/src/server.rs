@@ -71,7 +71,9 @@ pub async fn serve(
     options: ServerOptions,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
-    let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let address = listener
+        .local_addr()
+        .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
     let service = JobMasterServer::new(Service { gateway, options })
         .max_decoding_message_size(options.message_bytes_max)
         .max_encoding_message_size(options.message_bytes_max);
@@ -105,14 +107,22 @@ impl JobMaster for Service {
         let registration = self.registration(&mut inbound, peer).await?;
         let (executor, commands) = LocalTaskExecutor::new();
         let (dropped, executor_dropped) = oneshot::channel();
-        let executor = ConnectionExecutor { executor, _dropped: dropped };
+        let executor = ConnectionExecutor {
+            executor,
+            _dropped: dropped,
+        };
         let (sender, outbound) = mpsc::channel(ENCODED_WAITING_MAX);
-        let answer = self.gateway.register(registration, Arc::new(executor)).await;
+        let answer = self
+            .gateway
+            .register(registration, Arc::new(executor))
+            .await;
         let (first, session) = match answer {
             Ok(Registered { job, session }) => (accepted(&job), Some(session)),
             Err(error) => (turned_away(error)?, None),
         };
-        sender.try_send(Ok(first)).expect("the queue is new and its reader is held here");
+        sender
+            .try_send(Ok(first))
+            .expect("the queue is new and its reader is held here");
         if let Some(session) = session {
             tokio::spawn(write(commands, sender));
             tokio::spawn(read(inbound, session, executor_dropped));
@@ -134,7 +144,9 @@ impl Service {
         let Some(pb::task_manager_message::Body::Register(register)) =
             first.and_then(|message| message.body)
         else {
-            return Err(Status::failed_precondition("the first message must be a registration"));
+            return Err(Status::failed_precondition(
+                "the first message must be a registration",
+            ));
         };
         let mut registration = registration_from_wire(register)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
@@ -149,7 +161,10 @@ impl Service {
 
 fn accepted(job: &JobInfo) -> pb::JobMasterMessage {
     let body = pb::job_master_message::Body::Registered(info_to_wire(job));
-    pb::JobMasterMessage { epoch: job.epoch.0, body: Some(body) }
+    pb::JobMasterMessage {
+        epoch: job.epoch.0,
+        body: Some(body),
+    }
 }
 
 fn turned_away(error: RegisterError) -> Result<pb::JobMasterMessage, Status> {
@@ -159,7 +174,10 @@ fn turned_away(error: RegisterError) -> Result<pb::JobMasterMessage, Status> {
         RegisterError::JobEnded(result) => Body::JobEnded(result_to_wire(&result)),
         RegisterError::Unreachable { cause, .. } => return Err(Status::unavailable(cause)),
     };
-    Ok(pb::JobMasterMessage { epoch: 0, body: Some(body) })
+    Ok(pb::JobMasterMessage {
+        epoch: 0,
+        body: Some(body),
+    })
 }
 
 /// Passes commands on to the socket, until the JobMaster drops the executor or the TaskManager

@@ -10,14 +10,19 @@ mod message;
 mod registration;
 
 pub(crate) use command::{command_from_wire, command_to_wire};
+pub(crate) use common::{result_from_wire, result_to_wire};
 pub(crate) use message::{message_from_wire, message_to_wire};
 pub(crate) use registration::{
     info_from_wire, info_to_wire, registration_from_wire, registration_to_wire,
 };
-pub(crate) use common::{result_from_wire, result_to_wire};
 
 /// The generated code.
-#[allow(clippy::all, unreachable_pub, reason = "generated")]
+#[allow(
+    clippy::all,
+    clippy::clone_on_ref_ptr,
+    unreachable_pub,
+    reason = "generated"
+)]
 pub(crate) mod pb {
     tonic::include_proto!("weir.v1");
 }
@@ -32,7 +37,10 @@ pub(crate) struct WireError {
 
 impl WireError {
     fn new(field: &'static str, cause: impl Into<String>) -> Self {
-        Self { field, cause: cause.into() }
+        Self {
+            field,
+            cause: cause.into(),
+        }
     }
 
     fn missing(field: &'static str) -> Self {

@@ -115,6 +115,10 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
     /// Changes the value of a key with this hash, or adds it: one probe. The key is cloned only
     /// for a new entry. `arg` goes to whichever of the two functions is called.
     #[inline]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all of them are the place or the change"
+    )]
     pub fn upsert_with<A>(
         &mut self,
         hash: u64,

@@ -1,5 +1,7 @@
 //! What the keyed backend refuses, and what large tables do.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 
 use weir_state::{

@@ -1,6 +1,8 @@
 //! Drives every kind of keyed state, timers and snapshots with random operations, and compares it
 //! with maps and lists that do the same in the plainest way.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "keyed_model/model.rs"]
 mod model;
 

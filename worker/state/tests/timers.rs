@@ -1,5 +1,7 @@
 //! Timers: what fires, in which order, and what firing may change.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

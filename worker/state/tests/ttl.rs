@@ -1,5 +1,7 @@
 //! State with a time to live, on a clock that the test moves.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -37,7 +37,7 @@ pub(crate) struct KeyedRuntime<K, N = ()> {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) side: SideOutputs,
     timers: Option<TimerService<N>>,
-    /// Kept up to date by [`Self::finish`], because asking the timers needs the backend.
+    /// Kept up to date by [`Self::look_at_timers`], because asking the timers needs the backend.
     next_processing_time: Option<i64>,
     restored: Vec<OperatorSnapshot>,
 }
@@ -79,9 +79,17 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
         Ok(())
     }
 
-    /// Makes the timers, for operators that have any.
+    /// Makes the timers, for operators that have any. Those that were restored count at once.
     pub(crate) fn open_timers(&mut self, name: &str) -> Result<(), OperatorError> {
         self.timers = Some(self.backend.timer_service(name)?);
+        self.look_at_timers()?;
+        Ok(())
+    }
+
+    fn look_at_timers(&mut self) -> Result<(), StateError> {
+        if let Some(timers) = self.timers {
+            self.next_processing_time = timers.next_processing_time(&mut self.backend)?;
+        }
         Ok(())
     }
 
@@ -111,10 +119,7 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
 
     /// To be called after records were looked at or timers have fired.
     pub(crate) fn finish(&mut self, out: &mut dyn Output) -> Result<(), OperatorError> {
-        self.next_processing_time = match self.timers {
-            Some(timers) => timers.next_processing_time(&mut self.backend)?,
-            None => None,
-        };
+        self.look_at_timers()?;
         self.side.flush(out)
     }
 

@@ -11,13 +11,19 @@ pub(crate) enum DataPlane {
     /// All TaskManagers of the job are in this process.
     InProcess,
     /// Others connect to it.
-    Listening { runtime: Option<Runtime>, address: SocketAddr },
+    Listening {
+        runtime: Option<Runtime>,
+        address: SocketAddr,
+    },
 }
 
 /// The door of an exchange that is not there yet: its address can be told before the job is known.
 pub(crate) enum Door {
     InProcess,
-    Listening { listener: TcpListener, address: SocketAddr },
+    Listening {
+        listener: TcpListener,
+        address: SocketAddr,
+    },
 }
 
 impl Door {
@@ -32,13 +38,18 @@ impl Door {
 
 impl DataPlane {
     pub(crate) fn new(bind: Option<SocketAddr>, threads: usize) -> std::io::Result<Self> {
-        let Some(address) = bind else { return Ok(Self::InProcess) };
+        let Some(address) = bind else {
+            return Ok(Self::InProcess);
+        };
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads.max(1))
             .thread_name("weir-network")
             .enable_all()
             .build()?;
-        Ok(Self::Listening { runtime: Some(runtime), address })
+        Ok(Self::Listening {
+            runtime: Some(runtime),
+            address,
+        })
     }
 
     fn runtime(&self) -> Option<(&Handle, SocketAddr)> {
@@ -52,7 +63,9 @@ impl DataPlane {
 
     /// Opens the port.
     pub(crate) async fn open(&self) -> std::io::Result<Door> {
-        let Some((runtime, address)) = self.runtime() else { return Ok(Door::InProcess) };
+        let Some((runtime, address)) = self.runtime() else {
+            return Ok(Door::InProcess);
+        };
         // A socket belongs to the runtime that it was made on.
         let bound = runtime.spawn(async move {
             let listener = TcpListener::bind(address).await?;

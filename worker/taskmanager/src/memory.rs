@@ -131,9 +131,20 @@ impl MemoryModel {
             return Err(MemoryError::NetworkRange { min, max });
         }
         let network = network.clamp(min, max);
-        let heap = process.checked_sub(managed).and_then(|rest| rest.checked_sub(network));
-        let heap = heap.ok_or(MemoryError::Overcommitted { managed, network, process })?;
-        Ok(Self { process, managed, network, heap })
+        let heap = process
+            .checked_sub(managed)
+            .and_then(|rest| rest.checked_sub(network));
+        let heap = heap.ok_or(MemoryError::Overcommitted {
+            managed,
+            network,
+            process,
+        })?;
+        Ok(Self {
+            process,
+            managed,
+            network,
+            heap,
+        })
     }
 
     /// How much each channel may hold, if `slots` slots run the job.
@@ -142,7 +153,11 @@ impl MemoryModel {
         let window = self.network / channels.max(1);
         if window < WINDOW_BYTES_MIN {
             let (network, needed) = (self.network, channels * WINDOW_BYTES_MIN);
-            return Err(MemoryError::TooManyChannels { network, channels, needed });
+            return Err(MemoryError::TooManyChannels {
+                network,
+                channels,
+                needed,
+            });
         }
         Ok(usize::try_from(window.min(WINDOW_BYTES_MAX)).unwrap_or(usize::MAX))
     }
@@ -152,9 +167,12 @@ impl MemoryModel {
 fn channels_per_slot(job: &JobGraph) -> u64 {
     let widest = |vertex: &weir_graph::JobVertex| {
         let gates = |id: weir_graph::ExecutionVertexId| job.input_gates(id.vertex, id.subtask);
-        let channels = vertex
-            .subtasks()
-            .map(|id| gates(id).iter().map(|gate| gate.channels.len() as u64).sum::<u64>());
+        let channels = vertex.subtasks().map(|id| {
+            gates(id)
+                .iter()
+                .map(|gate| gate.channels.len() as u64)
+                .sum::<u64>()
+        });
         channels.max().unwrap_or(0)
     };
     job.vertices.iter().map(widest).sum()
@@ -201,7 +219,10 @@ mod tests {
 
     #[test]
     fn a_fraction_over_one_is_refused_by_name() {
-        let options = MemoryOptions { managed_fraction: 1.5, ..MemoryOptions::default() };
+        let options = MemoryOptions {
+            managed_fraction: 1.5,
+            ..MemoryOptions::default()
+        };
         let error = MemoryModel::new(&options).expect_err("150 %");
         assert!(error.to_string().contains("managed-fraction"), "{error}");
     }

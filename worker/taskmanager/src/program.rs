@@ -65,13 +65,19 @@ pub(crate) async fn build(
     let built = tokio::task::spawn_blocking(move || builder.build(&info)).await;
     let program = built
         .map_err(|_| ProgramError::Panicked { program: name() })?
-        .map_err(|source| ProgramError::Build { program: name(), source })?;
+        .map_err(|source| ProgramError::Build {
+            program: name(),
+            source,
+        })?;
     let (args, config) = (&job.program.args, &job.program.config);
     let ours = fingerprint(&program.job_graph, args, config, executable);
     let differences = job.fingerprint.differences(&ours);
     if !differences.is_empty() {
         let differences = differences.join(", ");
-        return Err(ProgramError::Differs { program: name(), differences });
+        return Err(ProgramError::Differs {
+            program: name(),
+            differences,
+        });
     }
     Ok((program, ours))
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::timeout;
 use weir_rpc::{
     JobMasterGateway, JobResult, LocalTaskExecutor, PROTOCOL_VERSION, RegisterError, Registered,
     Registration, TaskExecutorInbox, VERSION,
@@ -12,6 +13,9 @@ use weir_types::{Clock, Timestamp};
 /// The pause after the first failure; each further one doubles it.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// The time that each attempt has at least.
+const ANSWER_MIN: Duration = Duration::from_millis(100);
 
 /// How often people hear that it is still trying.
 const MESSAGE_INTERVAL: Duration = Duration::from_secs(5);
@@ -40,11 +44,18 @@ pub(crate) async fn register(
     let mut last_message: Option<Timestamp> = None;
     loop {
         let (executor, inbox) = LocalTaskExecutor::new();
-        let unreachable = match gateway.register(registration.clone(), Arc::new(executor)).await {
-            Ok(registered) => return Outcome::Accepted(registered, inbox),
-            Err(RegisterError::JobEnded(result)) => return Outcome::JobEnded(result),
-            Err(RegisterError::Refused(reason)) => return Outcome::Refused(reason),
-            Err(error @ RegisterError::Unreachable { .. }) => error,
+        let rest = limit.saturating_sub(clock.now().since(since));
+        // An acceptance that comes too late finds its session dropped, which ends the connection.
+        let asked = gateway.register(registration.clone(), Arc::new(executor));
+        let unreachable = match timeout(rest.max(ANSWER_MIN), asked).await {
+            Ok(Ok(registered)) => return Outcome::Accepted(registered, inbox),
+            Ok(Err(RegisterError::JobEnded(result))) => return Outcome::JobEnded(result),
+            Ok(Err(RegisterError::Refused(reason))) => return Outcome::Refused(reason),
+            Ok(Err(error @ RegisterError::Unreachable { .. })) => error,
+            Err(_) => RegisterError::Unreachable {
+                address: "its address".to_owned(),
+                cause: "it does not answer".to_owned(),
+            },
         };
         let now = clock.now();
         let rest = limit.saturating_sub(now.since(since));
@@ -53,7 +64,10 @@ pub(crate) async fn register(
         }
         if last_message.is_none_or(|last| now.since(last) >= MESSAGE_INTERVAL) {
             last_message = Some(now);
-            tracing::warn!("{unreachable}; trying again for {} s", rest.as_secs().max(1));
+            tracing::warn!(
+                "{unreachable}; trying again for {} s",
+                rest.as_secs().max(1)
+            );
         }
         tokio::time::sleep(pause.min(rest)).await;
         pause = (pause * 2).min(PAUSE_MAX);

@@ -77,7 +77,10 @@ impl Server {
     async fn beat(&mut self, heard: Timestamp) -> Result<(), Unsent> {
         let (now, limit) = (self.clock.now(), self.job.heartbeat_timeout);
         if now.since(heard) > limit {
-            return Err(Unsent(format!("no heartbeat for {} s", limit.as_secs_f64())));
+            return Err(Unsent(format!(
+                "no heartbeat for {} s",
+                limit.as_secs_f64()
+            )));
         }
         let tasks = self.tasks.reports(now);
         self.tell(TaskManagerMessage::Heartbeat { tasks }).await
@@ -108,7 +111,8 @@ impl Server {
             TaskExecutorCommand::Deploy(task) => {
                 let attempt = task.attempt;
                 if let Err(fault) = self.tasks.deploy(*task) {
-                    self.report_end(attempt, ExecutionState::Failed, Some(fault)).await?;
+                    self.report_end(attempt, ExecutionState::Failed, Some(fault))
+                        .await?;
                 }
             }
             TaskExecutorCommand::Cancel(attempt) => self.tasks.cancel(attempt),
@@ -119,7 +123,11 @@ impl Server {
                 };
                 self.tasks.commit(attempt, commit);
             }
-            TaskExecutorCommand::Split { attempt, node, response } => {
+            TaskExecutorCommand::Split {
+                attempt,
+                node,
+                response,
+            } => {
                 let answer = match response {
                     SplitResponse::Split(bytes) => SplitAnswer::Split(bytes),
                     SplitResponse::NotYet(rest) => SplitAnswer::NotYet(rest),
@@ -141,10 +149,17 @@ impl Server {
             }
             TaskEvent::State(attempt, state, fault) => {
                 let metrics = None;
-                self.tell(TaskManagerMessage::TaskState { attempt, state, fault, metrics }).await
+                self.tell(TaskManagerMessage::TaskState {
+                    attempt,
+                    state,
+                    fault,
+                    metrics,
+                })
+                .await
             }
             TaskEvent::RequestSplit(attempt, node) => {
-                self.tell(TaskManagerMessage::RequestSplit { attempt, node }).await
+                self.tell(TaskManagerMessage::RequestSplit { attempt, node })
+                    .await
             }
             TaskEvent::EndOfInput(attempt) => {
                 self.tell(TaskManagerMessage::EndOfInput { attempt }).await
@@ -159,7 +174,13 @@ impl Server {
         fault: Option<Fault>,
     ) -> Result<(), Unsent> {
         let metrics = self.tasks.ended(attempt, self.clock.now());
-        self.tell(TaskManagerMessage::TaskState { attempt, state, fault, metrics }).await
+        self.tell(TaskManagerMessage::TaskState {
+            attempt,
+            state,
+            fault,
+            metrics,
+        })
+        .await
     }
 
     /// Cancels all tasks and waits for their end. Those that do not stop in time are given back.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_network::{Exchange, ExchangeIdentity};
-use weir_rpc::{JobInfo, JobMasterGateway, JobResult, RegisterError, Registered, TaskExecutorInbox};
+use weir_rpc::{
+    JobInfo, JobMasterGateway, JobResult, RegisterError, Registered, TaskExecutorInbox,
+};
 use weir_task::TaskEnvironment;
 use weir_types::TaskManagerId;
 
@@ -13,12 +15,17 @@ use crate::data_plane::{DataPlane, Door};
 use crate::registration::{Outcome, register, registration};
 use crate::serve::{End, Server};
 use crate::task_table::{TaskTable, events};
-use crate::{
-    MemoryError, MemoryModel, ProgramError, ProgramProvider, TaskManagerOptions, program,
-};
+use crate::{MemoryError, MemoryModel, ProgramError, ProgramProvider, TaskManagerOptions, program};
 
 /// How long connections to other TaskManagers have for sending what they hold, at the end.
 const EXCHANGE_GRACE: Duration = Duration::from_millis(500);
+
+/// How long tasks that have not ended with their job still have.
+const TASKS_GRACE: Duration = Duration::from_secs(1);
+
+/// How often the port of the exchange before is tried.
+const REOPEN_TRIES: usize = 50;
+const REOPEN_PAUSE: Duration = Duration::from_millis(20);
 
 /// A TaskManager could not work until the end of the job.
 #[derive(Debug, thiserror::Error)]
@@ -86,7 +93,15 @@ impl TaskManager {
         let memory = MemoryModel::new(&options.memory)?;
         let data_plane = DataPlane::new(options.data_bind, options.network_threads)
             .map_err(TaskManagerError::Threads)?;
-        Self { options, gateway, provider, memory, data_plane }.lives().await
+        Self {
+            options,
+            gateway,
+            provider,
+            memory,
+            data_plane,
+        }
+        .lives()
+        .await
     }
 
     async fn lives(&self) -> Result<JobResult, TaskManagerError> {
@@ -103,7 +118,10 @@ impl TaskManager {
                 Outcome::JobEnded(result) => return Ok(result),
                 Outcome::Refused(reason) => return Err(TaskManagerError::Refused(reason)),
                 Outcome::OutOfReach(source) => {
-                    return Err(TaskManagerError::OutOfReach { seconds: limit.as_secs(), source });
+                    return Err(TaskManagerError::OutOfReach {
+                        seconds: limit.as_secs(),
+                        source,
+                    });
                 }
             };
             let reason = match self.life(id, door, registered, inbox).await? {
@@ -114,9 +132,20 @@ impl TaskManager {
             tracing::warn!("lost the JobManager: {reason}; looking for it again");
             since = clock.now();
             id = TaskManagerId::from_text(&format!("{} life {life}", self.options.id));
-            door = self.open().await?;
+            door = self.reopen().await?;
         }
         unreachable!("nobody lives 2^64 lives")
+    }
+
+    /// Opens the port again. The exchange that had it may need a moment to let go.
+    async fn reopen(&self) -> Result<Door, TaskManagerError> {
+        for _ in 0..REOPEN_TRIES {
+            if let Ok(door) = self.open().await {
+                return Ok(door);
+            }
+            tokio::time::sleep(REOPEN_PAUSE).await;
+        }
+        self.open().await
     }
 
     async fn open(&self) -> Result<Door, TaskManagerError> {
@@ -136,10 +165,16 @@ impl TaskManager {
         inbox: TaskExecutorInbox,
     ) -> Result<End, TaskManagerError> {
         let Registered { job, session } = registered;
-        tracing::info!("TaskManager `{}` works for job `{}`", self.options.name, job.name);
+        tracing::info!(
+            "TaskManager `{}` works for job `{}`",
+            self.options.name,
+            job.name
+        );
         let executable = &self.options.executable;
         let (program, fingerprint) = program::build(&self.provider, &job, executable).await?;
-        let window = self.memory.channel_window_bytes(&program.job_graph, self.options.slots)?;
+        let window = self
+            .memory
+            .channel_window_bytes(&program.job_graph, self.options.slots)?;
         let exchange = self.exchange(id, door, &job).await?;
         let (events_in, events) = events();
         let environment = TaskEnvironment {
@@ -150,13 +185,27 @@ impl TaskManager {
         };
         let tasks = TaskTable::new(program, environment, self.options.slots);
         let clock = Arc::clone(&self.options.clock);
-        let mut server = Server { job, session, inbox, events, tasks, clock };
+        let mut server = Server {
+            job,
+            session,
+            inbox,
+            events,
+            tasks,
+            clock,
+        };
         let end = server.run(fingerprint).await;
-        let limit = self.options.cancellation_timeout;
+        // At the end of the job, tasks have had the JobManager's time for stopping.
+        let limit = match end {
+            End::Lost(_) => self.options.cancellation_timeout,
+            End::JobEnded(_) | End::Dismissed(_) => TASKS_GRACE,
+        };
         let stuck = server.stop_tasks(limit).await;
         exchange.shut_down(EXCHANGE_GRACE).await;
         if !stuck.is_empty() && matches!(end, End::Lost(_)) {
-            return Err(TaskManagerError::Stuck { tasks: stuck.len(), seconds: limit.as_secs() });
+            return Err(TaskManagerError::Stuck {
+                tasks: stuck.len(),
+                seconds: limit.as_secs(),
+            });
         }
         Ok(end)
     }
@@ -167,9 +216,14 @@ impl TaskManager {
         door: Door,
         job: &JobInfo,
     ) -> Result<Exchange, TaskManagerError> {
-        let identity =
-            ExchangeIdentity::new(job.id, job.epoch, id, job.fingerprint.to_string());
-        let exchange = self.data_plane.exchange(door, identity, self.options.exchange).await;
+        let identity = ExchangeIdentity::new(job.id, job.epoch, id, job.fingerprint.to_string());
+        let exchange = self
+            .data_plane
+            .exchange(door, identity, self.options.exchange)
+            .await;
         exchange.map_err(TaskManagerError::Threads)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,15 +72,27 @@ pub(crate) struct TaskTable {
 
 impl TaskTable {
     pub(crate) fn new(program: Arc<Program>, environment: TaskEnvironment, slots: u32) -> Self {
-        Self { program, environment, slots, tasks: BTreeMap::new() }
+        Self {
+            program,
+            environment,
+            slots,
+            tasks: BTreeMap::new(),
+        }
     }
 
     /// Starts a subtask.
     pub(crate) fn deploy(&mut self, task: TaskDeploymentDescriptor) -> Result<(), Fault> {
-        let TaskDeploymentDescriptor { attempt, slot, inputs } = task;
+        let TaskDeploymentDescriptor {
+            attempt,
+            slot,
+            inputs,
+        } = task;
         let refuse = |cause: String| Err(Fault::task(FaultClass::NonRecoverable, attempt, cause));
         if slot.0 >= self.slots {
-            return refuse(format!("deploy {attempt}: no slot {slot}, there are {}", self.slots));
+            return refuse(format!(
+                "deploy {attempt}: no slot {slot}, there are {}",
+                self.slots
+            ));
         }
         if self.tasks.contains_key(&attempt) {
             return refuse(format!("deploy {attempt}: it runs already"));
@@ -92,11 +104,16 @@ impl TaskTable {
                 .iter()
                 .map(|producer| ProducerLocation {
                     attempt: producer.attempt,
-                    remote: producer.remote.map(|remote| (remote.taskmanager, remote.address)),
+                    remote: producer
+                        .remote
+                        .map(|remote| (remote.taskmanager, remote.address)),
                 })
                 .collect(),
         });
-        let deployment = TaskDeployment { attempt, inputs: inputs.collect() };
+        let deployment = TaskDeployment {
+            attempt,
+            inputs: inputs.collect(),
+        };
         let (program, environment) = (Arc::clone(&self.program), self.environment.clone());
         // Operators are made by user code. What a panic leaves behind is not used again.
         let launch = || weir_task::launch(deployment, program, environment);
@@ -158,7 +175,10 @@ impl TaskTable {
 
     /// The counters of all subtasks that have not ended.
     pub(crate) fn reports(&self, now: Timestamp) -> Vec<TaskMetricsReport> {
-        self.tasks.iter().map(|(&attempt, task)| report(attempt, task.metrics(), now)).collect()
+        self.tasks
+            .iter()
+            .map(|(&attempt, task)| report(attempt, task.metrics(), now))
+            .collect()
     }
 }
 

@@ -39,7 +39,10 @@ const DURATIONS: &[(&str, SetDuration)] = &[
 /// A configuration that cannot be.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    #[error("spec.job.config has unknown option `{key}`{}; the options are: {known}", hint(*.nearest))]
+    #[error(
+        "spec.job.config has unknown option `{key}`{}; the options are: {known}",
+        hint(*.nearest)
+    )]
     Unknown {
         key: String,
         nearest: Option<&'static str>,

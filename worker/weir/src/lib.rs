@@ -1,4 +1,4 @@
-//! The composition root: puts programs, JobManager, TaskManager, REST and the command line together.
+//! The composition root: puts programs, JobManager, TaskManager, REST and command line together.
 //!
 //! A job binary registers its programs and is then everything at once, by sub-command: JobManager,
 //! TaskManager, both in one process (`run`), and the client. So code never travels: each process of

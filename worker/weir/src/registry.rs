@@ -19,7 +19,10 @@ pub struct ProgramEntry {
 
 /// No program of that name.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown program `{name}`{}; the programs are: {}", hint(.nearest.as_ref()), .known.join(", "))]
+#[error(
+    "unknown program `{name}`{}; the programs are: {}",
+    hint(.nearest.as_ref()), .known.join(", ")
+)]
 pub(crate) struct UnknownProgram {
     name: String,
     nearest: Option<&'static str>,

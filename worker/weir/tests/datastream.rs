@@ -339,9 +339,9 @@ fn event_time_windows_count_every_record_once_at_any_parallelism() {
     let want: Vec<(i64, u64, u64)> = want.into_iter().map(|((e, k), n)| (e, k, n)).collect();
     for parallelism in [1, 3] {
         let rows = collect(parallelism, |env| {
-            let source = DatagenSource::with_timestamps(
-                |n| (n, EventTime(i64::try_from(n / 10).unwrap_or(i64::MAX))),
-            );
+            let source = DatagenSource::with_timestamps(|n| {
+                (n, EventTime(i64::try_from(n / 10).unwrap_or(i64::MAX)))
+            });
             env.from_source(source.count(RECORDS))
                 .assign_timestamps_and_watermarks(WatermarkStrategy::monotonous_timestamps())
                 .map(|n| (n % KEYS, 1u64))

@@ -23,8 +23,18 @@ fn two_taskmanagers_count_the_book_while_rest_tells_how_far_they_are() {
     let manager = JobManager::start(weir_binary(), &count_of_the_book(&folder, 10_000));
     let workers = [manager.taskmanager(1), manager.taskmanager(1)];
     let rest = manager.rest;
-    until("records at the counting subtasks", || {
-        rest.job()["vertices"][1]["metrics"]["read-records"].as_u64() > Some(1_000)
+    until("records at all subtasks", || {
+        let job = rest.job();
+        let vertices = job["vertices"].as_array().cloned().unwrap_or_default();
+        let subtasks = vertices
+            .iter()
+            .filter_map(|vertex| vertex["subtasks"].as_array())
+            .flatten();
+        let mut written_or_read = subtasks.map(|subtask| {
+            let number = |key: &str| subtask["metrics"][key].as_u64().unwrap_or(0);
+            number("write-records") + number("read-records")
+        });
+        written_or_read.all(|records| records > 0)
     });
     check_overview(rest);
     let id = check_jobs(rest);

@@ -203,7 +203,7 @@ fn malformed_csv_is_told_with_line_and_field() {
 #[test]
 fn a_log_line_of_another_kind_is_told_with_what_is_missing() {
     let log = "::1 - - [21/Nov/2026:02:12:14 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"-\"\nhello\n";
-    let part = "line 2, byte offset 69: no access log line in combined format: the time";
+    let part = "line 2, byte offset 68: no access log line in combined format: the time";
     file_fails("top-pages", "in.log", log, &[part]);
     let log = "::1 - - [21/Nov/2026:24:12:14 +0000] \"GET / HTTP/1.1\" 200 5\n";
     file_fails(

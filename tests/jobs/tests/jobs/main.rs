@@ -5,6 +5,7 @@
 //! folders, and is over within a time limit. The sub-commands' own words, options and messages are
 //! tested with the binary itself.
 
+mod arguments;
 mod back_pressure;
 mod cluster;
 mod docs;

@@ -56,6 +56,7 @@ fn a_panic_before_the_first_record_is_told_in_the_same_way() {
         ],
     );
     folder.expect_no_output();
+    let folder = Folder::new();
     let ended = run(&folder, "panics-in-build", &[], &[]);
     ended.expect(
         2,

@@ -122,7 +122,6 @@ fn words_end_at_every_white_space_of_unicode_and_nowhere_else() {
         "a\"b,\"c",
         ",",
         "-",
-        "0",
         "NULL",
         "\\n",
     ];

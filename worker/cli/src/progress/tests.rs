@@ -106,6 +106,24 @@ fn a_rate_is_that_of_the_last_seconds() {
 }
 
 #[test]
+fn the_table_has_a_line_for_each_vertex_below_that_of_the_job() {
+    let mut job = job(5_000);
+    job.overview.waiting_for = Some("waiting for 2 slots".to_owned());
+    let rows = Model::new(Timestamp(0)).rows(&job, Timestamp(2_000_000_000));
+    let texts = view::texts(&job, &rows, Duration::from_secs(2));
+    assert_eq!(
+        texts,
+        [
+            "job wordcount  RUNNING  2.00 s",
+            "waiting for 2 slots",
+            "STATE        IN     OUT      RATE  WATERMARK             BUSY  B-PRES  OPERATORS",
+            "RUNNING  5.00 k  2.50 k  2.50 k/s  1970-01-01T00:00:00Z   75%     10%  source: file -> words",
+            "RUNNING  5.00 k  2.50 k  2.50 k/s  1970-01-01T00:00:00Z   75%     10%  count",
+        ]
+    );
+}
+
+#[test]
 fn a_job_that_waits_says_so_instead() {
     let mut job = job(0);
     job.overview.waiting_for = Some("waiting for 2 slots".to_owned());

@@ -50,7 +50,8 @@ fn line() -> ProgressBar {
     ProgressBar::new_spinner().with_style(style)
 }
 
-fn texts(job: &JobDetails, rows: &[Row], age: Duration) -> Vec<String> {
+/// The table's lines.
+pub(super) fn texts(job: &JobDetails, rows: &[Row], age: Duration) -> Vec<String> {
     let overview = &job.overview;
     let mut texts = vec![format!(
         "job {}  {}  {}",

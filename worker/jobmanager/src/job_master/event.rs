@@ -31,13 +31,25 @@ pub(crate) enum Event {
     /// Time has passed.
     Tick,
     /// A TaskManager asks to be taken in.
-    Register { connection: ConnectionId, registration: Registration },
+    Register {
+        connection: ConnectionId,
+        registration: Registration,
+    },
     /// A TaskManager says something.
-    Message { connection: ConnectionId, message: Fenced<TaskManagerMessage> },
+    Message {
+        connection: ConnectionId,
+        message: Fenced<TaskManagerMessage>,
+    },
     /// A connection is gone.
-    Disconnected { connection: ConnectionId, reason: String },
+    Disconnected {
+        connection: ConnectionId,
+        reason: String,
+    },
     /// A preparation is done.
-    Prepared { what: Preparation, result: Result<(), Fault> },
+    Prepared {
+        what: Preparation,
+        result: Result<(), Fault>,
+    },
     /// An enumerator has answered.
     SplitFound {
         attempt: ExecutionAttemptId,
@@ -56,15 +68,27 @@ pub(crate) enum Action {
     /// Take a TaskManager in.
     Accept { connection: ConnectionId },
     /// Turn a TaskManager away for good.
-    Refuse { connection: ConnectionId, reason: String },
+    Refuse {
+        connection: ConnectionId,
+        reason: String,
+    },
     /// Turn a TaskManager away, as the job has ended.
-    TurnAway { connection: ConnectionId, result: JobResult },
+    TurnAway {
+        connection: ConnectionId,
+        result: JobResult,
+    },
     /// Send a command.
-    Tell { connection: ConnectionId, command: Fenced<TaskExecutorCommand> },
+    Tell {
+        connection: ConnectionId,
+        command: Fenced<TaskExecutorCommand>,
+    },
     /// Close a connection, after what was sent.
     HangUp { connection: ConnectionId },
     /// Ask a source's enumerator.
-    FindSplit { node: NodeId, attempt: ExecutionAttemptId },
+    FindSplit {
+        node: NodeId,
+        attempt: ExecutionAttemptId,
+    },
     /// Tell people.
     Say(String),
     /// Write down, for whoever looks for a fault in the engine.

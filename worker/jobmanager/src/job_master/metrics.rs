@@ -28,7 +28,8 @@ impl JobMetrics {
         match self.tasks.get_mut(&report.attempt) {
             None => {
                 let shares = shares(None, &report);
-                self.tasks.insert(report.attempt, TaskMetrics { report, at, shares });
+                self.tasks
+                    .insert(report.attempt, TaskMetrics { report, at, shares });
             }
             Some(task) => {
                 if at.since(task.at) >= SHARES_INTERVAL_MIN {
@@ -37,9 +38,18 @@ impl JobMetrics {
                     task.report = report;
                 } else {
                     // Keep the times of the earlier report, so that the next shares cover both.
-                    let TaskMetricsReport { busy_ns, idle_ns, backpressured_ns, .. } = task.report;
-                    task.report =
-                        TaskMetricsReport { busy_ns, idle_ns, backpressured_ns, ..report };
+                    let TaskMetricsReport {
+                        busy_ns,
+                        idle_ns,
+                        backpressured_ns,
+                        ..
+                    } = task.report;
+                    task.report = TaskMetricsReport {
+                        busy_ns,
+                        idle_ns,
+                        backpressured_ns,
+                        ..report
+                    };
                 }
             }
         }
@@ -47,7 +57,9 @@ impl JobMetrics {
 
     /// A subtask's counters.
     pub(super) fn io(&self, attempt: ExecutionAttemptId) -> IoMetrics {
-        let Some(task) = self.tasks.get(&attempt) else { return IoMetrics::default() };
+        let Some(task) = self.tasks.get(&attempt) else {
+            return IoMetrics::default();
+        };
         let report = &task.report;
         IoMetrics {
             records_in: report.records_in,
@@ -64,21 +76,33 @@ impl JobMetrics {
 
     /// The counters of a subtask's operators.
     pub(super) fn operators(&self, attempt: ExecutionAttemptId) -> &[OperatorMetricsReport] {
-        self.tasks.get(&attempt).map_or(&[], |task| &task.report.operators)
+        self.tasks
+            .get(&attempt)
+            .map_or(&[], |task| &task.report.operators)
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a share of time needs no 53 bits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a share of time needs no 53 bits"
+)]
 fn shares(before: Option<&TaskMetricsReport>, now: &TaskMetricsReport) -> TimeShares {
     let since = |count: u64, before: Option<u64>| count.saturating_sub(before.unwrap_or(0)) as f64;
     let busy = since(now.busy_ns, before.map(|report| report.busy_ns));
     let idle = since(now.idle_ns, before.map(|report| report.idle_ns));
-    let backpressured = since(now.backpressured_ns, before.map(|report| report.backpressured_ns));
+    let backpressured = since(
+        now.backpressured_ns,
+        before.map(|report| report.backpressured_ns),
+    );
     let all = busy + idle + backpressured;
     if all <= 0.0 {
         return TimeShares::default();
     }
-    TimeShares { busy: busy / all, idle: idle / all, backpressured: backpressured / all }
+    TimeShares {
+        busy: busy / all,
+        idle: idle / all,
+        backpressured: backpressured / all,
+    }
 }
 
 /// The sums over a vertex's subtasks; of shares the largest, of watermarks the smallest.
@@ -97,7 +121,11 @@ pub(super) fn sum(subtasks: impl Iterator<Item = IoMetrics>) -> IoMetrics {
         sum.shares.idle = sum.shares.idle.max(subtask.shares.idle);
         sum.shares.backpressured = sum.shares.backpressured.max(subtask.shares.backpressured);
         // A subtask without a watermark holds the vertex back: `None` is less than any.
-        watermark = if index == 0 { subtask.watermark } else { watermark.min(subtask.watermark) };
+        watermark = if index == 0 {
+            subtask.watermark
+        } else {
+            watermark.min(subtask.watermark)
+        };
     }
     sum.watermark = watermark;
     sum
@@ -136,7 +164,10 @@ mod tests {
         metrics.report(report(5, 1000, 0), Timestamp(0));
         metrics.report(report(9, 1250, 750), Timestamp(1_000_000_000));
         let io = metrics.io(attempt);
-        assert_eq!((io.records_in, io.shares.busy, io.shares.idle), (9, 0.25, 0.75));
+        assert_eq!(
+            (io.records_in, io.shares.busy, io.shares.idle),
+            (9, 0.25, 0.75)
+        );
     }
 
     /// Fails if a final report, right after a heartbeat, replaced the shares by those of an
@@ -152,7 +183,10 @@ mod tests {
 
     #[test]
     fn a_subtask_without_a_watermark_holds_its_vertex_back() {
-        let with = IoMetrics { watermark: Some(EventTime(5)), ..IoMetrics::default() };
+        let with = IoMetrics {
+            watermark: Some(EventTime(5)),
+            ..IoMetrics::default()
+        };
         let without = IoMetrics::default();
         assert_eq!(sum([with, with].into_iter()).watermark, Some(EventTime(5)));
         assert_eq!(sum([with, without].into_iter()).watermark, None);

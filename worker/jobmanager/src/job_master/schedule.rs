@@ -19,7 +19,9 @@ impl JobMaster {
             self.last_beat = now.at;
             let connections: Vec<_> = self.task_managers.iter().map(|tm| tm.connection).collect();
             actions.extend(
-                connections.into_iter().map(|c| self.tell(c, TaskExecutorCommand::Heartbeat)),
+                connections
+                    .into_iter()
+                    .map(|c| self.tell(c, TaskExecutorCommand::Heartbeat)),
             );
         }
         self.lose_those_that_do_not_stop(now, actions);
@@ -29,13 +31,20 @@ impl JobMaster {
     fn lose_the_silent(&mut self, now: Now, actions: &mut Vec<Action>) {
         let limit = self.config.heartbeat_timeout;
         for id in self.task_managers.silent(now.at, limit) {
-            self.lose(now, id, &format!("no heartbeat for {}", seconds(limit)), actions);
+            self.lose(
+                now,
+                id,
+                &format!("no heartbeat for {}", seconds(limit)),
+                actions,
+            );
         }
     }
 
     fn lose_those_that_do_not_stop(&mut self, now: Now, actions: &mut Vec<Action>) {
         let limit = self.config.cancellation_timeout;
-        let Some(since) = self.stopping_since else { return };
+        let Some(since) = self.stopping_since else {
+            return;
+        };
         if now.at.since(since) <= limit {
             return;
         }
@@ -44,7 +53,9 @@ impl JobMaster {
             .executions()
             .iter()
             .filter(|execution| execution.state == ExecutionState::Canceling)
-            .filter_map(|execution| Some((execution.slot?.task_manager, execution.task_name.clone())))
+            .filter_map(|execution| {
+                Some((execution.slot?.task_manager, execution.task_name.clone()))
+            })
             .collect();
         for (id, task) in stuck {
             let reason = format!("{task} did not stop within {}", seconds(limit));
@@ -53,7 +64,9 @@ impl JobMaster {
     }
 
     fn wait_for_slots(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let Some(waiting_for) = self.waiting_for_slots() else { return };
+        let Some(waiting_for) = self.waiting_for_slots() else {
+            return;
+        };
         let limit = self.config.slot_request_timeout;
         if now.at.since(self.submitted) >= limit {
             let cause = format!("no slots within {}: {waiting_for}", seconds(limit));
@@ -64,7 +77,10 @@ impl JobMaster {
         let since = self.last_waiting_message.unwrap_or(self.submitted);
         let rest = match self.last_waiting_message {
             Some(_) => self.config.waiting_message_interval,
-            None => self.config.waiting_message_interval.min(std::time::Duration::from_secs(1)),
+            None => self
+                .config
+                .waiting_message_interval
+                .min(std::time::Duration::from_secs(1)),
         };
         if now.at.since(since) >= rest {
             self.last_waiting_message = Some(now.at);
@@ -88,21 +104,29 @@ impl JobMaster {
             count => format!("{count} TaskManagers offer {offered}"),
         };
         let missing = needed - offered;
-        let (more, plural) =
-            (if offered > 0 { "more " } else { "" }, if missing == 1 { "" } else { "s" });
+        let (more, plural) = (
+            if offered > 0 { "more " } else { "" },
+            if missing == 1 { "" } else { "s" },
+        );
         let start = match &self.config.rpc_address {
-            Some(address) => format!(
-                "start `weir taskmanager --jobmanager {address}` or lower the parallelism"
-            ),
+            Some(address) => {
+                format!("start `weir taskmanager --jobmanager {address}` or lower the parallelism")
+            }
             None => "give the TaskManager more slots or lower the parallelism".to_owned(),
         };
-        Some(format!("waiting for {missing} {more}slot{plural}: needs {needed}, {offers}; {start}"))
+        Some(format!(
+            "waiting for {missing} {more}slot{plural}: needs {needed}, {offers}; {start}"
+        ))
     }
 
     /// Whether nothing is deployed yet.
     fn is_waiting(&self) -> bool {
         self.graph.status() == JobStatus::Running
-            && self.graph.executions().iter().any(|e| e.state == ExecutionState::Scheduled)
+            && self
+                .graph
+                .executions()
+                .iter()
+                .any(|e| e.state == ExecutionState::Scheduled)
     }
 
     /// Deploys the whole job once its sources and sinks are ready and there are slots for all of
@@ -111,7 +135,9 @@ impl JobMaster {
         if !self.preparations.is_empty() || !self.is_waiting() {
             return;
         }
-        let Ok(assignments) = assign_slots(self.graph.job(), &self.slots.free()) else { return };
+        let Ok(assignments) = assign_slots(self.graph.job(), &self.slots.free()) else {
+            return;
+        };
         if let Some(fault) = self.unconnected(assignments.iter().map(|a| a.slot)) {
             self.fail(now, fault, actions);
             return;
@@ -121,8 +147,11 @@ impl JobMaster {
         }
         let update = self.graph.deploy(&assignments, now.unix_ms);
         let update = update.expect("subtasks that are scheduled can be deployed");
-        let deployed: Vec<ExecutionAttemptId> =
-            update.executions.iter().map(|&(attempt, _)| attempt).collect();
+        let deployed: Vec<ExecutionAttemptId> = update
+            .executions
+            .iter()
+            .map(|&(attempt, _)| attempt)
+            .collect();
         for attempt in deployed {
             if let Some(task) = self.descriptor(attempt) {
                 let command = TaskExecutorCommand::Deploy(Box::new(task));
@@ -134,8 +163,9 @@ impl JobMaster {
 
     /// TaskManagers that have to exchange records need an address.
     fn unconnected(&self, slots: impl Iterator<Item = FreeSlot>) -> Option<Fault> {
-        let mut homes: Vec<_> =
-            slots.filter_map(|slot| self.task_managers.get(slot.task_manager)).collect();
+        let mut homes: Vec<_> = slots
+            .filter_map(|slot| self.task_managers.get(slot.task_manager))
+            .collect();
         homes.dedup_by_key(|home| home.id);
         let mute = homes.iter().find(|home| home.data_address.is_none())?;
         homes.iter().any(|home| home.id != mute.id).then(|| {
@@ -153,23 +183,43 @@ impl JobMaster {
     fn descriptor(&self, attempt: ExecutionAttemptId) -> Option<TaskDeploymentDescriptor> {
         let slot = self.execution(attempt)?.slot?;
         let mut inputs = Vec::new();
-        for gate in self.graph.job().input_gates(attempt.vertex, attempt.subtask) {
+        for gate in self
+            .graph
+            .job()
+            .input_gates(attempt.vertex, attempt.subtask)
+        {
             let mut producers = Vec::with_capacity(gate.channels.len());
             for channel in &gate.channels {
-                let id = ExecutionVertexId { vertex: gate.producer, subtask: channel.producer };
+                let id = ExecutionVertexId {
+                    vertex: gate.producer,
+                    subtask: channel.producer,
+                };
                 let producer = self.graph.execution(id)?;
                 let home = producer.slot?.task_manager;
                 let remote = if home == slot.task_manager {
                     None
                 } else {
                     let home = self.task_managers.get(home)?;
-                    Some(RemoteProducer { taskmanager: home.id, address: home.data_address? })
+                    Some(RemoteProducer {
+                        taskmanager: home.id,
+                        address: home.data_address?,
+                    })
                 };
-                producers.push(ProducerDescriptor { attempt: producer.attempt, remote });
+                producers.push(ProducerDescriptor {
+                    attempt: producer.attempt,
+                    remote,
+                });
             }
-            inputs.push(InputGateDescriptor { edge: gate.edge, producers });
+            inputs.push(InputGateDescriptor {
+                edge: gate.edge,
+                producers,
+            });
         }
-        Some(TaskDeploymentDescriptor { attempt, slot: slot.slot, inputs })
+        Some(TaskDeploymentDescriptor {
+            attempt,
+            slot: slot.slot,
+            inputs,
+        })
     }
 }
 

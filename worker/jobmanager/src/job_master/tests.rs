@@ -33,7 +33,11 @@ fn a_job_is_deployed_once_its_sources_are_ready_and_there_are_slots_for_all_of_i
     rig.take_in(2, 1);
     assert_eq!(rig.deployed().len(), 4);
     // Producers come first: their consumers find their partitions at once.
-    let vertices: Vec<VertexId> = rig.deployed().iter().map(|task| task.attempt.vertex).collect();
+    let vertices: Vec<VertexId> = rig
+        .deployed()
+        .iter()
+        .map(|task| task.attempt.vertex)
+        .collect();
     assert_eq!(vertices[0], vertices[1]);
     assert_eq!(vertices[2], vertices[3]);
     assert_ne!(vertices[0], vertices[3]);
@@ -45,7 +49,11 @@ fn a_task_is_told_where_each_of_its_producers_runs() {
     rig.prepare_all();
     rig.take_in(1, 1);
     rig.take_in(2, 1);
-    let count = rig.deployed().into_iter().find(|task| !task.inputs.is_empty()).expect("a count");
+    let count = rig
+        .deployed()
+        .into_iter()
+        .find(|task| !task.inputs.is_empty())
+        .expect("a count");
     let home = rig.home(count.attempt);
     let producers = &count.inputs[0].producers;
     assert_eq!(producers.len(), 2);
@@ -54,7 +62,13 @@ fn a_task_is_told_where_each_of_its_producers_runs() {
         let remote = (place != home).then_some(place);
         assert_eq!(producer.remote.map(|remote| remote.taskmanager), remote);
     }
-    assert_eq!(producers.iter().filter(|producer| producer.remote.is_some()).count(), 1);
+    assert_eq!(
+        producers
+            .iter()
+            .filter(|producer| producer.remote.is_some())
+            .count(),
+        1
+    );
 }
 
 #[test]
@@ -73,7 +87,10 @@ fn too_few_slots_are_asked_for_again_and_again_and_then_the_job_fails() {
     rig.prepare_all();
     rig.pass_ms(1000);
     let text = said(&rig.log).concat();
-    assert!(text.contains("waiting for 4 slots: needs 4, no TaskManager has registered"), "{text}");
+    assert!(
+        text.contains("waiting for 4 slots: needs 4, no TaskManager has registered"),
+        "{text}"
+    );
     rig.log.clear();
     rig.take_in(1, 2);
     rig.pass_ms(12_000);
@@ -82,8 +99,15 @@ fn too_few_slots_are_asked_for_again_and_again_and_then_the_job_fails() {
                    `weir taskmanager --jobmanager 127.0.0.1:6123` or lower the parallelism";
     assert_eq!(texts, [waiting, waiting]);
     rig.pass_ms(300_000);
-    let Some(JobResult::Failed(fault)) = ended(&rig.log) else { panic!("it fails") };
-    assert!(fault.cause.starts_with("no slots within 300 s: waiting for 2 more"), "{fault}");
+    let Some(JobResult::Failed(fault)) = ended(&rig.log) else {
+        panic!("it fails")
+    };
+    assert!(
+        fault
+            .cause
+            .starts_with("no slots within 300 s: waiting for 2 more"),
+        "{fault}"
+    );
     assert_eq!(rig.deployed(), []);
 }
 
@@ -93,7 +117,9 @@ fn a_second_taskmanager_with_the_same_id_is_refused_and_the_first_stays() {
     rig.prepare_all();
     rig.register(registration(1, 1));
     let refused = rig.register(registration(1, 1));
-    let [.., Action::Refuse { reason, .. }] = refused.as_slice() else { panic!("{refused:?}") };
+    let [.., Action::Refuse { reason, .. }] = refused.as_slice() else {
+        panic!("{refused:?}")
+    };
     assert!(reason.contains("already registered"), "{reason}");
     // The refused connection ends; that must not take the first one with it.
     rig.disconnect_last();
@@ -106,17 +132,49 @@ fn a_second_taskmanager_with_the_same_id_is_refused_and_the_first_stays() {
 fn whoever_does_not_fit_is_refused_with_what_differs() {
     let fits = registration(1, 1);
     let cases = [
-        (Registration { protocol: 9, ..fits.clone() }, "version mismatch"),
-        (Registration { version: "9.9.9".to_owned(), ..fits.clone() }, "TaskManager 9.9.9"),
-        (Registration { deployment: 2, ..fits.clone() }, "it belongs to deployment 2"),
-        (Registration { slots: 0, ..fits.clone() }, "it offers 0 slots"),
-        (Registration { slots: u32::MAX, ..fits }, "it offers 4294967295 slots"),
+        (
+            Registration {
+                protocol: 9,
+                ..fits.clone()
+            },
+            "version mismatch",
+        ),
+        (
+            Registration {
+                version: "9.9.9".to_owned(),
+                ..fits.clone()
+            },
+            "TaskManager 9.9.9",
+        ),
+        (
+            Registration {
+                deployment: 2,
+                ..fits.clone()
+            },
+            "it belongs to deployment 2",
+        ),
+        (
+            Registration {
+                slots: 0,
+                ..fits.clone()
+            },
+            "it offers 0 slots",
+        ),
+        (
+            Registration {
+                slots: u32::MAX,
+                ..fits
+            },
+            "it offers 4294967295 slots",
+        ),
     ];
     for (registration, want) in cases {
         let mut rig = Rig::new(wordcount(1));
         rig.prepare_all();
         let actions = rig.register(registration);
-        let [.., Action::Refuse { reason, .. }] = actions.as_slice() else { panic!("{actions:?}") };
+        let [.., Action::Refuse { reason, .. }] = actions.as_slice() else {
+            panic!("{actions:?}")
+        };
         assert!(reason.contains(want), "`{want}` is missing in `{reason}`");
     }
 }
@@ -137,7 +195,11 @@ fn a_taskmanager_with_another_program_is_dismissed_with_what_differs() {
         },
         _ => None,
     });
-    assert!(dismissed.expect("dismissed").contains("the executable differs"));
+    assert!(
+        dismissed
+            .expect("dismissed")
+            .contains("the executable differs")
+    );
     assert!(matches!(actions.last(), Some(Action::HangUp { .. })));
     assert_eq!(rig.deployed(), []);
 }
@@ -173,10 +235,16 @@ fn the_first_fault_is_the_result_after_all_others_have_stopped() {
     rig.state(sinks[1], ExecutionState::Canceled);
     assert_eq!(ended(&rig.log), None);
     let actions = rig.state(sources[1], ExecutionState::Canceled);
-    let Some(JobResult::Failed(fault)) = ended(&actions) else { panic!("{actions:?}") };
+    let Some(JobResult::Failed(fault)) = ended(&actions) else {
+        panic!("{actions:?}")
+    };
     assert_eq!(fault.cause, "bad record");
     let exceptions = rig.master.exceptions();
-    let causes: Vec<_> = exceptions.entries.iter().map(|entry| entry.fault.cause.as_str()).collect();
+    let causes: Vec<_> = exceptions
+        .entries
+        .iter()
+        .map(|entry| entry.fault.cause.as_str())
+        .collect();
     assert_eq!(causes, ["bad record", "something that followed"]);
     assert!(exceptions.entries[0].root_cause && !exceptions.entries[1].root_cause);
     assert!(exceptions.entries[0].taskmanager.is_some() && exceptions.entries[0].task.is_some());
@@ -193,8 +261,13 @@ fn a_taskmanager_that_hangs_up_fails_the_job_and_is_told_nothing_more() {
     for attempt in rig.cancelled() {
         rig.state(attempt, ExecutionState::Canceled);
     }
-    let Some(JobResult::Failed(fault)) = ended(&rig.log) else { panic!("it fails") };
-    assert!(fault.cause.contains("is lost: its connection was closed"), "{fault}");
+    let Some(JobResult::Failed(fault)) = ended(&rig.log) else {
+        panic!("it fails")
+    };
+    assert!(
+        fault.cause.contains("is lost: its connection was closed"),
+        "{fault}"
+    );
     assert_eq!(fault.scope, FaultScope::TaskManager(lost));
 }
 
@@ -216,20 +289,33 @@ fn a_taskmanager_that_is_silent_for_too_long_is_lost() {
 fn missing_data_is_never_the_root_cause_when_a_lost_taskmanager_explains_it() {
     let mut rig = Rig::running(wordcount(2));
     let lost = rig.home(rig.sources_and_sinks().0[0]);
-    let witness = rig.sources_and_sinks().1.into_iter().find(|&s| rig.home(s) != lost);
+    let witness = rig
+        .sources_and_sinks()
+        .1
+        .into_iter()
+        .find(|&s| rig.home(s) != lost);
     let witness = witness.expect("two TaskManagers");
-    let fault = Fault::task(FaultClass::PartitionDataMissing, witness, "connection reset");
-    rig.message_of(witness, TaskManagerMessage::TaskState {
-        attempt: witness,
-        state: ExecutionState::Failed,
-        fault: Some(fault),
-        metrics: None,
-    });
+    let fault = Fault::task(
+        FaultClass::PartitionDataMissing,
+        witness,
+        "connection reset",
+    );
+    rig.message_of(
+        witness,
+        TaskManagerMessage::TaskState {
+            attempt: witness,
+            state: ExecutionState::Failed,
+            fault: Some(fault),
+            metrics: None,
+        },
+    );
     rig.disconnect(lost);
     for attempt in rig.cancelled() {
         rig.state(attempt, ExecutionState::Canceled);
     }
-    let Some(JobResult::Failed(fault)) = ended(&rig.log) else { panic!("it fails") };
+    let Some(JobResult::Failed(fault)) = ended(&rig.log) else {
+        panic!("it fails")
+    };
     assert!(fault.cause.contains("is lost"), "{fault}");
 }
 
@@ -239,7 +325,10 @@ fn a_source_that_cannot_be_prepared_fails_the_job_before_anything_is_deployed() 
     rig.take_in(1, 4);
     let fault = Fault::job(FaultClass::NonRecoverable, "no such file: /data/x");
     let what = *rig.master.preparations.first().expect("a source");
-    let actions = rig.event(Event::Prepared { what, result: Err(fault.clone()) });
+    let actions = rig.event(Event::Prepared {
+        what,
+        result: Err(fault.clone()),
+    });
     assert_eq!(ended(&actions), Some(&JobResult::Failed(fault)));
     assert_eq!(rig.deployed(), []);
     assert_eq!(rig.told_end(), 1);
@@ -289,13 +378,25 @@ fn what_a_given_up_connection_or_another_taskmanager_says_about_a_task_is_ignore
         metrics: None,
     };
     rig.message(other.0, failed.clone());
-    let stale = ExecutionAttemptId { attempt: AttemptNumber(1), ..sources[0] };
+    let stale = ExecutionAttemptId {
+        attempt: AttemptNumber(1),
+        ..sources[0]
+    };
     rig.state_by(rig.home(sources[0]), stale, ExecutionState::Failed);
-    let unknown = ExecutionAttemptId { subtask: SubtaskIndex(9), ..sources[0] };
+    let unknown = ExecutionAttemptId {
+        subtask: SubtaskIndex(9),
+        ..sources[0]
+    };
     rig.state_by(rig.home(sources[0]), unknown, ExecutionState::Failed);
-    let fenced = Fenced::new(Epoch(7), TaskManagerMessage::EndOfInput {
-        attempt: ExecutionAttemptId { epoch: Epoch(7), ..sources[0] },
-    });
+    let fenced = Fenced::new(
+        Epoch(7),
+        TaskManagerMessage::EndOfInput {
+            attempt: ExecutionAttemptId {
+                epoch: Epoch(7),
+                ..sources[0]
+            },
+        },
+    );
     rig.raw_message(rig.home(sources[0]), fenced);
     rig.event(Event::Message {
         connection: ConnectionId(999),
@@ -312,7 +413,10 @@ fn whoever_comes_after_the_end_hears_how_it_ended() {
     let actions = rig.register(registration(1, 1));
     assert!(matches!(
         actions.as_slice(),
-        [Action::TurnAway { result: JobResult::Canceled, .. }]
+        [Action::TurnAway {
+            result: JobResult::Canceled,
+            ..
+        }]
     ));
 }
 
@@ -322,7 +426,10 @@ fn splits_are_found_only_for_running_readers_of_that_source() {
     let (sources, sinks) = rig.sources_and_sinks();
     let node = rig.master.graph.job().vertices[0].head().node;
     let found = |actions: &[Action]| {
-        actions.iter().filter(|action| matches!(action, Action::FindSplit { .. })).count()
+        actions
+            .iter()
+            .filter(|action| matches!(action, Action::FindSplit { .. }))
+            .count()
     };
     let ask = |attempt, node| TaskManagerMessage::RequestSplit { attempt, node };
     let asked = rig.message_of(sources[0], ask(sources[0], node));
@@ -333,8 +440,15 @@ fn splits_are_found_only_for_running_readers_of_that_source() {
     assert_eq!(found(&asked), 0);
 
     let response = Ok(SplitResponse::NoMore);
-    let answer = Event::SplitFound { attempt: sources[0], node, response };
-    assert!(matches!(rig.event(answer).as_slice(), [Action::Tell { .. }]));
+    let answer = Event::SplitFound {
+        attempt: sources[0],
+        node,
+        response,
+    };
+    assert!(matches!(
+        rig.event(answer).as_slice(),
+        [Action::Tell { .. }]
+    ));
     rig.state(sources[0], ExecutionState::Finished);
     let asked = rig.message_of(sources[0], ask(sources[0], node));
     assert_eq!(found(&asked), 0);
@@ -346,7 +460,11 @@ fn an_enumerator_that_fails_while_the_job_runs_fails_it() {
     let (sources, _) = rig.sources_and_sinks();
     let node = rig.master.graph.job().vertices[0].head().node;
     let response = Err(Fault::job(FaultClass::Recoverable, "the folder is gone"));
-    rig.event(Event::SplitFound { attempt: sources[0], node, response });
+    rig.event(Event::SplitFound {
+        attempt: sources[0],
+        node,
+        response,
+    });
     assert_eq!(rig.master.graph.status(), JobStatus::Failing);
     assert_eq!(rig.cancelled().len(), 2);
 }
@@ -356,11 +474,19 @@ fn taskmanagers_that_exchange_records_need_an_address() {
     let mut rig = Rig::new(wordcount(2));
     rig.prepare_all();
     for id in [1, 2] {
-        rig.register(Registration { data_address: None, ..registration(id, 1) });
+        rig.register(Registration {
+            data_address: None,
+            ..registration(id, 1)
+        });
         rig.ready(id);
     }
-    let Some(JobResult::Failed(fault)) = ended(&rig.log) else { panic!("it fails") };
-    assert!(fault.cause.contains("has no address for records"), "{fault}");
+    let Some(JobResult::Failed(fault)) = ended(&rig.log) else {
+        panic!("it fails")
+    };
+    assert!(
+        fault.cause.contains("has no address for records"),
+        "{fault}"
+    );
     assert_eq!(rig.deployed(), []);
 }
 
@@ -382,7 +508,12 @@ fn details_show_states_sums_and_what_is_waited_for() {
     }
     // Another TaskManager cannot report for it.
     let other = rig.other_than(rig.home(sources[0]));
-    rig.message(other.0, TaskManagerMessage::Heartbeat { tasks: vec![rig::report(sources[0], 99)] });
+    rig.message(
+        other.0,
+        TaskManagerMessage::Heartbeat {
+            tasks: vec![rig::report(sources[0], 99)],
+        },
+    );
     let details = rig.master.details(rig.now());
     assert_eq!(details.overview.tasks_running, 4);
     assert_eq!(details.vertices[0].metrics.records_out, 7);
@@ -396,8 +527,18 @@ fn details_show_states_sums_and_what_is_waited_for() {
     let details = rig.master.details(rig.now());
     assert_eq!(details.vertices[0].state, ExecutionState::Finished);
     assert!(details.vertices[0].ended_at_ms.is_some());
-    assert_eq!(details.vertices[1].subtasks[0].taskmanager, Some(rig.home(sinks[0])));
+    assert_eq!(
+        details.vertices[1].subtasks[0].taskmanager,
+        Some(rig.home(sinks[0]))
+    );
     assert_eq!(rig.master.task_managers(rig.now()).len(), 2);
     let cluster = rig.master.cluster();
-    assert_eq!((cluster.slots_total, cluster.slots_free, cluster.jobs_running), (2, 0, 1));
+    assert_eq!(
+        (
+            cluster.slots_total,
+            cluster.slots_free,
+            cluster.jobs_running
+        ),
+        (2, 0, 1)
+    );
 }

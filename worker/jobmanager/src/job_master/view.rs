@@ -35,15 +35,25 @@ impl JobMaster {
         } else {
             None
         };
-        let duration_ms = ended_at_ms.unwrap_or(now.unix_ms).saturating_sub(self.submitted_at_ms);
+        let duration_ms = ended_at_ms
+            .unwrap_or(now.unix_ms)
+            .saturating_sub(self.submitted_at_ms);
         let in_state = |state: ExecutionState| {
-            count(self.graph.executions().iter().filter(|e| e.state == state).count())
+            count(
+                self.graph
+                    .executions()
+                    .iter()
+                    .filter(|e| e.state == state)
+                    .count(),
+            )
         };
         JobOverview {
             id: self.config.id,
             name: self.config.name.clone(),
             status,
-            waiting_for: self.waiting_for_slots().or_else(|| self.waiting_for_preparations()),
+            waiting_for: self
+                .waiting_for_slots()
+                .or_else(|| self.waiting_for_preparations()),
             started_at_ms: self.submitted_at_ms,
             ended_at_ms,
             duration_ms: u64::try_from(duration_ms).unwrap_or(0),
@@ -73,8 +83,17 @@ impl JobMaster {
         JobDetails {
             overview: self.overview(now),
             epoch: self.config.epoch,
-            vertices: self.graph.job().vertices.iter().map(|vertex| self.vertex(vertex)).collect(),
-            root_cause: self.graph.root_cause().map(|record| self.exception(record, true)),
+            vertices: self
+                .graph
+                .job()
+                .vertices
+                .iter()
+                .map(|vertex| self.vertex(vertex))
+                .collect(),
+            root_cause: self
+                .graph
+                .root_cause()
+                .map(|record| self.exception(record, true)),
         }
     }
 
@@ -83,14 +102,21 @@ impl JobMaster {
         let subtasks: Vec<SubtaskDetails> = executions.iter().map(|e| self.subtask(e)).collect();
         let state = aggregate(executions);
         let inputs = self.graph.job().inputs(vertex.id);
-        let ended = subtasks.iter().map(|subtask| subtask.ended_at_ms).max().flatten();
+        let ended = subtasks
+            .iter()
+            .map(|subtask| subtask.ended_at_ms)
+            .max()
+            .flatten();
         VertexDetails {
             id: vertex.id,
             name: vertex.name.clone(),
             parallelism: vertex.parallelism,
             max_parallelism: vertex.max_parallelism,
             state,
-            started_at_ms: subtasks.iter().filter_map(|subtask| subtask.started_at_ms).min(),
+            started_at_ms: subtasks
+                .iter()
+                .filter_map(|subtask| subtask.started_at_ms)
+                .min(),
             ended_at_ms: ended.filter(|_| executions.iter().all(|e| e.state.is_terminal())),
             inputs: inputs
                 .iter()
@@ -99,13 +125,21 @@ impl JobMaster {
                     partitioner: edge.partitioner.to_string(),
                 })
                 .collect(),
-            operators: vertex.operators.iter().map(|o| self.operator(o, executions)).collect(),
+            operators: vertex
+                .operators
+                .iter()
+                .map(|o| self.operator(o, executions))
+                .collect(),
             metrics: sum(subtasks.iter().map(|subtask| subtask.metrics)),
             subtasks,
         }
     }
 
-    fn operator(&self, operator: &ChainedOperator, subtasks: &[ExecutionVertex]) -> OperatorDetails {
+    fn operator(
+        &self,
+        operator: &ChainedOperator,
+        subtasks: &[ExecutionVertex],
+    ) -> OperatorDetails {
         let mut details = OperatorDetails {
             node: operator.node,
             id: operator.operator_id,
@@ -115,7 +149,9 @@ impl JobMaster {
             late_records: 0,
             skipped_records: 0,
         };
-        let reports = subtasks.iter().flat_map(|e| self.metrics.operators(e.attempt));
+        let reports = subtasks
+            .iter()
+            .flat_map(|e| self.metrics.operators(e.attempt));
         for report in reports.filter(|report| report.node == operator.node) {
             details.records_in += report.records_in;
             details.records_out += report.records_out;
@@ -134,7 +170,11 @@ impl JobMaster {
             taskmanager: execution.slot.map(|slot| slot.task_manager),
             slot: execution.slot.map(|slot| slot.slot),
             started_at_ms: since(ExecutionState::Deploying),
-            ended_at_ms: execution.state.is_terminal().then(|| since(execution.state)).flatten(),
+            ended_at_ms: execution
+                .state
+                .is_terminal()
+                .then(|| since(execution.state))
+                .flatten(),
             metrics: self.metrics.io(execution.attempt),
         }
     }
@@ -144,11 +184,15 @@ impl JobMaster {
         let failures = self.graph.failures();
         exceptions.dropped = failures.left_out;
         for entry in failures.entries.iter().rev() {
-            exceptions.entries.push(self.exception(&entry.root_cause, true));
+            exceptions
+                .entries
+                .push(self.exception(&entry.root_cause, true));
             exceptions.dropped += entry.concurrent_left_out;
         }
         for entry in failures.entries.iter().rev() {
-            exceptions.entries.extend(entry.concurrent.iter().map(|r| self.exception(r, false)));
+            exceptions
+                .entries
+                .extend(entry.concurrent.iter().map(|r| self.exception(r, false)));
         }
         exceptions
     }
@@ -172,16 +216,19 @@ impl JobMaster {
     }
 
     pub(crate) fn task_managers(&self, now: Now) -> Vec<TaskManagerDetails> {
-        let details = self.task_managers.iter().map(|task_manager| TaskManagerDetails {
-            id: task_manager.id,
-            name: task_manager.name.clone(),
-            data_address: task_manager.data_address,
-            slots_total: task_manager.slots,
-            slots_free: count(self.slots.free_of(task_manager.id)),
-            since_heartbeat_ms: u64::try_from(now.at.since(task_manager.last_seen).as_millis())
-                .unwrap_or(u64::MAX),
-            registered_at_ms: task_manager.registered_at_ms,
-        });
+        let details = self
+            .task_managers
+            .iter()
+            .map(|task_manager| TaskManagerDetails {
+                id: task_manager.id,
+                name: task_manager.name.clone(),
+                data_address: task_manager.data_address,
+                slots_total: task_manager.slots,
+                slots_free: count(self.slots.free_of(task_manager.id)),
+                since_heartbeat_ms: u64::try_from(now.at.since(task_manager.last_seen).as_millis())
+                    .unwrap_or(u64::MAX),
+                registered_at_ms: task_manager.registered_at_ms,
+            });
         details.collect()
     }
 }
@@ -193,8 +240,7 @@ fn count(len: usize) -> u32 {
 /// The one state that stands for all subtasks (Flink's `getAggregateJobVertexState`).
 fn aggregate(subtasks: &[ExecutionVertex]) -> ExecutionState {
     use ExecutionState::{
-        Canceled, Canceling, Created, Deploying, Failed, Finished, Initializing, Running,
-        Scheduled,
+        Canceled, Canceling, Created, Deploying, Failed, Finished, Initializing, Running, Scheduled,
     };
     let any = |state: ExecutionState| subtasks.iter().any(|subtask| subtask.state == state);
     let telling = [Failed, Canceling, Canceled, Initializing, Running];
@@ -205,5 +251,8 @@ fn aggregate(subtasks: &[ExecutionVertex]) -> ExecutionState {
         let all = subtasks.iter().all(|subtask| subtask.state == Finished);
         return if all { Finished } else { Running };
     }
-    [Deploying, Scheduled].into_iter().find(|&state| any(state)).unwrap_or(Created)
+    [Deploying, Scheduled]
+        .into_iter()
+        .find(|&state| any(state))
+        .unwrap_or(Created)
 }

@@ -15,7 +15,9 @@ async fn start(options: ServerOptions) -> (String, JobMasterInbox, oneshot::Send
     let address = listener.local_addr().expect("bound").to_string();
     let (gateway, inbox) = LocalJobMaster::new();
     let (stop, stopped) = oneshot::channel();
-    tokio::spawn(serve(listener, Arc::new(gateway), options, async move { drop(stopped.await) }));
+    tokio::spawn(serve(listener, Arc::new(gateway), options, async move {
+        drop(stopped.await)
+    }));
     (address, inbox, stop)
 }
 
@@ -34,7 +36,11 @@ async fn attach(address: &str, master: &mut JobMasterInbox, ask: Registration) -
     let (executor, inbox) = LocalTaskExecutor::new();
     let client = client(address);
     let serve = async {
-        let Some(JobMasterEvent::Register { registration, executor, reply }) = master.next().await
+        let Some(JobMasterEvent::Register {
+            registration,
+            executor,
+            reply,
+        }) = master.next().await
         else {
             panic!("a registration comes first");
         };
@@ -45,7 +51,12 @@ async fn attach(address: &str, master: &mut JobMasterInbox, ask: Registration) -
         tokio::join!(client.register(ask, Arc::new(executor)), serve);
     let registered = registered.expect("accepted");
     assert_eq!(registered.job, examples::job_info());
-    Attached { executor: far, inbox, session: registered.session, registration }
+    Attached {
+        executor: far,
+        inbox,
+        session: registered.session,
+        registration,
+    }
 }
 
 /// Fails if something of a message is lost on the way through a socket, or if two overtake each
@@ -56,7 +67,11 @@ async fn messages_and_commands_pass_through_a_socket_in_order() {
     let mut attached = attach(&address, &mut master, examples::registration()).await;
     assert_eq!(attached.registration, examples::registration());
     for message in examples::messages() {
-        attached.session.tell(Fenced::new(Epoch(3), message)).await.expect("there is room");
+        attached
+            .session
+            .tell(Fenced::new(Epoch(3), message))
+            .await
+            .expect("there is room");
     }
     for want in examples::messages() {
         let Some(JobMasterEvent::Message { message, .. }) = master.next().await else {
@@ -65,7 +80,10 @@ async fn messages_and_commands_pass_through_a_socket_in_order() {
         assert_eq!(message.open(Epoch(3)), Ok(want));
     }
     for command in examples::commands() {
-        attached.executor.tell(Fenced::new(Epoch(3), command)).expect("there is room");
+        attached
+            .executor
+            .tell(Fenced::new(Epoch(3), command))
+            .expect("there is room");
     }
     for want in examples::commands() {
         let TaskExecutorEvent::Command(command) = attached.inbox.next().await else {
@@ -80,21 +98,36 @@ async fn each_side_hears_that_the_other_hung_up() {
     let (address, mut master, _stop) = start(ServerOptions::default()).await;
     let attached = attach(&address, &mut master, examples::registration()).await;
     drop(attached.session);
-    assert!(matches!(master.next().await, Some(JobMasterEvent::Disconnected { .. })));
+    assert!(matches!(
+        master.next().await,
+        Some(JobMasterEvent::Disconnected { .. })
+    ));
 
     let mut attached = attach(&address, &mut master, examples::registration()).await;
     drop(attached.executor);
-    assert!(matches!(attached.inbox.next().await, TaskExecutorEvent::Disconnected(_)));
-    assert!(matches!(master.next().await, Some(JobMasterEvent::Disconnected { .. })));
+    assert!(matches!(
+        attached.inbox.next().await,
+        TaskExecutorEvent::Disconnected(_)
+    ));
+    assert!(matches!(
+        master.next().await,
+        Some(JobMasterEvent::Disconnected { .. })
+    ));
 }
 
 #[tokio::test]
 async fn a_data_address_without_a_host_gets_that_of_the_connection() {
     let (address, mut master, _stop) = start(ServerOptions::default()).await;
     let data_address = Some("0.0.0.0:99".parse().expect("an address"));
-    let ask = Registration { data_address, ..examples::registration() };
+    let ask = Registration {
+        data_address,
+        ..examples::registration()
+    };
     let attached = attach(&address, &mut master, ask).await;
-    assert_eq!(attached.registration.data_address, "127.0.0.1:99".parse().ok());
+    assert_eq!(
+        attached.registration.data_address,
+        "127.0.0.1:99".parse().ok()
+    );
 }
 
 #[tokio::test]
@@ -137,21 +170,32 @@ async fn an_address_where_nobody_listens_is_named_with_the_reason() {
         .await
         .expect_err("nobody listens");
     let text = error.to_string();
-    assert!(text.contains(&address) && text.to_lowercase().contains("refused"), "{text}");
+    assert!(
+        text.contains(&address) && text.to_lowercase().contains("refused"),
+        "{text}"
+    );
 }
 
 /// Fails if bytes that are no HTTP/2 hang the connection or take the server down.
 #[tokio::test]
 async fn garbage_ends_its_own_connection_only() {
     let (address, mut master, _stop) = start(ServerOptions::default()).await;
-    for garbage in [&b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"[..], &[0xff; 4096], &[0; 64]] {
+    for garbage in [
+        &b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"[..],
+        &[0xff; 4096],
+        &[0; 64],
+    ] {
         let mut socket = TcpStream::connect(&address).await.expect("it listens");
         // The server may hang up before it has read everything.
         drop(socket.write_all(garbage).await);
         drop(socket.shutdown().await);
         let mut answer = Vec::new();
         let end = socket.read_to_end(&mut answer);
-        drop(tokio::time::timeout(Duration::from_secs(5), end).await.expect("it hangs up"));
+        drop(
+            tokio::time::timeout(Duration::from_secs(5), end)
+                .await
+                .expect("it hangs up"),
+        );
     }
     let attached = attach(&address, &mut master, examples::registration()).await;
     drop(attached);
@@ -160,10 +204,13 @@ async fn garbage_ends_its_own_connection_only() {
 #[tokio::test]
 async fn a_connection_that_never_registers_is_ended() {
     let short = Duration::from_millis(50);
-    let options = ServerOptions { registration_timeout: short, ..ServerOptions::default() };
+    let options = ServerOptions {
+        registration_timeout: short,
+        ..ServerOptions::default()
+    };
     let (address, _master, _stop) = start(options).await;
-    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
-        .expect("an address");
+    let endpoint =
+        tonic::transport::Endpoint::from_shared(format!("http://{address}")).expect("an address");
     let channel = endpoint.connect().await.expect("it listens");
     let (sender, silent) = mpsc::channel::<pb::TaskManagerMessage>(1);
     let status = pb::job_master_client::JobMasterClient::new(channel.clone())
@@ -173,7 +220,10 @@ async fn a_connection_that_never_registers_is_ended() {
     assert_eq!(status.message(), "no registration came");
     drop(sender);
 
-    let first = pb::TaskManagerMessage { epoch: 0, body: None };
+    let first = pb::TaskManagerMessage {
+        epoch: 0,
+        body: None,
+    };
     let status = pb::job_master_client::JobMasterClient::new(channel)
         .attach(tokio_stream::iter([first]))
         .await
@@ -183,7 +233,10 @@ async fn a_connection_that_never_registers_is_ended() {
 
 #[tokio::test]
 async fn a_message_over_the_cap_ends_the_connection() {
-    let options = ServerOptions { message_bytes_max: 1024, ..ServerOptions::default() };
+    let options = ServerOptions {
+        message_bytes_max: 1024,
+        ..ServerOptions::default()
+    };
     let (address, mut master, _stop) = start(options).await;
     let attached = attach(&address, &mut master, examples::registration()).await;
     let fault = Fault::job(FaultClass::Recoverable, "x".repeat(4096));
@@ -193,6 +246,13 @@ async fn a_message_over_the_cap_ends_the_connection() {
         fault: Some(fault),
         metrics: None,
     };
-    attached.session.tell(Fenced::new(Epoch(3), message)).await.expect("there is room");
-    assert!(matches!(master.next().await, Some(JobMasterEvent::Disconnected { .. })));
+    attached
+        .session
+        .tell(Fenced::new(Epoch(3), message))
+        .await
+        .expect("there is room");
+    assert!(matches!(
+        master.next().await,
+        Some(JobMasterEvent::Disconnected { .. })
+    ));
 }

@@ -28,7 +28,11 @@ pub(crate) fn command_to_wire(command: &Fenced<TaskExecutorCommand>) -> pb::JobM
                 CommitRequest::Final => pb::commit::Commit::Final(pb::CommitFinal {}),
             }),
         }),
-        TaskExecutorCommand::Split { attempt, node, response } => Body::Split(pb::Split {
+        TaskExecutorCommand::Split {
+            attempt,
+            node,
+            response,
+        } => Body::Split(pb::Split {
             attempt: Some(attempt_to_wire(*attempt)),
             node: node.0,
             response: Some(match response {
@@ -38,12 +42,15 @@ pub(crate) fn command_to_wire(command: &Fenced<TaskExecutorCommand>) -> pb::JobM
             }),
         }),
         TaskExecutorCommand::Heartbeat => Body::Heartbeat(pb::Heartbeat {}),
-        TaskExecutorCommand::Dismissed { reason } => {
-            Body::Dismissed(pb::Dismissed { reason: reason.clone() })
-        }
+        TaskExecutorCommand::Dismissed { reason } => Body::Dismissed(pb::Dismissed {
+            reason: reason.clone(),
+        }),
         TaskExecutorCommand::JobEnded(result) => Body::JobEnded(result_to_wire(result)),
     };
-    pb::JobMasterMessage { epoch: epoch.0, body: Some(body) }
+    pb::JobMasterMessage {
+        epoch: epoch.0,
+        body: Some(body),
+    }
 }
 
 pub(crate) fn command_from_wire(
@@ -52,7 +59,10 @@ pub(crate) fn command_from_wire(
     use pb::job_master_message::Body;
     let body = match required("body", message.body)? {
         Body::Refused(_) | Body::Registered(_) => {
-            return Err(WireError::new("body", "the registration was answered already"));
+            return Err(WireError::new(
+                "body",
+                "the registration was answered already",
+            ));
         }
         Body::Deploy(task) => TaskExecutorCommand::Deploy(Box::new(deploy_from_wire(task)?)),
         Body::Cancel(attempt) => TaskExecutorCommand::Cancel(attempt_from_wire(Some(attempt))?),
@@ -75,7 +85,9 @@ pub(crate) fn command_from_wire(
             },
         },
         Body::Heartbeat(pb::Heartbeat {}) => TaskExecutorCommand::Heartbeat,
-        Body::Dismissed(dismissed) => TaskExecutorCommand::Dismissed { reason: dismissed.reason },
+        Body::Dismissed(dismissed) => TaskExecutorCommand::Dismissed {
+            reason: dismissed.reason,
+        },
         Body::JobEnded(ended) => TaskExecutorCommand::JobEnded(result_from_wire(ended)?),
     };
     Ok(Fenced::new(Epoch(message.epoch), body))
@@ -127,7 +139,14 @@ fn deploy_from_wire(task: pb::Deploy) -> Result<TaskDeploymentDescriptor, WireEr
                 remote: producer.remote.map(remote_from_wire).transpose()?,
             });
         }
-        inputs.push(InputGateDescriptor { edge: EdgeId(gate.edge), producers });
+        inputs.push(InputGateDescriptor {
+            edge: EdgeId(gate.edge),
+            producers,
+        });
     }
-    Ok(TaskDeploymentDescriptor { attempt, slot: SlotIndex(task.slot), inputs })
+    Ok(TaskDeploymentDescriptor {
+        attempt,
+        slot: SlotIndex(task.slot),
+        inputs,
+    })
 }

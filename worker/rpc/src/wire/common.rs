@@ -18,12 +18,16 @@ pub(super) fn id_to_wire(id: u128) -> Vec<u8> {
 pub(super) fn id_from_wire(field: &'static str, bytes: &[u8]) -> Result<u128, WireError> {
     match <[u8; 16]>::try_from(bytes) {
         Ok(bytes) => Ok(u128::from_be_bytes(bytes)),
-        Err(_) => Err(WireError::new(field, format!("an id has 16 bytes, not {}", bytes.len()))),
+        Err(_) => Err(WireError::new(
+            field,
+            format!("an id has 16 bytes, not {}", bytes.len()),
+        )),
     }
 }
 
 pub(super) fn address_from_wire(field: &'static str, text: &str) -> Result<SocketAddr, WireError> {
-    text.parse().map_err(|_| WireError::new(field, format!("`{text}` is no HOST:PORT")))
+    text.parse()
+        .map_err(|_| WireError::new(field, format!("`{text}` is no HOST:PORT")))
 }
 
 pub(super) fn attempt_to_wire(attempt: ExecutionAttemptId) -> pb::Attempt {
@@ -60,7 +64,11 @@ pub(super) fn fault_to_wire(fault: &Fault) -> pb::Fault {
         FaultScope::TaskManager(id) => Scope::Taskmanager(id_to_wire(id.0)),
         FaultScope::Job => Scope::Job(pb::JobScope {}),
     };
-    pb::Fault { class: class.into(), cause: fault.cause.clone(), scope: Some(scope) }
+    pb::Fault {
+        class: class.into(),
+        cause: fault.cause.clone(),
+        scope: Some(scope),
+    }
 }
 
 pub(super) fn fault_from_wire(fault: pb::Fault) -> Result<Fault, WireError> {
@@ -71,7 +79,10 @@ pub(super) fn fault_from_wire(fault: pb::Fault) -> Result<Fault, WireError> {
         Ok(pb::FaultClass::Environment) => FaultClass::Environment,
         Ok(pb::FaultClass::Recoverable) => FaultClass::Recoverable,
         Ok(pb::FaultClass::Unspecified) | Err(_) => {
-            return Err(WireError::new("fault.class", format!("no class {}", fault.class)));
+            return Err(WireError::new(
+                "fault.class",
+                format!("no class {}", fault.class),
+            ));
         }
     };
     let scope = match required("fault.scope", fault.scope)? {
@@ -81,7 +92,11 @@ pub(super) fn fault_from_wire(fault: pb::Fault) -> Result<Fault, WireError> {
         }
         Scope::Job(pb::JobScope {}) => FaultScope::Job,
     };
-    Ok(Fault { class, scope, cause: fault.cause })
+    Ok(Fault {
+        class,
+        scope,
+        cause: fault.cause,
+    })
 }
 
 pub(crate) fn result_to_wire(result: &JobResult) -> pb::JobEnded {
@@ -90,19 +105,24 @@ pub(crate) fn result_to_wire(result: &JobResult) -> pb::JobEnded {
         JobResult::Canceled => (pb::JobResult::Canceled, None),
         JobResult::Failed(fault) => (pb::JobResult::Failed, Some(fault_to_wire(fault))),
     };
-    pb::JobEnded { result: result.into(), fault }
+    pb::JobEnded {
+        result: result.into(),
+        fault,
+    }
 }
 
 pub(crate) fn result_from_wire(ended: pb::JobEnded) -> Result<JobResult, WireError> {
     match pb::JobResult::try_from(ended.result) {
         Ok(pb::JobResult::Finished) => Ok(JobResult::Finished),
         Ok(pb::JobResult::Canceled) => Ok(JobResult::Canceled),
-        Ok(pb::JobResult::Failed) => {
-            Ok(JobResult::Failed(fault_from_wire(required("fault", ended.fault)?)?))
-        }
-        Ok(pb::JobResult::Unspecified) | Err(_) => {
-            Err(WireError::new("result", format!("no result {}", ended.result)))
-        }
+        Ok(pb::JobResult::Failed) => Ok(JobResult::Failed(fault_from_wire(required(
+            "fault",
+            ended.fault,
+        )?)?)),
+        Ok(pb::JobResult::Unspecified) | Err(_) => Err(WireError::new(
+            "result",
+            format!("no result {}", ended.result),
+        )),
     }
 }
 

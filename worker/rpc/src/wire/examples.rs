@@ -84,16 +84,26 @@ fn metrics() -> TaskMetricsReport {
 }
 
 fn faults() -> Vec<Fault> {
-    let scopes =
-        [FaultScope::Job, FaultScope::Task(attempt()), FaultScope::TaskManager(TaskManagerId(5))];
+    let scopes = [
+        FaultScope::Job,
+        FaultScope::Task(attempt()),
+        FaultScope::TaskManager(TaskManagerId(5)),
+    ];
     let classes = [
         FaultClass::NonRecoverable,
         FaultClass::PartitionDataMissing,
         FaultClass::Environment,
         FaultClass::Recoverable,
     ];
-    let all = scopes.into_iter().flat_map(|scope| classes.map(|class| (class, scope)));
-    all.map(|(class, scope)| Fault { class, scope, cause: "line\nnext".to_owned() }).collect()
+    let all = scopes
+        .into_iter()
+        .flat_map(|scope| classes.map(|class| (class, scope)));
+    all.map(|(class, scope)| Fault {
+        class,
+        scope,
+        cause: "line\nnext".to_owned(),
+    })
+    .collect()
 }
 
 pub(crate) fn results() -> Vec<JobResult> {
@@ -105,16 +115,32 @@ pub(crate) fn results() -> Vec<JobResult> {
 pub(crate) fn messages() -> Vec<TaskManagerMessage> {
     let attempt = attempt();
     let mut messages = vec![
-        TaskManagerMessage::Ready { fingerprint: fingerprint() },
+        TaskManagerMessage::Ready {
+            fingerprint: fingerprint(),
+        },
         TaskManagerMessage::Heartbeat { tasks: Vec::new() },
         TaskManagerMessage::Heartbeat {
-            tasks: vec![metrics(), TaskMetricsReport { watermark: None, ..metrics() }],
+            tasks: vec![
+                metrics(),
+                TaskMetricsReport {
+                    watermark: None,
+                    ..metrics()
+                },
+            ],
         },
-        TaskManagerMessage::RequestSplit { attempt, node: NodeId(1) },
+        TaskManagerMessage::RequestSplit {
+            attempt,
+            node: NodeId(1),
+        },
         TaskManagerMessage::EndOfInput { attempt },
     ];
     for state in ExecutionState::ALL {
-        messages.push(TaskManagerMessage::TaskState { attempt, state, fault: None, metrics: None });
+        messages.push(TaskManagerMessage::TaskState {
+            attempt,
+            state,
+            fault: None,
+            metrics: None,
+        });
     }
     for fault in faults() {
         messages.push(TaskManagerMessage::TaskState {
@@ -130,7 +156,10 @@ pub(crate) fn messages() -> Vec<TaskManagerMessage> {
 pub(crate) fn commands() -> Vec<TaskExecutorCommand> {
     let (attempt, node) = (attempt(), NodeId(4));
     let producers = vec![
-        ProducerDescriptor { attempt, remote: None },
+        ProducerDescriptor {
+            attempt,
+            remote: None,
+        },
         ProducerDescriptor {
             attempt,
             remote: Some(RemoteProducer {
@@ -143,8 +172,14 @@ pub(crate) fn commands() -> Vec<TaskExecutorCommand> {
         attempt,
         slot: SlotIndex(3),
         inputs: vec![
-            InputGateDescriptor { edge: EdgeId(1), producers },
-            InputGateDescriptor { edge: EdgeId(2), producers: Vec::new() },
+            InputGateDescriptor {
+                edge: EdgeId(1),
+                producers,
+            },
+            InputGateDescriptor {
+                edge: EdgeId(2),
+                producers: Vec::new(),
+            },
         ],
     };
     let responses = [
@@ -155,15 +190,24 @@ pub(crate) fn commands() -> Vec<TaskExecutorCommand> {
     let mut commands = vec![
         TaskExecutorCommand::Deploy(Box::new(task)),
         TaskExecutorCommand::Cancel(attempt),
-        TaskExecutorCommand::Commit { attempt, commit: CommitRequest::Final },
+        TaskExecutorCommand::Commit {
+            attempt,
+            commit: CommitRequest::Final,
+        },
         TaskExecutorCommand::Commit {
             attempt,
             commit: CommitRequest::Checkpoint(CheckpointId(6)),
         },
         TaskExecutorCommand::Heartbeat,
-        TaskExecutorCommand::Dismissed { reason: "not wanted".to_owned() },
+        TaskExecutorCommand::Dismissed {
+            reason: "not wanted".to_owned(),
+        },
     ];
-    let split = |response| TaskExecutorCommand::Split { attempt, node, response };
+    let split = |response| TaskExecutorCommand::Split {
+        attempt,
+        node,
+        response,
+    };
     commands.extend(responses.into_iter().map(split));
     commands.extend(results().into_iter().map(TaskExecutorCommand::JobEnded));
     commands

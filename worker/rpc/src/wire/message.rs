@@ -15,31 +15,37 @@ pub(crate) fn message_to_wire(message: &Fenced<TaskManagerMessage>) -> pb::TaskM
     use pb::task_manager_message::Body;
     let (epoch, body) = message.parts();
     let body = match body {
-        TaskManagerMessage::Ready { fingerprint } => {
-            Body::Ready(pb::Ready { fingerprint: Some(fingerprint_to_wire(fingerprint)) })
-        }
-        TaskManagerMessage::Heartbeat { tasks } => {
-            Body::Heartbeat(pb::TaskHeartbeat { tasks: tasks.iter().map(metrics_to_wire).collect() })
-        }
-        TaskManagerMessage::TaskState { attempt, state, fault, metrics } => {
-            Body::TaskState(pb::TaskState {
-                attempt: Some(attempt_to_wire(*attempt)),
-                state: state_to_wire(*state).into(),
-                fault: fault.as_ref().map(fault_to_wire),
-                metrics: metrics.as_ref().map(metrics_to_wire),
-            })
-        }
+        TaskManagerMessage::Ready { fingerprint } => Body::Ready(pb::Ready {
+            fingerprint: Some(fingerprint_to_wire(fingerprint)),
+        }),
+        TaskManagerMessage::Heartbeat { tasks } => Body::Heartbeat(pb::TaskHeartbeat {
+            tasks: tasks.iter().map(metrics_to_wire).collect(),
+        }),
+        TaskManagerMessage::TaskState {
+            attempt,
+            state,
+            fault,
+            metrics,
+        } => Body::TaskState(pb::TaskState {
+            attempt: Some(attempt_to_wire(*attempt)),
+            state: state_to_wire(*state).into(),
+            fault: fault.as_ref().map(fault_to_wire),
+            metrics: metrics.as_ref().map(metrics_to_wire),
+        }),
         TaskManagerMessage::RequestSplit { attempt, node } => {
             Body::RequestSplit(pb::RequestSplit {
                 attempt: Some(attempt_to_wire(*attempt)),
                 node: node.0,
             })
         }
-        TaskManagerMessage::EndOfInput { attempt } => {
-            Body::EndOfInput(pb::EndOfInput { attempt: Some(attempt_to_wire(*attempt)) })
-        }
+        TaskManagerMessage::EndOfInput { attempt } => Body::EndOfInput(pb::EndOfInput {
+            attempt: Some(attempt_to_wire(*attempt)),
+        }),
     };
-    pb::TaskManagerMessage { epoch: epoch.0, body: Some(body) }
+    pb::TaskManagerMessage {
+        epoch: epoch.0,
+        body: Some(body),
+    }
 }
 
 pub(crate) fn message_from_wire(
@@ -48,7 +54,10 @@ pub(crate) fn message_from_wire(
     use pb::task_manager_message::Body;
     let body = match required("body", message.body)? {
         Body::Register(_) => {
-            return Err(WireError::new("body", "this TaskManager has registered already"));
+            return Err(WireError::new(
+                "body",
+                "this TaskManager has registered already",
+            ));
         }
         Body::Ready(ready) => TaskManagerMessage::Ready {
             fingerprint: fingerprint_from_wire(ready.fingerprint)?,
@@ -70,9 +79,9 @@ pub(crate) fn message_from_wire(
             attempt: attempt_from_wire(request.attempt)?,
             node: NodeId(request.node),
         },
-        Body::EndOfInput(end) => {
-            TaskManagerMessage::EndOfInput { attempt: attempt_from_wire(end.attempt)? }
-        }
+        Body::EndOfInput(end) => TaskManagerMessage::EndOfInput {
+            attempt: attempt_from_wire(end.attempt)?,
+        },
     };
     Ok(Fenced::new(Epoch(message.epoch), body))
 }

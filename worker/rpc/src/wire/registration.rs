@@ -72,7 +72,12 @@ fn millis(duration: Duration) -> u64 {
 }
 
 pub(super) fn fingerprint_to_wire(fingerprint: &Fingerprint) -> pb::Fingerprint {
-    let Fingerprint { graph, args, config, executable } = fingerprint;
+    let Fingerprint {
+        graph,
+        args,
+        config,
+        executable,
+    } = fingerprint;
     pb::Fingerprint {
         graph: id_to_wire(graph.0),
         args: id_to_wire(args.0),
@@ -89,6 +94,9 @@ pub(super) fn fingerprint_from_wire(
         graph: PartHash(id_from_wire("fingerprint.graph", &fingerprint.graph)?),
         args: PartHash(id_from_wire("fingerprint.args", &fingerprint.args)?),
         config: PartHash(id_from_wire("fingerprint.config", &fingerprint.config)?),
-        executable: PartHash(id_from_wire("fingerprint.executable", &fingerprint.executable)?),
+        executable: PartHash(id_from_wire(
+            "fingerprint.executable",
+            &fingerprint.executable,
+        )?),
     })
 }

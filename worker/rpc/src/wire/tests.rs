@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 use weir_graph::NodeId;
 use weir_types::Epoch;
 
@@ -48,11 +48,16 @@ fn registrations_and_their_answers_read_back_what_was_written() {
 #[test]
 fn a_wait_shorter_than_a_millisecond_does_not_become_none() {
     let response = SplitResponse::NotYet(Duration::from_micros(10));
-    let split =
-        TaskExecutorCommand::Split { attempt: examples::attempt(), node: NodeId(1), response };
+    let split = TaskExecutorCommand::Split {
+        attempt: examples::attempt(),
+        node: NodeId(1),
+        response,
+    };
     let back = command_from_wire(command_to_wire(&Fenced::new(Epoch(3), split))).expect("decodes");
-    let Ok(TaskExecutorCommand::Split { response: SplitResponse::NotYet(rest), .. }) =
-        back.open(Epoch(3))
+    let Ok(TaskExecutorCommand::Split {
+        response: SplitResponse::NotYet(rest),
+        ..
+    }) = back.open(Epoch(3))
     else {
         panic!("it is still a wait");
     };
@@ -61,10 +66,21 @@ fn a_wait_shorter_than_a_millisecond_does_not_become_none() {
 
 #[test]
 fn a_missing_part_is_named() {
-    let empty = pb::TaskManagerMessage { epoch: 1, body: None };
-    assert_eq!(message_from_wire(empty).expect_err("empty").to_string(), "decode `body`: it is missing");
-    let register = pb::Register { id: vec![1, 2], ..registration_to_wire(&examples::registration()) };
-    let error = registration_from_wire(register).expect_err("short id").to_string();
+    let empty = pb::TaskManagerMessage {
+        epoch: 1,
+        body: None,
+    };
+    assert_eq!(
+        message_from_wire(empty).expect_err("empty").to_string(),
+        "decode `body`: it is missing"
+    );
+    let register = pb::Register {
+        id: vec![1, 2],
+        ..registration_to_wire(&examples::registration())
+    };
+    let error = registration_from_wire(register)
+        .expect_err("short id")
+        .to_string();
     assert_eq!(error, "decode `register.id`: an id has 16 bytes, not 2");
 }
 

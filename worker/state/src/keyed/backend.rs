@@ -292,9 +292,8 @@ impl<K: StateKey> KeyedBackend<K> {
     pub(crate) fn table<T: StateTable>(&mut self, id: StateId) -> Result<&mut T, StateError> {
         let state = self.states.get_mut(id.0 as usize);
         let table = state.and_then(|state| downcast(&mut *state.table));
-        table.ok_or(StateError::ForeignHandle {
-            wanted: std::any::type_name::<T>(),
-        })
+        let wanted = std::any::type_name::<T>();
+        table.ok_or(StateError::ForeignHandle { wanted })
     }
 
     /// Finds the state with this name or makes it, with what was restored for it.

@@ -57,7 +57,10 @@ impl<T> Segments<T> {
 
     /// Memory that it takes.
     pub(crate) fn bytes(&self) -> usize {
-        let elements = self.segments.iter().map(Vec::capacity).sum::<usize>();
+        let elements = match self.segments.as_slice() {
+            [] => 0,
+            [full @ .., last] => full.len() * SEGMENT + last.capacity(),
+        };
         elements * size_of::<T>() + self.segments.capacity() * size_of::<Vec<T>>()
     }
 }

@@ -10,18 +10,40 @@ use super::*;
 /// What happens next; numbers pick among what there is.
 #[derive(Clone, Debug)]
 enum Step {
-    Register { id: u8, slots: u8 },
-    Ready { id: u8 },
-    Beat { id: u8 },
-    Hang { id: u8 },
-    Pass { ms: u16 },
-    Prepare { fails: bool },
+    Register {
+        id: u8,
+        slots: u8,
+    },
+    Ready {
+        id: u8,
+    },
+    Beat {
+        id: u8,
+    },
+    Hang {
+        id: u8,
+    },
+    Pass {
+        ms: u16,
+    },
+    Prepare {
+        fails: bool,
+    },
     /// A task goes one step on.
-    Progress { task: u8 },
-    Fail { task: u8, missing_data: bool },
+    Progress {
+        task: u8,
+    },
+    Fail {
+        task: u8,
+        missing_data: bool,
+    },
     /// A report about an attempt that there never was.
-    Stale { task: u8 },
-    RequestSplit { task: u8 },
+    Stale {
+        task: u8,
+    },
+    RequestSplit {
+        task: u8,
+    },
     Cancel,
 }
 
@@ -66,7 +88,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let now = Now { at: Timestamp(0), unix_ms: 0 };
+        let now = Now {
+            at: Timestamp(0),
+            unix_ms: 0,
+        };
         let (master, _) = JobMaster::new(config(&wordcount(2)), now);
         Self {
             master,
@@ -81,7 +106,10 @@ impl World {
 
     fn event(&mut self, event: Event) {
         let unix_ms = i64::try_from(self.ms).expect("short");
-        let now = Now { at: Timestamp(self.ms * 1_000_000), unix_ms };
+        let now = Now {
+            at: Timestamp(self.ms * 1_000_000),
+            unix_ms,
+        };
         for action in self.master.on_event(now, event) {
             self.check(action);
         }
@@ -90,12 +118,17 @@ impl World {
     /// Who is at the other end of an open connection.
     fn who(&self, connection: ConnectionId) -> u8 {
         let found = self.open.iter().find(|(_, open)| **open == connection);
-        *found.unwrap_or_else(|| panic!("{connection:?} is not open")).0
+        *found
+            .unwrap_or_else(|| panic!("{connection:?} is not open"))
+            .0
     }
 
     fn check(&mut self, action: Action) {
         match action {
-            Action::Tell { connection, command } => {
+            Action::Tell {
+                connection,
+                command,
+            } => {
                 let who = self.who(connection);
                 let command = command.open(Epoch(1)).expect("the JobMaster's own epoch");
                 self.command(who, command);
@@ -106,12 +139,15 @@ impl World {
             Action::End(result) => {
                 assert_eq!(self.end, None, "the job ends once");
                 let executions = self.master.graph.executions();
-                assert!(executions.iter().all(|execution| execution.state.is_terminal()));
+                assert!(
+                    executions
+                        .iter()
+                        .all(|execution| execution.state.is_terminal())
+                );
                 assert_eq!(self.master.slots.allocated(), 0, "all slots are given back");
                 if result == JobResult::Finished {
-                    let finished = |e: &weir_graph::ExecutionVertex| {
-                        e.state == ExecutionState::Finished
-                    };
+                    let finished =
+                        |e: &weir_graph::ExecutionVertex| e.state == ExecutionState::Finished;
                     assert!(executions.iter().all(finished));
                 }
                 self.end = Some(result);
@@ -124,7 +160,11 @@ impl World {
         match command {
             TaskExecutorCommand::Deploy(task) => {
                 assert_eq!(self.end, None);
-                assert!(self.ever_deployed.insert(task.attempt), "{} twice", task.attempt);
+                assert!(
+                    self.ever_deployed.insert(task.attempt),
+                    "{} twice",
+                    task.attempt
+                );
                 self.tasks.insert(task.attempt, (who, Sim::Deployed));
             }
             TaskExecutorCommand::Cancel(attempt) => {
@@ -150,8 +190,15 @@ impl World {
 
     fn tell(&mut self, id: u8, message: TaskManagerMessage) {
         // A TaskManager that was hung up on does not know it yet: then nobody may listen to it.
-        let connection = self.open.get(&id).copied().unwrap_or(ConnectionId(u64::MAX));
-        self.event(Event::Message { connection, message: Fenced::new(Epoch(1), message) });
+        let connection = self
+            .open
+            .get(&id)
+            .copied()
+            .unwrap_or(ConnectionId(u64::MAX));
+        self.event(Event::Message {
+            connection,
+            message: Fenced::new(Epoch(1), message),
+        });
     }
 
     fn report(&mut self, attempt: ExecutionAttemptId, state: ExecutionState, fault: Option<Fault>) {
@@ -160,23 +207,40 @@ impl World {
             self.tasks.remove(&attempt);
         }
         let metrics = None;
-        self.tell(home, TaskManagerMessage::TaskState { attempt, state, fault, metrics });
+        self.tell(
+            home,
+            TaskManagerMessage::TaskState {
+                attempt,
+                state,
+                fault,
+                metrics,
+            },
+        );
     }
 
     fn hang(&mut self, id: u8) {
         if let Some(connection) = self.open.remove(&id) {
             self.tasks.retain(|_, (home, _)| *home != id);
-            self.event(Event::Disconnected { connection, reason: "gone".to_owned() });
+            self.event(Event::Disconnected {
+                connection,
+                reason: "gone".to_owned(),
+            });
         }
     }
 
     fn pick(&self, task: u8) -> Option<(ExecutionAttemptId, Sim)> {
         let count = self.tasks.len().max(1);
-        self.tasks.iter().nth(usize::from(task) % count).map(|(&id, &(_, sim))| (id, sim))
+        self.tasks
+            .iter()
+            .nth(usize::from(task) % count)
+            .map(|(&id, &(_, sim))| (id, sim))
     }
 
     fn progress(&mut self, attempt: ExecutionAttemptId, sim: Sim) {
-        let commits = self.master.execution(attempt).is_some_and(|execution| execution.commits);
+        let commits = self
+            .master
+            .execution(attempt)
+            .is_some_and(|execution| execution.commits);
         let next = match sim {
             Sim::Deployed => Sim::Initializing,
             Sim::Initializing => Sim::Running,
@@ -200,26 +264,68 @@ impl World {
         }
     }
 
+    fn register(&mut self, id: u8, slots: u8) {
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        let registration = registration(u128::from(id), u32::from(slots));
+        let known = self.open.contains_key(&id);
+        if !known {
+            self.open.insert(id, connection);
+        }
+        self.event(Event::Register {
+            connection,
+            registration,
+        });
+        let accepted = self.master.task_managers.of_connection(connection);
+        let accepted = accepted.is_some();
+        assert!(!(known && accepted), "two TaskManagers with one id");
+        if !known && !accepted {
+            self.open.remove(&id);
+        }
+    }
+
+    fn prepare(&mut self, fails: bool) {
+        let Some(&what) = self.master.preparations.first() else {
+            return;
+        };
+        let fault = Fault::job(FaultClass::NonRecoverable, "missing");
+        let result = if fails { Err(fault) } else { Ok(()) };
+        self.event(Event::Prepared { what, result });
+    }
+
+    fn stale(&mut self, task: u8) {
+        let Some((attempt, _)) = self.pick(task) else {
+            return;
+        };
+        let before = self.master.graph.status();
+        let message = TaskManagerMessage::TaskState {
+            attempt: ExecutionAttemptId {
+                attempt: AttemptNumber(5),
+                ..attempt
+            },
+            state: ExecutionState::Failed,
+            fault: None,
+            metrics: None,
+        };
+        self.tell(self.tasks[&attempt].0, message);
+        assert_eq!(
+            self.master.graph.status(),
+            before,
+            "a stale attempt changes nothing"
+        );
+    }
+
     fn step(&mut self, step: Step) {
         match step {
-            Step::Register { id, slots } => {
-                let connection = ConnectionId(self.next_connection);
-                self.next_connection += 1;
-                let registration = registration(u128::from(id), u32::from(slots));
-                let known = self.open.contains_key(&id);
-                if !known {
-                    self.open.insert(id, connection);
-                }
-                self.event(Event::Register { connection, registration });
-                let accepted = self.master.task_managers.of_connection(connection).is_some();
-                assert!(!(known && accepted), "two TaskManagers with one id");
-                if !known && !accepted {
-                    self.open.remove(&id);
-                }
-            }
+            Step::Register { id, slots } => self.register(id, slots),
             Step::Ready { id } => {
                 // Each says it once; saying it again must do no harm.
-                self.tell(id, TaskManagerMessage::Ready { fingerprint: fingerprint() });
+                self.tell(
+                    id,
+                    TaskManagerMessage::Ready {
+                        fingerprint: fingerprint(),
+                    },
+                );
             }
             Step::Beat { id } => self.tell(id, TaskManagerMessage::Heartbeat { tasks: Vec::new() }),
             Step::Hang { id } => self.hang(id),
@@ -227,20 +333,16 @@ impl World {
                 self.ms += u64::from(ms);
                 self.event(Event::Tick);
             }
-            Step::Prepare { fails } => {
-                if let Some(&what) = self.master.preparations.first() {
-                    let fault = Fault::job(FaultClass::NonRecoverable, "missing");
-                    let result = if fails { Err(fault) } else { Ok(()) };
-                    self.event(Event::Prepared { what, result });
-                }
-            }
+            Step::Prepare { fails } => self.prepare(fails),
             Step::Progress { task } => {
                 if let Some((attempt, sim)) = self.pick(task) {
                     self.progress(attempt, sim);
                 }
             }
             Step::Fail { task, missing_data } => {
-                let Some((attempt, _)) = self.pick(task) else { return };
+                let Some((attempt, _)) = self.pick(task) else {
+                    return;
+                };
                 let class = if missing_data {
                     FaultClass::PartitionDataMissing
                 } else {
@@ -249,19 +351,11 @@ impl World {
                 let fault = Fault::task(class, attempt, "it failed");
                 self.report(attempt, ExecutionState::Failed, Some(fault));
             }
-            Step::Stale { task } => {
-                let Some((attempt, _)) = self.pick(task) else { return };
-                let stale = ExecutionAttemptId { attempt: AttemptNumber(5), ..attempt };
-                let before = self.master.graph.status();
-                let home = self.tasks[&attempt].0;
-                let (state, fault, metrics) = (ExecutionState::Failed, None, None);
-                let message =
-                    TaskManagerMessage::TaskState { attempt: stale, state, fault, metrics };
-                self.tell(home, message);
-                assert_eq!(self.master.graph.status(), before, "a stale attempt changes nothing");
-            }
+            Step::Stale { task } => self.stale(task),
             Step::RequestSplit { task } => {
-                let Some((attempt, _)) = self.pick(task) else { return };
+                let Some((attempt, _)) = self.pick(task) else {
+                    return;
+                };
                 let home = self.tasks[&attempt].0;
                 let node = self.master.graph.job().vertices[0].head().node;
                 self.tell(home, TaskManagerMessage::RequestSplit { attempt, node });

@@ -12,13 +12,20 @@ use super::*;
 
 /// source -> split =hash=> count -> sink, the sink has to be told to publish.
 pub(super) fn wordcount(parallelism: u32) -> StreamGraph {
-    let settings = Settings { parallelism, ..Settings::default() };
+    let settings = Settings {
+        parallelism,
+        ..Settings::default()
+    };
     let mut builder = StreamGraphBuilder::new("wordcount", settings);
     let mut source = NodeSpec::source("source: file", "String");
     source.bounded = true;
     let source = builder.add_node(source);
     let split = builder.add_node(NodeSpec::operator("split", ["String"], "(String, u64)"));
-    let count = builder.add_node(NodeSpec::operator("count", ["(String, u64)"], "(String, u64)"));
+    let count = builder.add_node(NodeSpec::operator(
+        "count",
+        ["(String, u64)"],
+        "(String, u64)",
+    ));
     let mut sink = NodeSpec::sink("sink: file", "(String, u64)");
     sink.commits = true;
     let sink = builder.add_node(sink);
@@ -30,16 +37,26 @@ pub(super) fn wordcount(parallelism: u32) -> StreamGraph {
 
 pub(super) fn fingerprint() -> Fingerprint {
     let part = PartHash(1);
-    Fingerprint { graph: part, args: part, config: part, executable: part }
+    Fingerprint {
+        graph: part,
+        args: part,
+        config: part,
+        executable: part,
+    }
 }
 
 pub(super) fn config(graph: &StreamGraph) -> JobMasterConfig {
     let job_graph = JobGraph::from_stream_graph(graph);
-    let heads = job_graph.vertices.iter().filter(|vertex| vertex.is_source());
+    let heads = job_graph
+        .vertices
+        .iter()
+        .filter(|vertex| vertex.is_source());
     JobMasterConfig {
         id: JobId(1),
         name: "wordcount".to_owned(),
-        preparations: heads.map(|vertex| Preparation::Source(vertex.head().node)).collect(),
+        preparations: heads
+            .map(|vertex| Preparation::Source(vertex.head().node))
+            .collect(),
         job_graph,
         fingerprint: fingerprint(),
         epoch: Epoch(1),
@@ -102,7 +119,10 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(graph: StreamGraph) -> Self {
-        let now = Now { at: Timestamp(0), unix_ms: 0 };
+        let now = Now {
+            at: Timestamp(0),
+            unix_ms: 0,
+        };
         let (master, log) = JobMaster::new(config(&graph), now);
         Self {
             master,
@@ -135,14 +155,24 @@ impl Rig {
 
     pub(super) fn now(&self) -> Now {
         let unix_ms = i64::try_from(self.ms).expect("a test is short");
-        Now { at: Timestamp(self.ms * 1_000_000), unix_ms }
+        Now {
+            at: Timestamp(self.ms * 1_000_000),
+            unix_ms,
+        }
     }
 
     pub(super) fn event(&mut self, event: Event) -> Vec<Action> {
         let actions = self.master.on_event(self.now(), event);
         for action in &actions {
-            if let Action::Tell { connection, command } = action {
-                let command = command.clone().open(Epoch(1)).expect("the JobMaster's own epoch");
+            if let Action::Tell {
+                connection,
+                command,
+            } = action
+            {
+                let command = command
+                    .clone()
+                    .open(Epoch(1))
+                    .expect("the JobMaster's own epoch");
                 self.commands.push((*connection, command));
             }
         }
@@ -152,14 +182,23 @@ impl Rig {
 
     pub(super) fn prepare_all(&mut self) -> Vec<Action> {
         let preparations = self.master.preparations.clone();
-        let done = |what| Event::Prepared { what, result: Ok(()) };
-        preparations.into_iter().flat_map(|what| self.event(done(what))).collect()
+        let done = |what| Event::Prepared {
+            what,
+            result: Ok(()),
+        };
+        preparations
+            .into_iter()
+            .flat_map(|what| self.event(done(what)))
+            .collect()
     }
 
     pub(super) fn register(&mut self, registration: Registration) -> Vec<Action> {
         let (id, connection) = (registration.id, ConnectionId(self.next_connection));
         self.next_connection += 1;
-        let actions = self.event(Event::Register { connection, registration });
+        let actions = self.event(Event::Register {
+            connection,
+            registration,
+        });
         if actions.contains(&Action::Accept { connection }) {
             self.connections.insert(id, connection);
         }
@@ -167,7 +206,12 @@ impl Rig {
     }
 
     pub(super) fn ready(&mut self, id: u128) -> Vec<Action> {
-        self.message(id, TaskManagerMessage::Ready { fingerprint: fingerprint() })
+        self.message(
+            id,
+            TaskManagerMessage::Ready {
+                fingerprint: fingerprint(),
+            },
+        )
     }
 
     pub(super) fn take_in(&mut self, id: u128, slots: u32) {
@@ -185,7 +229,10 @@ impl Rig {
         message: Fenced<TaskManagerMessage>,
     ) -> Vec<Action> {
         let connection = self.connections[&id];
-        self.event(Event::Message { connection, message })
+        self.event(Event::Message {
+            connection,
+            message,
+        })
     }
 
     /// From the TaskManager where the attempt runs.
@@ -204,7 +251,15 @@ impl Rig {
         state: ExecutionState,
     ) -> Vec<Action> {
         let (fault, metrics) = (None, None);
-        self.message(id.0, TaskManagerMessage::TaskState { attempt, state, fault, metrics })
+        self.message(
+            id.0,
+            TaskManagerMessage::TaskState {
+                attempt,
+                state,
+                fault,
+                metrics,
+            },
+        )
     }
 
     pub(super) fn state(
@@ -238,7 +293,10 @@ impl Rig {
     /// The connection that asked last goes away.
     pub(super) fn disconnect_last(&mut self) {
         let connection = ConnectionId(self.next_connection - 1);
-        self.event(Event::Disconnected { connection, reason: "gone".to_owned() });
+        self.event(Event::Disconnected {
+            connection,
+            reason: "gone".to_owned(),
+        });
     }
 
     /// The TaskManager sends no heartbeats from now on.
@@ -250,8 +308,12 @@ impl Rig {
     pub(super) fn pass_ms(&mut self, ms: u64) {
         for _ in 0..ms.div_ceil(500) {
             self.ms += 500;
-            let alive: Vec<_> =
-                self.connections.keys().filter(|id| !self.silent.contains(id)).copied().collect();
+            let alive: Vec<_> = self
+                .connections
+                .keys()
+                .filter(|id| !self.silent.contains(id))
+                .copied()
+                .collect();
             for id in alive {
                 self.message(id.0, TaskManagerMessage::Heartbeat { tasks: Vec::new() });
             }
@@ -260,64 +322,95 @@ impl Rig {
     }
 
     pub(super) fn deployed(&self) -> Vec<TaskDeploymentDescriptor> {
-        let deployed = self.commands.iter().filter_map(|(_, command)| match command {
-            TaskExecutorCommand::Deploy(task) => Some(task.as_ref().clone()),
-            _ => None,
-        });
+        let deployed = self
+            .commands
+            .iter()
+            .filter_map(|(_, command)| match command {
+                TaskExecutorCommand::Deploy(task) => Some(task.as_ref().clone()),
+                _ => None,
+            });
         deployed.collect()
     }
 
     pub(super) fn cancelled(&self) -> Vec<ExecutionAttemptId> {
-        let cancelled = self.commands.iter().filter_map(|(_, command)| match command {
-            TaskExecutorCommand::Cancel(attempt) => Some(*attempt),
-            _ => None,
-        });
+        let cancelled = self
+            .commands
+            .iter()
+            .filter_map(|(_, command)| match command {
+                TaskExecutorCommand::Cancel(attempt) => Some(*attempt),
+                _ => None,
+            });
         cancelled.collect()
     }
 
     pub(super) fn commits(&self) -> Vec<ExecutionAttemptId> {
-        let commits = self.commands.iter().filter_map(|(_, command)| match command {
-            TaskExecutorCommand::Commit { attempt, commit: CommitRequest::Final } => Some(*attempt),
-            _ => None,
-        });
+        let commits = self
+            .commands
+            .iter()
+            .filter_map(|(_, command)| match command {
+                TaskExecutorCommand::Commit {
+                    attempt,
+                    commit: CommitRequest::Final,
+                } => Some(*attempt),
+                _ => None,
+            });
         commits.collect()
     }
 
     pub(super) fn told_end(&self) -> usize {
-        let end = |command: &TaskExecutorCommand| {
-            matches!(command, TaskExecutorCommand::JobEnded(_))
-        };
-        self.commands.iter().filter(|(_, command)| end(command)).count()
+        let end =
+            |command: &TaskExecutorCommand| matches!(command, TaskExecutorCommand::JobEnded(_));
+        self.commands
+            .iter()
+            .filter(|(_, command)| end(command))
+            .count()
     }
 
     /// Whether the TaskManager was told anything since the log was cleared.
     pub(super) fn was_told(&self, id: TaskManagerId) -> bool {
         let to = self.connections[&id];
-        self.log.iter().any(
-            |action| matches!(action, Action::Tell { connection, .. } if *connection == to),
-        )
+        self.log
+            .iter()
+            .any(|action| matches!(action, Action::Tell { connection, .. } if *connection == to))
     }
 
     /// Where an attempt was deployed.
     pub(super) fn home(&self, attempt: ExecutionAttemptId) -> TaskManagerId {
-        let deployed = self.commands.iter().find_map(|(connection, command)| match command {
-            TaskExecutorCommand::Deploy(task) if task.attempt == attempt => Some(*connection),
-            _ => None,
-        });
+        let deployed = self
+            .commands
+            .iter()
+            .find_map(|(connection, command)| match command {
+                TaskExecutorCommand::Deploy(task) if task.attempt == attempt => Some(*connection),
+                _ => None,
+            });
         let connection = deployed.expect("it was deployed");
-        *self.connections.iter().find(|(_, c)| **c == connection).expect("it was taken in").0
+        *self
+            .connections
+            .iter()
+            .find(|(_, c)| **c == connection)
+            .expect("it was taken in")
+            .0
     }
 
     pub(super) fn other_than(&self, id: TaskManagerId) -> TaskManagerId {
-        *self.connections.keys().find(|other| **other != id).expect("two TaskManagers")
+        *self
+            .connections
+            .keys()
+            .find(|other| **other != id)
+            .expect("two TaskManagers")
     }
 
     /// The attempts of the first and of the last vertex.
-    pub(super) fn sources_and_sinks(
-        &self,
-    ) -> (Vec<ExecutionAttemptId>, Vec<ExecutionAttemptId>) {
+    pub(super) fn sources_and_sinks(&self) -> (Vec<ExecutionAttemptId>, Vec<ExecutionAttemptId>) {
         let vertices = &self.master.graph.job().vertices;
-        let of = |id| self.master.graph.subtasks(id).iter().map(|e| e.attempt).collect();
+        let of = |id| {
+            self.master
+                .graph
+                .subtasks(id)
+                .iter()
+                .map(|e| e.attempt)
+                .collect()
+        };
         (of(vertices[0].id), of(vertices[vertices.len() - 1].id))
     }
 }

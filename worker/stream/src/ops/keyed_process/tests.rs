@@ -194,15 +194,17 @@ fn state_and_timers_move_with_their_keys_to_other_parallelisms() {
             }
             harness.rescale(parallelism).unwrap();
         }
-        harness.watermark(150).unwrap();
-        harness.advance_clock_to(150).unwrap();
+        let advance = |harness: &mut ParallelHarness<_, _>, time| match domain {
+            TimeDomain::EventTime => harness.watermark(time).unwrap(),
+            TimeDomain::ProcessingTime => harness.advance_clock_to(time).unwrap(),
+        };
+        advance(&mut harness, 150);
         let mut first: Vec<_> = harness.take_records().into_iter().map(|(r, _)| r).collect();
         first.sort();
         let mut want: Vec<_> = keys.iter().map(|key| (key.clone(), 3)).collect();
         want.sort();
         assert_eq!(first, want);
-        harness.watermark(1_000).unwrap();
-        harness.advance_clock_to(1_000).unwrap();
+        advance(&mut harness, 1_000);
         assert_eq!(
             harness.take_records().len(),
             2 * keys.len(),

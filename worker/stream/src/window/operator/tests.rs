@@ -411,3 +411,29 @@ proptest! {
         prop_assert_eq!(sorted(sums.take_records()), sorted(want));
     }
 }
+
+#[test]
+fn a_processing_time_window_closes_after_a_restore_without_a_further_record() {
+    let make = || -> Box<dyn Operator> {
+        let parts = WindowParts {
+            selector: |record: &Record| record.0,
+            assigner: TumblingWindows::processing_time(ms(10)),
+            trigger: ProcessingTimeTrigger,
+            pane: ReducePane(reduce),
+            function: PassOn,
+        };
+        Box::new(WindowOperator::new(parts, WindowOptions::default()))
+    };
+    let mut harness =
+        ParallelHarness::<Record, Record>::open(1, 16, |r: &Record| r.0, make).unwrap();
+    for key in 0..5 {
+        harness.push((key, 1), None).unwrap();
+    }
+    harness.rescale(2).unwrap();
+    harness.advance_clock_to(10).unwrap();
+    let closed = harness.take_records().into_iter().map(|(record, _)| record);
+    assert_eq!(
+        sorted(closed.collect()),
+        [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]
+    );
+}
