@@ -169,22 +169,28 @@ impl<T: Data> Source for DatagenSource<T> {
         });
         Ok(Box::new(DatagenEnumerator {
             pending: splits.filter(|split| !split.is_done()).collect(),
+            readers: stride,
             start_ms: self.start_ms,
             clock: Arc::clone(&self.clock),
         }))
     }
 }
 
-/// Hands out one split per reader, with the start that they share.
+/// Hands each reader its own splits, one unless the parallelism has changed, with the start that
+/// all share. A reader never takes over another's: each split spans all event times, so that one
+/// that is read after another would be late as a whole.
 struct DatagenEnumerator {
     pending: VecDeque<IndexSplit>,
+    readers: u64,
     start_ms: Option<i64>,
     clock: Arc<dyn Clock>,
 }
 
 impl SplitEnumerator for DatagenEnumerator {
-    fn next_split(&mut self, _reader: SubtaskIndex) -> Result<SplitAnswer, BoxError> {
-        let Some(mut split) = self.pending.pop_front() else {
+    fn next_split(&mut self, reader: SubtaskIndex) -> Result<SplitAnswer, BoxError> {
+        let own = |split: &IndexSplit| split.lane() % self.readers == u64::from(reader.0);
+        let place = self.pending.iter().position(own);
+        let Some(mut split) = place.and_then(|place| self.pending.remove(place)) else {
             return Ok(SplitAnswer::NoMore);
         };
         split.start_ms = Some(*self.start_ms.get_or_insert_with(|| self.clock.unix_ms()));

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{MissedTickBehavior, interval};
 use weir_rpc::{
     ConnectionId, JobInfo, JobMasterEvent, JobMasterInbox, JobResult, RegisterReply,
     TaskExecutorGateway,
 };
-use weir_types::Clock;
+use weir_types::{Clock, Timestamp};
 
 use crate::dispatcher::{Question, answer};
 use crate::job_master::{Action, Event, JobMaster, Now};
@@ -39,7 +39,7 @@ pub(crate) struct Driver {
     pub(crate) applicants: BTreeMap<ConnectionId, (RegisterReply, Arc<dyn TaskExecutorGateway>)>,
     pub(crate) result: watch::Sender<Option<JobResult>>,
     /// The result, until it is told: TaskManagers hear it first.
-    pub(crate) ended: Option<(JobResult, Instant)>,
+    pub(crate) ended: Option<(JobResult, Timestamp)>,
 }
 
 impl Driver {
@@ -51,10 +51,6 @@ impl Driver {
         let mut asked = true;
         loop {
             self.tell_result();
-            let goodbye = self
-                .ended
-                .as_ref()
-                .map_or_else(far_away, |(_, until)| *until);
             // Each branch only takes something out of a queue, so none is lost when another wins.
             tokio::select! {
                 Some(event) = self.inbox.next() => self.receive(event),
@@ -64,7 +60,6 @@ impl Driver {
                     None => asked = false,
                 },
                 _ = ticks.tick() => self.tick(),
-                () = sleep_until(goodbye), if self.ended.is_some() => {}
                 _ = &mut released => return,
             }
         }
@@ -179,7 +174,7 @@ impl Driver {
             Action::Say(text) => tracing::info!("{text}"),
             Action::Note(text) => tracing::debug!("ignored: {text}"),
             Action::End(result) => {
-                self.ended = Some((result, Instant::now() + self.goodbye_timeout));
+                self.ended = Some((result, self.clock.now() + self.goodbye_timeout));
             }
         }
         None
@@ -190,15 +185,11 @@ impl Driver {
         let Some((_, until)) = &self.ended else {
             return;
         };
-        if !self.executors.is_empty() && Instant::now() < *until {
+        if !self.executors.is_empty() && self.clock.now() < *until {
             return;
         }
         if let Some((result, _)) = self.ended.take() {
             self.result.send_replace(Some(result));
         }
     }
-}
-
-fn far_away() -> Instant {
-    Instant::now() + Duration::from_secs(3600)
 }

@@ -28,13 +28,8 @@ mod tests;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use weir_graph::{
-    ExecutionGraph, ExecutionState, Fingerprint, JobGraph, JobStatus, NodeId, Update,
-};
-use weir_rpc::{
-    CommitRequest, ConnectionId, Fenced, JobResult, Registration, TaskExecutorCommand,
-    TaskManagerMessage,
-};
+use weir_graph::{ExecutionGraph, ExecutionState, Fingerprint, JobGraph, JobStatus, Update};
+use weir_rpc::{CommitRequest, ConnectionId, Fenced, JobResult, TaskExecutorCommand};
 use weir_types::{
     Epoch, ExecutionAttemptId, Fault, FaultClass, FaultScope, JobId, TaskManagerId, Timestamp,
 };

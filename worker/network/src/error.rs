@@ -95,11 +95,11 @@ impl ChannelError {
             Self::Connect { .. }
             | Self::ConnectionLost { .. }
             | Self::PartitionNotFound { .. }
-            | Self::ProducerGone { .. } => FaultClass::PartitionDataMissing,
+            | Self::ProducerGone { .. }
+            | Self::ConsumerGone { .. } => FaultClass::PartitionDataMissing,
             Self::ChunkTooLarge { .. } | Self::Codec(_) => FaultClass::NonRecoverable,
             Self::Refused { .. }
             | Self::AlreadyConsumed
-            | Self::ConsumerGone { .. }
             | Self::Stale { .. }
             | Self::Protocol { .. } => FaultClass::Recoverable,
         }

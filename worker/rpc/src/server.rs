@@ -5,6 +5,8 @@
 //! that are no message, a message over the cap and a registration that never comes end that one
 //! connection and nothing else.
 
+mod accept;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +15,6 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::local::{LocalTaskExecutor, TaskExecutorEvent, TaskExecutorInbox};
@@ -29,6 +30,9 @@ use pb::job_master_server::{JobMaster, JobMasterServer};
 /// How many encoded commands lie between the queue of commands and the socket.
 const ENCODED_WAITING_MAX: usize = 16;
 
+/// How many connections may wait for the server to take them up.
+const ADMITTED_WAITING_MAX: usize = 16;
+
 /// Limits of the server.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerOptions {
@@ -40,6 +44,8 @@ pub struct ServerOptions {
     pub keepalive_timeout: Duration,
     /// The longest message that is read.
     pub message_bytes_max: usize,
+    /// How many connections are served at the same time; further ones wait.
+    pub connections_max: usize,
 }
 
 impl Default for ServerOptions {
@@ -49,6 +55,7 @@ impl Default for ServerOptions {
             keepalive_interval: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(10),
             message_bytes_max: 16 << 20,
+            connections_max: 1024,
         }
     }
 }
@@ -74,6 +81,9 @@ pub async fn serve(
     let address = listener
         .local_addr()
         .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let (sender, admitted) = mpsc::channel(ADMITTED_WAITING_MAX);
+    let (limit, most) = (options.registration_timeout, options.connections_max);
+    tokio::spawn(accept::accept(listener, sender, limit, most));
     let service = JobMasterServer::new(Service { gateway, options })
         .max_decoding_message_size(options.message_bytes_max)
         .max_encoding_message_size(options.message_bytes_max);
@@ -81,10 +91,7 @@ pub async fn serve(
         .http2_keepalive_interval(Some(options.keepalive_interval))
         .http2_keepalive_timeout(Some(options.keepalive_timeout))
         .add_service(service)
-        .serve_with_incoming_shutdown(
-            TcpIncoming::from(listener).with_nodelay(Some(true)),
-            shutdown,
-        )
+        .serve_with_incoming_shutdown(ReceiverStream::new(admitted), shutdown)
         .await
         .map_err(|source| ServerError { address, source })
 }

@@ -146,6 +146,20 @@ fn a_state_nobody_asks_for_stays_in_snapshots() {
 }
 
 #[test]
+fn a_restored_state_asked_for_during_a_snapshot_is_in_it() {
+    let mut keyed = filled(3);
+    let first = snapshot(&mut keyed, 1, SnapshotKind::Full);
+    let mut restored = KeyedBackend::<u64>::restored(16, ALL, [first.clone()]).unwrap();
+    restored
+        .snapshot_begin(CheckpointId(2), SnapshotKind::Full)
+        .unwrap();
+    let value = restored.value_state::<u64>("value").unwrap();
+    restored.set_key(1).unwrap();
+    value.set(&mut restored, 100).unwrap();
+    assert_eq!(restored.snapshot_finish().unwrap().states, first.states);
+}
+
+#[test]
 fn damaged_bytes_are_an_error_that_names_the_state() {
     let mut keyed = filled(3);
     let good = snapshot(&mut keyed, 1, SnapshotKind::Full);
@@ -248,6 +262,45 @@ fn a_delta_holds_what_changed_and_nothing_else() {
 }
 
 #[test]
+fn a_delta_continues_the_newest_confirmed_snapshot() {
+    let mut keyed = filled(100);
+    let value = keyed.value_state::<u64>("value").unwrap();
+    snapshot(&mut keyed, 1, SnapshotKind::Full);
+    let mut changed_then_copied = |n: u64| {
+        keyed.set_key(n).unwrap();
+        value.set(&mut keyed, 0).unwrap();
+        keyed
+            .snapshot_begin(CheckpointId(n), SnapshotKind::Incremental)
+            .unwrap();
+        let snapshot = keyed.snapshot_finish().unwrap();
+        let entries = snapshot.states[0]
+            .blocks
+            .iter()
+            .map(|block| block.bytes.len() / 5)
+            .sum();
+        match n {
+            3 => keyed.abort(CheckpointId(3)),
+            6 => keyed.confirm(CheckpointId(6)),
+            _ => {}
+        }
+        (snapshot.base.unwrap().0, entries)
+    };
+    let found: Vec<(u64, usize)> = (2..10).map(&mut changed_then_copied).collect();
+    // Each repeats what is not confirmed; the sixth makes the ones before it pointless.
+    let want = [
+        (1, 1),
+        (1, 2),
+        (1, 3),
+        (1, 4),
+        (1, 5),
+        (6, 1),
+        (6, 2),
+        (6, 3),
+    ];
+    assert_eq!(found, want);
+}
+
+#[test]
 fn a_large_table_grows_while_a_snapshot_of_it_is_copied() {
     const KEYS: u64 = 200_000;
     let mut keyed = filled(KEYS);
@@ -319,5 +372,38 @@ fn a_chunk_of_rows_is_applied_in_order() {
         table
             .iter()
             .all(|(key, window, sum)| model[&(*window, *key)] == *sum)
+    );
+}
+
+#[test]
+fn what_is_removed_gives_its_memory_to_what_comes() {
+    let mut keyed = backend();
+    let value = keyed.value_state::<u64>("value").unwrap();
+    let list = keyed.list_state::<u64>("list").unwrap();
+    let map = keyed.map_state::<u64, u64>("map").unwrap();
+    let mut early = 0;
+    for key in 0..20_000 {
+        keyed.set_key(key).unwrap();
+        value.set(&mut keyed, key).unwrap();
+        list.add(&mut keyed, key).unwrap();
+        map.put(&mut keyed, key, key).unwrap();
+        map.put(&mut keyed, 1 << 40, key).unwrap();
+        // A hundred keys live at a time.
+        let Some(old) = key.checked_sub(100) else {
+            continue;
+        };
+        keyed.set_key(old).unwrap();
+        value.clear(&mut keyed).unwrap();
+        list.clear(&mut keyed).unwrap();
+        map.remove(&mut keyed, &old).unwrap();
+        map.clear(&mut keyed).unwrap();
+        if key == 5_000 {
+            early = keyed.bytes();
+        }
+    }
+    assert!(
+        keyed.bytes() <= early * 5 / 4,
+        "{} after {early}",
+        keyed.bytes()
     );
 }

@@ -21,7 +21,8 @@ enum Op {
     Finish,
     Confirm(usize),
     Abort(usize),
-    Restore(u32),
+    /// To this parallelism. Comparing all state asks for the last one, too.
+    Restore(u32, bool),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -32,7 +33,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Finish),
         2 => (0usize..3).prop_map(Op::Confirm),
         1 => (0usize..3).prop_map(Op::Abort),
-        1 => (1u32..=4).prop_map(Op::Restore),
+        1 => (1u32..=4, any::<bool>()).prop_map(|(parallelism, check)| Op::Restore(parallelism, check)),
     ]
 }
 
@@ -112,7 +113,12 @@ impl Job {
                     subtask.keyed.abort(*checkpoint);
                 }
             }
-            Op::Restore(parallelism) => self.restore(parallelism),
+            Op::Restore(parallelism, check) => {
+                self.restore(parallelism);
+                if check {
+                    self.check();
+                }
+            }
             Op::Begin(_) | Op::Confirm(_) => {}
         }
     }
@@ -163,7 +169,6 @@ impl Job {
         self.model = model.clone();
         (self.running, self.finished) = (None, Vec::new());
         self.confirmed.clear();
-        self.check();
     }
 
     fn check(&mut self) {
@@ -194,5 +199,6 @@ proptest! {
             job.confirm(checkpoint, model, snapshots);
         }
         job.restore(3);
+        job.check();
     }
 }

@@ -128,7 +128,7 @@ impl TaskTimes {
 /// A subtask's counters.
 #[derive(Debug)]
 pub struct TaskMetrics {
-    /// Records taken from the input gate.
+    /// Records taken from the input gate; for a source, records read.
     pub records_in: Counter,
     /// Records given to the result partitions.
     pub records_out: Counter,

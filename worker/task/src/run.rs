@@ -151,6 +151,7 @@ impl TaskLoop {
             let mut out = self.chain.head_output();
             let (poll, records) = source.poll(&mut out)?;
             self.chain.metrics.operators[0].records_in.add(records);
+            self.chain.metrics.records_in.add(records);
             match poll {
                 Poll::More => self.flush_if_due()?,
                 Poll::Wait(rest) => {

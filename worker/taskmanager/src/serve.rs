@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use weir_graph::{ExecutionState, Fingerprint};
 use weir_rpc::{
     CommitRequest, Fenced, JobInfo, JobMasterSession, JobResult, SplitResponse,
@@ -183,20 +183,25 @@ impl Server {
         .await
     }
 
-    /// Cancels all tasks and waits for their end. Those that do not stop in time are given back.
-    pub(crate) async fn stop_tasks(&mut self, limit: Duration) -> Vec<ExecutionAttemptId> {
+    /// Cancels all tasks and waits for their end. Gives how many did not stop in
+    /// time.
+    pub(crate) async fn stop_tasks(&mut self, limit: Duration) -> usize {
         self.tasks.cancel_all();
-        let until = Instant::now() + limit;
-        while !self.tasks.attempts().is_empty() {
-            match timeout_at(until, self.events.recv()).await {
-                Ok(Some(TaskEvent::State(attempt, state, _))) if state.is_terminal() => {
+        let all_ended = async {
+            while !self.tasks.is_empty() {
+                // The tasks hold the other end, so it is open as long as there are any.
+                let Some(event) = self.events.recv().await else {
+                    return;
+                };
+                if let TaskEvent::State(attempt, state, _) = event
+                    && state.is_terminal()
+                {
                     self.tasks.ended(attempt, self.clock.now());
                 }
-                Ok(Some(_)) => {}
-                // The tasks hold the other end, so it is open as long as there are any.
-                Ok(None) | Err(_) => break,
             }
-        }
-        self.tasks.attempts()
+        };
+        // Only the waiting can be broken off, not what follows from an event.
+        drop(timeout(limit, all_ended).await);
+        self.tasks.len()
     }
 }

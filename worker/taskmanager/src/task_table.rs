@@ -168,9 +168,13 @@ impl TaskTable {
         Some(report(attempt, task.metrics(), now))
     }
 
-    /// The subtasks that have not ended.
-    pub(crate) fn attempts(&self) -> Vec<ExecutionAttemptId> {
-        self.tasks.keys().copied().collect()
+    /// How many subtasks have not ended.
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
     }
 
     /// The counters of all subtasks that have not ended.

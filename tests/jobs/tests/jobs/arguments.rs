@@ -1,7 +1,7 @@
 //! Arguments of the programs that ship: what cannot be is refused with exit code 2, by its name,
 //! and nothing is started.
 
-use crate::harness::{Folder, done};
+use crate::harness::{Folder, done_in_one};
 
 #[test]
 fn values_that_cannot_be_are_refused_with_the_arguments_name() {
@@ -66,7 +66,7 @@ fn values_that_cannot_be_are_refused_with_the_arguments_name() {
         let folder = Folder::new();
         let mut args = folder.job(program, "in");
         args.extend(["--arg".to_owned(), arg.to_owned()]);
-        let ended = done(["run".to_owned()].into_iter().chain(args));
+        let ended = done_in_one(&args);
         ended.expect(2, &[&format!("error: build program `{program}`"), part]);
         assert!(!folder.path("out").exists(), "nothing was started");
     }
@@ -84,7 +84,7 @@ fn rates_at_the_edge_of_the_numbers_are_kept_or_refused() {
     ] {
         let mut args = folder.job("wordcount", "in");
         args.extend(["--arg".to_owned(), format!("rate={rate}")]);
-        done(["run".to_owned()].into_iter().chain(args)).expect(code, &[part]);
+        done_in_one(&args).expect(code, &[part]);
         if code == 0 {
             assert_eq!(folder.counted().len(), 3);
             std::fs::remove_dir_all(folder.path("out")).expect("removed");

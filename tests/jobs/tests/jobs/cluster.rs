@@ -172,7 +172,7 @@ fn check_metrics(rest: Rest) {
         "weir_task_bytes_out_total{",
         "weir_task_time_seconds_total{",
         "weir_job_state{job=\"wordcount\",state=\"RUNNING\"} 1",
-        "weir_taskmanagers 2",
+        "weir_taskmanagers{} 2",
     ] {
         assert!(body.contains(part), "`{part}` is missing in {body}");
     }

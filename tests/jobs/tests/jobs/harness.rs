@@ -79,11 +79,6 @@ impl Ended {
     }
 }
 
-/// Runs `weir` to its end.
-pub(crate) fn done<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Ended {
-    Process::start(weir(args)).wait()
-}
-
 /// A running process. It is killed when this is dropped.
 pub(crate) struct Process {
     child: Child,
@@ -257,4 +252,21 @@ impl JobManager {
         let args = ["taskmanager", "--jobmanager", &rpc, "--slots", &slots];
         Process::start(of_binary(&self.binary, args))
     }
+}
+
+/// Runs a job of `weir` in one process, to its end.
+pub(crate) fn done_in_one(args: &[String]) -> Ended {
+    Process::start(weir(["run".to_owned()].iter().chain(args))).wait()
+}
+
+/// Runs a job of `weir` on two TaskManagers of one slot each, to its end.
+#[track_caller]
+pub(crate) fn done_on_two(args: &[String]) -> Ended {
+    let manager = JobManager::start(weir_binary(), args);
+    let workers = [manager.taskmanager(1), manager.taskmanager(1)];
+    let ended = manager.process.wait();
+    for worker in workers {
+        worker.wait().expect(0, &["the job has ended: "]);
+    }
+    ended
 }

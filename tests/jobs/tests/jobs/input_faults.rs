@@ -7,13 +7,14 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
 use crate::harness::{
-    Ended, Folder, JobManager, Process, book, done, of_binary, test_programs, weir, weir_binary,
+    Ended, Folder, JobManager, Process, book, done_in_one, of_binary, test_programs, weir,
+    weir_binary,
 };
 
 /// Runs a job that must fail, and come to nothing.
 #[track_caller]
 fn fails(folder: &Folder, args: Vec<String>, parts: &[&str]) -> Ended {
-    let ended = done(["run".to_owned()].into_iter().chain(args));
+    let ended = done_in_one(&args);
     ended.expect(1, &[&["error: job "], parts].concat());
     folder.expect_no_output();
     ended

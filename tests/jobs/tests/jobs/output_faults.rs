@@ -3,14 +3,14 @@
 use std::fs;
 use std::net::TcpListener;
 
-use crate::harness::{Ended, Folder, Process, book, done, until, weir};
+use crate::harness::{Ended, Folder, Process, book, done_in_one, until, weir};
 
 const LEFTOVER: &str = ".part-1-0-0-000000.csv.inprogress";
 
 fn run(folder: &Folder, more: &[&str]) -> Ended {
     let mut args = folder.job("wordcount", "in.txt");
     args.extend(more.iter().map(|arg| (*arg).to_owned()));
-    done(["run".to_owned()].into_iter().chain(args))
+    done_in_one(&args)
 }
 
 /// A word count of the book that would take minutes, with files begun.

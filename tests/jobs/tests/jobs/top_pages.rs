@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::harness::{Folder, Random, done, root};
+use crate::harness::{Ended, Folder, Random, done_in_one, done_on_two, root};
 
 /// Window end, rank, page, count.
 type Row = (i64, usize, String, u64);
@@ -78,12 +78,12 @@ struct Output {
 }
 
 #[track_caller]
-fn run(folder: &Folder, more: &[&str]) -> Output {
+fn run_on(run: fn(&[String]) -> Ended, folder: &Folder, more: &[&str]) -> Output {
     let mut args = folder.job("top-pages", "in");
     let late = format!("late-output={}", folder.path("late").display());
     args.extend(["--arg", &late].map(str::to_owned));
     args.extend(more.iter().map(|arg| (*arg).to_owned()));
-    done(["run".to_owned()].into_iter().chain(args)).expect(0, &["job top-pages finished"]);
+    run(&args).expect(0, &["job top-pages finished"]);
     let fields = |row: &String| -> Vec<String> { row.split(',').map(str::to_owned).collect() };
     let rows = folder.rows("out").concat();
     let mut rows: Vec<Row> = rows.iter().map(fields).map(|row| row_of(&row)).collect();
@@ -99,6 +99,11 @@ fn run(folder: &Folder, more: &[&str]) -> Output {
     let mut late: Vec<(i64, String)> = late.collect();
     late.sort_unstable();
     Output { rows, late }
+}
+
+#[track_caller]
+fn run(folder: &Folder, more: &[&str]) -> Output {
+    run_on(done_in_one, folder, more)
 }
 
 fn row_of(fields: &[String]) -> Row {
@@ -170,7 +175,11 @@ fn lines_that_come_after_all_their_windows_go_to_the_late_output() {
     });
     assert!(late.len() > 50, "only {} late lines", late.len());
     folder.write("in/access.log", text(timely.iter().chain(&late).copied()));
-    let output = run(&folder, &["--arg", "out-of-order=10", "--parallelism", "2"]);
+    let output = run_on(
+        done_on_two,
+        &folder,
+        &["--arg", "out-of-order=10", "--parallelism", "2"],
+    );
     assert_eq!(output.rows, ranked(&timely, 300, 60, 3));
     let mut expected: Vec<(i64, String)> = late
         .iter()

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::harness::{Folder, WHITE_SPACE, book, done, expected_counts};
+use crate::harness::{Folder, WHITE_SPACE, book, done_in_one, expected_counts};
 
 /// Counts what `input` names, and compares with what is to be in it.
 #[track_caller]
 fn count(folder: &Folder, input: &str, parallelism: &str, text: &str) {
     let mut args = folder.job("wordcount", input);
     args.extend(["--parallelism", parallelism].map(str::to_owned));
-    done(["run".to_owned()].into_iter().chain(args)).expect(0, &["job wordcount finished: "]);
+    done_in_one(&args).expect(0, &["job wordcount finished: "]);
     assert_eq!(folder.counted(), expected_counts(text));
 }
 
@@ -21,7 +21,7 @@ fn count_the_book(parallelism: &str) {
     let mut args = folder.job("wordcount", "");
     args.extend(["--arg".to_owned(), format!("input={path}")]);
     args.extend(["--parallelism", parallelism].map(str::to_owned));
-    let ended = done(["run".to_owned()].into_iter().chain(args));
+    let ended = done_in_one(&args);
     ended.expect(0, &["job wordcount finished: "]);
     assert_eq!(ended.stdout, "", "stdout is for results");
     assert!(

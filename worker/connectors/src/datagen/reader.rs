@@ -64,6 +64,10 @@ impl<T: Data> SourceReader<T> for DatagenReader<T> {
     }
 
     fn poll(&mut self, out: &mut SourceOutput<'_, T>) -> Result<Poll, BoxError> {
+        if !self.has_all_splits {
+            // All of them before the first record: they are read side by side.
+            return Ok(Poll::NeedSplit);
+        }
         let now = self.clock.now();
         let mut room = CHUNK_ROWS as u64;
         while room > 0 {
@@ -73,12 +77,7 @@ impl<T: Data> SourceReader<T> for DatagenReader<T> {
                 self.splits.iter_mut().min_by_key(|paced| paced.split.next)
             else {
                 let emitted = room < CHUNK_ROWS as u64;
-                let idle = if self.has_all_splits {
-                    Poll::End
-                } else {
-                    Poll::NeedSplit
-                };
-                return Ok(if emitted { Poll::More } else { idle });
+                return Ok(if emitted { Poll::More } else { Poll::End });
             };
             let due = schedule.map_or(u64::MAX, |schedule| schedule.due(now));
             let until = split

@@ -17,6 +17,11 @@ pub(super) struct IndexSplit {
 }
 
 impl IndexSplit {
+    /// Which of the `stride` splits it is, from 0: its blocks' number modulo their stride.
+    pub(super) fn lane(&self) -> u64 {
+        self.next / BLOCK % self.stride
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.next >= self.end
     }

@@ -256,3 +256,29 @@ async fn a_message_over_the_cap_ends_the_connection() {
         Some(JobMasterEvent::Disconnected { .. })
     ));
 }
+
+/// Fails if a caller that says nothing, or only the beginning, keeps its file descriptor, or if
+/// such callers keep TaskManagers out for good.
+#[tokio::test]
+async fn callers_that_say_nothing_lose_their_place() {
+    let options = ServerOptions {
+        registration_timeout: Duration::from_millis(50),
+        connections_max: 2,
+        ..ServerOptions::default()
+    };
+    let (address, mut master, _stop) = start(options).await;
+    let mut callers = Vec::new();
+    for first in [&b""[..], b"PRI * HT", b"nonsense"] {
+        let mut socket = TcpStream::connect(&address).await.expect("it listens");
+        drop(socket.write_all(first).await);
+        callers.push(socket);
+    }
+    for mut socket in callers {
+        let mut answer = Vec::new();
+        let end = socket.read_to_end(&mut answer);
+        let end = tokio::time::timeout(Duration::from_secs(5), end).await;
+        drop(end.expect("it hangs up"));
+        assert_eq!(answer, b"");
+    }
+    drop(attach(&address, &mut master, examples::registration()).await);
+}

@@ -33,7 +33,16 @@ pub struct KeyedBackend<K> {
     unclaimed: BTreeMap<String, Restored>,
     /// The newest snapshot that is known to be safe.
     confirmed: Option<CheckpointId>,
-    copying: Option<(CheckpointId, SnapshotKind)>,
+    copying: Option<Copying>,
+}
+
+/// The snapshot that has begun and is not copied yet.
+struct Copying {
+    checkpoint: CheckpointId,
+    kind: SnapshotKind,
+    /// Restored states that the program asked for since it began: their tables take no part in
+    /// it.
+    claimed: Vec<StateSnapshot>,
 }
 
 struct CurrentKey<K> {
@@ -177,7 +186,7 @@ impl<K: StateKey> KeyedBackend<K> {
         checkpoint: CheckpointId,
         kind: SnapshotKind,
     ) -> Result<(), StateError> {
-        if let Some((running, _)) = self.copying {
+        if let Some(running) = self.snapshot_running() {
             return Err(StateError::SnapshotRunning {
                 running,
                 requested: checkpoint,
@@ -191,7 +200,11 @@ impl<K: StateKey> KeyedBackend<K> {
         for state in &mut self.states {
             state.table.begin(checkpoint, kind == SnapshotKind::Full);
         }
-        self.copying = Some((checkpoint, kind));
+        self.copying = Some(Copying {
+            checkpoint,
+            kind,
+            claimed: Vec::new(),
+        });
         Ok(())
     }
 
@@ -201,15 +214,24 @@ impl<K: StateKey> KeyedBackend<K> {
         &mut self,
         mut budget: usize,
     ) -> Result<Option<KeyedSnapshot>, StateError> {
-        let (checkpoint, kind) = self.copying.ok_or(StateError::NoSnapshot)?;
+        if self.copying.is_none() {
+            return Err(StateError::NoSnapshot);
+        }
         for state in &mut self.states {
             let done = state.table.copy_some(&mut budget);
             if !done.map_err(|source| StateError::encode(&state.meta.name, source))? {
                 return Ok(None);
             }
         }
-        self.copying = None;
-        let mut states = Vec::with_capacity(self.states.len());
+        Ok(self.copying.take().map(|copied| self.assemble(copied)))
+    }
+
+    fn assemble(&mut self, copied: Copying) -> KeyedSnapshot {
+        let Copying {
+            checkpoint,
+            kind,
+            claimed: mut states,
+        } = copied;
         for state in &mut self.states {
             let Some(copied) = state.table.finish() else {
                 continue;
@@ -235,13 +257,13 @@ impl<K: StateKey> KeyedBackend<K> {
             max_parallelism,
             range,
         } = self.groups;
-        Ok(Some(KeyedSnapshot {
+        KeyedSnapshot {
             checkpoint,
             base,
             max_parallelism,
             range,
             states,
-        }))
+        }
     }
 
     /// Copies all that is left of the snapshot that has begun.
@@ -252,7 +274,7 @@ impl<K: StateKey> KeyedBackend<K> {
 
     /// The snapshot that is being copied.
     pub fn snapshot_running(&self) -> Option<CheckpointId> {
-        self.copying.map(|(checkpoint, _)| checkpoint)
+        self.copying.as_ref().map(|copying| copying.checkpoint)
     }
 
     /// The checkpoint is complete and stored: later incremental snapshots continue it.
@@ -332,6 +354,14 @@ impl<K: StateKey> KeyedBackend<K> {
                 now_ms,
             };
             restored.load(&meta, &mut table, format)?;
+            if let Some(Copying {
+                kind: SnapshotKind::Full,
+                claimed,
+                ..
+            }) = &mut self.copying
+            {
+                claimed.push(restored.to_snapshot());
+            }
             self.unclaimed.remove(&meta.name);
         }
         let id = StateId(u32::try_from(self.states.len()).expect("states are few"));

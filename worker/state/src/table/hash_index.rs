@@ -18,16 +18,32 @@ const REMOVED: u32 = u32::MAX - 1;
 struct Group([u32; GROUP]);
 
 impl Group {
-    /// A byte of ones for each cell that the condition holds for: the form that compiles to a few
-    /// vector instructions.
+    /// A bit for each cell whose bits under the mask are these.
     #[inline]
-    fn flags(&self, holds: impl Fn(u32) -> bool) -> u128 {
-        let mut flags = [0u8; GROUP];
-        for (flag, cell) in flags.iter_mut().zip(&self.0) {
-            *flag = if holds(*cell) { 0xFF } else { 0 };
+    fn matches(&self, mask: u32, bits: u32) -> u32 {
+        let mut found = 0;
+        for (place, cell) in self.0.iter().enumerate() {
+            found |= u32::from(cell & mask == bits) << place;
         }
-        u128::from_le_bytes(flags)
+        found
     }
+
+    /// A bit for each cell without a slot.
+    #[inline]
+    fn free(&self) -> u32 {
+        self.matches(!1, REMOVED & !1)
+    }
+
+    #[inline]
+    fn has_empty(&self) -> bool {
+        self.matches(u32::MAX, EMPTY) != 0
+    }
+}
+
+/// The cell of the lowest bit.
+#[inline]
+fn first(found: u32) -> usize {
+    found.trailing_zeros() as usize % GROUP
 }
 
 #[derive(Debug, Default)]
@@ -59,16 +75,16 @@ impl HashIndex {
         let mut at = hash as usize & mask;
         loop {
             let group = &groups[at];
-            let mut found = group.flags(|cell| (cell ^ hash) & !id_mask == 0);
+            let mut found = group.matches(!id_mask, hash & !id_mask);
             while found != 0 {
                 let cell = first(found);
                 let id = group.0[cell] & id_mask;
                 if is_it(id) {
                     return Some((Position { group: at, cell }, id));
                 }
-                found &= !(0xFF << (cell * 8));
+                found &= found - 1;
             }
-            if group.flags(|cell| cell == EMPTY) != 0 {
+            if group.has_empty() {
                 return None;
             }
             at = (at + 1) & mask;
@@ -92,7 +108,7 @@ impl HashIndex {
         else {
             return EMPTY;
         };
-        let found = group.flags(|cell| (cell ^ hash) & !id_mask == 0);
+        let found = group.matches(!id_mask, hash & !id_mask);
         group.0[first(found)] & id_mask
     }
 
@@ -122,7 +138,7 @@ impl HashIndex {
         let mut at = hash as usize & mask;
         loop {
             let group = &mut self.groups[at];
-            let free = group.flags(|cell| cell >= REMOVED);
+            let free = group.free();
             if free != 0 {
                 let cell = &mut group.0[first(free)];
                 self.filled += usize::from(*cell == EMPTY);
@@ -137,7 +153,7 @@ impl HashIndex {
     pub(crate) fn remove(&mut self, position: Position) {
         let group = &mut self.groups[position.group];
         // A search goes past a group only if no cell of it is empty.
-        let passed = group.flags(|cell| cell == EMPTY) == 0;
+        let passed = !group.has_empty();
         group.0[position.cell] = if passed { REMOVED } else { EMPTY };
         self.filled -= usize::from(!passed);
     }
@@ -145,12 +161,6 @@ impl HashIndex {
     pub(crate) fn bytes(&self) -> usize {
         self.groups.capacity() * size_of::<Group>()
     }
-}
-
-/// The first cell that has a flag.
-#[inline]
-fn first(flags: u128) -> usize {
-    flags.trailing_zeros() as usize / 8 % GROUP
 }
 
 /// The bits of a cell that hold the slot number.

@@ -28,6 +28,7 @@ pub(crate) enum Change {
     Modify(u64),
     ClearValue,
     Extra(u64),
+    ClearExtra,
     Add(Vec<String>),
     ReplaceList(Vec<String>),
     ClearList,
@@ -52,6 +53,7 @@ pub(crate) fn change() -> impl Strategy<Value = Change> {
         (0u64..1000).prop_map(Change::Modify),
         Just(Change::ClearValue),
         (0u64..1000).prop_map(Change::Extra),
+        Just(Change::ClearExtra),
         texts().prop_map(Change::Add),
         texts().prop_map(Change::ReplaceList),
         Just(Change::ClearList),
@@ -99,6 +101,7 @@ impl Model {
             Change::Modify(value) => of.value = Some(of.value.unwrap_or(7) + value),
             Change::ClearValue => of.value = None,
             Change::Extra(value) => of.extra = Some(value),
+            Change::ClearExtra => of.extra = None,
             Change::Add(texts) => of.list.extend(texts),
             Change::ReplaceList(texts) => of.list = texts,
             Change::ClearList => of.list.clear(),
@@ -188,6 +191,13 @@ impl Backend {
                     .value_state("extra")
                     .unwrap()
                     .set(keyed, value)
+                    .unwrap();
+            }
+            Change::ClearExtra => {
+                keyed
+                    .value_state::<u64>("extra")
+                    .unwrap()
+                    .clear(keyed)
                     .unwrap();
             }
             Change::Add(texts) => self.list.add_all(keyed, texts).unwrap(),
