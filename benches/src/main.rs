@@ -1,5 +1,5 @@
-//! `weir-bench WORKLOAD [--key=value…]`: runs one workload and prints one JSON object. `benches/run`
-//! builds and calls it.
+//! `weir-bench WORKLOAD [--key=value…]`: runs one workload and prints one JSON object.
+//! `benches/run` builds and calls it.
 
 mod latency;
 mod report;

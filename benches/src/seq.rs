@@ -103,7 +103,7 @@ impl<T: Data, F: Fn(u64) -> T + Clone + Send + Sync + 'static> Source for SeqSou
     ) -> Result<Box<dyn SplitEnumerator>, BoxError> {
         Ok(Box::new(Lanes {
             parallelism: context.parallelism,
-            given: 0,
+            given: BTreeSet::new(),
         }))
     }
 }
@@ -169,7 +169,9 @@ impl<T: Data, F: Fn(u64) -> T + Clone + Send + Sync + 'static> SourceReader<T> f
         if self.source.rate > 0 {
             let begin = context.clock.now() + HEAD_START;
             // Only the first reader of the process sets it.
-            drop(START.compare_exchange(0, begin.0, Ordering::SeqCst, Ordering::SeqCst));
+            START
+                .compare_exchange(0, begin.0, Ordering::SeqCst, Ordering::SeqCst)
+                .ok();
         }
         self.clock = Some(Arc::clone(&context.clock));
         Ok(())

@@ -177,12 +177,9 @@ pub(crate) fn startup(flags: &Flags) -> Result<Report> {
             .into_stream()
             .map(|key| {
                 // Only the first record of the process sets it.
-                drop(FIRST_UNIX_NS.compare_exchange(
-                    0,
-                    unix_ns(),
-                    Ordering::SeqCst,
-                    Ordering::SeqCst,
-                ));
+                FIRST_UNIX_NS
+                    .compare_exchange(0, unix_ns(), Ordering::SeqCst, Ordering::SeqCst)
+                    .ok();
                 key
             })
             .sink_to(Sums::new(|key: &u64| *key));

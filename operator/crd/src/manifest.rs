@@ -3,8 +3,8 @@
 //! A text goes through four steps, each of which refuses what it does not like with line and
 //! column: [`tree`] turns YAML (JSON is YAML) into a tree with positions, within limits; [`check`]
 //! compares the tree with the [`shape`] that the types' own schema describes, where a field that
-//! nobody knows, a wrong type, a wrong word, a number out of range or a missing field ends it; serde
-//! builds the typed manifest from what is left; and the rules between values (`validate`) are
+//! nobody knows, a wrong type, a wrong word, a number out of range or a missing field ends it;
+//! serde builds the typed manifest from what is left; and the rules between values (`validate`) are
 //! checked last, with their positions looked up in the tree.
 //!
 //! One error is reported at a time, the first in the file. A parser of this kind is needed because

@@ -8,8 +8,8 @@
 //!
 //! ```text
 //!   path ──listing──▶ files ──split──▶ FileSplit … ──enumerator──▶ FileReader
-//!                                                                   │ LineSplitReader / CsvSplitReader
-//!                                                                   ▼ FileBuffer (bounded)
+//!                                                               │ LineSplitReader / CsvSplitReader
+//!                                                               ▼ FileBuffer (bounded)
 //! ```
 //!
 //! A bad record fails the job with file, line, byte offset and reason, or is counted and left out

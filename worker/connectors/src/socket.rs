@@ -2,8 +2,8 @@
 //!
 //! One connection, one reader. A socket cannot be read twice: after a restore the source connects
 //! anew, and what was sent in between is lost. There is no reconnecting; the end of the connection
-//! is the end of the input. Only connecting blocks, for ten seconds at most; reads never do, so that
-//! the subtask stays answerable.
+//! is the end of the input. Only connecting blocks, for ten seconds at most; reads never do, so
+//! that the subtask stays answerable.
 
 use std::io;
 use std::sync::Arc;

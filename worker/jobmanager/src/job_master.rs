@@ -13,8 +13,8 @@
 //! ```
 //!
 //! It always comes to an end once it is failing or cancelled: a TaskManager that does not stop its
-//! tasks in time counts as lost, and what ran there as stopped. A restart would branch off where the
-//! last task has ended.
+//! tasks in time counts as lost, and what ran there as stopped. A restart would branch off where
+//! the last task has ended.
 
 mod event;
 mod messages;

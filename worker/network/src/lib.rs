@@ -26,11 +26,13 @@
 //! // inputs
 //! let gate = InputGate::new(signal.clone(), producers, GateOptions::default());
 //! for (channel, producer) in ... {
-//!     exchange.connect(ConnectRequest { consumer, partition, codec, location }, gate.inlet(channel));
+//!     let request = ConnectRequest { consumer, partition, codec, location };
+//!     exchange.connect(request, gate.inlet(channel));
 //! }
 //! // outputs, one ResultPartition per edge
 //! let senders = (0..consumers)
-//!     .map(|n| exchange.register(PartitionId { producer, edge, subpartition: n }, codec, context.clone()))
+//!     .map(|n| PartitionId { producer, edge, subpartition: n })
+//!     .map(|partition| exchange.register(partition, codec, context.clone()))
 //!     .collect::<Result<Vec<_>, _>>()?;
 //! let output = ResultPartition::new(router, senders);
 //! ```

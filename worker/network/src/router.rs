@@ -1,6 +1,7 @@
 //! Routers decide which channel a chunk goes to. Those here look at no record; the typed ones
 //! (by key, custom) live where the rows' type is known and gather rows per channel, which is why a
-//! router can be flushed. Flink's `ChannelSelector`s, except that the unit is a chunk, not a record.
+//! router can be flushed. Flink's `ChannelSelector`s, except that the unit is a chunk, not a
+//! record.
 
 use crate::{Chunk, SendError};
 

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use weir_state::{KeyedBackend, SnapshotKind, StateError, key_hash};
-use weir_types::{CheckpointId, KeyGroup, KeyGroupRange};
+use weir_types::{CheckpointId, Clock, EventTime, KeyGroup, KeyGroupRange, SystemClock, Watermark};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -111,37 +111,69 @@ fn run(subtask: u32, keys: u64, updates: u64, row_by_row: bool) -> Result<(), St
     Ok(())
 }
 
-/// Takes a snapshot in steps of 64 KiB. Its pauses are told in CPU time.
+/// Takes a snapshot in steps of 64 KiB.
 fn snapshot(
     backend: &mut KeyedBackend<u64>,
     checkpoint: CheckpointId,
     kind: SnapshotKind,
     subtask: u32,
 ) -> Result<(), StateError> {
-    let start = thread_cpu_ns();
+    let clock = SystemClock;
+    let (cpu, start) = (thread_cpu_ns(), clock.now());
     backend.snapshot_begin(checkpoint, kind)?;
-    let begin = thread_cpu_ns() - start;
-    let (mut longest, mut before) = (0, thread_cpu_ns());
+    let begin = clock.now().since(start);
+    let (mut steps, mut before) = (Vec::new(), clock.now());
     let snapshot = loop {
         let done = backend.snapshot_step(64 << 10)?;
-        let after = thread_cpu_ns();
-        longest = longest.max(after - before);
+        let after = clock.now();
+        steps.push(after.since(before));
         before = after;
         if let Some(snapshot) = done {
             break snapshot;
         }
     };
     backend.confirm(checkpoint);
+    steps.sort();
     let blocks = snapshot.states.iter().flat_map(|state| &state.blocks);
     println!(
-        "subtask {subtask}: {kind:?} snapshot of {} bytes: begin {} us, longest step {} us, all {} \
-         ms of CPU; {}",
+        "subtask {subtask}: {kind:?} snapshot of {} bytes: begin {begin:?}, {} steps, median {:?}, \
+         99 % {:?}, longest {:?}; {} ms of CPU; {}",
         blocks.map(|block| block.bytes.len()).sum::<usize>(),
-        begin / 1000,
-        longest / 1000,
-        (thread_cpu_ns() - start) / 1_000_000,
+        steps.len(),
+        steps[steps.len() / 2],
+        steps[steps.len() * 99 / 100],
+        steps[steps.len() - 1],
+        (thread_cpu_ns() - cpu) / 1_000_000,
         process_file("status", "VmHWM:"),
     );
+    Ok(())
+}
+
+/// Windows of 10,000 keys that end at the same time.
+fn timer_burst() -> Result<(), StateError> {
+    const KEYS: u64 = 10_000;
+    let range = KeyGroupRange::of_subtask(MAX_PARALLELISM, 1, 0);
+    let mut backend = KeyedBackend::<u64>::new(MAX_PARALLELISM, range);
+    let timers = backend.timer_service::<(i64, i64)>("windows")?;
+    for round in 0..3 {
+        let clock = SystemClock;
+        let start = clock.now();
+        for key in 0..KEYS {
+            backend.set_key(key)?;
+            let window = (round * 1000, round * 1000 + 1000);
+            timers.register_event_time_timer(&mut backend, &window, EventTime(window.1))?;
+        }
+        let registered = clock.now();
+        let watermark = Watermark(EventTime::MAX);
+        while let Some(timer) = timers.pop_event_time_timer(&mut backend, watermark)? {
+            black_box(timer);
+        }
+        println!(
+            "{KEYS} timers: registered in {:?}, fired in {:?}",
+            registered.since(start),
+            clock.now().since(registered)
+        );
+    }
     Ok(())
 }
 
@@ -155,6 +187,7 @@ fn main() {
     };
     let (keys, updates) = (millions(10), millions(50));
     let row_by_row = args.next().is_some_and(|word| word == "row-by-row");
+    timer_burst().expect("the keys are plain numbers");
     std::thread::scope(|threads| {
         for subtask in 0..SUBTASKS {
             threads.spawn(move || {

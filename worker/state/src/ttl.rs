@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{CodecError, StateValue, decode};
-use crate::table::ValueFormat;
+use crate::table::state_table::ValueFormat;
 
 /// What renews a value's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

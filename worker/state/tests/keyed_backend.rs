@@ -375,6 +375,74 @@ fn a_chunk_of_rows_is_applied_in_order() {
     );
 }
 
+/// Replaces every key by a new one.
+fn replace_all(keyed: &mut KeyedBackend<u64>, round: u64) {
+    let value = keyed.value_state::<u64>("value").unwrap();
+    for key in 0..1000 {
+        keyed.set_key((round - 1) * 1000 + key).unwrap();
+        value.clear(keyed).unwrap();
+        keyed.set_key(round * 1000 + key).unwrap();
+        value.set(keyed, key).unwrap();
+    }
+}
+
+fn assert_holds_round(snapshots: &[&KeyedSnapshot], round: u64) {
+    let snapshots = snapshots.iter().copied().cloned();
+    let mut restored = KeyedBackend::restored(16, ALL, snapshots).unwrap();
+    let value = restored.value_state::<u64>("value").unwrap();
+    let table = restored.table_mut(&value).unwrap();
+    assert_eq!(table.len(), 1000);
+    assert!(
+        table
+            .iter()
+            .all(|(key, (), value): (&u64, _, _)| *key == round * 1000 + value)
+    );
+}
+
+#[test]
+fn aborted_snapshots_do_not_pile_up() {
+    let mut keyed = filled(1000);
+    let full = snapshot(&mut keyed, 1, SnapshotKind::Full);
+    let mut early = 0;
+    for round in 1..200 {
+        replace_all(&mut keyed, round);
+        let checkpoint = CheckpointId(round + 1);
+        keyed
+            .snapshot_begin(checkpoint, SnapshotKind::Incremental)
+            .unwrap();
+        let copied = keyed.snapshot_finish().unwrap();
+        assert_holds_round(&[&full, &copied], round);
+        keyed.abort(checkpoint);
+        if round == 20 {
+            early = keyed.bytes();
+        }
+    }
+    assert!(keyed.bytes() < early * 2, "{} after {early}", keyed.bytes());
+}
+
+#[test]
+fn a_confirmation_that_comes_after_many_other_snapshots_is_still_right() {
+    let mut keyed = filled(1000);
+    let full = snapshot(&mut keyed, 1, SnapshotKind::Full);
+    let mut second = None;
+    for round in 1..50 {
+        replace_all(&mut keyed, round);
+        keyed
+            .snapshot_begin(CheckpointId(round + 1), SnapshotKind::Incremental)
+            .unwrap();
+        let copied = keyed.snapshot_finish().unwrap();
+        second.get_or_insert(copied);
+    }
+    keyed.confirm(CheckpointId(2));
+    replace_all(&mut keyed, 50);
+    keyed
+        .snapshot_begin(CheckpointId(60), SnapshotKind::Incremental)
+        .unwrap();
+    let last = keyed.snapshot_finish().unwrap();
+    assert_eq!(last.base, Some(CheckpointId(2)));
+    assert_holds_round(&[&full, &second.unwrap(), &last], 50);
+}
+
 #[test]
 fn what_is_removed_gives_its_memory_to_what_comes() {
     let mut keyed = backend();
@@ -406,4 +474,52 @@ fn what_is_removed_gives_its_memory_to_what_comes() {
         "{} after {early}",
         keyed.bytes()
     );
+}
+
+/// Refuses to be written when it is 13.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+struct Shy(u8);
+
+impl serde::Serialize for Shy {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0 == 13 {
+            return Err(serde::ser::Error::custom("it is 13"));
+        }
+        serializer.serialize_newtype_struct("Shy", &self.0)
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_written_fails_the_snapshot_and_no_record() {
+    let mut keyed = backend();
+    let shy = keyed.value_state::<Shy>("shy").unwrap();
+    for key in 0..10 {
+        keyed.set_key(key).unwrap();
+        shy.set(&mut keyed, Shy(0)).unwrap();
+    }
+    snapshot(&mut keyed, 1, SnapshotKind::Full);
+    shy.set(&mut keyed, Shy(13)).unwrap();
+    keyed
+        .snapshot_begin(CheckpointId(2), SnapshotKind::Incremental)
+        .unwrap();
+    // This copies the old value, which fails.
+    shy.set(&mut keyed, Shy(1)).unwrap();
+    assert!(message(keyed.snapshot_finish()).contains("write state `shy`"));
+    keyed.abort(CheckpointId(2));
+    let third = snapshot(&mut keyed, 3, SnapshotKind::Incremental);
+    assert!(
+        third.states[0].complete,
+        "what the failed copy lost, this one has"
+    );
+    let mut restored = KeyedBackend::<u64>::restored(16, ALL, [third]);
+    assert!(restored.is_err(), "its base is missing");
+    keyed.set_key(3).unwrap();
+    shy.clear(&mut keyed).unwrap();
+    let full = snapshot(&mut keyed, 4, SnapshotKind::Full);
+    restored = KeyedBackend::restored(16, ALL, [full]);
+    let mut restored = restored.unwrap();
+    let shy = restored.value_state::<Shy>("shy").unwrap();
+    restored.set_key(9).unwrap();
+    assert_eq!(shy.get(&mut restored).unwrap(), Some(&Shy(1)));
+    assert_eq!(restored.table_mut(&shy).unwrap().len(), 9);
 }

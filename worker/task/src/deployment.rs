@@ -59,7 +59,8 @@ pub trait TaskEvents: Send + Sync {
         fault: Option<Fault>,
     );
 
-    /// A source of the subtask has nothing to read: answer with [`crate::TaskHandle::split_answer`].
+    /// A source of the subtask has nothing to read: answer with
+    /// [`crate::TaskHandle::split_answer`].
     fn request_split(&self, attempt: ExecutionAttemptId, node: NodeId);
 
     /// All input is processed, and a sink waits for [`crate::TaskHandle::commit`].

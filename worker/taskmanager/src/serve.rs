@@ -183,8 +183,7 @@ impl Server {
         .await
     }
 
-    /// Cancels all tasks and waits for their end. Gives how many did not stop in
-    /// time.
+    /// Cancels all tasks and waits for their end. Gives how many did not stop in time.
     pub(crate) async fn stop_tasks(&mut self, limit: Duration) -> usize {
         self.tasks.cancel_all();
         let all_ended = async {

@@ -93,7 +93,8 @@ proptest! {
                  did you mean `{meant}`?"
             )
         };
-        // A name of two or three letters with one of them wrong may be as near to another such name.
+        // A name of two or three letters with one of them wrong may be as near to another such
+        // name.
         let meant = siblings()[&field.around]
             .iter()
             .filter(|sibling| **sibling == field.name || field.name.len() <= 3)

@@ -77,13 +77,19 @@ struct Output {
     late: Vec<(i64, String)>,
 }
 
+/// Where a job runs.
+type Run = fn(&[String]) -> Ended;
+
+/// Runs the job on the logs in `in`, with these arguments.
 #[track_caller]
-fn run_on(run: fn(&[String]) -> Ended, folder: &Folder, more: &[&str]) -> Output {
-    let mut args = folder.job("top-pages", "in");
+fn top_pages(run: Run, folder: &Folder, parallelism: &str, args: &[&str]) -> Output {
+    let mut command = folder.job("top-pages", "in");
     let late = format!("late-output={}", folder.path("late").display());
-    args.extend(["--arg", &late].map(str::to_owned));
-    args.extend(more.iter().map(|arg| (*arg).to_owned()));
-    run(&args).expect(0, &["job top-pages finished"]);
+    for arg in args.iter().copied().chain([late.as_str()]) {
+        command.extend(["--arg", arg].map(str::to_owned));
+    }
+    command.extend(["--parallelism", parallelism].map(str::to_owned));
+    run(&command).expect(0, &["job top-pages finished"]);
     let fields = |row: &String| -> Vec<String> { row.split(',').map(str::to_owned).collect() };
     let rows = folder.rows("out").concat();
     let mut rows: Vec<Row> = rows.iter().map(fields).map(|row| row_of(&row)).collect();
@@ -99,11 +105,6 @@ fn run_on(run: fn(&[String]) -> Ended, folder: &Folder, more: &[&str]) -> Output
     let mut late: Vec<(i64, String)> = late.collect();
     late.sort_unstable();
     Output { rows, late }
-}
-
-#[track_caller]
-fn run(folder: &Folder, more: &[&str]) -> Output {
-    run_on(done_in_one, folder, more)
 }
 
 fn row_of(fields: &[String]) -> Row {
@@ -132,7 +133,7 @@ fn the_top_pages_are_those_of_an_independent_count() {
     let (folder, lines) = (Folder::new(), log());
     folder.write("in/access.log", text(&lines));
     // The server kept lines for up to ten seconds before it wrote them.
-    let output = run(&folder, &["--arg", "out-of-order=10", "--parallelism", "1"]);
+    let output = top_pages(done_in_one, &folder, "1", &["out-of-order=10"]);
     let all: Vec<&Line> = lines.iter().collect();
     assert_eq!(output.rows, ranked(&all, 300, 60, 3));
     assert_eq!(output.late, []);
@@ -144,20 +145,8 @@ fn readers_of_several_files_wait_for_each_others_watermarks() {
     for (part, chunk) in lines.chunks(450).enumerate() {
         folder.write(&format!("in/access-{part}.log"), text(chunk));
     }
-    let wide = [
-        "--arg",
-        "window=90",
-        "--arg",
-        "slide=30",
-        "--arg",
-        "top=5",
-        "--parallelism",
-        "3",
-    ];
-    let output = run(
-        &folder,
-        &[&["--arg", "out-of-order=10"][..], &wide].concat(),
-    );
+    let args = ["window=90", "slide=30", "top=5", "out-of-order=10"];
+    let output = top_pages(done_in_one, &folder, "3", &args);
     let all: Vec<&Line> = lines.iter().collect();
     assert_eq!(output.rows, ranked(&all, 90, 30, 5));
     assert_eq!(output.late, []);
@@ -175,11 +164,7 @@ fn lines_that_come_after_all_their_windows_go_to_the_late_output() {
     });
     assert!(late.len() > 50, "only {} late lines", late.len());
     folder.write("in/access.log", text(timely.iter().chain(&late).copied()));
-    let output = run_on(
-        done_on_two,
-        &folder,
-        &["--arg", "out-of-order=10", "--parallelism", "2"],
-    );
+    let output = top_pages(done_in_one, &folder, "1", &["out-of-order=10"]);
     assert_eq!(output.rows, ranked(&timely, 300, 60, 3));
     let mut expected: Vec<(i64, String)> = late
         .iter()
@@ -189,45 +174,55 @@ fn lines_that_come_after_all_their_windows_go_to_the_late_output() {
     assert_eq!(output.late, expected);
 }
 
-#[test]
-fn of_a_shuffled_log_every_line_is_counted_or_late() {
-    let (folder, mut lines) = (Folder::new(), log());
-    let mut random = Random(5);
+/// The log's lines in no order, in several files.
+fn shuffled(folder: &Folder) -> Vec<Line> {
+    let (mut lines, mut random) = (log(), Random(5));
     for at in (1..lines.len()).rev() {
         lines.swap(at, random.below(at + 1));
     }
     for (part, chunk) in lines.chunks(700).enumerate() {
         folder.write(&format!("in/access-{part}.log"), text(chunk));
     }
-    // A line belongs to exactly one of these windows, and all pages are in the output.
-    let tumbling = [
-        "--arg",
-        "window=60",
-        "--arg",
-        "slide=60",
-        "--arg",
-        "top=1000",
-    ];
-    let output = run(&folder, &[&tumbling[..], &["--parallelism", "2"]].concat());
-    assert!(
-        output.late.len() > 100,
-        "only {} late lines",
-        output.late.len()
-    );
-    assert!(output.rows.len() > 10, "only {} rows", output.rows.len());
+    lines
+}
 
+/// A line belongs to exactly one of these windows, and all pages are in the output.
+const ONE_WINDOW_EACH: [&str; 3] = ["window=60", "slide=60", "top=1000"];
+
+#[track_caller]
+fn each_line_is_counted_or_late(lines: &[Line], output: &Output) {
     let mut found: BTreeMap<(i64, String), u64> = BTreeMap::new();
-    for (end, _, page, count) in output.rows {
-        *found.entry((end, page)).or_insert(0) += count;
+    for (end, _, page, count) in &output.rows {
+        *found.entry((*end, page.clone())).or_insert(0) += count;
     }
-    for (time, page) in output.late {
+    for (time, page) in &output.late {
         let end = (time.div_euclid(60_000) + 1) * 60_000;
-        *found.entry((end, page)).or_insert(0) += 1;
+        *found.entry((end, page.clone())).or_insert(0) += 1;
     }
     let all: Vec<&Line> = lines.iter().collect();
-    let expected = ranked(&all, 60, 60, 1_000).into_iter();
-    let expected: BTreeMap<_, _> = expected
-        .map(|(end, _, page, count)| ((end, page), count))
-        .collect();
+    let mut expected: BTreeMap<(i64, String), u64> = BTreeMap::new();
+    for (end, _, page, count) in ranked(&all, 60, 60, 1_000) {
+        expected.insert((end, page), count);
+    }
     assert_eq!(found, expected);
+}
+
+#[test]
+fn of_a_shuffled_log_every_line_is_counted_or_late() {
+    let folder = Folder::new();
+    let lines = shuffled(&folder);
+    let output = top_pages(done_in_one, &folder, "1", &ONE_WINDOW_EACH);
+    let late = output.late.len();
+    assert!(late > 100, "only {late} late lines");
+    assert!(output.rows.len() > 10, "only {} rows", output.rows.len());
+    each_line_is_counted_or_late(&lines, &output);
+}
+
+/// How many are late depends on which reader is ahead.
+#[test]
+fn on_two_taskmanagers_no_line_is_lost_either() {
+    let folder = Folder::new();
+    let lines = shuffled(&folder);
+    let output = top_pages(done_on_two, &folder, "2", &ONE_WINDOW_EACH);
+    each_line_is_counted_or_late(&lines, &output);
 }

@@ -60,7 +60,10 @@ fn blocks_are_dealt_out_in_turn() {
         .map(|subtask| TestReader::open(&source, context(subtask, 2)))
         .collect();
     for reader in &mut readers {
-        reader.turn(&mut *splits).expect("takes its split");
+        for _ in 0..2 {
+            // It takes its split, then hears that there is no other.
+            reader.turn(&mut *splits).expect("asks for splits");
+        }
     }
     for mut reader in readers {
         reader.run(&mut *splits).expect("makes records");
@@ -96,7 +99,10 @@ fn a_paced_source_makes_what_is_due_and_waits_for_the_rest() {
         &source,
         with_clock(context(0, 1), Arc::clone(&clock) as Arc<dyn Clock>),
     );
-    reader.turn(&mut *splits).expect("takes its split");
+    for _ in 0..2 {
+        // It takes its split, then hears that there is no other.
+        reader.turn(&mut *splits).expect("asks for splits");
+    }
     assert_eq!(
         reader.turn(&mut *splits).expect("starts"),
         Poll::Wait(Duration::from_millis(1))
@@ -117,7 +123,10 @@ fn readers_share_a_start_that_the_program_names() {
         &source,
         with_clock(context(0, 1), Arc::clone(&clock) as Arc<dyn Clock>),
     );
-    reader.turn(&mut *splits).expect("takes its split");
+    for _ in 0..2 {
+        // It takes its split, then hears that there is no other.
+        reader.turn(&mut *splits).expect("asks for splits");
+    }
     let wait = Poll::Wait(Duration::from_millis(1500));
     assert_eq!(reader.turn(&mut *splits).expect("waits"), wait);
     assert!(reader.out.0.is_empty());

@@ -1,5 +1,5 @@
-//! What TaskManagers say, and whether it counts: only from those that were taken in, only about what
-//! runs there, only in this epoch.
+//! What TaskManagers say, and whether it counts: only from those that were taken in, only about
+//! what runs there, only in this epoch.
 
 use weir_graph::{Fingerprint, NodeId};
 use weir_rpc::{ConnectionId, Fenced, Registration, TaskExecutorCommand, TaskManagerMessage};

@@ -3,7 +3,8 @@
 //! A connection serves channels of both directions: the tables say which channels consume here
 //! (`inlets`, numbered by us) and which produce here (`outlets`, numbered by the peer). Two tokio
 //! tasks drive it, a reader and a writer, which share nothing but this struct; the reader never
-//! waits for the writer, because everything it has to say only goes into the outgoing queue (`outgoing.rs`).
+//! waits for the writer, because everything it has to say only goes into the outgoing queue
+//! (`outgoing.rs`).
 //!
 //! A connection ends once, with a cause, and takes all its channels with it ([`Connection::fail`]).
 

@@ -1,13 +1,14 @@
 //! Chooses, out of the snapshots of any number of subtasks, what belongs to this one.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use weir_types::{CheckpointId, KeyGroup, KeyGroupRange};
 
 use crate::error::StateError;
 use crate::snapshot::{GroupBlock, KeyedSnapshot, StateMeta, StateSnapshot};
 use crate::table::shards::KeyGroups;
-use crate::table::{StateTable, ValueFormat};
+use crate::table::state_table::{StateTable, ValueFormat};
 
 /// A state as it came out of snapshots: records that are decoded when the program asks for it.
 pub(crate) struct Restored {
@@ -99,7 +100,10 @@ fn add_state(
         if !wanted.contains(group) || !source.contains(group) {
             continue;
         }
-        restored.groups.entry(group).or_default().extend(bytes);
+        match restored.groups.entry(group) {
+            Entry::Vacant(vacant) => drop(vacant.insert(bytes)),
+            Entry::Occupied(mut block) => block.get_mut().extend(bytes),
+        }
     }
     Ok(())
 }

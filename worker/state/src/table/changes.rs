@@ -168,6 +168,26 @@ impl Changes {
         self.copied = Vec::new();
     }
 
+    /// Forgets what no snapshot was confirmed to hold: the next one must be complete.
+    pub(crate) fn forget(&mut self) {
+        self.unconfirmed.clear();
+        self.removed = Vec::new();
+    }
+
+    /// What the records of removed entries take.
+    pub(crate) fn removed_bytes(&self) -> usize {
+        let unconfirmed = self.unconfirmed.iter();
+        let unconfirmed = unconfirmed.map(|begun| begun.removed.capacity());
+        self.removed.capacity() + unconfirmed.sum::<usize>()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        let sets = [&self.dirty, &self.fresh, &self.frozen].into_iter();
+        let sets = sets.chain(self.unconfirmed.iter().map(|begun| &begun.dirty));
+        let sets = sets.map(BitSet::bytes).sum::<usize>();
+        size_of::<Self>() + sets + self.removed_bytes() + self.copied.capacity()
+    }
+
     pub(crate) fn copied_bytes(&self) -> usize {
         self.copied.len()
     }

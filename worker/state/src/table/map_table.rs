@@ -13,9 +13,8 @@ use crate::key::{StateKey, hash_within};
 use crate::table::record::read_record;
 use crate::table::shard::{EntryCodec, PlainCodec, Shard};
 use crate::table::shards::{KeyGroups, Shards, TableSnapshot};
-use crate::table::{
-    Place, ReadValue, StateTable, ValueFormat, check_read, checked_hash, entry_hash, rehash,
-};
+use crate::table::state_table::{ReadValue, StateTable, ValueFormat, check_read, checked_hash};
+use crate::table::{Place, entry_hash, rehash};
 
 const NONE: u32 = u32::MAX;
 

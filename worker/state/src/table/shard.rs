@@ -299,13 +299,23 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
         Ok(false)
     }
 
+    pub(crate) fn changes(&self) -> Option<&Changes> {
+        self.changes.as_deref()
+    }
+
     pub(crate) fn changes_mut(&mut self) -> Option<&mut Changes> {
         self.changes.as_deref_mut()
     }
 
+    /// Memory that the entries take, without what snapshots need.
+    pub(crate) fn entry_bytes(&self) -> usize {
+        self.index.bytes() + self.slots.bytes()
+    }
+
     /// Memory that the shard itself takes; what keys and values own elsewhere is not counted.
     pub(crate) fn bytes(&self) -> usize {
-        self.index.bytes() + self.slots.bytes()
+        let changes = self.changes.as_ref().map_or(0, |changes| changes.bytes());
+        self.entry_bytes() + changes
     }
 
     #[cold]

@@ -120,6 +120,13 @@ impl<K: Eq, N: Eq, V> Shards<K, N, V> {
     }
 
     pub(crate) fn begin(&mut self, checkpoint: CheckpointId, complete: bool) {
+        if self.removed_bytes() > self.shards.iter().map(Shard::entry_bytes).sum() {
+            // Snapshots keep being aborted. To write everything is cheaper than to remember more
+            // removals than there are entries. A confirmation of an earlier one comes too late.
+            self.has_base = false;
+            self.begun.clear();
+            self.changes().for_each(Changes::forget);
+        }
         let complete = complete || !self.has_base;
         for shard in &mut self.shards {
             shard.begin(checkpoint, complete);
@@ -144,11 +151,13 @@ impl<K: Eq, N: Eq, V> Shards<K, N, V> {
             return Ok(true);
         };
         while let Some(shard) = self.shards.get_mut(copying.next_shard) {
-            if !shard.copy_some(budget, &codec_of(copying.next_shard))? {
+            let done = shard.copy_some(budget, &codec_of(copying.next_shard));
+            // What could not be written is missing from every delta: the next one is complete.
+            let done = done.inspect_err(|_| self.has_base = false);
+            if !done? {
                 return Ok(false);
             }
             let changes = shard.changes_mut().expect("the snapshot has begun");
-            changes.check()?;
             let block = changes.finish(copying.complete);
             if !block.is_empty() {
                 let offset = u16::try_from(copying.next_shard).expect("a shard per key group");
@@ -190,6 +199,11 @@ impl<K: Eq, N: Eq, V> Shards<K, N, V> {
         }
         self.begun.retain(|begun| *begun != checkpoint);
         self.changes().for_each(|changes| changes.abort(checkpoint));
+    }
+
+    fn removed_bytes(&self) -> usize {
+        let changes = self.shards.iter().filter_map(Shard::changes);
+        changes.map(Changes::removed_bytes).sum()
     }
 
     fn changes(&mut self) -> impl Iterator<Item = &mut Changes> {

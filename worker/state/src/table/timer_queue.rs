@@ -15,7 +15,8 @@ use crate::key::{StateKey, hash_within};
 use crate::table::record::read_record;
 use crate::table::shard::PlainCodec;
 use crate::table::shards::{KeyGroups, Shards, TableSnapshot};
-use crate::table::{Place, StateTable, ValueFormat, check_read, checked_hash, entry_hash};
+use crate::table::state_table::{StateTable, ValueFormat, check_read, checked_hash};
+use crate::table::{Place, entry_hash};
 
 #[derive(Debug)]
 pub(crate) struct TimerQueue<K, N> {

@@ -1,0 +1,117 @@
+//! What the backend does with a state whose types it does not know, and how blocks are read.
+
+use weir_types::{CheckpointId, KeyGroup};
+
+use crate::codec::{CodecError, StateValue, decode_front};
+use crate::key::{StateKey, key_hash};
+use crate::table::Table;
+use crate::table::record::{Record, read_record};
+use crate::table::shard::PlainCodec;
+use crate::table::shards::{KeyGroups, TableSnapshot};
+
+/// Reads a value from a snapshot, whether it was written with a time to live or not.
+pub(crate) type ReadValue<V> = fn(&[u8], ValueFormat) -> Result<V, CodecError>;
+
+/// What a snapshot says about a state's values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ValueFormat {
+    /// Each value has its time beside it.
+    pub(crate) timed: bool,
+    /// The time that values without one get.
+    pub(crate) now_ms: i64,
+}
+
+/// What the backend does with a state whose types it does not know.
+pub(crate) trait StateTable: std::any::Any + Send {
+    fn begin(&mut self, checkpoint: CheckpointId, complete: bool);
+    fn copy_some(&mut self, budget: &mut usize) -> Result<bool, CodecError>;
+    fn finish(&mut self) -> Option<TableSnapshot>;
+    fn confirm(&mut self, checkpoint: CheckpointId);
+    fn abort(&mut self, checkpoint: CheckpointId);
+    fn restore(
+        &mut self,
+        group: KeyGroup,
+        block: &[u8],
+        format: ValueFormat,
+    ) -> Result<(), CodecError>;
+    fn bytes(&self) -> usize;
+}
+
+impl<K: StateKey, N: StateKey, V: StateValue> StateTable for Table<K, N, V> {
+    fn begin(&mut self, checkpoint: CheckpointId, complete: bool) {
+        self.shards.begin(checkpoint, complete);
+    }
+
+    fn copy_some(&mut self, budget: &mut usize) -> Result<bool, CodecError> {
+        self.shards.copy_some(budget, |_| PlainCodec)
+    }
+
+    fn finish(&mut self) -> Option<TableSnapshot> {
+        self.shards.finish()
+    }
+
+    fn confirm(&mut self, checkpoint: CheckpointId) {
+        self.shards.confirm(checkpoint);
+    }
+
+    fn abort(&mut self, checkpoint: CheckpointId) {
+        self.shards.abort(checkpoint);
+    }
+
+    fn restore(
+        &mut self,
+        group: KeyGroup,
+        block: &[u8],
+        format: ValueFormat,
+    ) -> Result<(), CodecError> {
+        let mut rest = block;
+        while let Some(record) = read_record(&mut rest)? {
+            let mut text = record.key;
+            let key: K = decode_front(&mut text)?;
+            let namespace: N = decode_front(&mut text)?;
+            check_read(text)?;
+            let hash = checked_hash(&key, self.shards.groups(), group)?;
+            let done = match record.value {
+                Some(value) => {
+                    let value = (self.read_value)(value, format)?;
+                    self.insert(hash, &key, &namespace, value)
+                }
+                None => self.remove(hash, &key, &namespace).map(drop),
+            };
+            done.map_err(|e| CodecError::decode::<(K, N)>(e.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.shards.bytes()
+    }
+}
+
+/// The hash of a key that was read, which must lie in the key group that it was read from.
+pub(crate) fn checked_hash<K: StateKey>(
+    key: &K,
+    groups: KeyGroups,
+    group: KeyGroup,
+) -> Result<u64, CodecError> {
+    let hash = key_hash(key).map_err(|e| CodecError::decode::<K>(e.to_string()))?;
+    let own = groups.locate(hash).0;
+    if own == group {
+        Ok(hash)
+    } else {
+        let cause = format!("a key of key group {own} lies among those of key group {group}");
+        Err(CodecError::decode::<K>(cause))
+    }
+}
+
+/// A key's text must be read to its end.
+pub(crate) fn check_read(rest: &[u8]) -> Result<(), CodecError> {
+    if rest.is_empty() {
+        Ok(())
+    } else {
+        Err(CodecError::decode::<Record>(format!(
+            "a key has {} bytes too many",
+            rest.len()
+        )))
+    }
+}
