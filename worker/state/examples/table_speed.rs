@@ -22,7 +22,7 @@ fn mix(n: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-#[expect(clippy::cast_precision_loss)]
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
 fn ratio(a: u64, b: u64) -> f64 {
     a as f64 / b as f64
 }
