@@ -97,13 +97,17 @@ impl JobMaster {
             graph,
             config,
         };
-        let mut actions: Vec<Action> = master
-            .preparations
-            .iter()
-            .map(|&what| Action::Prepare(what))
-            .collect();
+        let mut actions: Vec<Action> = master.next_preparations().map(Action::Prepare).collect();
         master.follow(update, now, &mut actions);
         (master, actions)
+    }
+
+    /// What can be prepared now: sinks only once every source is ready. A sink's check may remove
+    /// an earlier run's results, which must not be lost to a run that has nothing to read.
+    fn next_preparations(&self) -> impl Iterator<Item = Preparation> + use<'_> {
+        let sources = self.preparations.iter().any(|what| what.is_source());
+        let all = self.preparations.iter().copied();
+        all.filter(move |what| what.is_source() == sources)
     }
 
     /// What happened, and what is to be done about it. Actions are to be carried out in order.
@@ -131,6 +135,10 @@ impl JobMaster {
             Event::Prepared { what, result } => match result {
                 Ok(()) => {
                     self.preparations.remove(&what);
+                    if what.is_source() && self.is_waiting() {
+                        let sinks = self.next_preparations().filter(|next| !next.is_source());
+                        actions.extend(sinks.map(Action::Prepare));
+                    }
                     self.deploy_if_possible(now, &mut actions);
                 }
                 Err(fault) => self.fail(now, fault, &mut actions),

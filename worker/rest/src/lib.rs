@@ -16,4 +16,4 @@ pub mod openapi;
 mod server;
 
 pub use client::{ClientError, RestClient};
-pub use server::{RestServer, ServeError};
+pub use server::{RestListener, RestServer, ServeError};

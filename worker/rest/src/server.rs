@@ -43,16 +43,31 @@ pub struct RestServer {
     _stop: watch::Sender<()>,
 }
 
+/// A port that is ours, on which nobody answers yet. A job is started only once it has its port:
+/// what it would have done by then cannot be taken back.
+pub struct RestListener {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl RestListener {
+    /// Listens on `address` (port 0: any free one).
+    pub async fn bind(address: SocketAddr) -> Result<Self, ServeError> {
+        let failed = |cause| ServeError::Bind { address, cause };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+}
+
 impl RestServer {
-    /// Listens on `address` (port 0: any free one) and answers from `dispatcher`.
-    pub async fn start(
-        address: SocketAddr,
+    /// Answers from `dispatcher`. Must be called within a tokio runtime.
+    pub fn start(
+        listener: RestListener,
         dispatcher: Arc<dyn DispatcherGateway>,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, ServeError> {
-        let bind = |cause| ServeError::Bind { address, cause };
-        let listener = TcpListener::bind(address).await.map_err(bind)?;
-        let address = listener.local_addr().map_err(bind)?;
+    ) -> Self {
+        let RestListener { listener, address } = listener;
         let (stop, mut stopped) = watch::channel(());
         let app = routes(App { dispatcher, clock });
         tokio::spawn(async move {
@@ -64,10 +79,10 @@ impl RestServer {
                 tracing::error!(%error, "the REST server stopped");
             }
         });
-        Ok(Self {
+        Self {
             address,
             _stop: stop,
-        })
+        }
     }
 
     /// Where it listens.

@@ -12,7 +12,7 @@ use weir_cli::{Exit, Failure};
 use weir_crd::LocalJob;
 use weir_graph::{StreamGraph, fingerprint};
 use weir_jobmanager::{JobManagerOptions, JobResult, JobSpec};
-use weir_rest::RestServer;
+use weir_rest::{RestListener, RestServer};
 use weir_rpc::DispatcherGateway;
 use weir_types::{Clock, JobId, SystemClock};
 
@@ -69,13 +69,17 @@ pub(crate) fn spec(name: &str, plan: &Plan, executable: &str) -> JobSpec {
     }
 }
 
+/// Opens the port of REST. To be called before the job is started.
+pub(crate) async fn bind_rest(address: SocketAddr) -> Result<RestListener, Failure> {
+    RestListener::bind(address).await.map_err(Failure::failed)
+}
+
 /// Starts REST.
-pub(crate) async fn serve_rest(
-    address: SocketAddr,
+pub(crate) fn serve_rest(
+    listener: RestListener,
     dispatcher: Arc<dyn DispatcherGateway>,
-) -> Result<RestServer, Failure> {
-    let server = RestServer::start(address, dispatcher, Arc::new(SystemClock)).await;
-    server.map_err(Failure::failed)
+) -> RestServer {
+    RestServer::start(listener, dispatcher, Arc::new(SystemClock))
 }
 
 /// A job that runs, and the person who watches it.

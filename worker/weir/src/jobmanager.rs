@@ -25,13 +25,14 @@ pub(crate) fn run(registry: &Registry, request: JobManagerRequest) -> Result<Exi
         .context("read this executable")
         .map_err(Failure::failed)?;
     job::block_on(async {
+        let listener = job::bind_rest(rest).await?;
         let spec = job::spec(&job.name, &plan, &executable);
         let id = spec.id;
         let manager = JobManager::start(options, spec)
             .await
             .map_err(Failure::failed)?;
         let watched = Watched::new(&plan.program.graph, id, manager.dispatcher(), output)?;
-        let server = job::serve_rest(rest, manager.dispatcher()).await?;
+        let server = job::serve_rest(listener, manager.dispatcher());
         let address = manager.rpc_address().ok_or_else(|| {
             Failure::failed(anyhow!("the JobManager does not listen for TaskManagers"))
         })?;

@@ -16,6 +16,7 @@ pub(crate) fn run(registry: &Registry, request: RunRequest) -> Result<Exit, Fail
         jobmanager: job::options(&job, &plan)?,
     };
     job::block_on(async {
+        let listener = job::bind_rest(rest).await?;
         let spec = job::spec(&job.name, &plan, "");
         let mut cluster = LocalCluster::start(&plan, spec, options)
             .await
@@ -27,8 +28,7 @@ pub(crate) fn run(registry: &Registry, request: RunRequest) -> Result<Exit, Fail
             cluster.dispatcher(),
             output,
         )?;
-        // REST comes before the TaskManager: when its port is taken, no record has been read.
-        let server = job::serve_rest(rest, dispatcher).await?;
+        let server = job::serve_rest(listener, dispatcher);
         watched.say(&format!(
             "job {} runs; REST at http://{}",
             job.name,

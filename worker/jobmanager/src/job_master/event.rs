@@ -25,6 +25,12 @@ pub(crate) enum Preparation {
     Sink(NodeId),
 }
 
+impl Preparation {
+    pub(crate) fn is_source(self) -> bool {
+        matches!(self, Self::Source(_))
+    }
+}
+
 /// What happened.
 #[derive(Debug)]
 pub(crate) enum Event {

@@ -120,7 +120,7 @@ impl JobMaster {
     }
 
     /// Whether nothing is deployed yet.
-    fn is_waiting(&self) -> bool {
+    pub(super) fn is_waiting(&self) -> bool {
         self.graph.status() == JobStatus::Running
             && self
                 .graph
