@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build release run test check fmt lint tidy deny bench clean
+.PHONY: help setup build release run test check fmt lint tidy deny sim bench clean
 
 # Whatever can be made again lives outside the checkout, so that a clean clone starts warm.
 export WEIR_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir
@@ -41,6 +41,9 @@ tidy: setup ## the rules of the repository itself: layers, budgets, links
 
 deny: setup ## licences, bans and sources of the dependencies
 	@tests/tools/deny
+
+sim: setup ## simulate jobs under faults: make sim SEEDS=1000000
+	cargo run --locked --quiet -p weir-tests-sim -- --seeds $(or $(SEEDS),100000)
 
 bench: setup ## benchmarks: make bench WORKLOAD=wordcount ARGS="--parallelism=2"
 	@benches/run $(or $(WORKLOAD),wordcount) $(ARGS)

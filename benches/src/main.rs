@@ -2,6 +2,7 @@
 //! `benches/run` builds and calls it.
 
 mod latency;
+mod processes;
 mod report;
 mod rng;
 mod run;
@@ -20,12 +21,16 @@ use report::Flags;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: &str = "usage: weir-bench wordcount|keyed|latency|startup [--key=value…]
-  wordcount  --words=50M --parallelism=2 --input=DIR
+  wordcount  --words=50M --parallelism=2 --input=DIR --taskmanagers=0 (N processes; 0: this one)
   keyed      --keys=10M --events=50M --parallelism=2 --backend=heap
   latency    --mode=record|window --rate=100K --secs=30 --warmup-s=10 --keys=10K --window-ms=1000
   startup    --events=2";
 
 fn main() -> ExitCode {
+    let part = std::env::args().nth(1).unwrap_or_default();
+    if ["jobmanager", "taskmanager"].contains(&part.as_str()) {
+        return processes::play(&workloads::PROGRAMS);
+    }
     match work() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,6 +5,7 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
+use weir::local::{CheckpointState, JobCheckpoints, SnapshotMetrics};
 
 /// The arguments of a workload.
 pub(crate) struct Flags(BTreeMap<String, String>);
@@ -48,12 +49,26 @@ impl Flags {
 
 /// User and system time of this process so far, in seconds.
 pub(crate) fn cpu_seconds() -> Result<f64> {
-    // Fields 14 and 15 after the command in brackets, in ticks of 1/100 s.
+    stat_seconds(2)
+}
+
+/// The same, with that of the processes it started and waited for.
+pub(crate) fn cpu_seconds_with_children() -> Result<f64> {
+    stat_seconds(4)
+}
+
+/// The sum of so many fields of the process's times: its own user and system time, then that of
+/// its children.
+fn stat_seconds(count: usize) -> Result<f64> {
+    // Fields 14 to 17, of which 1 and 2 are before the command's bracket, in ticks of 1/100 s.
     let stat = fs::read_to_string("/proc/self/stat")?;
     let after = stat.rsplit_once(')').context("/proc/self/stat")?.1;
-    let mut fields = after.split_ascii_whitespace().skip(11);
-    let mut ticks = || -> Result<f64> { Ok(fields.next().context("/proc/self/stat")?.parse()?) };
-    Ok((ticks()? + ticks()?) / 100.0)
+    let fields = after.split_ascii_whitespace().skip(11).take(count);
+    let mut ticks = 0.0;
+    for field in fields {
+        ticks += field.parse::<f64>().context("/proc/self/stat")?;
+    }
+    Ok(ticks / 100.0)
 }
 
 /// The most memory that this process has had, in MiB.
@@ -86,6 +101,47 @@ impl Report {
     /// Adds a time or share, rounded to three digits.
     pub(crate) fn put_rounded(&mut self, key: &str, value: f64) {
         self.put(key, json!((value * 1000.0).round() / 1000.0));
+    }
+
+    /// Counts and sizes of the checkpoints that completed.
+    pub(crate) fn put_checkpoints(&mut self, checkpoints: Option<&JobCheckpoints>) {
+        let Some(checkpoints) = checkpoints else {
+            return;
+        };
+        let done = checkpoints
+            .history
+            .iter()
+            .filter(|checkpoint| checkpoint.state == CheckpointState::Completed);
+        let list: Vec<_> = done
+            .rev()
+            .map(|checkpoint| {
+                let sum = |of: fn(&SnapshotMetrics) -> u64| -> u64 {
+                    checkpoint
+                        .subtasks
+                        .iter()
+                        .map(|subtask| of(&subtask.metrics))
+                        .sum()
+                };
+                let max = |of: fn(&SnapshotMetrics) -> u64| -> u64 {
+                    let all = checkpoint
+                        .subtasks
+                        .iter()
+                        .map(|subtask| of(&subtask.metrics));
+                    all.max().unwrap_or(0)
+                };
+                json!({
+                    "ms": checkpoint.duration_ms,
+                    "written_mb": sum(|metrics| metrics.written_bytes) / 1_000_000,
+                    "full_mb": sum(|metrics| metrics.full_bytes) / 1_000_000,
+                    "sync_us_max": max(|metrics| metrics.sync_us),
+                    "async_ms_max": max(|metrics| metrics.async_us) / 1000,
+                    "alignment_us_max": max(|metrics| metrics.alignment_us),
+                })
+            })
+            .collect();
+        self.put("checkpoints", json!(checkpoints.completed));
+        self.put("checkpoints_failed", json!(checkpoints.failed));
+        self.put("checkpoint_list", json!(list));
     }
 
     /// Adds what follows from the events, the time and the CPU time they took.

@@ -1,20 +1,46 @@
 //! Runs a program in this process and measures it.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 use weir::api::{EnvSettings, StreamEnv};
-use weir::local::{JobResult, LocalOptions};
+use weir::local::{JobCheckpoints, JobResult, LocalOptions, LocalState};
 use weir::types::{Clock, SystemClock};
 
-use crate::report::cpu_seconds;
+use crate::report::{Flags, cpu_seconds};
 
 /// What a run took, from submission to the job's end.
 pub(crate) struct Measured {
     pub(crate) seconds: f64,
     pub(crate) cpu_seconds: f64,
+    /// The job's checkpoints, if it took any.
+    pub(crate) checkpoints: Option<JobCheckpoints>,
+}
+
+/// How a workload takes checkpoints: `--checkpoint-ms`, `--checkpoint-dir`, `--incremental`.
+pub(crate) fn state(flags: &Flags) -> Result<Option<LocalState>> {
+    let ms = flags.number("checkpoint-ms", 0)?;
+    let scratch = std::env::temp_dir().join(format!("weir-bench-state-{}", std::process::id()));
+    let dir = flags.text("checkpoint-dir", &scratch.to_string_lossy());
+    let incremental = flags.text("incremental", "true") == "true";
+    Ok((ms > 0).then(|| LocalState {
+        dir,
+        interval: Duration::from_millis(ms),
+        incremental,
+    }))
 }
 
 /// Builds and runs: JobManager, TaskManager and all subtasks in this process, as `weir run`.
 pub(crate) fn measure(parallelism: u64, build: impl FnOnce(&mut StreamEnv)) -> Result<Measured> {
+    measure_with(parallelism, None, build)
+}
+
+/// The same with checkpoints.
+pub(crate) fn measure_with(
+    parallelism: u64,
+    state: Option<LocalState>,
+    build: impl FnOnce(&mut StreamEnv),
+) -> Result<Measured> {
     let parallelism = u32::try_from(parallelism)?;
     let mut env = StreamEnv::new(&EnvSettings {
         parallelism,
@@ -23,13 +49,23 @@ pub(crate) fn measure(parallelism: u64, build: impl FnOnce(&mut StreamEnv)) -> R
     build(&mut env);
     let built = env.build()?;
     let (from, cpu) = (SystemClock.now(), cpu_seconds()?);
-    match weir::local::run(built, LocalOptions::default())? {
-        JobResult::Finished => {}
-        other => bail!("the job {other}"),
+    let dir = state.as_ref().map(|state| state.dir.clone());
+    let options = LocalOptions {
+        state,
+        ..LocalOptions::default()
+    };
+    let (result, checkpoints) = weir::local::run_observed(built, options)?;
+    if let JobResult::Failed(_) | JobResult::Canceled = result {
+        bail!("the job {result}");
     }
     let seconds = SystemClock.now().since(from).as_secs_f64();
+    if let Some(dir) = dir {
+        // What a benchmark leaves behind is of no use to anybody.
+        std::fs::remove_dir_all(dir).ok();
+    }
     Ok(Measured {
         seconds,
         cpu_seconds: cpu_seconds()? - cpu,
+        checkpoints,
     })
 }

@@ -1,17 +1,20 @@
 //! The throughput workloads, and the time to the first record.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Result, bail};
 use compact_str::CompactString;
 use serde_json::json;
+use weir::ProgramEntry;
+use weir::api::StreamEnv;
 use weir::connectors::FileSource;
 use weir::types::{Clock, SystemClock};
 
+use crate::processes;
 use crate::report::{Flags, Report, peak_rss_mb};
 use crate::rng::{at, below, mix64};
-use crate::run::measure;
+use crate::run::{measure, measure_with, state};
 use crate::seq::SeqSource;
 use crate::sums::{Sums, totals};
 use crate::words;
@@ -44,26 +47,50 @@ pub(crate) fn wordcount(flags: &Flags) -> Result<Report> {
         none if none.is_empty() => words::folder(&scratch()?, count)?,
         input => PathBuf::from(input),
     };
-    let measured = measure(flags.number("parallelism", 2)?, |env| {
-        env.from_source(FileSource::lines(input))
-            .flat_map(|line: String, out| {
-                for word in line.split(' ').filter(|word| !word.is_empty()) {
-                    out.collect(CompactString::new(word));
-                }
-            })
-            .key_by(CompactString::clone)
-            .aggregate(Count)
-            .sink_to(Sums::new(|(word, count): &(CompactString, u64)| {
-                java_hash(word).wrapping_mul(*count)
-            }));
-    })?;
-    let (rows, sum) = totals();
+    let parallelism = flags.number("parallelism", 2)?;
+    let taskmanagers = flags.number("taskmanagers", 0)?;
     let mut report = Report::new("wordcount");
-    report.put_throughput(rows, measured.seconds, measured.cpu_seconds);
-    report.put_rounded("peak_rss_mb", peak_rss_mb()?);
+    let (rows, sum, peak) = if taskmanagers == 0 {
+        let measured = measure(parallelism, |env| build_wordcount(env, &input))?;
+        let (rows, sum) = totals();
+        report.put_throughput(rows, measured.seconds, measured.cpu_seconds);
+        (rows, sum, peak_rss_mb()?)
+    } else {
+        let outcome = processes::run(&scratch()?, WORDCOUNT, &input, parallelism, taskmanagers)?;
+        report.put_throughput(outcome.rows, outcome.seconds, outcome.cpu_seconds);
+        report.put("taskmanagers", json!(taskmanagers));
+        (outcome.rows, outcome.sum, outcome.peak_rss_mb)
+    };
+    report.put_rounded("peak_rss_mb", peak);
     report.put("out_rows", json!(rows));
     report.put("checksum", json!(sum.to_string()));
     Ok(report)
+}
+
+const WORDCOUNT: &str = "bench-wordcount";
+
+/// What the other processes of a job run.
+pub(crate) const PROGRAMS: [ProgramEntry; 1] = [ProgramEntry {
+    name: WORDCOUNT,
+    summary: "counts words and adds up a checksum",
+    build: |env, args| {
+        build_wordcount(env, Path::new(args.required("input")?));
+        Ok(())
+    },
+}];
+
+fn build_wordcount(env: &mut StreamEnv, input: &Path) {
+    env.from_source(FileSource::lines(input))
+        .flat_map(|line: String, out| {
+            for word in line.split(' ').filter(|word| !word.is_empty()) {
+                out.collect(CompactString::new(word));
+            }
+        })
+        .key_by(CompactString::clone)
+        .aggregate(Count)
+        .sink_to(Sums::new(|(word, count): &(CompactString, u64)| {
+            java_hash(word).wrapping_mul(*count)
+        }));
 }
 
 pub(crate) fn keyed(flags: &Flags) -> Result<Report> {
@@ -75,15 +102,13 @@ pub(crate) fn keyed(flags: &Flags) -> Result<Report> {
     if !["heap", "hashmap"].contains(&backend.as_str()) {
         bail!("--backend={backend}: this version has `heap` only");
     }
-    if flags.number("checkpoint-ms", 0)? != 0 {
-        bail!("--checkpoint-ms: this version takes no checkpoints; only 0 is possible");
-    }
-    let measured = measure(flags.number("parallelism", 2)?, |env| {
+    let (state, rate) = (state(flags)?, flags.number("rate", 0)?);
+    let measured = measure_with(flags.number("parallelism", 2)?, state, |env| {
         let make = move |index| {
             let key = below(at(11, index), keys);
             (key, 1 + key % 7)
         };
-        env.from_source(SeqSource::new(make, events, 1000, 0))
+        env.from_source(SeqSource::new(make, events, 1000, rate))
             .key_by(|(key, _)| *key)
             .aggregate(SumOfSeconds)
             .sink_to(Sums::new(|(key, sum): &(u64, u64)| {
@@ -96,6 +121,7 @@ pub(crate) fn keyed(flags: &Flags) -> Result<Report> {
     report.put_rounded("peak_rss_mb", peak_rss_mb()?);
     report.put("backend", json!(backend));
     report.put("keys", json!(keys));
+    report.put_checkpoints(measured.checkpoints.as_ref());
     report.put("out_rows", json!(rows));
     report.put("checksum", json!(sum.to_string()));
     Ok(report)

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use crate::manifest::quoted;
-use crate::spec::{JobSpec, StateBackendType, StreamJobSpec};
+use crate::spec::{
+    CheckpointSpec, FailoverStrategy, JobSpec, ManifestDuration, RestartPolicy, RestartStrategySpec,
+    StateBackendType, StreamJobSpec,
+};
 use crate::stream_job::StreamJob;
 use crate::validate::Violation;
 
@@ -72,6 +75,22 @@ pub struct LocalJob {
     pub allow_non_restored_state: bool,
     /// Where keyed state lives: `heap` unless the manifest names a backend.
     pub state_backend: StateBackendType,
+    /// When and how checkpoints are made, if the command line says where they are kept.
+    pub checkpoint: CheckpointSpec,
+    /// How long a savepoint may take before it is given up.
+    pub savepoint_timeout: ManifestDuration,
+    /// What is restarted when one task fails.
+    pub failover_strategy: FailoverStrategy,
+    /// Whether, and how often, a failed job is started again.
+    pub restart_strategy: RestartStrategySpec,
+}
+
+impl LocalJob {
+    /// The restart strategy with its defaults filled in, which depend on whether there are
+    /// checkpoints.
+    pub fn restart_policy(&self, checkpoints_on: bool) -> RestartPolicy {
+        self.restart_strategy.policy(checkpoints_on)
+    }
 }
 
 impl StreamJob {
@@ -105,6 +124,10 @@ impl StreamJob {
                 .state_backend
                 .kind
                 .unwrap_or(StateBackendType::Heap),
+            checkpoint: self.spec.checkpoint.clone(),
+            savepoint_timeout: self.spec.savepoint.timeout,
+            failover_strategy: self.spec.failover_strategy,
+            restart_strategy: self.spec.restart_strategy.clone(),
         })
     }
 }
@@ -175,6 +198,10 @@ spec:
             max_parallelism: 128,
             allow_non_restored_state: false,
             state_backend: StateBackendType::Heap,
+            checkpoint: CheckpointSpec::default(),
+            savepoint_timeout: ManifestDuration::from_mins(10),
+            failover_strategy: FailoverStrategy::Region,
+            restart_strategy: RestartStrategySpec::default(),
         };
         assert_eq!(job, expected);
     }

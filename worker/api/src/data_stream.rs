@@ -249,7 +249,7 @@ impl<T: Data> DataStream<T> {
         env.borrow_mut()
             .factories_mut()
             .sink_checks
-            .insert(node, Arc::new(move || checked.check()));
+            .insert(node, Arc::new(move |restored| checked.check(restored)));
         DataStreamSink { env, node }
     }
 

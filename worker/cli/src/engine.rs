@@ -1,6 +1,10 @@
 //! What the binary does for the command line.
 
+mod store;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use weir_crd::LocalJob;
@@ -9,6 +13,12 @@ use weir_types::TaskManagerId;
 
 use crate::progress::Output;
 use crate::{Exit, Failure};
+
+pub use store::{
+    FsckReport, FsckRequest, GarbageObject, GcReport, GcRequest, InspectRequest, JobCheck,
+    JobGarbage, OperatorReport, SnapshotCheck, SnapshotChoice, SnapshotReport, StateReport,
+    StoreListing, StoreRequest, StoredJob, StoredSnapshot, SubtaskReport,
+};
 
 /// One registered program, for a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +29,33 @@ pub struct ProgramSummary {
     pub summary: &'static str,
 }
 
+/// Where a job keeps its checkpoints, and which state it starts with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckpointArgs {
+    /// A folder or a URI. None: no checkpoints.
+    pub dir: Option<String>,
+    /// From one checkpoint's start to the next. Zero: only on request, and at the end. None: what
+    /// the manifest says.
+    pub interval: Option<Duration>,
+    /// Which state it starts with. None: nothing was said.
+    pub restore: Option<RestoreChoice>,
+    /// State in the snapshot that belongs to no operator of the program is left behind.
+    pub allow_non_restored_state: bool,
+    /// How the store is reached: `s3.endpoint` and so on.
+    pub store: BTreeMap<String, String>,
+}
+
+/// Which state a job starts with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RestoreChoice {
+    /// The newest of its own checkpoints and savepoints; none only if there never was one.
+    Latest,
+    /// None: it begins anew.
+    None,
+    /// That of a checkpoint or savepoint, by its folder: a path or a URI.
+    Path(String),
+}
+
 /// A job to run in this process alone.
 #[derive(Clone)]
 pub struct RunRequest {
@@ -26,6 +63,8 @@ pub struct RunRequest {
     pub job: LocalJob,
     /// Where REST listens.
     pub rest: SocketAddr,
+    /// Its checkpoints.
+    pub checkpoints: CheckpointArgs,
     /// What to show meanwhile.
     pub output: Output,
 }
@@ -39,6 +78,13 @@ pub struct JobManagerRequest {
     pub rpc: SocketAddr,
     /// Where REST listens.
     pub rest: SocketAddr,
+    /// Its checkpoints.
+    pub checkpoints: CheckpointArgs,
+    /// The operation that started this process and its like: those of an older one give way.
+    pub deployment: Option<u64>,
+    /// Where the leader among several JobManagers is elected. None: in the checkpoint folder, if
+    /// that is one of this machine; else this is the only one.
+    pub election_dir: Option<PathBuf>,
     /// What to show meanwhile.
     pub output: Output,
 }
@@ -46,20 +92,22 @@ pub struct JobManagerRequest {
 /// A process that offers slots.
 #[derive(Clone, Debug)]
 pub struct TaskManagerRequest {
-    /// `HOST:PORT` of the JobManager.
-    pub jobmanager: String,
+    /// `HOST:PORT` of each JobManager, the leader and those that stand by; at least one.
+    pub jobmanagers: Vec<String>,
     /// How many slots.
     pub slots: u32,
-    /// How long the JobManager may be out of reach.
+    /// How long all JobManagers may be out of reach.
     pub reconnect_timeout: Duration,
     /// Where to take data connections; by default a free port, of the loopback interface if the
     /// JobManager is there, else of all.
     pub data: Option<SocketAddr>,
     /// The id to register with; by default a new one.
     pub id: Option<TaskManagerId>,
+    /// The operation that started this process and its like.
+    pub deployment: Option<u64>,
 }
 
-/// Runs jobs. The command line does not know how.
+/// Runs jobs and looks into stores. The command line does not know how.
 pub trait Engine {
     /// The programs that manifests can name.
     fn programs(&self) -> Vec<ProgramSummary>;
@@ -76,4 +124,17 @@ pub trait Engine {
 
     /// What a job consists of. Reads no input.
     fn explain(&self, job: LocalJob) -> Result<Explanation, Failure>;
+
+    /// The jobs of a store with their checkpoints and savepoints. Changes nothing.
+    fn checkpoints_ls(&self, request: StoreRequest) -> Result<StoreListing, Failure>;
+
+    /// What one checkpoint or savepoint consists of. Changes nothing.
+    fn checkpoints_inspect(&self, request: InspectRequest) -> Result<SnapshotReport, Failure>;
+
+    /// Reads all that the retained checkpoints and savepoints refer to and compares checksums.
+    /// Damage is a part of the report, not a [`Failure`]. Changes nothing.
+    fn fsck(&self, request: FsckRequest) -> Result<FsckReport, Failure>;
+
+    /// Finds the objects that nothing needs any more, and deletes them if the request says so.
+    fn gc(&self, request: GcRequest) -> Result<GcReport, Failure>;
 }

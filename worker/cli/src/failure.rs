@@ -48,6 +48,15 @@ impl Failure {
         }
     }
 
+    /// The same with a text before the cause, which says what could not be done.
+    #[must_use]
+    pub fn context(self, text: impl std::fmt::Display + Send + Sync + 'static) -> Self {
+        Self {
+            exit: self.exit,
+            error: self.error.context(text),
+        }
+    }
+
     /// How the process is to end.
     pub fn exit(&self) -> Exit {
         self.exit

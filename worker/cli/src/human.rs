@@ -15,6 +15,12 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// `1 bad record`, `2,000 bad records`: a number, and what it counts in the singular.
+pub(crate) fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", count(number))
+}
+
 /// Three digits and a unit: `987`, `1.23 k`, `45.6 M`.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(crate) fn short(number: u64) -> String {
@@ -68,6 +74,16 @@ pub(crate) fn duration(time: Duration) -> String {
         10..60 => format!("{:.1} s", time.as_secs_f64()),
         60..3600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// `0.21 ms`, `21.0 ms`, `2.10 s` of milliseconds: for what may be very short.
+pub(crate) fn millis(ms: f64) -> String {
+    match ms {
+        ..9.995 => format!("{ms:.2} ms"),
+        ..99.95 => format!("{ms:.1} ms"),
+        ..999.5 => format!("{ms:.0} ms"),
+        _ => duration(Duration::try_from_secs_f64(ms / 1000.0).unwrap_or(Duration::MAX)),
     }
 }
 
@@ -139,5 +155,7 @@ mod tests {
     fn durations_name_the_two_largest_units() {
         let texts = [520, 48_100, 187_000, 7_380_000].map(|ms| duration(Duration::from_millis(ms)));
         assert_eq!(texts, ["0.52 s", "48.1 s", "3m 07s", "2h 03m"]);
+        let texts = [0.0, 0.214, 21.04, 521.0, 2_100.0].map(millis);
+        assert_eq!(texts, ["0.00 ms", "0.21 ms", "21.0 ms", "521 ms", "2.10 s"]);
     }
 }

@@ -2,23 +2,29 @@
 //!
 //! ```text
 //!   argv ─▶ args ─▶ manifest ─▶ Engine (injected)
-//!                └▶ query    ─▶ REST of a JobManager (list, info, cancel)
+//!                ├▶ query, snapshot, checkpoints ─▶ REST of a JobManager
+//!                └▶ store    ─▶ Engine (checkpoints in a store, without a JobManager)
 //!   a Failure ─▶ `error: …` on stderr, once, and the exit code
 //! ```
 //!
-//! How a job runs is not known here: the binary passes in an [`Engine`]. What goes to stdout is the
+//! How a job runs and what a store looks like is not known here: the binary passes in an [`Engine`]. What goes to stdout is the
 //! answer to what was asked; everything else (progress, logs, errors) goes to stderr, so that a job
 //! that prints its results can be piped.
 
 #![warn(missing_docs)]
 
 mod args;
+mod checkpoints;
 mod engine;
 mod failure;
+#[cfg(test)]
+mod golden;
 mod human;
 mod logging;
 mod manifest;
 mod query;
+mod snapshot;
+mod store;
 mod table;
 
 pub mod progress;
@@ -32,10 +38,15 @@ use anyhow::Context;
 use clap::Parser;
 use weir_crd::LocalJob;
 
-pub use engine::{Engine, JobManagerRequest, ProgramSummary, RunRequest, TaskManagerRequest};
+pub use engine::{
+    CheckpointArgs, Engine, FsckReport, FsckRequest, GarbageObject, GcReport, GcRequest,
+    InspectRequest, JobCheck, JobGarbage, JobManagerRequest, OperatorReport, ProgramSummary,
+    RestoreChoice, RunRequest, SnapshotCheck, SnapshotChoice, SnapshotReport, StateReport,
+    StoreListing, StoreRequest, StoredJob, StoredSnapshot, SubtaskReport, TaskManagerRequest,
+};
 pub use failure::{Exit, Failure};
 
-use crate::args::{Cli, Command, ExplainArgs, Format};
+use crate::args::{CheckpointsCommand, Cli, Command, ExplainArgs, Format};
 
 /// Does what the command line of this process asks for.
 pub fn main(engine: &dyn Engine) -> ExitCode {
@@ -74,6 +85,7 @@ fn dispatch(engine: &dyn Engine, command: Command) -> Result<Exit, Failure> {
             engine.run(RunRequest {
                 job,
                 rest: args.rest,
+                checkpoints: args.checkpoints.request(),
                 output,
             })
         }
@@ -88,17 +100,21 @@ fn dispatch(engine: &dyn Engine, command: Command) -> Result<Exit, Failure> {
                 job,
                 rpc: args.rpc,
                 rest: args.rest,
+                checkpoints: args.checkpoints.request(),
+                deployment: args.deployment,
+                election_dir: args.election_dir,
                 output,
             })
         }
         Command::Taskmanager(args) => {
             logging::start("warn,weir::taskmanager=info,weir_taskmanager=info")?;
             engine.taskmanager(TaskManagerRequest {
-                jobmanager: args.jobmanager,
+                jobmanagers: args.jobmanagers,
                 slots: args.slots,
                 reconnect_timeout: args.reconnect_timeout.get(),
                 data: args.data,
                 id: args.id,
+                deployment: args.deployment,
             })
         }
         Command::Explain(args) => {
@@ -109,7 +125,17 @@ fn dispatch(engine: &dyn Engine, command: Command) -> Result<Exit, Failure> {
         Command::Programs => print(&programs(engine)),
         Command::List(args) => print(&query::list(&args)?),
         Command::Info(args) => print(&query::info(&args)?),
-        Command::Cancel(args) => print(&query::cancel(&args)?),
+        Command::Savepoint(args) => print(&snapshot::savepoint(&args)?),
+        Command::Stop(args) => print(&snapshot::stop(&args)?),
+        Command::Cancel(args) => print(&snapshot::cancel(&args)?),
+        Command::Checkpoints(CheckpointsCommand::Ls(args)) => {
+            print(&checkpoints::ls(engine, &args)?)
+        }
+        Command::Checkpoints(CheckpointsCommand::Inspect(args)) => {
+            print(&checkpoints::inspect(engine, &args)?)
+        }
+        Command::Fsck(args) => store::fsck(engine, &args),
+        Command::Gc(args) => store::gc(engine, &args),
     }
 }
 
@@ -144,3 +170,6 @@ fn print(text: &str) -> Result<Exit, Failure> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

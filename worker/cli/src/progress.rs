@@ -6,6 +6,7 @@
 
 mod lines;
 mod model;
+mod recovery;
 mod view;
 
 use std::io::{IsTerminal, Write};
@@ -18,6 +19,7 @@ use weir_types::{Clock, JobId, Timestamp};
 
 use crate::human;
 use crate::progress::model::Model;
+use crate::progress::recovery::Recovery;
 use crate::progress::view::View;
 
 /// Where progress goes, and whether there is to be any.
@@ -88,10 +90,11 @@ impl Progress {
             let now = self.followed.clock.now();
             let rows = model.rows(&job, now);
             let age = now.since(self.started);
+            let recovery = self.recovery(&job).await;
             if self.in_place {
-                view.show(&job, &rows, age);
+                view.show(view::texts(&job, &rows, &recovery, age));
             } else {
-                self.say(&lines::of(&job, &rows, age));
+                self.say(&lines::of(&job, &rows, &recovery, age));
             }
             tokio::time::sleep(interval).await;
         }
@@ -102,6 +105,14 @@ impl Progress {
     /// The job as it is now.
     pub async fn details(&self) -> Option<JobDetails> {
         self.followed.dispatcher.job(self.followed.job).await.ok()
+    }
+
+    /// What the job would go on from.
+    async fn recovery(&self, job: &JobDetails) -> Recovery {
+        let followed = &self.followed;
+        // A job without checkpoints has no answer.
+        let checkpoints = followed.dispatcher.checkpoints(followed.job).await.ok();
+        Recovery::of(job, checkpoints.as_ref(), followed.clock.unix_ms())
     }
 
     /// A remark, above the table if there is one.
@@ -138,9 +149,9 @@ fn summary(job: &JobDetails, result: &JobResult) -> String {
     let late: u64 = operators().map(|operator| operator.late_records).sum();
     let time = run_time(job);
     let mut text = format!(
-        "job {} {result}: {} records read in {}",
+        "job {} {result}: {} read in {}",
         job.overview.name,
-        human::count(read),
+        human::counted(read, "record"),
         human::duration(time)
     );
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
@@ -150,12 +161,12 @@ fn summary(job: &JobDetails, result: &JobResult) -> String {
             human::rate(read as f64 / time.as_secs_f64())
         ));
     }
-    for (count, what) in [
-        (skipped, "bad records skipped"),
-        (late, "late records left out"),
+    for (count, what, fate) in [
+        (skipped, "bad record", "skipped"),
+        (late, "late record", "left out"),
     ] {
         if count > 0 {
-            text.push_str(&format!(", {} {what}", human::count(count)));
+            text.push_str(&format!(", {} {fate}", human::counted(count, what)));
         }
     }
     text

@@ -1,4 +1,4 @@
-//! `list`, `info` and `cancel`: questions to a JobManager's REST.
+//! `list` and `info`: questions to a JobManager's REST.
 
 use std::time::Duration;
 
@@ -30,27 +30,24 @@ pub(crate) fn info(args: &JobQueryArgs) -> Result<String, Failure> {
     }
 }
 
-/// Asks a job to stop.
-pub(crate) fn cancel(args: &JobQueryArgs) -> Result<String, Failure> {
-    let client = RestClient::new(&args.answer.rest);
-    let id = chosen(&client, args)?;
-    client.cancel(id).map_err(failed)?;
-    match args.answer.format {
-        Format::Json => json(&serde_json::json!({ "id": id.to_string(), "requested": true })),
-        Format::Text => Ok(format!("job {id} was asked to stop")),
-    }
+/// The job that is meant: the one that is named, else the only one.
+pub(crate) fn chosen(client: &RestClient, args: &JobQueryArgs) -> Result<JobId, Failure> {
+    chosen_of(client, args.job, &args.answer.rest)
 }
 
-/// The job that is meant: the one that is named, else the only one.
-fn chosen(client: &RestClient, args: &JobQueryArgs) -> Result<JobId, Failure> {
-    if let Some(id) = args.job {
+/// The same, of the JobManager at `rest`.
+pub(crate) fn chosen_of(
+    client: &RestClient,
+    job: Option<JobId>,
+    rest: &str,
+) -> Result<JobId, Failure> {
+    if let Some(id) = job {
         return Ok(id);
     }
     let jobs = client.jobs().map_err(failed)?.jobs;
     match jobs.as_slice() {
         [] => Err(Failure::failed(anyhow!(
-            "the JobManager at {} has no job",
-            args.answer.rest
+            "the JobManager at {rest} has no job"
         ))),
         [job] => job.id.parse().map_err(Failure::failed),
         _ => {
@@ -67,11 +64,11 @@ fn chosen(client: &RestClient, args: &JobQueryArgs) -> Result<JobId, Failure> {
     }
 }
 
-fn failed(error: ClientError) -> Failure {
+pub(crate) fn failed(error: ClientError) -> Failure {
     Failure::failed(error)
 }
 
-fn json(answer: &impl Serialize) -> Result<String, Failure> {
+pub(crate) fn json(answer: &impl Serialize) -> Result<String, Failure> {
     serde_json::to_string_pretty(answer).map_err(Failure::failed)
 }
 
@@ -188,11 +185,8 @@ fn dropped(vertex: &dto::Vertex) -> Vec<String> {
             .iter()
             .filter(|(count, _)| *count > 0)
             .map(|(count, what)| {
-                format!(
-                    "{}: {} {what} records left out",
-                    operator.name,
-                    human::count(*count)
-                )
+                let records = human::counted(*count, &format!("{what} record"));
+                format!("{}: {records} left out", operator.name)
             });
         texts.collect::<Vec<_>>()
     };

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+// A bad record's reason is printed inside a message, on one line.
+pub(crate) use weir_types::causes as chain;
+
 /// What a source does with a record that it cannot read: text that is not UTF-8, malformed CSV or
 /// JSON, a line beyond the longest allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,18 +59,6 @@ impl fmt::Display for BadRecordReason {
             Self::Malformed(reason) => f.write_str(reason),
         }
     }
-}
-
-/// An error with its causes, on one line: a bad record's reason is printed inside a message.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! How splits and enumerators are written into checkpoints and sent to readers: one byte that
-//! names the version, then postcard. A checkpoint outlives the program that wrote it, so the
-//! version comes first.
+//! How splits, enumerators and prepared files are written into checkpoints and sent to readers: one
+//! byte that names the version, then postcard. A checkpoint outlives the program that wrote it, so
+//! the version comes first.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,20 +8,22 @@ use serde::de::DeserializeOwned;
 /// The version that this program writes.
 const VERSION: u8 = 1;
 
-/// Bytes that are no split or enumerator state of this program.
+/// Bytes that no connector of this program has written.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodingError {
     /// A newer program wrote it.
-    #[error("read source state: it has version {found}, this program reads version {VERSION}")]
+    #[error(
+        "read a connector's state: it has version {found}, this program reads version {VERSION}"
+    )]
     Version {
         /// The version that the bytes name.
         found: u8,
     },
     /// It is cut short or damaged.
-    #[error("read source state")]
+    #[error("read a connector's state")]
     Decode(#[source] postcard::Error),
     /// It cannot be written.
-    #[error("write source state")]
+    #[error("write a connector's state")]
     Encode(#[source] postcard::Error),
 }
 

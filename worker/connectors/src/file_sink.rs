@@ -2,18 +2,23 @@
 //!
 //! ```text
 //!   write ──▶ .part-1-0-0-000000.csv.inprogress   nobody takes it for a result
-//!   end of input: flushed, on the disk
+//!   prepare: flushed, on the disk                 at a checkpoint's barrier, at the end of input
 //!   commit ─▶ part-1-0-0-000000.csv               by an atomic rename; folder on the disk
 //! ```
 //!
 //! A name holds epoch, subtask, attempt and a counter, so that no two attempts ever write the same
-//! file. A subtask that fails or is cancelled removes what it has not published; a process that
-//! was killed leaves it behind, and the next run that starts removes it. Nothing here knows when
-//! a job is complete: the runtime calls `commit` then.
+//! file. Nothing here knows when a checkpoint or a job is complete: the runtime calls `commit`
+//! then, with the handles that `prepare` gave: the file's two names, its size and its checksum. To
+//! commit again does no harm: a file that has its final name and the right content is done.
 //!
-//! A folder holds the results of one run: a run that finds finished part files is refused unless
-//! it was told to overwrite. While a run writes, it holds a lock on the folder, so that another
-//! run cannot take its unfinished files for leftovers.
+//! A subtask that fails or is cancelled removes what it has not prepared; what it has prepared
+//! belongs to a checkpoint. Whoever goes on for it commits what the checkpoint holds and removes
+//! what is left of older attempts. Without checkpoints a process that was killed leaves its files
+//! behind, and the next run that starts removes them.
+//!
+//! A folder holds the results of one run: a fresh run that finds finished part files is refused
+//! unless it was told to overwrite. While a run writes, it holds a lock on the folder, so that
+//! another run cannot take its unfinished files for leftovers.
 
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -21,8 +26,10 @@ use std::path::PathBuf;
 use weir_stream::sink::Sink;
 use weir_stream::{BoxError, Data};
 
+mod checksum;
 mod error;
 mod folder;
+mod handle;
 mod part_file;
 mod part_name;
 #[cfg(test)]
@@ -129,12 +136,13 @@ impl<T: Data> Sink for FileSink<T> {
 
     /// Makes the folder ready for a fresh run: creates it, refuses it or empties it of old part
     /// files, and removes what killed runs left. Call it when everything else that may refuse the
-    /// job has been asked, and not when a job goes on after a failure.
-    fn check(&self) -> Result<(), BoxError> {
-        Ok(folder::prepare(
-            &self.options.folder,
-            self.options.overwrite,
-        )?)
+    /// job has been asked. A restored job finds its own files, finished and prepared: they stay.
+    fn check(&self, restored: bool) -> Result<(), BoxError> {
+        let folder = &self.options.folder;
+        if restored {
+            return Ok(folder::create(folder::local(folder)?)?);
+        }
+        Ok(folder::prepare(folder, self.options.overwrite)?)
     }
 
     fn make_writer(&self) -> FileWriter<T> {

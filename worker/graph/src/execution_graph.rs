@@ -5,11 +5,15 @@
 //! stopped or told to publish, and who drives it makes the calls. Time is an argument, there are no
 //! threads, and the same events in the same order give the same graph.
 //!
-//! Failures: the first one is the root cause; it moves the job to `Failing`, and everything that
-//! still runs is cancelled. When the last attempt is over, the job is `Failed`. Restarts will
-//! branch off there, by pipelined region.
+//! Failures: the first one is the root cause. A job that may be restarted tells of it in
+//! [`Update::failed`] and goes on with what is left; whoever drives it then restarts a set of
+//! subtasks ([`ExecutionGraph::begin_restart`], [`ExecutionGraph::restart`]) or gives the job up
+//! ([`ExecutionGraph::give_up`]). Then, and at once in a job that may not be restarted, the job is
+//! `Failing`, and everything that still runs is cancelled. When the last attempt is over, the job
+//! is `Failed`.
 
 mod failure;
+mod restart;
 mod transition;
 
 use std::collections::BTreeMap;
@@ -72,6 +76,8 @@ pub struct Update {
     pub cancel: Vec<ExecutionAttemptId>,
     /// The attempts that have to publish what they wrote: every subtask has reached its end.
     pub publish: Vec<ExecutionAttemptId>,
+    /// What failed, in a job that may be restarted: restart it or give it up.
+    pub failed: Vec<FailureRecord>,
 }
 
 /// An event that was refused. The graph is as before.
@@ -129,6 +135,16 @@ pub enum UpdateError {
     },
 }
 
+/// The rules that a job runs by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExecutionOptions {
+    /// What fails may be restarted, unless its fault says that this cannot help.
+    pub restarts: bool,
+    /// The job takes checkpoints: its sinks publish with the last of them, so nobody is told to
+    /// publish at the end of the input.
+    pub checkpoints: bool,
+}
+
 /// The graph of what runs.
 #[derive(Clone, Debug)]
 pub struct ExecutionGraph {
@@ -141,6 +157,7 @@ pub struct ExecutionGraph {
     failures: FailureHistory,
     /// The committing attempts were told to publish.
     publishing: bool,
+    options: ExecutionOptions,
 }
 
 impl ExecutionGraph {
@@ -180,7 +197,14 @@ impl ExecutionGraph {
             first_of_vertex,
             failures: FailureHistory::default(),
             publishing: false,
+            options: ExecutionOptions::default(),
         }
+    }
+
+    /// The same graph with other rules.
+    pub fn with_options(mut self, options: ExecutionOptions) -> Self {
+        self.options = options;
+        self
     }
 
     /// The graph that it runs.

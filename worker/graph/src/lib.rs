@@ -40,8 +40,8 @@ pub use distribution::{
     DistributionPattern, InputChannelSpec, InputGateSpec, ResultPartitionSpec, SubpartitionSpec,
 };
 pub use execution_graph::{
-    ExecutionGraph, ExecutionVertex, FailureEntry, FailureHistory, FailureRecord, Update,
-    UpdateError,
+    ExecutionGraph, ExecutionOptions, ExecutionVertex, FailureEntry, FailureHistory, FailureRecord,
+    Update, UpdateError,
 };
 pub use execution_state::ExecutionState;
 pub use explain::{ExplainedEdge, ExplainedOperator, ExplainedVertex, Explanation, explain};
@@ -51,7 +51,9 @@ pub use job_graph::{
 };
 pub use job_status::JobStatus;
 pub use region::PipelinedRegion;
-pub use slot::{FreeSlot, SlotAssignment, SlotRequest, SlotShortage, assign_slots};
+pub use slot::{
+    FreeSlot, SlotAssignment, SlotRequest, SlotShortage, assign_requests, assign_slots,
+};
 pub use stream_graph::{
     ChainingStrategy, DEFAULT_SLOT_SHARING_GROUP, EdgeId, EdgeSpec, GraphError, NodeId, NodeSpec,
     Partitioner, Role, Settings, StreamEdge, StreamGraph, StreamGraphBuilder, StreamNode,

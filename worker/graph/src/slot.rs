@@ -115,7 +115,15 @@ pub fn assign_slots(
     graph: &JobGraph,
     free: &[FreeSlot],
 ) -> Result<Vec<SlotAssignment>, SlotShortage> {
-    let requests = graph.slot_requests();
+    assign_requests(graph, &graph.slot_requests(), free)
+}
+
+/// [`assign_slots`] for some of the job's requests, which are in order.
+pub fn assign_requests(
+    graph: &JobGraph,
+    requests: &[SlotRequest],
+    free: &[FreeSlot],
+) -> Result<Vec<SlotAssignment>, SlotShortage> {
     let mut free_of: BTreeMap<TaskManagerId, Vec<SlotIndex>> = BTreeMap::new();
     for slot in free {
         free_of

@@ -3,9 +3,11 @@
 //! there can be more.
 
 use tokio::sync::{mpsc, oneshot};
+use weir_checkpoint::coordinator::SnapshotRequest;
+use weir_checkpoint::pointer::OperationId;
 use weir_rpc::{
-    BoxFuture, ClusterOverview, DispatcherError, DispatcherGateway, JobDetails, JobExceptions,
-    JobOverview, TaskManagerDetails,
+    BoxFuture, ClusterOverview, DispatcherError, DispatcherGateway, JobCheckpoints, JobDetails,
+    JobExceptions, JobOverview, OperationStatus, TaskManagerDetails,
 };
 use weir_types::JobId;
 
@@ -26,10 +28,31 @@ pub(crate) enum Question {
     /// Answered when it is clear whether the job can still be cancelled.
     Cancel(JobId, oneshot::Sender<Result<(), DispatcherError>>),
     TaskManagers(oneshot::Sender<Vec<TaskManagerDetails>>),
+    /// Answered when it is clear whether it can be taken.
+    Snapshot(
+        JobId,
+        SnapshotRequest,
+        oneshot::Sender<Result<(), DispatcherError>>,
+    ),
+    Operation(
+        JobId,
+        OperationId,
+        oneshot::Sender<Result<OperationStatus, DispatcherError>>,
+    ),
+    Checkpoints(
+        JobId,
+        oneshot::Sender<Result<JobCheckpoints, DispatcherError>>,
+    ),
 }
 
-/// Answers a question. Returns whether the job is to be cancelled.
-pub(crate) fn answer(question: Question, master: &JobMaster, now: Now) -> bool {
+/// What a question asks the job to do.
+pub(crate) enum Wish {
+    Cancel,
+    Snapshot(SnapshotRequest),
+}
+
+/// Answers a question. Returns what is to be done about it.
+pub(crate) fn answer(question: Question, master: &JobMaster, now: Now) -> Option<Wish> {
     let known = |id: JobId| {
         if id == master.id() {
             Ok(())
@@ -45,20 +68,50 @@ pub(crate) fn answer(question: Question, master: &JobMaster, now: Now) -> bool {
             drop(reply.send(known(id).map(|()| master.exceptions())));
         }
         Question::Cancel(id, reply) => {
-            let ended = |result: &weir_rpc::JobResult| {
-                Err(DispatcherError::Ended {
-                    id,
-                    result: result.clone(),
-                })
-            };
-            let allowed = known(id).and_then(|()| master.result().map_or(Ok(()), ended));
-            let cancel = allowed.is_ok();
+            let allowed = known(id).and_then(|()| not_ended(id, master));
+            let cancel = allowed.is_ok().then_some(Wish::Cancel);
             drop(reply.send(allowed));
             return cancel;
         }
+        Question::Snapshot(id, request, reply) => {
+            let allowed = known(id).and_then(|()| {
+                if !master.takes_snapshots() {
+                    return Err(DispatcherError::CheckpointsOff(id));
+                }
+                not_ended(id, master)
+            });
+            let wish = allowed.is_ok().then_some(Wish::Snapshot(request));
+            drop(reply.send(allowed));
+            return wish;
+        }
+        Question::Operation(id, operation, reply) => {
+            let status = known(id).and_then(|()| {
+                let unknown = || DispatcherError::UnknownOperation {
+                    id,
+                    operation: operation.0.clone(),
+                };
+                master.operation(&operation).ok_or_else(unknown)
+            });
+            drop(reply.send(status));
+        }
+        Question::Checkpoints(id, reply) => {
+            let off = || DispatcherError::CheckpointsOff(id);
+            let checkpoints = known(id).and_then(|()| master.job_checkpoints(now).ok_or_else(off));
+            drop(reply.send(checkpoints));
+        }
         Question::TaskManagers(reply) => drop(reply.send(master.task_managers(now))),
     }
-    false
+    None
+}
+
+fn not_ended(id: JobId, master: &JobMaster) -> Result<(), DispatcherError> {
+    match master.result() {
+        None => Ok(()),
+        Some(result) => Err(DispatcherError::Ended {
+            id,
+            result: result.clone(),
+        }),
+    }
 }
 
 /// The gateway.
@@ -98,6 +151,32 @@ impl DispatcherGateway for Dispatcher {
 
     fn cancel(&self, id: JobId) -> BoxFuture<'_, Result<(), DispatcherError>> {
         Box::pin(async move { self.ask(|reply| Question::Cancel(id, reply)).await? })
+    }
+
+    fn trigger_snapshot(
+        &self,
+        id: JobId,
+        request: SnapshotRequest,
+    ) -> BoxFuture<'_, Result<(), DispatcherError>> {
+        Box::pin(async move {
+            self.ask(|reply| Question::Snapshot(id, request, reply))
+                .await?
+        })
+    }
+
+    fn operation(
+        &self,
+        id: JobId,
+        operation: OperationId,
+    ) -> BoxFuture<'_, Result<OperationStatus, DispatcherError>> {
+        Box::pin(async move {
+            self.ask(|reply| Question::Operation(id, operation, reply))
+                .await?
+        })
+    }
+
+    fn checkpoints(&self, id: JobId) -> BoxFuture<'_, Result<JobCheckpoints, DispatcherError>> {
+        Box::pin(async move { self.ask(|reply| Question::Checkpoints(id, reply)).await? })
     }
 
     fn taskmanagers(&self) -> BoxFuture<'_, Result<Vec<TaskManagerDetails>, DispatcherError>> {

@@ -15,12 +15,16 @@ use weir_rpc::{
 };
 use weir_types::{Clock, Timestamp};
 
-use crate::dispatcher::{Question, answer};
-use crate::job_master::{Action, Event, JobMaster, Now};
+use crate::checkpoint_store::StoreThread;
+use crate::dispatcher::{Question, Wish, answer};
+use crate::job_master::{Action, Event, JobMaster, Now, Preparation};
 use crate::source_coordinator::SourceCoordinators;
 
 /// Messages that are looked at before time-outs are: a heartbeat that waits in the queue counts.
 const MESSAGES_PER_TICK_MAX: usize = 4096;
+
+/// What is due is not looked for more often than this.
+const SOON: Duration = Duration::from_millis(1);
 
 pub(crate) struct Driver {
     pub(crate) master: JobMaster,
@@ -34,6 +38,8 @@ pub(crate) struct Driver {
     /// From the threads of the sources.
     pub(crate) reports: mpsc::Receiver<Event>,
     pub(crate) sources: SourceCoordinators,
+    /// Where checkpoints are completed.
+    pub(crate) store: Option<StoreThread>,
     pub(crate) executors: BTreeMap<ConnectionId, Arc<dyn TaskExecutorGateway>>,
     /// Those that wait to hear whether they are taken in.
     pub(crate) applicants: BTreeMap<ConnectionId, (RegisterReply, Arc<dyn TaskExecutorGateway>)>,
@@ -51,6 +57,7 @@ impl Driver {
         let mut asked = true;
         loop {
             self.tell_result();
+            let due = self.due();
             // Each branch only takes something out of a queue, so none is lost when another wins.
             tokio::select! {
                 Some(event) = self.inbox.next() => self.receive(event),
@@ -60,9 +67,18 @@ impl Driver {
                     None => asked = false,
                 },
                 _ = ticks.tick() => self.tick(),
+                () = tokio::time::sleep(due) => self.tick(),
                 _ = &mut released => return,
             }
         }
+    }
+
+    /// How long nothing needs to be done, if nothing happens.
+    fn due(&self) -> Duration {
+        let wakeup = self.master.next_wakeup();
+        wakeup.map_or(self.tick, |at| {
+            at.since(self.clock.now()).clamp(SOON, self.tick)
+        })
     }
 
     fn now(&self) -> Now {
@@ -83,8 +99,13 @@ impl Driver {
     }
 
     fn answer(&mut self, question: Question) {
-        if answer(question, &self.master, self.now()) {
-            self.handle(Event::Cancel);
+        match answer(question, &self.master, self.now()) {
+            Some(Wish::Cancel) => self.handle(Event::Cancel),
+            Some(Wish::Snapshot(request)) => {
+                let actions = self.master.request_snapshot(self.now(), request);
+                self.carry_out(actions);
+            }
+            None => {}
         }
     }
 
@@ -139,7 +160,22 @@ impl Driver {
 
     fn act(&mut self, action: Action) -> Option<Event> {
         match action {
-            Action::Prepare(what) => self.sources.prepare(what),
+            Action::Prepare(what) => self.sources.prepare(what, None),
+            Action::PrepareSource { node, restore } => {
+                self.sources.prepare(Preparation::Source(node), restore);
+            }
+            Action::SnapshotEnumerator { id, node } => self.sources.snapshot(id, node),
+            Action::AddSplitsBack { node, splits } => self.sources.add_splits_back(node, splits),
+            Action::WriteMetadata { path, metadata } => {
+                if let Some(store) = &self.store {
+                    store.write_metadata(path, metadata);
+                }
+            }
+            Action::WritePointer(pointer) => {
+                if let Some(store) = &self.store {
+                    store.write_pointer(pointer);
+                }
+            }
             Action::FindSplit { node, attempt } => self.sources.find_split(node, attempt),
             Action::Accept { connection } => {
                 if let Some((reply, executor)) = self.applicants.remove(&connection) {

@@ -5,16 +5,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
+use weir_checkpoint::claim::LeaderTask;
+use weir_checkpoint::coordinator::{Coordinator, CoordinatorConfig};
+use weir_checkpoint::metadata::CheckpointMetadata;
+use weir_checkpoint::restore::{RestoreError, RestoreOptions};
 use weir_rpc::{DispatcherGateway, JobInfo, JobMasterGateway, JobResult, LocalJobMaster, serve};
 use weir_types::{Fault, FaultClass};
 
+use crate::checkpoint_store::{StoreThread, StoreWork};
 use crate::dispatcher::{Dispatcher, QUESTIONS_WAITING_MAX};
 use crate::driver::Driver;
-use crate::job_master::{JobMaster, JobMasterConfig, Now};
+use crate::failover::Failover;
+use crate::job_master::{Checkpoints, Event, JobMaster, JobMasterConfig, Now};
+use crate::restoring::{Restoring, operators};
 use crate::source_coordinator::SourceCoordinators;
-use crate::{JobManagerOptions, JobSpec};
+use crate::{CheckpointOptions, JobManagerOptions, JobSpec};
 
 /// How many events of sources' threads may wait; a thread waits beyond it.
 const REPORTS_WAITING_MAX: usize = 256;
@@ -31,6 +38,21 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// What it should go on from does not fit the program.
+    #[error("restore snapshot {id}")]
+    Restore {
+        /// Its number.
+        id: weir_types::CheckpointId,
+        /// What does not fit.
+        #[source]
+        source: RestoreError,
+    },
+    /// The failover strategy is not for this job.
+    #[error("{0}")]
+    Failover(&'static str),
+    /// No threads.
+    #[error("start the thread that completes checkpoints")]
+    Threads(#[source] std::io::Error),
 }
 
 /// A running JobManager with its one job. Dropping it stops it; a job that has not ended is left
@@ -49,15 +71,25 @@ pub struct JobManager {
 impl JobManager {
     /// Opens the port, if there is to be one, and starts the job. Must be called within a tokio
     /// runtime, which the JobManager then lives on.
-    pub async fn start(options: JobManagerOptions, spec: JobSpec) -> Result<Self, StartError> {
-        let (gateway, inbox) = LocalJobMaster::new();
-        let gateway: Arc<dyn JobMasterGateway> = Arc::new(gateway);
-        let listener = match options.rpc_bind {
-            Some(address) => Some(bind(address).await?),
+    pub fn start(options: JobManagerOptions, spec: JobSpec) -> Result<Self, StartError> {
+        let port = match options.rpc_bind {
+            Some(address) => Some(RpcPort::bind(address)?),
             None => None,
         };
-        let rpc_address = listener.as_ref().map(|(_, address)| *address);
-        let server = listener.map(|(listener, _)| {
+        Self::start_on(port, options, spec)
+    }
+
+    /// The same on a port that was opened before: whoever stands by holds its port already.
+    pub fn start_on(
+        port: Option<RpcPort>,
+        options: JobManagerOptions,
+        spec: JobSpec,
+    ) -> Result<Self, StartError> {
+        let (gateway, inbox) = LocalJobMaster::new();
+        let gateway: Arc<dyn JobMasterGateway> = Arc::new(gateway);
+        let rpc_address = port.as_ref().map(RpcPort::address);
+        let listener = port.map(RpcPort::listen).transpose()?;
+        let server = listener.map(|listener| {
             let (held, released) = oneshot::channel::<()>();
             let (gateway, limits) = (Arc::clone(&gateway), options.server);
             tokio::spawn(async move {
@@ -71,13 +103,28 @@ impl JobManager {
         let (questions, asked) = mpsc::channel(QUESTIONS_WAITING_MAX);
         let (reports, reported) = mpsc::channel(REPORTS_WAITING_MAX);
         let (told, result) = watch::channel(None);
-        let sources = SourceCoordinators::new(&spec.graph, spec.factories.clone(), reports);
+        if let Some(refusal) = Failover::new(options.failover, &spec.job_graph).refusal() {
+            return Err(StartError::Failover(refusal));
+        }
+        let (checkpoints, store) = match &spec.checkpoints {
+            Some(checkpoints) => {
+                let (master, store) = take_checkpoints(checkpoints, &spec, reports.clone())?;
+                (Some(master), Some(store))
+            }
+            None => (None, None),
+        };
+        let restored = spec
+            .checkpoints
+            .as_ref()
+            .is_some_and(|c| c.restore.is_some());
+        let sources =
+            SourceCoordinators::new(&spec.graph, spec.factories.clone(), reports, restored);
         let now = Now {
             at: options.clock.now(),
             unix_ms: options.clock.unix_ms(),
         };
         let config = config(&options, &spec, &sources, rpc_address);
-        let (master, first) = JobMaster::new(config, now);
+        let (master, first) = JobMaster::new(config, checkpoints, now);
         let driver = Driver {
             master,
             job: job_info(&options, spec),
@@ -88,6 +135,7 @@ impl JobManager {
             questions: asked,
             reports: reported,
             sources,
+            store,
             executors: BTreeMap::new(),
             applicants: BTreeMap::new(),
             result: told,
@@ -138,11 +186,42 @@ impl JobManager {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Bind { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
+/// A port for TaskManagers. Until a JobManager starts there, connections are refused.
+pub struct RpcPort {
+    socket: TcpSocket,
+    address: SocketAddr,
+}
+
+/// Connections that wait to be taken.
+const BACKLOG: u32 = 1024;
+
+impl RpcPort {
+    /// Takes it; port 0 is any free one.
+    pub fn bind(address: SocketAddr) -> Result<Self, StartError> {
+        let failed = |source| StartError::Bind { address, source };
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        };
+        let socket = socket.map_err(failed)?;
+        // A leader that was killed leaves connections behind that hold up its port for a minute.
+        socket.set_reuseaddr(true).map_err(failed)?;
+        socket.bind(address).map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        Ok(Self { socket, address })
+    }
+
+    fn listen(self) -> Result<TcpListener, StartError> {
+        let Self { socket, address } = self;
+        let listening = socket.listen(BACKLOG);
+        listening.map_err(|source| StartError::Bind { address, source })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
 fn config(
@@ -165,6 +244,10 @@ fn config(
         slot_request_timeout: options.slot_request_timeout,
         waiting_message_interval: options.waiting_message_interval,
         cancellation_timeout: options.cancellation_timeout,
+        restart: options.restart,
+        failover: options.failover,
+        block_time: options.block_time,
+        random_seed: options.random_seed,
     }
 }
 
@@ -177,7 +260,58 @@ fn job_info(options: &JobManagerOptions, spec: JobSpec) -> JobInfo {
         fingerprint: spec.fingerprint,
         heartbeat_interval: options.heartbeat_interval,
         heartbeat_timeout: options.heartbeat_timeout,
+        checkpoints: spec.checkpoints.map(|checkpoints| checkpoints.settings),
     }
+}
+
+/// Plans the restore and starts what completes checkpoints.
+fn take_checkpoints(
+    options: &CheckpointOptions,
+    spec: &JobSpec,
+    events: mpsc::Sender<Event>,
+) -> Result<(Checkpoints, StoreThread), StartError> {
+    let config = CoordinatorConfig {
+        interval: options.interval,
+        timeout: options.timeout,
+        savepoint_timeout: options.savepoint_timeout,
+        min_pause: options.min_pause,
+        max_concurrent: options.max_concurrent,
+        tolerable_failures: options.tolerable_failures,
+        retained: options.retained,
+        operators: operators(&spec.job_graph),
+    };
+    let folder = options.settings.folder.clone();
+    let restoring = Restoring::new(
+        &spec.job_graph,
+        folder.clone(),
+        RestoreOptions {
+            allow_non_restored_state: options.allow_non_restored_state,
+        },
+        options.restore.as_ref(),
+    );
+    let finish = matches!(options.claimed.task, LeaderTask::FinishCommits(_));
+    let restoring = restoring
+        .map(|restoring| restoring.only_to_commit(finish))
+        .map_err(|source| StartError::Restore {
+            id: options
+                .restore
+                .as_ref()
+                .map_or(weir_types::CheckpointId(0), |restore| restore.metadata.id),
+            source,
+        })?;
+    let pointer = options.claimed.pointer.clone();
+    let mut coordinator = Coordinator::new(config, pointer, options.seed);
+    if let Some(own) = options.restore.as_ref().filter(|restore| restore.lineage) {
+        coordinator = coordinator.with_latest(CheckpointMetadata::clone(&own.metadata));
+    }
+    let store = StoreThread::start(StoreWork {
+        store: Arc::clone(&options.store),
+        claimed: options.claimed.clone(),
+        seed: options.seed.rotate_left(32),
+        events,
+    });
+    let store = store.map_err(StartError::Threads)?;
+    Ok((Checkpoints::new(coordinator, restoring, folder), store))
 }
 
 #[cfg(test)]

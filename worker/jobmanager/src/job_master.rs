@@ -13,32 +13,43 @@
 //! ```
 //!
 //! It always comes to an end once it is failing or cancelled: a TaskManager that does not stop its
-//! tasks in time counts as lost, and what ran there as stopped. A restart would branch off where
-//! the last task has ended.
+//! tasks in time counts as lost, and what ran there as stopped. A job that may be restarted goes
+//! back to waiting for slots instead; see `restarts`. Its checkpoints are in `checkpoints`.
 
+mod checkpoints;
 mod event;
 mod messages;
 mod metrics;
+mod restarts;
 mod schedule;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use weir_graph::{ExecutionGraph, ExecutionState, Fingerprint, JobGraph, JobStatus, Update};
+use weir_checkpoint::coordinator;
+use weir_graph::{
+    ExecutionGraph, ExecutionOptions, ExecutionState, Fingerprint, JobGraph, JobStatus, NodeId,
+    Update,
+};
 use weir_rpc::{CommitRequest, ConnectionId, Fenced, JobResult, TaskExecutorCommand};
 use weir_types::{
     Epoch, ExecutionAttemptId, Fault, FaultClass, FaultScope, JobId, TaskManagerId, Timestamp,
 };
 
+use crate::failover::{Failover, FailoverStrategy};
+use crate::random::Random;
+use crate::restart_strategy::{RestartBackoff, RestartStrategy};
 use crate::slot_pool::SlotPool;
 use crate::taskmanagers::TaskManagers;
 
+pub(crate) use checkpoints::Checkpoints;
 pub(crate) use event::{Action, Event, Now, Preparation};
 use metrics::JobMetrics;
+use restarts::PendingRestart;
 
 /// What a JobMaster knows from the start.
 pub(crate) struct JobMasterConfig {
@@ -57,6 +68,11 @@ pub(crate) struct JobMasterConfig {
     pub(crate) slot_request_timeout: Duration,
     pub(crate) waiting_message_interval: Duration,
     pub(crate) cancellation_timeout: Duration,
+    pub(crate) restart: RestartStrategy,
+    pub(crate) failover: FailoverStrategy,
+    /// How long a machine at fault is used last.
+    pub(crate) block_time: Duration,
+    pub(crate) random_seed: u64,
 }
 
 /// One job and those who run it.
@@ -68,19 +84,41 @@ pub(crate) struct JobMaster {
     metrics: JobMetrics,
     /// What is not ready yet.
     preparations: BTreeSet<Preparation>,
-    submitted: Timestamp,
+    /// Since when the job has been waiting for slots, if it is.
+    waiting_since: Timestamp,
     submitted_at_ms: i64,
     last_beat: Timestamp,
     last_waiting_message: Option<Timestamp>,
     /// Since when tasks are being stopped.
     stopping_since: Option<Timestamp>,
     result: Option<JobResult>,
+    failover: Failover,
+    backoff: RestartBackoff,
+    restart: Option<PendingRestart>,
+    /// How often the job or a part of it was restarted.
+    restarts: u32,
+    checkpoints: Option<Checkpoints>,
+    /// How often each source's enumerator was made anew.
+    source_lives: BTreeMap<NodeId, u32>,
+    /// Machines at fault, and until when.
+    blocked: BTreeMap<TaskManagerId, Timestamp>,
+    random: Random,
 }
 
 impl JobMaster {
     /// A job that waits for its sources and for slots, and what to do first.
-    pub(crate) fn new(config: JobMasterConfig, now: Now) -> (Self, Vec<Action>) {
-        let mut graph = ExecutionGraph::new(config.job_graph.clone(), config.epoch, now.unix_ms);
+    pub(crate) fn new(
+        config: JobMasterConfig,
+        checkpoints: Option<Checkpoints>,
+        now: Now,
+    ) -> (Self, Vec<Action>) {
+        let backoff = RestartBackoff::new(config.restart);
+        let options = ExecutionOptions {
+            restarts: backoff.may_restart(),
+            checkpoints: checkpoints.is_some(),
+        };
+        let mut graph = ExecutionGraph::new(config.job_graph.clone(), config.epoch, now.unix_ms)
+            .with_options(options);
         let update = graph.schedule(now.unix_ms);
         let update = update.expect("a job that was just created can be scheduled");
         let mut master = Self {
@@ -88,18 +126,36 @@ impl JobMaster {
             task_managers: TaskManagers::new(config.deployment),
             slots: SlotPool::default(),
             metrics: JobMetrics::default(),
-            submitted: now.at,
+            waiting_since: now.at,
             submitted_at_ms: now.unix_ms,
             last_beat: now.at,
             last_waiting_message: None,
             stopping_since: None,
             result: None,
+            failover: Failover::new(config.failover, &config.job_graph),
+            backoff,
+            restart: None,
+            restarts: 0,
+            checkpoints,
+            source_lives: BTreeMap::new(),
+            blocked: BTreeMap::new(),
+            random: Random::new(config.random_seed),
             graph,
             config,
         };
-        let mut actions: Vec<Action> = master.next_preparations().map(Action::Prepare).collect();
+        let mut actions: Vec<Action> = master.prepare_next().collect();
         master.follow(update, now, &mut actions);
         (master, actions)
+    }
+
+    fn prepare_next(&self) -> impl Iterator<Item = Action> + use<'_> {
+        self.next_preparations().map(|what| match what {
+            Preparation::Source(node) => Action::PrepareSource {
+                node,
+                restore: self.enumerator_restore(node),
+            },
+            Preparation::Sink(_) => Action::Prepare(what),
+        })
     }
 
     /// What can be prepared now: sinks only once every source is ready. A sink's check may remove
@@ -146,18 +202,30 @@ impl JobMaster {
             Event::SplitFound {
                 attempt,
                 node,
+                life,
                 response,
-            } => match response {
-                Ok(response) => {
-                    let command = TaskExecutorCommand::Split {
-                        attempt,
-                        node,
-                        response,
-                    };
-                    self.tell_attempt(attempt, command, &mut actions);
+            } => {
+                if life != self.source_lives.get(&node).copied().unwrap_or(0) {
+                    // The enumerator that found it is gone, and with it what it handed out.
+                    return actions;
                 }
-                Err(fault) => self.fail(now, fault, &mut actions),
-            },
+                match response {
+                    Ok(response) => self.hand_out(attempt, node, response, &mut actions),
+                    Err(fault) => self.fail(now, fault, &mut actions),
+                }
+            }
+            Event::EnumeratorState { id, node, result } => {
+                self.enumerator_state(now, (id, node), result, &mut actions);
+            }
+            Event::MetadataWritten { id, result } => {
+                let event = coordinator::Event::MetadataWritten { id, result };
+                self.tell_coordinator(now, event, &mut actions);
+            }
+            Event::PointerWritten { nonce, outcome } => {
+                let event = coordinator::Event::PointerWritten { nonce, outcome };
+                self.tell_coordinator(now, event, &mut actions);
+                self.restart_if_possible(now, &mut actions);
+            }
             Event::Cancel => {
                 if let Ok(update) = self.graph.cancel(now.unix_ms) {
                     self.follow(update, now, &mut actions);
@@ -265,7 +333,28 @@ impl JobMaster {
                 self.stopping_since.get_or_insert(now.at);
             }
         }
-        if self.graph.status().is_terminal() && self.result.is_none() {
+        if !update.failed.is_empty() {
+            self.on_failures(now, &update.failed, actions);
+        }
+        if update
+            .job
+            .iter()
+            .any(|status| matches!(status, JobStatus::Failing | JobStatus::Cancelling))
+        {
+            self.interrupt_checkpoints(now, "the job is ending", actions);
+        }
+        self.restart_if_possible(now, actions);
+        self.watch_progress(now, actions);
+        self.end_if_over(now, actions);
+    }
+
+    /// Ends when all tasks have, and the pointer says so.
+    pub(super) fn end_if_over(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if self.graph.status().is_terminal()
+            && self.result.is_none()
+            && self.end_is_recorded(now, actions)
+            && self.result.is_none()
+        {
             self.end(actions);
         }
     }

@@ -17,13 +17,27 @@ mod options;
 
 mod job_manager;
 
+mod checkpoint_store;
 mod dispatcher;
 mod driver;
+mod election;
+mod failover;
+mod history;
 mod job_master;
+mod random;
+mod restart_strategy;
+mod restoring;
 mod slot_pool;
 mod source_coordinator;
 mod taskmanagers;
 
-pub use job_manager::{JobManager, StartError};
-pub use options::{JobManagerOptions, JobSpec};
+pub use checkpoint_store::{
+    Claim, ClaimError, Claimed, claim, read_pointer, read_snapshot, record_root, restore_point,
+};
+pub use election::{ElectionError, FileElection, LeaderElection, Leadership};
+pub use failover::FailoverStrategy;
+pub use job_manager::{JobManager, RpcPort, StartError};
+pub use options::{CheckpointOptions, JobManagerOptions, JobSpec};
+pub use restart_strategy::RestartStrategy;
+pub use restoring::RestoreFrom;
 pub use weir_rpc::JobResult;

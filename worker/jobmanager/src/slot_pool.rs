@@ -36,6 +36,20 @@ impl SlotPool {
         self.allocated.insert(slot);
     }
 
+    /// Gives those slots back that are not in use any more.
+    pub(crate) fn release_unless(&mut self, in_use: impl Fn(FreeSlot) -> bool) {
+        let (kept, released) = std::mem::take(&mut self.allocated)
+            .into_iter()
+            .partition(|slot| in_use(*slot));
+        self.allocated = kept;
+        self.free.extend::<BTreeSet<FreeSlot>>(released);
+    }
+
+    /// Whether a slot is in use.
+    pub(crate) fn is_allocated(&self, slot: FreeSlot) -> bool {
+        self.allocated.contains(&slot)
+    }
+
     /// Gives all slots in use back.
     pub(crate) fn release_all(&mut self) {
         self.free.append(&mut self.allocated);

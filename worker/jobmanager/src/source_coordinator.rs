@@ -14,8 +14,8 @@ use weir_graph::{NodeId, StreamGraph};
 use weir_rpc::SplitResponse;
 use weir_stream::BoxError;
 use weir_stream::factory::{EnumeratorContext, EnumeratorFactory, Factories, SinkCheck};
-use weir_stream::source::{SplitAnswer, SplitEnumerator};
-use weir_types::{ExecutionAttemptId, Fault, FaultClass};
+use weir_stream::source::{SplitAnswer, SplitBytes, SplitEnumerator};
+use weir_types::{CheckpointId, ExecutionAttemptId, Fault, FaultClass, SubtaskIndex, causes};
 
 use crate::job_master::{Event, Preparation};
 
@@ -27,7 +27,21 @@ pub(crate) struct SourceCoordinators {
     factories: Factories,
     names: BTreeMap<NodeId, (String, u32)>,
     events: mpsc::Sender<Event>,
-    requests: BTreeMap<NodeId, blocking::SyncSender<ExecutionAttemptId>>,
+    requests: BTreeMap<NodeId, blocking::SyncSender<Request>>,
+    /// How often each enumerator was made.
+    lives: BTreeMap<NodeId, u32>,
+    /// The job goes on from a snapshot.
+    restored: bool,
+}
+
+/// What an enumerator is asked.
+enum Request {
+    /// Work for a reader.
+    Split(ExecutionAttemptId),
+    /// What it keeps.
+    Snapshot(CheckpointId),
+    /// To hand these out again.
+    AddBack(Vec<(SubtaskIndex, SplitBytes)>),
 }
 
 /// One source's thread.
@@ -35,7 +49,9 @@ struct Coordinator {
     node: NodeId,
     name: String,
     events: mpsc::Sender<Event>,
-    requests: blocking::Receiver<ExecutionAttemptId>,
+    requests: blocking::Receiver<Request>,
+    life: u32,
+    restore: Option<Vec<u8>>,
 }
 
 impl SourceCoordinators {
@@ -44,6 +60,7 @@ impl SourceCoordinators {
         graph: &StreamGraph,
         factories: Factories,
         events: mpsc::Sender<Event>,
+        restored: bool,
     ) -> Self {
         let names = graph
             .nodes
@@ -54,6 +71,8 @@ impl SourceCoordinators {
             factories,
             events,
             requests: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            restored,
         }
     }
 
@@ -73,9 +92,9 @@ impl SourceCoordinators {
     }
 
     /// Starts one of [`Self::preparations`]; the outcome is an event.
-    pub(crate) fn prepare(&mut self, what: Preparation) {
+    pub(crate) fn prepare(&mut self, what: Preparation, restore: Option<Vec<u8>>) {
         let started = match what {
-            Preparation::Source(node) => self.start_source(node),
+            Preparation::Source(node) => self.start_source(node, restore),
             Preparation::Sink(node) => self.start_check(node),
         };
         if let Err(error) = started {
@@ -89,19 +108,42 @@ impl SourceCoordinators {
 
     /// Asks a source's enumerator; the answer is an event.
     pub(crate) fn find_split(&self, node: NodeId, attempt: ExecutionAttemptId) {
-        let sent = self
-            .requests
-            .get(&node)
-            .map(|requests| requests.try_send(attempt));
-        if !matches!(sent, Some(Ok(()))) {
-            let cause = format!("source {node}: its enumerator takes no more requests");
-            let response = Err(Fault::job(FaultClass::Recoverable, cause));
+        if !self.ask(node, Request::Split(attempt)) {
+            let response = Err(Fault::job(FaultClass::Recoverable, overrun(node)));
             self.report(Event::SplitFound {
                 attempt,
                 node,
+                life: self.life(node),
                 response,
             });
         }
+    }
+
+    /// Asks an enumerator what it keeps; the answer is an event.
+    pub(crate) fn snapshot(&self, id: CheckpointId, node: NodeId) {
+        if !self.ask(node, Request::Snapshot(id)) {
+            let result = Err(overrun(node));
+            self.report(Event::EnumeratorState { id, node, result });
+        }
+    }
+
+    /// Gives splits back to an enumerator.
+    pub(crate) fn add_splits_back(&self, node: NodeId, splits: Vec<(SubtaskIndex, SplitBytes)>) {
+        if !splits.is_empty() && !self.ask(node, Request::AddBack(splits)) {
+            // Losing them would lose records.
+            let result = Err(Fault::job(FaultClass::Recoverable, overrun(node)));
+            let what = Preparation::Source(node);
+            self.report(Event::Prepared { what, result });
+        }
+    }
+
+    fn ask(&self, node: NodeId, request: Request) -> bool {
+        let requests = self.requests.get(&node);
+        requests.is_some_and(|requests| requests.try_send(request).is_ok())
+    }
+
+    fn life(&self, node: NodeId) -> u32 {
+        self.lives.get(&node).copied().unwrap_or(0)
     }
 
     /// Reports from the driver's own task, which reads the events: it must not wait for room.
@@ -118,18 +160,23 @@ impl SourceCoordinators {
             .unwrap_or_else(|| (node.to_string(), 1))
     }
 
-    fn start_source(&mut self, node: NodeId) -> std::io::Result<()> {
+    fn start_source(&mut self, node: NodeId, restore: Option<Vec<u8>>) -> std::io::Result<()> {
         let Some(factory) = self.factories.enumerators.get(&node).cloned() else {
             return Ok(());
         };
         let (name, parallelism) = self.name(node);
         let (sender, requests) = blocking::sync_channel(REQUESTS_WAITING_MAX);
         let events = self.events.clone();
+        // The first life is 0.
+        let life = self.lives.get(&node).map_or(0, |life| life + 1);
+        self.lives.insert(node, life);
         let coordinator = Coordinator {
             node,
             name,
             events,
             requests,
+            life,
+            restore,
         };
         let context = EnumeratorContext { parallelism };
         thread::Builder::new()
@@ -144,9 +191,9 @@ impl SourceCoordinators {
             return Ok(());
         };
         let (name, _) = self.name(node);
-        let events = self.events.clone();
+        let (events, restored) = (self.events.clone(), self.restored);
         let check = move || {
-            let result = run_check(&name, &check);
+            let result = run_check(&name, &check, restored);
             drop(events.blocking_send(Event::Prepared {
                 what: Preparation::Sink(node),
                 result,
@@ -159,8 +206,12 @@ impl SourceCoordinators {
     }
 }
 
-fn run_check(name: &str, check: &SinkCheck) -> Result<(), Fault> {
-    guarded(|| check()).map_err(|cause| {
+fn overrun(node: NodeId) -> String {
+    format!("source {node}: its enumerator takes no more requests")
+}
+
+fn run_check(name: &str, check: &SinkCheck, restored: bool) -> Result<(), Fault> {
+    guarded(|| check(restored)).map_err(|cause| {
         Fault::job(
             FaultClass::NonRecoverable,
             format!("sink `{name}`: {cause}"),
@@ -171,7 +222,14 @@ fn run_check(name: &str, check: &SinkCheck) -> Result<(), Fault> {
 impl Coordinator {
     fn run(self, factory: &EnumeratorFactory, context: EnumeratorContext) {
         let what = Preparation::Source(self.node);
-        let made = guarded(|| factory(&context)).map_err(|cause| {
+        let made = guarded(|| {
+            let mut enumerator = factory(&context)?;
+            if let Some(restore) = &self.restore {
+                enumerator.restore(restore)?;
+            }
+            Ok(enumerator)
+        })
+        .map_err(|cause| {
             let cause = format!("source `{}`: {cause}", self.name);
             Fault::job(FaultClass::NonRecoverable, cause)
         });
@@ -195,15 +253,48 @@ impl Coordinator {
         {
             return;
         }
-        while let Ok(attempt) = self.requests.recv() {
-            let response = self.answer(enumerator.as_mut(), attempt);
-            let event = Event::SplitFound {
-                attempt,
-                node: self.node,
-                response,
+        while let Ok(request) = self.requests.recv() {
+            let Some(event) = self.serve(enumerator.as_mut(), request) else {
+                continue;
             };
             if self.events.blocking_send(event).is_err() {
                 return;
+            }
+        }
+    }
+
+    fn serve(&self, enumerator: &mut dyn SplitEnumerator, request: Request) -> Option<Event> {
+        let node = self.node;
+        match request {
+            Request::Split(attempt) => Some(Event::SplitFound {
+                attempt,
+                node,
+                life: self.life,
+                response: self.answer(enumerator, attempt),
+            }),
+            Request::Snapshot(id) => {
+                let result = guarded(|| enumerator.snapshot())
+                    .map_err(|cause| format!("source `{}`: {cause}", self.name));
+                Some(Event::EnumeratorState { id, node, result })
+            }
+            Request::AddBack(splits) => {
+                let mut by_reader = BTreeMap::<SubtaskIndex, Vec<SplitBytes>>::new();
+                for (reader, split) in splits {
+                    by_reader.entry(reader).or_default().push(split);
+                }
+                let added = guarded(|| {
+                    for (reader, splits) in by_reader {
+                        enumerator.add_splits_back(splits, reader);
+                    }
+                    Ok(())
+                });
+                added.err().map(|cause| {
+                    let cause = format!("source `{}`: take splits back: {cause}", self.name);
+                    Event::Prepared {
+                        what: Preparation::Source(node),
+                        result: Err(Fault::job(FaultClass::Recoverable, cause)),
+                    }
+                })
             }
         }
     }
@@ -230,7 +321,7 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, BoxError>) -> Result<T, String> {
     // What a panic leaves behind is not used again: the job fails.
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(chain(error.as_ref())),
+        Ok(Err(error)) => Err(causes(error.as_ref())),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -240,15 +331,4 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, BoxError>) -> Result<T, String> {
             ))
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

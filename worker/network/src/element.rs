@@ -17,6 +17,13 @@ pub trait Chunk: Any + Send {
     /// A copy, for an output that goes to several consumers.
     fn clone_chunk(&self) -> Box<dyn Chunk>;
 
+    /// Keeps the first `rows` rows and gives those after them; `None` if a chunk of this type is
+    /// only handled as a whole.
+    fn split_off(&mut self, rows: usize) -> Option<Box<dyn Chunk>> {
+        let _handled_as_a_whole = rows;
+        None
+    }
+
     /// For downcasting by value.
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
 
@@ -54,8 +61,8 @@ pub struct CodecError {
     pub cause: String,
 }
 
-/// One element of a stream. Barriers, watermarks and the end of input need no credit, and keep
-/// their place among the chunks.
+/// One element of a stream. Barriers, watermarks and the ends of data and input need no credit, and
+/// keep their place among the chunks.
 pub enum Element {
     /// Records.
     Chunk(Box<dyn Chunk>),
@@ -67,6 +74,9 @@ pub enum Element {
     Idle,
     /// The channel takes part again.
     Active,
+    /// No record and no watermark follows, but barriers may: the producer has come to the end of
+    /// its input and waits for the job's last checkpoint. Only jobs with checkpoints send it.
+    EndOfData,
     /// Nothing follows.
     EndOfInput,
 }
@@ -80,6 +90,7 @@ impl Element {
             Self::Barrier(barrier) => Control::Barrier(*barrier),
             Self::Idle => Control::Idle,
             Self::Active => Control::Active,
+            Self::EndOfData => Control::EndOfData,
             Self::EndOfInput => Control::EndOfInput,
         })
     }
@@ -93,6 +104,7 @@ impl std::fmt::Debug for Element {
             Self::Barrier(barrier) => write!(f, "Barrier({})", barrier.id),
             Self::Idle => f.write_str("Idle"),
             Self::Active => f.write_str("Active"),
+            Self::EndOfData => f.write_str("EndOfData"),
             Self::EndOfInput => f.write_str("EndOfInput"),
         }
     }
@@ -109,6 +121,8 @@ pub enum Control {
     Idle,
     /// See [`Element::Active`].
     Active,
+    /// See [`Element::EndOfData`].
+    EndOfData,
     /// See [`Element::EndOfInput`].
     EndOfInput,
 }
@@ -120,6 +134,7 @@ impl From<Control> for Element {
             Control::Barrier(barrier) => Self::Barrier(barrier),
             Control::Idle => Self::Idle,
             Control::Active => Self::Active,
+            Control::EndOfData => Self::EndOfData,
             Control::EndOfInput => Self::EndOfInput,
         }
     }

@@ -147,6 +147,16 @@ impl InputGate {
             .sum()
     }
 
+    /// About how many bytes wait in channels that are blocked: what an alignment holds back.
+    pub fn bytes_blocked(&self) -> usize {
+        let blocked = |index: usize| self.blocked[index / 64] >> (index % 64) & 1 == 1;
+        let channels = self.channels.iter().enumerate();
+        channels
+            .filter(|(index, _)| blocked(*index))
+            .map(|(_, channel)| channel.queue.bytes() + channel.fragments.len())
+            .sum()
+    }
+
     /// The first channel, from the cursor on, that has something and is not blocked.
     fn next_ready(&self) -> Option<usize> {
         let words = self.ready.words();

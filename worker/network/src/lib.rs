@@ -59,9 +59,14 @@ pub use exchange::{
 pub use gate::{GateOptions, Inlet, InputGate};
 pub use partition::{EdgeId, PartitionId};
 pub use result_partition::ResultPartition;
-pub use router::{Broadcast, ChannelOutputs, Forward, Global, Rebalance, Rescale, Router, Shuffle};
+pub use router::{Broadcast, ChannelOutputs, Forward, Global, Router};
 pub use sender::{ChannelSender, SenderContext};
 pub use signal::{CancelToken, Signal, Wake};
 
+#[cfg(feature = "testing")]
+mod standalone;
 #[cfg(test)]
 mod testing;
+
+#[cfg(feature = "testing")]
+pub use standalone::Standalone;

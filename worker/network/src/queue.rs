@@ -21,7 +21,7 @@ use crate::{ChannelError, Element, PartitionId, SharedCodec, Signal};
 /// What every element costs beyond its own bytes: it bounds the number of small ones.
 pub(crate) const ELEMENT_COST: usize = 64;
 
-/// More barriers in one queue than any coordinator has in flight.
+/// More barriers in one queue than any coordinator has in flight. The end of data counts as one.
 const BARRIERS_MAX: usize = 1_024;
 
 /// Which channels of a gate have something to read.
@@ -256,7 +256,10 @@ impl ChannelQueue {
         if state.items.is_empty() {
             self.ready.clear(self.index);
         }
-        if matches!(item.payload, Payload::Element(Element::Barrier(_))) {
+        if matches!(
+            &item.payload,
+            Payload::Element(Element::Barrier(_) | Element::EndOfData)
+        ) {
             state.barriers -= 1;
         }
         if item.cost > 0 {
@@ -364,7 +367,7 @@ impl State {
 
     fn put_control(&mut self, element: Element) {
         match element {
-            Element::Barrier(_) => self.barriers += 1,
+            Element::Barrier(_) | Element::EndOfData => self.barriers += 1,
             Element::EndOfInput => self.ended = true,
             _ => {}
         }

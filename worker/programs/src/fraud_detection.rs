@@ -3,7 +3,7 @@
 //!
 //! Arguments: `input` (file, folder or glob with CSV rows `account,time,amount`, the time in
 //! milliseconds since 1970, in order of time), `output` (folder; gets one JSON object per alert),
-//! `small` (1.00), `large` (500.00), `overwrite`, `bad-records`.
+//! `small` (1.00), `large` (500.00), `overwrite`, `bad-records`, `rate` (rows per second in total).
 
 use std::time::Duration;
 
@@ -39,8 +39,11 @@ pub(crate) fn build(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
         large: amount(args, "large", 500.0)?,
         small_at: None,
     };
-    let source = FileSource::csv(args.required("input")?)
+    let mut source = FileSource::csv(args.required("input")?)
         .bad_records(args.parsed_or("bad-records", BadRecords::Fail)?);
+    if let Some(rate) = args.parsed("rate")? {
+        source = source.rate(rate);
+    }
     let sink = FileSink::json_lines(args.required("output")?)
         .overwrite(args.parsed_or("overwrite", false)?);
 

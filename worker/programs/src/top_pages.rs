@@ -5,7 +5,7 @@
 //! `window_end,rank,page,count`, the window's end in milliseconds since 1970), `late-output`
 //! (folder; gets the lines that came too late for all their windows, as CSV `time,page`; without
 //! it they are counted only), `window` and `slide` (seconds; 300 and 60), `top` (3),
-//! `out-of-order` (seconds; 5), `overwrite`, `bad-records`.
+//! `out-of-order` (seconds; 5), `overwrite`, `bad-records`, `rate` (lines per second in total).
 
 mod log_line;
 
@@ -58,12 +58,15 @@ pub(crate) fn build(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
     let out_of_order = seconds("out-of-order", 5)?;
     let top = args.parsed_or("top", 3)?;
     let overwrite = args.parsed_or("overwrite", false)?;
-    let source = FileSource::decode(args.required("input")?, |line: &str, out| {
+    let mut source = FileSource::decode(args.required("input")?, |line: &str, out| {
         let Request { time, page } = parse(line)?;
         out.collect_at(Request { time, page }, EventTime(time));
         Ok(())
     })
     .bad_records(args.parsed_or("bad-records", BadRecords::Fail)?);
+    if let Some(rate) = args.parsed("rate")? {
+        source = source.rate(rate);
+    }
     let sink = FileSink::csv(args.required("output")?).overwrite(overwrite);
     let late = OutputTag::<Request>::new("late");
 
@@ -80,6 +83,11 @@ pub(crate) fn build(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
         .uid("count-per-window")
         .name("count-per-window");
     if let Some(folder) = args.get("late-output") {
+        if folder.is_empty() {
+            let text = "argument `late-output`: the folder's name is empty: name one, or leave the \
+                        argument out to only count late lines";
+            return Err(text.into());
+        }
         counts
             .side_output(&late)
             .sink_to(FileSink::csv(folder).overwrite(overwrite))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weir_types::JobId;
 
@@ -76,7 +77,7 @@ impl RestClient {
         self.get("/overview")
     }
 
-    /// Asks the job to stop.
+    /// Ends the job at once. The answer means that the request was taken.
     pub fn cancel(&self, id: JobId) -> Result<(), ClientError> {
         let url = format!("http://{}/jobs/{id}/cancel", self.address);
         let answer = self
@@ -85,6 +86,74 @@ impl RestClient {
             .send_empty()
             .map_err(|error| self.unreachable(&error))?;
         self.accepted(answer).map(|_| ())
+    }
+
+    /// Asks for a savepoint. The answer means that the request was taken.
+    pub fn savepoint(
+        &self,
+        id: JobId,
+        request: &dto::SavepointRequest,
+    ) -> Result<dto::OperationAccepted, ClientError> {
+        self.post(&format!("/jobs/{id}/savepoints"), request)
+    }
+
+    /// Asks for the job's end with a savepoint. The answer means that the request was taken.
+    pub fn stop(
+        &self,
+        id: JobId,
+        request: &dto::StopRequest,
+    ) -> Result<dto::OperationAccepted, ClientError> {
+        self.post(&format!("/jobs/{id}/stop"), request)
+    }
+
+    /// Asks for a checkpoint now. The answer means that the request was taken.
+    pub fn checkpoint(
+        &self,
+        id: JobId,
+        request: &dto::CheckpointRequest,
+    ) -> Result<dto::OperationAccepted, ClientError> {
+        self.post(&format!("/jobs/{id}/checkpoints"), request)
+    }
+
+    /// How what was asked for is doing. Waits for its end, but not longer than `at_most` (and not
+    /// longer than the JobManager likes).
+    pub fn operation(
+        &self,
+        id: JobId,
+        operation: &str,
+        at_most: Duration,
+    ) -> Result<dto::Operation, ClientError> {
+        let wait = at_most.as_millis();
+        self.get(&format!("/jobs/{id}/savepoints/{operation}?wait-ms={wait}"))
+    }
+
+    /// The job's checkpoints and savepoints.
+    pub fn checkpoints(&self, id: JobId) -> Result<dto::Checkpoints, ClientError> {
+        self.get(&format!("/jobs/{id}/checkpoints"))
+    }
+
+    /// One of them, by subtask.
+    pub fn checkpoint_details(
+        &self,
+        id: JobId,
+        number: u64,
+    ) -> Result<dto::CheckpointDetails, ClientError> {
+        self.get(&format!("/jobs/{id}/checkpoints/{number}"))
+    }
+
+    fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let url = format!("http://{}{path}", self.address);
+        let answer = self
+            .agent
+            .post(url)
+            .send_json(body)
+            .map_err(|error| self.unreachable(&error))?;
+        let text = self.accepted(answer)?;
+        serde_json::from_str(&text).map_err(|error| self.garbled(&error))
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

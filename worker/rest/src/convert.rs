@@ -1,11 +1,15 @@
 //! Views of the Dispatcher become bodies of the API.
 
+mod snapshot;
+
 use weir_rpc::{
     ClusterOverview, ExceptionEntry, IoMetrics, JobDetails, JobExceptions, JobOverview,
     OperatorDetails, SubtaskDetails, TaskManagerDetails, VertexDetails,
 };
 
 use crate::dto;
+
+pub(crate) use snapshot::{checkpoint, checkpoint_details, checkpoints, operation};
 
 /// Flink writes -1 where there is no time.
 fn time(ms: Option<i64>) -> i64 {

@@ -1,9 +1,18 @@
 //! The bodies of the REST API. Field names are Flink's where the thing is Flink's.
 
+mod snapshot;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use snapshot::{
+    AfterSavepoint, Checkpoint, CheckpointCounts, CheckpointDetails, CheckpointRequest,
+    CheckpointSummaries, Checkpoints, MinMaxAverage, Operation, OperationAccepted,
+    RetainedCheckpoint, SavepointRequest, SnapshotKind, SnapshotStatus, StopRequest,
+    SubtaskCheckpoint,
+};
 
 /// The whole at a glance (`GET /overview`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,6 +1,8 @@
 //! `/metrics`: the counters of all jobs in OpenMetrics form. Names and labels are listed in
 //! `docs/operations/metrics.md`.
 
+mod checkpoints;
+
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::text::encode;
@@ -8,24 +10,15 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use weir_graph::JobStatus;
 use weir_rpc::{DispatcherError, DispatcherGateway, JobDetails, VertexDetails};
+
+use checkpoints::CheckpointFamilies;
 
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;
 type SecondsCounters = Family<Labels, Counter<f64, AtomicU64>>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
-
-const STATES: [&str; 9] = [
-    "CREATED",
-    "RUNNING",
-    "FAILING",
-    "RESTARTING",
-    "FAILED",
-    "CANCELLING",
-    "CANCELED",
-    "SUSPENDED",
-    "FINISHED",
-];
 
 /// All families, filled anew for each scrape: the Dispatcher's view is the only truth.
 #[derive(Default)]
@@ -41,6 +34,7 @@ struct Families {
     job_state: Gauges,
     taskmanagers: Gauges,
     slots: Gauges,
+    checkpoints: CheckpointFamilies,
 }
 
 impl Families {
@@ -97,17 +91,22 @@ impl Families {
             self.taskmanagers.clone(),
         );
         all.register("slots", "Slots by kind", self.slots.clone());
+        self.checkpoints.register(&mut all);
         all
     }
 
     fn add_job(&self, job: &JobDetails, now_ms: i64) {
         let name = &job.overview.name;
-        let state = job.overview.status.to_string();
-        for each in STATES {
-            let labels = vec![("job", name.clone()), ("state", each.to_owned())];
+        self.checkpoints.add_job(job);
+        for each in JobStatus::ALL {
+            let labels = vec![("job", name.clone()), ("state", each.to_string())];
             self.job_state
                 .get_or_create(&labels)
-                .set(if each == state { 1.0 } else { 0.0 });
+                .set(if each == job.overview.status {
+                    1.0
+                } else {
+                    0.0
+                });
         }
         for vertex in &job.vertices {
             self.add_operators(name, vertex);
@@ -199,7 +198,12 @@ pub(crate) async fn scrape(
         match dispatcher.job(job.id).await {
             Ok(job) => families.add_job(&job, now_ms),
             // It ended between the two questions.
-            Err(DispatcherError::UnknownJob(_)) => {}
+            Err(DispatcherError::UnknownJob(_)) => continue,
+            Err(error) => return Err(error),
+        }
+        match dispatcher.checkpoints(job.id).await {
+            Ok(view) => families.checkpoints.add_checkpoints(&job.name, &view),
+            Err(DispatcherError::UnknownJob(_) | DispatcherError::CheckpointsOff(_)) => {}
             Err(error) => return Err(error),
         }
     }

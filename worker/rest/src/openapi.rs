@@ -11,6 +11,8 @@ struct Endpoint {
     path: &'static str,
     summary: &'static str,
     status: &'static str,
+    /// What it takes; none: nothing.
+    request: Option<fn(&mut SchemaGenerator) -> Value>,
     body: Body,
 }
 
@@ -34,11 +36,28 @@ const fn get_json(
         path,
         summary,
         status: "200",
+        request: None,
         body: Body::Json(body),
     }
 }
 
-const ENDPOINTS: [Endpoint; 10] = [
+/// Asks for a checkpoint or savepoint.
+const fn post_operation(
+    path: &'static str,
+    summary: &'static str,
+    request: fn(&mut SchemaGenerator) -> Value,
+) -> Endpoint {
+    Endpoint {
+        method: "post",
+        path,
+        summary,
+        status: "202",
+        request: Some(request),
+        body: Body::Json(schema::<dto::OperationAccepted>),
+    }
+}
+
+const ENDPOINTS: [Endpoint; 16] = [
     get_json(
         "/overview",
         "Counts of TaskManagers, slots and jobs",
@@ -55,6 +74,7 @@ const ENDPOINTS: [Endpoint; 10] = [
         path: "/jobs/{id}",
         summary: "Cancel the job (with `?mode=cancel`, as in Flink)",
         status: "202",
+        request: None,
         body: Body::None,
     },
     Endpoint {
@@ -62,8 +82,39 @@ const ENDPOINTS: [Endpoint; 10] = [
         path: "/jobs/{id}/cancel",
         summary: "Cancel the job",
         status: "202",
+        request: None,
         body: Body::None,
     },
+    post_operation(
+        "/jobs/{id}/stop",
+        "End the job with a savepoint",
+        schema::<dto::StopRequest>,
+    ),
+    post_operation(
+        "/jobs/{id}/savepoints",
+        "Take a savepoint",
+        schema::<dto::SavepointRequest>,
+    ),
+    get_json(
+        "/jobs/{id}/savepoints/{operation}",
+        "How a savepoint or checkpoint that was asked for is doing (`?wait-ms=N`: wait for its end)",
+        schema::<dto::Operation>,
+    ),
+    post_operation(
+        "/jobs/{id}/checkpoints",
+        "Take a checkpoint now",
+        schema::<dto::CheckpointRequest>,
+    ),
+    get_json(
+        "/jobs/{id}/checkpoints",
+        "The job's checkpoints and savepoints",
+        schema::<dto::Checkpoints>,
+    ),
+    get_json(
+        "/jobs/{id}/checkpoints/{number}",
+        "One checkpoint or savepoint, by subtask",
+        schema::<dto::CheckpointDetails>,
+    ),
     get_json(
         "/jobs/{id}/exceptions",
         "What went wrong in the job",
@@ -84,6 +135,7 @@ const ENDPOINTS: [Endpoint; 10] = [
         path: "/metrics",
         summary: "All counters in OpenMetrics form, for Prometheus",
         status: "200",
+        request: None,
         body: Body::Text,
     },
     Endpoint {
@@ -91,6 +143,7 @@ const ENDPOINTS: [Endpoint; 10] = [
         path: "/healthz",
         summary: "Answers `ok` while the process lives",
         status: "200",
+        request: None,
         body: Body::Text,
     },
 ];
@@ -100,6 +153,41 @@ pub(crate) fn paths() -> impl Iterator<Item = (String, &'static str, &'static st
     ENDPOINTS
         .iter()
         .map(|end| (end.method.to_uppercase(), end.path, end.summary))
+}
+
+/// What stands in a path, and behind it.
+fn parameters(path: &str) -> Vec<Value> {
+    let named = |name: &str, description: &str, schema: Value| {
+        let place = if path.contains(&format!("{{{name}}}")) {
+            "path"
+        } else {
+            "query"
+        };
+        json!({
+            "name": name,
+            "in": place,
+            "required": place == "path",
+            "description": description,
+            "schema": schema,
+        })
+    };
+    let mut parameters = Vec::new();
+    if path.contains("{id}") {
+        let schema = json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" });
+        parameters.push(named("id", "The job's id", schema));
+    }
+    if path.contains("{operation}") {
+        let schema = json!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$" });
+        parameters.push(named("operation", "The operation's name", schema));
+        let schema = json!({ "type": "integer", "minimum": 0 });
+        let description = "How long to wait for its end, in milliseconds; at most 8000";
+        parameters.push(named("wait-ms", description, schema));
+    }
+    if path.contains("{number}") {
+        let schema = json!({ "type": "integer", "minimum": 1 });
+        parameters.push(named("number", "The checkpoint's number", schema));
+    }
+    parameters
 }
 
 /// The OpenAPI 3.1 document.
@@ -125,14 +213,15 @@ pub fn document() -> Value {
             "description": "What went wrong",
             "content": { "application/json": { "schema": error } },
         });
-        if end.path.contains("{id}") {
-            operation["parameters"] = json!([{
-                "name": "id",
-                "in": "path",
-                "required": true,
-                "description": "The job's id",
-                "schema": { "type": "string", "pattern": "^[0-9a-f]{32}$" },
-            }]);
+        if let Some(schema) = end.request {
+            operation["requestBody"] = json!({
+                "description": "May be left out",
+                "content": { "application/json": { "schema": schema(&mut generator) } },
+            });
+        }
+        let parameters = parameters(end.path);
+        if !parameters.is_empty() {
+            operation["parameters"] = json!(parameters);
         }
         let path = paths.entry(end.path).or_insert_with(|| json!({}));
         path[end.method] = operation;

@@ -1,7 +1,10 @@
 //! The HTTP server.
 
+mod snapshots;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Path, Query, State};
@@ -11,6 +14,7 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use weir_rpc::{DispatcherError, DispatcherGateway};
 use weir_types::{Clock, JobId};
 
@@ -37,10 +41,11 @@ struct App {
     clock: Arc<dyn Clock>,
 }
 
-/// A running server. It ends when this is dropped.
+/// A running server. It takes no more requests once this is dropped.
 pub struct RestServer {
     address: SocketAddr,
-    _stop: watch::Sender<()>,
+    stop: watch::Sender<()>,
+    serving: JoinHandle<()>,
 }
 
 /// A port that is ours, on which nobody answers yet. A job is started only once it has its port:
@@ -58,6 +63,11 @@ impl RestListener {
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address })
     }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
 }
 
 impl RestServer {
@@ -67,10 +77,13 @@ impl RestServer {
         dispatcher: Arc<dyn DispatcherGateway>,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        Self::serve(listener, routes(App { dispatcher, clock }))
+    }
+
+    fn serve(listener: RestListener, app: Router) -> Self {
         let RestListener { listener, address } = listener;
         let (stop, mut stopped) = watch::channel(());
-        let app = routes(App { dispatcher, clock });
-        tokio::spawn(async move {
+        let serving = tokio::spawn(async move {
             let serve = axum::serve(listener, app).with_graceful_shutdown(async move {
                 // An error means that the sender is gone, which is the signal.
                 while stopped.changed().await.is_ok() {}
@@ -81,7 +94,20 @@ impl RestServer {
         });
         Self {
             address,
-            _stop: stop,
+            stop,
+            serving,
+        }
+    }
+
+    /// Takes no more requests, and waits until those that have come are answered, but not longer
+    /// than `at_most`: a client may hold a connection open and ask nothing. Whoever asked for what
+    /// ends the process (a job cancelled) is so told that it was heard.
+    pub async fn shutdown(self, at_most: Duration) {
+        drop(self.stop);
+        match tokio::time::timeout(at_most, self.serving).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the REST server stopped"),
+            Err(_) => tracing::debug!("a client of REST holds its connection open"),
         }
     }
 
@@ -98,6 +124,20 @@ fn routes(app: App) -> Router {
         .route("/jobs", get(jobs))
         .route("/jobs/{id}", get(job).patch(patch_job))
         .route("/jobs/{id}/cancel", post(cancel))
+        .route("/jobs/{id}/stop", post(snapshots::stop))
+        .route("/jobs/{id}/savepoints", post(snapshots::savepoint))
+        .route(
+            "/jobs/{id}/savepoints/{operation}",
+            get(snapshots::operation),
+        )
+        .route(
+            "/jobs/{id}/checkpoints",
+            get(snapshots::checkpoints).post(snapshots::checkpoint),
+        )
+        .route(
+            "/jobs/{id}/checkpoints/{number}",
+            get(snapshots::checkpoint_details),
+        )
         .route("/jobs/{id}/exceptions", get(exceptions))
         .route("/taskmanagers", get(taskmanagers))
         .route("/config", get(config))
@@ -127,8 +167,12 @@ impl IntoResponse for ApiError {
 impl From<DispatcherError> for ApiError {
     fn from(error: DispatcherError) -> Self {
         let status = match error {
-            DispatcherError::UnknownJob(_) => StatusCode::NOT_FOUND,
-            DispatcherError::Ended { .. } => StatusCode::CONFLICT,
+            DispatcherError::UnknownJob(_) | DispatcherError::UnknownOperation { .. } => {
+                StatusCode::NOT_FOUND
+            }
+            DispatcherError::Ended { .. } | DispatcherError::CheckpointsOff(_) => {
+                StatusCode::CONFLICT
+            }
             DispatcherError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self(status, error.to_string())
@@ -225,3 +269,6 @@ async fn method_not_allowed(uri: Uri) -> ApiError {
     );
     ApiError(StatusCode::METHOD_NOT_ALLOWED, text)
 }
+
+#[cfg(test)]
+mod tests;

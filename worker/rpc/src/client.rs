@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 use tonic::{Status, Streaming};
+use weir_types::causes;
 
 use crate::wire::{
     command_from_wire, info_from_wire, message_to_wire, pb, registration_to_wire, result_from_wire,
@@ -83,7 +84,7 @@ impl JobMasterClient {
         RegisterError,
     > {
         let channel = Endpoint::from_shared(format!("http://{}", self.address))
-            .map_err(|error| self.unreachable(format!("this is no HOST:PORT: {}", causes(&error))))?
+            .map_err(|error| self.unreachable(format!("this is no HOST:PORT: {}", told(&error))))?
             .connect_timeout(self.options.connect_timeout)
             .http2_keep_alive_interval(self.options.keepalive_interval)
             .keep_alive_timeout(self.options.keepalive_timeout)
@@ -91,7 +92,7 @@ impl JobMasterClient {
             .tcp_nodelay(true)
             .connect()
             .await
-            .map_err(|error| self.unreachable(causes(&error)))?;
+            .map_err(|error| self.unreachable(told(&error)))?;
         let mut client = WireClient::new(channel)
             .max_decoding_message_size(self.options.message_bytes_max)
             .max_encoding_message_size(self.options.message_bytes_max);
@@ -214,21 +215,6 @@ async fn read(mut inbound: Inbound, executor: Arc<dyn TaskExecutorGateway>) {
 }
 
 /// The causes of a transport error in one line; itself it says nothing.
-fn causes(error: &tonic::transport::Error) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), chain)
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
+fn told(error: &tonic::transport::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), causes)
 }

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 
+use weir_checkpoint::handle::SubtaskRestore;
 use weir_graph::EdgeId;
 use weir_types::{ExecutionAttemptId, SlotIndex, TaskManagerId};
 
@@ -16,6 +17,8 @@ pub struct TaskDeploymentDescriptor {
     pub slot: SlotIndex,
     /// One per edge that ends here, in the order of `JobGraph::input_gates`.
     pub inputs: Vec<InputGateDescriptor>,
+    /// What it goes on from; none: it starts empty.
+    pub restore: Option<SubtaskRestore>,
 }
 
 /// Where one edge's records come from.

@@ -8,11 +8,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use weir_checkpoint::coordinator::SnapshotRequest;
+use weir_checkpoint::pointer::OperationId;
 use weir_types::JobId;
 
 use crate::{
-    ClusterOverview, Fenced, JobDetails, JobExceptions, JobOverview, JobResult, Registered,
-    Registration, TaskExecutorCommand, TaskManagerDetails, TaskManagerMessage,
+    ClusterOverview, Fenced, JobCheckpoints, JobDetails, JobExceptions, JobOverview, JobResult,
+    OperationStatus, Registered, Registration, TaskExecutorCommand, TaskManagerDetails,
+    TaskManagerMessage,
 };
 
 /// A future behind a pointer, for traits that are used as `dyn`.
@@ -91,6 +94,20 @@ pub enum DispatcherError {
         /// How it ended.
         result: JobResult,
     },
+    /// The job keeps no state outside.
+    #[error(
+        "job {0} takes no snapshots: set spec.checkpoint and spec.storage, or start it with \
+         `--checkpoint-dir`"
+    )]
+    CheckpointsOff(JobId),
+    /// Nobody asked for such an operation, or it was long ago.
+    #[error("job {id} knows no operation `{operation}`")]
+    UnknownOperation {
+        /// The job.
+        id: JobId,
+        /// The operation that was named.
+        operation: String,
+    },
     /// The JobManager is going down.
     #[error("the JobManager is shutting down")]
     ShuttingDown,
@@ -113,6 +130,25 @@ pub trait DispatcherGateway: Send + Sync {
     /// Asks a job to stop. The answer means that the request has been taken, not that the job has
     /// stopped.
     fn cancel(&self, id: JobId) -> BoxFuture<'_, Result<(), DispatcherError>>;
+
+    /// Asks for a checkpoint or savepoint, and for what is to follow it. The answer means that the
+    /// request has been taken; [`DispatcherGateway::operation`] tells how it goes on. Asking again
+    /// under the same operation id is harmless.
+    fn trigger_snapshot(
+        &self,
+        id: JobId,
+        request: SnapshotRequest,
+    ) -> BoxFuture<'_, Result<(), DispatcherError>>;
+
+    /// How a snapshot that was asked for is doing.
+    fn operation(
+        &self,
+        id: JobId,
+        operation: OperationId,
+    ) -> BoxFuture<'_, Result<OperationStatus, DispatcherError>>;
+
+    /// The job's checkpoints and savepoints.
+    fn checkpoints(&self, id: JobId) -> BoxFuture<'_, Result<JobCheckpoints, DispatcherError>>;
 
     /// The TaskManagers that are registered.
     fn taskmanagers(&self) -> BoxFuture<'_, Result<Vec<TaskManagerDetails>, DispatcherError>>;

@@ -48,11 +48,12 @@ pub use local::{
 pub use message::{CommitRequest, SplitResponse, TaskExecutorCommand, TaskManagerMessage};
 pub use metrics::{OperatorMetricsReport, TaskMetricsReport};
 pub use registration::{
-    JobInfo, JobResult, PROTOCOL_VERSION, ProgramSpec, Registered, Registration, VERSION,
-    version_mismatch,
+    CheckpointSettings, JobInfo, JobResult, PROTOCOL_VERSION, ProgramSpec, Registered,
+    Registration, VERSION, version_mismatch,
 };
 pub use server::{ServerError, ServerOptions, serve};
 pub use view::{
-    ClusterOverview, ExceptionEntry, IoMetrics, JobDetails, JobExceptions, JobOverview,
-    OperatorDetails, SubtaskDetails, TaskManagerDetails, TimeShares, VertexDetails, VertexInput,
+    CheckpointDetails, CheckpointState, ClusterOverview, ExceptionEntry, IoMetrics, JobCheckpoints,
+    JobDetails, JobExceptions, JobOverview, OperationStatus, OperatorDetails, SubtaskCheckpoint,
+    SubtaskDetails, TaskManagerDetails, TimeShares, VertexDetails, VertexInput,
 };

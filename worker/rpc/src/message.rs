@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use weir_checkpoint::coordinator::Then;
+use weir_checkpoint::handle::{SnapshotMetrics, SubtaskState};
 use weir_graph::{ExecutionState, Fingerprint, NodeId};
-use weir_types::{CheckpointId, ExecutionAttemptId, Fault};
+use weir_types::{CheckpointBarrier, CheckpointId, ExecutionAttemptId, Fault};
 
 use crate::fence::FencedBody;
 use crate::{JobResult, TaskDeploymentDescriptor, TaskMetricsReport};
@@ -45,6 +47,33 @@ pub enum TaskManagerMessage {
         /// Which one.
         attempt: ExecutionAttemptId,
     },
+    /// A subtask has stored its part of a checkpoint.
+    CheckpointAcknowledged {
+        /// Which subtask.
+        attempt: ExecutionAttemptId,
+        /// Of which checkpoint.
+        checkpoint: CheckpointId,
+        /// Its part.
+        state: SubtaskState,
+        /// How it went.
+        metrics: SnapshotMetrics,
+    },
+    /// A subtask could not store its part of a checkpoint.
+    CheckpointDeclined {
+        /// Which subtask.
+        attempt: ExecutionAttemptId,
+        /// Of which checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        reason: String,
+    },
+    /// A subtask's sinks have made their results visible up to a checkpoint.
+    Committed {
+        /// Which subtask.
+        attempt: ExecutionAttemptId,
+        /// Up to which checkpoint.
+        checkpoint: CheckpointId,
+    },
 }
 
 impl FencedBody for TaskManagerMessage {
@@ -53,7 +82,10 @@ impl FencedBody for TaskManagerMessage {
             Self::Ready { .. } | Self::Heartbeat { .. } => None,
             Self::TaskState { attempt, .. }
             | Self::RequestSplit { attempt, .. }
-            | Self::EndOfInput { attempt } => Some(*attempt),
+            | Self::EndOfInput { attempt }
+            | Self::CheckpointAcknowledged { attempt, .. }
+            | Self::CheckpointDeclined { attempt, .. }
+            | Self::Committed { attempt, .. } => Some(*attempt),
         }
     }
 }
@@ -81,6 +113,22 @@ pub enum TaskExecutorCommand {
         /// What to read.
         response: SplitResponse,
     },
+    /// Put a checkpoint's barrier into a source's outputs.
+    TriggerCheckpoint {
+        /// The source's subtask.
+        attempt: ExecutionAttemptId,
+        /// The barrier; its epoch is the message's.
+        barrier: CheckpointBarrier,
+        /// What follows.
+        then: Then,
+    },
+    /// A checkpoint will never complete: do not wait for its barriers any more.
+    AbortCheckpoint {
+        /// The subtask.
+        attempt: ExecutionAttemptId,
+        /// Which checkpoint.
+        checkpoint: CheckpointId,
+    },
     /// The JobMaster lives.
     Heartbeat,
     /// This TaskManager is not wanted after all.
@@ -96,9 +144,11 @@ impl FencedBody for TaskExecutorCommand {
     fn attempt(&self) -> Option<ExecutionAttemptId> {
         match self {
             Self::Deploy(task) => Some(task.attempt),
-            Self::Cancel(attempt) | Self::Commit { attempt, .. } | Self::Split { attempt, .. } => {
-                Some(*attempt)
-            }
+            Self::Cancel(attempt)
+            | Self::Commit { attempt, .. }
+            | Self::Split { attempt, .. }
+            | Self::TriggerCheckpoint { attempt, .. }
+            | Self::AbortCheckpoint { attempt, .. } => Some(*attempt),
             Self::Heartbeat | Self::Dismissed { .. } | Self::JobEnded(_) => None,
         }
     }
@@ -108,7 +158,12 @@ impl FencedBody for TaskExecutorCommand {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CommitRequest {
     /// Those before this checkpoint, which has completed.
-    Checkpoint(CheckpointId),
+    Checkpoint {
+        /// The checkpoint.
+        id: CheckpointId,
+        /// It is the last one: the subtask ends when it has committed.
+        last: bool,
+    },
     /// All: every subtask has reached the end of its input.
     Final,
 }

@@ -88,6 +88,23 @@ pub struct JobInfo {
     pub heartbeat_interval: Duration,
     /// After how long a silence each side takes the other for lost.
     pub heartbeat_timeout: Duration,
+    /// How snapshots are taken; none: there are none.
+    pub checkpoints: Option<CheckpointSettings>,
+}
+
+/// What TaskManagers need to know for taking snapshots and for restoring them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointSettings {
+    /// The job's state folder: a store's address with the folder in it.
+    pub folder: String,
+    /// How stores are reached. No secrets: each process finds its own.
+    pub store: BTreeMap<String, String>,
+    /// Whether inputs wait for each other's barriers.
+    pub exactly_once: bool,
+    /// Whether a checkpoint holds only what changed since the one before.
+    pub incremental: bool,
+    /// Whether keyed state is compressed.
+    pub compress: bool,
 }
 
 /// A TaskManager that was taken in.

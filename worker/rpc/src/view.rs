@@ -3,10 +3,12 @@
 
 use std::net::SocketAddr;
 
+use weir_checkpoint::handle::SnapshotMetrics;
+use weir_checkpoint::pointer::{OperationId, SnapshotKind, SnapshotRef};
 use weir_graph::{ExecutionState, JobStatus, NodeId};
 use weir_types::{
-    AttemptNumber, Epoch, EventTime, Fault, JobId, OperatorId, SlotIndex, SubtaskIndex,
-    TaskManagerId, VertexId,
+    AttemptNumber, CheckpointId, Epoch, EventTime, Fault, JobId, OperatorId, SlotIndex,
+    SubtaskIndex, TaskManagerId, VertexId,
 };
 
 /// The whole at a glance.
@@ -222,4 +224,82 @@ pub struct TaskManagerDetails {
     pub since_heartbeat_ms: u64,
     /// When it was taken in, in milliseconds since 1970.
     pub registered_at_ms: i64,
+}
+
+/// How a snapshot that somebody asked for is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperationStatus {
+    /// It is under way.
+    InProgress,
+    /// It is complete.
+    Completed {
+        /// The snapshot.
+        snapshot: SnapshotRef,
+        /// Where it lies, as a person names it for `--restore`.
+        location: String,
+    },
+    /// It will not come.
+    Failed(String),
+}
+
+/// A job's checkpoints and savepoints.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobCheckpoints {
+    /// The job's state folder: a store's address.
+    pub folder: String,
+    /// How many have completed in this epoch.
+    pub completed: u64,
+    /// How many have failed in this epoch.
+    pub failed: u64,
+    /// What the job was started from, if it was.
+    pub restored: Option<CheckpointId>,
+    /// Those that are kept, oldest first.
+    pub retained: Vec<SnapshotRef>,
+    /// The latest of this epoch, newest first.
+    pub history: Vec<CheckpointDetails>,
+}
+
+/// One checkpoint or savepoint of this epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointDetails {
+    /// Its number.
+    pub id: CheckpointId,
+    /// Which of the two.
+    pub kind: SnapshotKind,
+    /// How it is doing.
+    pub state: CheckpointState,
+    /// The operation that asked for it.
+    pub operation: Option<OperationId>,
+    /// When it was triggered, in milliseconds since 1970.
+    pub triggered_ms: i64,
+    /// From the trigger until it was complete, or until now.
+    pub duration_ms: u64,
+    /// Subtasks that have acknowledged it.
+    pub acknowledged: u32,
+    /// Subtasks that take part.
+    pub participants: u32,
+    /// By subtask.
+    pub subtasks: Vec<SubtaskCheckpoint>,
+}
+
+/// How a checkpoint is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckpointState {
+    /// It is under way.
+    InProgress,
+    /// It is complete.
+    Completed,
+    /// It was given up: why.
+    Failed(String),
+}
+
+/// One subtask's part of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubtaskCheckpoint {
+    /// The vertex.
+    pub vertex: VertexId,
+    /// The subtask.
+    pub subtask: SubtaskIndex,
+    /// How it went.
+    pub metrics: SnapshotMetrics,
 }

@@ -3,6 +3,7 @@
 use weir_types::{CheckpointId, KeyGroup, KeyGroupRange};
 
 use crate::codec::CodecError;
+use crate::cold::ColdError;
 use crate::key::KeyError;
 
 /// An operation on state that failed.
@@ -66,7 +67,9 @@ pub enum StateError {
     },
     /// The program declares a state with another type than the snapshot has.
     #[error(
-        "restore state `{state}`: the snapshot holds {snapshot}, the program declares {program}"
+        "restore state `{state}`: {cause}; the snapshot holds {snapshot}, the program declares \
+         {program}; fields may be added with a default or removed and integers widened, anything \
+         else needs a state with another name"
     )]
     Incompatible {
         /// The state's name.
@@ -75,6 +78,8 @@ pub enum StateError {
         snapshot: String,
         /// Kind and types in the program.
         program: String,
+        /// What differs.
+        cause: String,
     },
     /// Snapshots are copied one at a time.
     #[error("begin snapshot {requested}: snapshot {running} is still being copied")]
@@ -103,6 +108,14 @@ pub enum StateError {
         /// The first one.
         group: KeyGroup,
     },
+    /// The tier below the tables failed.
+    #[error("keep state `{state}` on disk")]
+    Cold {
+        /// The state's name; the operator's, if it concerns all of them.
+        state: String,
+        /// Why.
+        source: ColdError,
+    },
     /// The snapshots of an operator's subtasks do not fit together.
     #[error("redistribute operator state `{state}`: {cause}")]
     Repartition {
@@ -119,6 +132,28 @@ impl StateError {
         Self::HashKey {
             type_name: std::any::type_name::<K>(),
             source,
+        }
+    }
+
+    /// Whether the machine is to blame, so that the work belongs on another one.
+    pub fn is_environment(&self) -> bool {
+        matches!(
+            self,
+            Self::Cold {
+                source: ColdError::DiskFull { .. },
+                ..
+            }
+        )
+    }
+
+    #[cold]
+    pub(crate) fn cold(state: &str, source: ColdError) -> Self {
+        match source {
+            ColdError::Codec(source) => Self::decode(state, source),
+            source => Self::Cold {
+                state: state.to_owned(),
+                source,
+            },
         }
     }
 

@@ -46,15 +46,22 @@
 #![warn(missing_docs)]
 
 mod codec;
+mod cold;
 mod error;
 mod key;
 mod keyed;
 mod operator;
+mod schema;
 mod snapshot;
 mod table;
 mod ttl;
 
 pub use codec::{CodecError, FORMAT_VERSION, StateValue, decode, decode_front, encode};
+pub use cold::{
+    BackendRequest, ColdBatch, ColdError, ColdSetup, ColdSnapshot, ColdSnapshotKind, ColdStateId,
+    ColdStats, ColdTier, FileSnapshot, Found, HeapFactory, MemoryBudget, MemoryShare, SnapshotFile,
+    StateBackendFactory, Visit, append_entry, group_prefix, sorted_changes,
+};
 pub use error::StateError;
 pub use key::{KeyError, StateKey, key_hash};
 pub use keyed::aggregating_state::{AggregateFunction, AggregatingState};
@@ -72,6 +79,10 @@ pub use operator::repartition::repartition;
 pub use operator::snapshot::{
     OperatorSnapshot, OperatorStateMeta, OperatorStateMode, OperatorStateSnapshot,
 };
-pub use snapshot::{GroupBlock, KeyedSnapshot, SnapshotKind, StateKind, StateMeta, StateSnapshot};
+pub use schema::Schema;
+pub use snapshot::{
+    GroupBlock, KeyedSnapshot, SnapshotKind, StateKind, StateMeta, StateSchemas, StateSnapshot,
+    TakenSnapshot,
+};
 pub use table::Table;
 pub use ttl::{TtlConfig, TtlUpdate, TtlVisibility};

@@ -5,6 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use weir_types::{CheckpointId, KeyGroup, KeyGroupRange};
 
+use crate::cold::FileSnapshot;
+use crate::schema::{Change, Schema, ValueType, compare};
+
 /// How much a snapshot holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotKind {
@@ -12,6 +15,17 @@ pub enum SnapshotKind {
     Full,
     /// What changed since the last confirmed snapshot; everything if there is none.
     Incremental,
+    /// The files of the tier on disk; without one the same as [`Self::Incremental`].
+    Files,
+}
+
+/// A snapshot that is complete.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakenSnapshot {
+    /// Entries, which any backend can read.
+    Entries(KeyedSnapshot),
+    /// Local files, which have to be stored somewhere else.
+    Files(FileSnapshot),
 }
 
 /// The keyed state of one subtask at a barrier.
@@ -84,27 +98,64 @@ pub struct StateMeta {
     pub value_type: String,
     /// Each value has the time of its last use beside it.
     pub timed: bool,
+    /// What the encodings of keys and values consist of.
+    pub schemas: StateSchemas,
+}
+
+/// What the encodings of a state's keys and values consist of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateSchemas {
+    /// The key's.
+    pub key: Schema,
+    /// The namespace's.
+    pub namespace: Schema,
+    /// Of map state, the user key's.
+    pub user_key: Option<Schema>,
+    /// The value's; of a list, an element's; of a map, a user value's.
+    pub value: Schema,
 }
 
 impl StateMeta {
-    /// Whether state of `self` can be read as `other`: all but the time to live must be equal.
-    pub(crate) fn is_readable_as(&self, other: &Self) -> bool {
+    /// What has to be done with state of `self` to read it as `declared`, or why it cannot be. A
+    /// time to live may come and go.
+    pub(crate) fn change_to(&self, declared: &Self, values: ValueType) -> Result<Change, String> {
         let Self {
-            name,
+            name: _,
             kind,
             format_version,
-            key_type,
-            namespace_type,
-            value_type,
+            key_type: _,
+            namespace_type: _,
+            value_type: _,
             timed: _,
+            schemas,
         } = self;
-        *name == other.name
-            && *kind == other.kind
-            && *format_version == other.format_version
-            && *key_type == other.key_type
-            && *namespace_type == other.namespace_type
-            && *value_type == other.value_type
+        if *kind != declared.kind {
+            return Err(format!("it was {kind:?} state and is {:?}", declared.kind));
+        }
+        if *format_version != declared.format_version {
+            return Err(format!("it was written in format {format_version}"));
+        }
+        let new = &declared.schemas;
+        same_key("key", &schemas.key, &new.key)?;
+        same_key("namespace", &schemas.namespace, &new.namespace)?;
+        match (&schemas.user_key, &new.user_key) {
+            (Some(old), Some(new)) => same_key("user key", old, new)?,
+            (None, None) => {}
+            _ => return Err("one of them has user keys".to_owned()),
+        }
+        values.change_from(&schemas.value, &new.value)
     }
+}
+
+fn same_key(what: &str, old: &Schema, new: &Schema) -> Result<(), String> {
+    let why = match compare(old, new, &|_, _| false) {
+        Ok(Change::None) => return Ok(()),
+        Ok(Change::Rewrite) => "its fields or integers changed".to_owned(),
+        Err(why) => why,
+    };
+    Err(format!(
+        "the type of its {what} changed, which it must not ({why})"
+    ))
 }
 
 impl fmt::Display for StateMeta {

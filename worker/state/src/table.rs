@@ -8,10 +8,13 @@ mod chunk;
 pub(crate) mod shards;
 pub(crate) mod state_table;
 
+pub(crate) mod below;
 mod bit_set;
 mod changes;
 mod hash_index;
-mod record;
+mod load;
+mod partial;
+pub(crate) mod record;
 mod segments;
 pub(crate) mod shard;
 
@@ -63,12 +66,12 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
         }
     }
 
-    /// How many entries there are.
+    /// How many entries there are in memory.
     pub fn len(&self) -> usize {
         self.shards.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are none in memory.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -78,7 +81,7 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
         self.shards.bytes()
     }
 
-    /// All entries, in no particular order.
+    /// All entries in memory, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &N, &V)> {
         self.shards
             .iter()
@@ -87,7 +90,7 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
     }
 
     /// The value of a key with this hash ([`key_hash`]).
-    pub fn get(&self, hash: u64, key: &K, namespace: &N) -> Result<Option<&V>, StateError> {
+    pub fn get(&mut self, hash: u64, key: &K, namespace: &N) -> Result<Option<&V>, StateError> {
         Ok(self.find(hash, key, namespace)?.map(|place| self.at(place)))
     }
 
@@ -108,8 +111,10 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
         update: impl FnOnce(&mut V, A),
     ) -> Result<&mut V, StateError> {
         let entry_hash = entry_hash(hash, namespace)?;
-        let shard = self.shards.of_hash_mut(hash)?;
-        let id = if let Some(id) = shard.find(entry_hash, key, namespace) {
+        let shard = self.shards.groups().shard_of(hash)?;
+        let found = self.bring(shard, entry_hash, key, namespace)?;
+        let shard = self.shards.shard_mut(shard);
+        let id = if let Some(id) = found {
             let value = shard
                 .value_mut(id, &PlainCodec)
                 .expect("the slot was just found");
@@ -144,26 +149,44 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
     /// Takes out the value of a key with this hash.
     pub fn remove(&mut self, hash: u64, key: &K, namespace: &N) -> Result<Option<V>, StateError> {
         let entry_hash = entry_hash(hash, namespace)?;
-        let shard = self.shards.of_hash_mut(hash)?;
-        let Some(id) = shard.find(entry_hash, key, namespace) else {
-            return Ok(None);
-        };
+        let shard = self.shards.groups().shard_of(hash)?;
+        if self.shards.partial {
+            self.bring(shard, entry_hash, key, namespace)?;
+        }
+        let shard = self.shards.shard_mut(shard);
         Ok(shard
-            .remove(entry_hash, id, &PlainCodec)
+            .remove_entry(entry_hash, key, namespace, &PlainCodec)
             .map(|(_, _, value)| value))
     }
 
     #[inline]
     pub(crate) fn find(
-        &self,
+        &mut self,
         hash: u64,
         key: &K,
         namespace: &N,
     ) -> Result<Option<Place>, StateError> {
         let entry_hash = entry_hash(hash, namespace)?;
         let shard = self.shards.groups().shard_of(hash)?;
-        let slot = self.shards.shard(shard).find(entry_hash, key, namespace);
+        let slot = self.bring(shard, entry_hash, key, namespace)?;
         Ok(slot.map(|slot| Place { shard, slot }))
+    }
+
+    /// The slot of an entry, after it was read from the tier below if it is not in memory.
+    #[inline]
+    fn bring(
+        &mut self,
+        shard: usize,
+        entry_hash: u64,
+        key: &K,
+        namespace: &N,
+    ) -> Result<Option<u32>, StateError> {
+        let of_group = self.shards.shard(shard);
+        let found = of_group.find(entry_hash, key, namespace);
+        if found.is_some() || of_group.is_complete() {
+            return Ok(found);
+        }
+        self.load(shard, entry_hash, key, namespace)
     }
 
     /// The value at a place that [`Self::find`] gave.

@@ -78,6 +78,11 @@ impl TtlConfig {
         value.at_ms.saturating_add(self.time_to_live_ms) <= now_ms
     }
 
+    /// When a value was last used that has just expired.
+    pub(crate) fn expired_at(self, now_ms: i64) -> i64 {
+        now_ms.saturating_sub(self.time_to_live_ms)
+    }
+
     /// Whether the value must not be seen any more.
     pub(crate) fn hides<V>(self, value: &Timed<V>, now_ms: i64) -> bool {
         self.visibility == TtlVisibility::NeverReturnExpired && self.expired(value, now_ms)

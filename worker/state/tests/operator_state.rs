@@ -74,10 +74,10 @@ fn a_state_of_another_type_or_mode_is_refused() {
     ));
     let mut restored = OperatorStateBackend::restored(state.snapshot().unwrap());
     let error = restored
-        .list_state::<u16>("offsets")
+        .list_state::<String>("offsets")
         .unwrap_err()
         .to_string();
-    assert!(error.contains("`offsets`") && error.contains("`u8`") && error.contains("`u16`"));
+    assert!(error.contains("`offsets`") && error.contains("`u8`") && error.contains("`String`"));
     let mut damaged = state.snapshot().unwrap();
     damaged.states[0].elements[0].push(0);
     let mut restored = OperatorStateBackend::restored(damaged);

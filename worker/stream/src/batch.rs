@@ -107,6 +107,14 @@ impl<T: Data> Chunk for Batch<T> {
         Box::new(self.clone())
     }
 
+    fn split_off(&mut self, rows: usize) -> Option<Box<dyn Chunk>> {
+        let at = rows.min(self.rows.len());
+        Some(Box::new(Self {
+            rows: self.rows.split_off(at),
+            timestamps: self.timestamps.split_off(at.min(self.timestamps.len())),
+        }))
+    }
+
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }
@@ -165,6 +173,29 @@ impl<T: Data> BatchCodec<T> {
     }
 }
 
+/// Writes to the end of a vector that is already there; texts and bytes at once.
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Appended<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
 impl<T: Data> ChunkCodec for BatchCodec<T> {
     fn encode(&self, chunk: &dyn Chunk, out: &mut Vec<u8>) -> Result<(), CodecError> {
         let Some(batch) = chunk.as_any().downcast_ref::<Batch<T>>() else {
@@ -181,12 +212,10 @@ impl<T: Data> ChunkCodec for BatchCodec<T> {
         for time in &batch.timestamps {
             out.extend_from_slice(&time.0.to_le_bytes());
         }
-        let mut writer = std::mem::take(out);
         for row in &batch.rows {
-            writer =
-                postcard::to_extend(row, writer).map_err(|error| Self::error("encode", error))?;
+            postcard::serialize_with_flavor(row, Appended(out))
+                .map_err(|error| Self::error("encode", error))?;
         }
-        *out = writer;
         Ok(())
     }
 
@@ -254,6 +283,19 @@ mod tests {
             bytes.truncate(cut.index(bytes.len()));
             prop_assert!(codec.decode(&bytes).is_err());
         }
+    }
+
+    #[test]
+    fn a_batch_split_off_takes_its_event_times_along() {
+        let times = (0..5).map(EventTime).collect();
+        let mut first = Batch::with_timestamps(vec![0, 1, 2, 3, 4_u64], times);
+        let rest = Batch::<u64>::from_chunk(first.split_off(2).expect("rows after the second"));
+        assert_eq!(first.into_parts().1, [EventTime(0), EventTime(1)]);
+        assert_eq!(rest.rows(), [2, 3, 4]);
+        assert_eq!(rest.timestamp(0), Some(EventTime(2)));
+        let mut plain = Batch::new(vec![7, 8_u64]);
+        assert_eq!(plain.split_off(9).expect("none").rows(), 0);
+        assert_eq!(plain.rows(), [7, 8]);
     }
 
     #[test]

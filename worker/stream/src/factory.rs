@@ -25,8 +25,9 @@ pub type EnumeratorFactory =
 /// Makes the router of one producing subtask on one edge.
 pub type RouterFactory = Arc<dyn Fn(&RouterContext) -> Box<dyn Router> + Send + Sync>;
 
-/// Runs once on the JobManager before anything is deployed. May do I/O.
-pub type SinkCheck = Arc<dyn Fn() -> Result<(), BoxError> + Send + Sync>;
+/// Runs once on the JobManager before anything is deployed, and is told whether the job goes on
+/// from a checkpoint. May do I/O.
+pub type SinkCheck = Arc<dyn Fn(bool) -> Result<(), BoxError> + Send + Sync>;
 
 /// What an enumerator is told when it is made.
 #[derive(Clone, Copy, Debug)]

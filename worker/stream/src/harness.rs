@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_network::Chunk;
+use weir_state::SnapshotKind;
 use weir_types::{
     AttemptNumber, CheckpointId, Clock, Epoch, EventTime, ExecutionAttemptId, KeyGroupRange,
     ManualClock, OperatorId, SubtaskIndex, VertexId, Watermark,
@@ -21,7 +22,7 @@ use crate::operator_state;
 use crate::watermark_valve::{CombinedWatermark, ValveOutput};
 use crate::{
     Batch, Commit, Control, Data, Operator, OperatorContext, OperatorError, OperatorSnapshot,
-    Output, OutputTag, SideOutputId,
+    Output, OutputTag, SideOutputId, SnapshotRequest,
 };
 
 mod parallel;
@@ -262,6 +263,51 @@ macro_rules! common_methods {
         /// The operator's state as of now.
         pub fn snapshot(&mut self) -> Result<OperatorSnapshot, OperatorError> {
             self.harness.snapshot()
+        }
+
+        /// Freezes the operator's state as of now; keyed state is copied by
+        /// [`Self::finish_snapshot`], or in pieces by [`Self::copy_snapshot`] before it.
+        pub fn begin_snapshot(
+            &mut self,
+            kind: SnapshotKind,
+        ) -> Result<OperatorSnapshot, OperatorError> {
+            self.harness.checkpoint += 1;
+            let id = CheckpointId(self.harness.checkpoint);
+            let request = SnapshotRequest { id, kind };
+            self.harness.operator.snapshot_begin(request)
+        }
+
+        /// Copies a piece of the keyed state that was frozen, but not its end.
+        pub fn copy_snapshot(&mut self, bytes: usize) -> Result<(), OperatorError> {
+            let copied = self.harness.operator.snapshot_step(bytes)?;
+            assert!(
+                copied.is_none(),
+                "so few bytes are not all there is to copy"
+            );
+            Ok(())
+        }
+
+        /// Copies the rest of what was frozen.
+        pub fn finish_snapshot(
+            &mut self,
+            mut begun: OperatorSnapshot,
+        ) -> Result<OperatorSnapshot, OperatorError> {
+            while self.harness.operator.snapshot_running().is_some() {
+                begun.keyed = self.harness.operator.snapshot_step(usize::MAX)?;
+            }
+            Ok(begun)
+        }
+
+        /// The latest snapshot's checkpoint is complete.
+        pub fn confirm_snapshot(&mut self) {
+            let id = CheckpointId(self.harness.checkpoint);
+            self.harness.operator.snapshot_confirm(id);
+        }
+
+        /// The latest snapshot's checkpoint has failed.
+        pub fn abort_snapshot(&mut self) {
+            let id = CheckpointId(self.harness.checkpoint);
+            self.harness.operator.snapshot_abort(id);
         }
 
         /// Tells the operator that results may become visible.

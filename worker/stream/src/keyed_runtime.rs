@@ -12,13 +12,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use weir_state::{
-    KeyedBackend, SnapshotKind, StateError, StateKey, StateValue, Table, Timer, TimerService,
-    key_hash,
+    KeyedBackend, StateError, StateKey, StateValue, Table, Timer, TimerService, key_hash,
 };
-use weir_types::{CheckpointId, Clock, KeyGroupRange, SystemClock, Watermark};
+use weir_types::{Clock, EventTime, KeyGroupRange, SystemClock, Watermark};
 
 use crate::side_output::SideOutputs;
-use crate::{Commit, OperatorContext, OperatorError, OperatorSnapshot, Output};
+use crate::{OperatorContext, OperatorError, OperatorSnapshot, Output};
 
 /// Which clock a timer goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +26,13 @@ pub enum TimeDomain {
     EventTime,
     /// The wall clock.
     ProcessingTime,
+}
+
+impl TimeDomain {
+    /// The event time of what is emitted when a timer of this domain fires.
+    pub(crate) fn timestamp(self, time: i64) -> Option<EventTime> {
+        (self == Self::EventTime).then_some(EventTime(time))
+    }
 }
 
 /// The keyed state, time and timers of one operator of one subtask, from restore over open to
@@ -145,34 +151,23 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
         self.timers()
             .pop_processing_time_timer(&mut self.backend, now_ms.saturating_sub(1))
     }
-
-    pub(crate) fn snapshot(&mut self, id: CheckpointId) -> Result<OperatorSnapshot, OperatorError> {
-        self.backend.snapshot_begin(id, SnapshotKind::Full)?;
-        let keyed = Some(self.backend.snapshot_finish()?);
-        Ok(OperatorSnapshot {
-            keyed,
-            ..OperatorSnapshot::default()
-        })
-    }
-
-    /// Later snapshots may build on a checkpoint that has completed.
-    pub(crate) fn commit(&mut self, commit: Commit) {
-        if let Commit::Checkpoint(id) = commit {
-            self.backend.confirm(id);
-        }
-    }
 }
 
 /// The methods by which an operator that has a [`KeyedRuntime`] in its field `runtime` takes part
 /// in checkpoints.
 macro_rules! keyed_state {
     () => {
-        fn snapshot(
+        fn snapshot_begin(
             &mut self,
-            id: weir_types::CheckpointId,
+            request: $crate::SnapshotRequest,
         ) -> Result<$crate::OperatorSnapshot, $crate::OperatorError> {
-            self.runtime.snapshot(id)
+            self.runtime
+                .backend
+                .snapshot_begin(request.id, request.kind)?;
+            Ok($crate::OperatorSnapshot::default())
         }
+
+        $crate::keyed_runtime::keyed_steps!();
 
         fn restore(
             &mut self,
@@ -181,14 +176,90 @@ macro_rules! keyed_state {
             self.runtime.restore(snapshots);
             Ok(())
         }
-
-        fn commit(&mut self, commit: $crate::Commit) -> Result<(), $crate::OperatorError> {
-            self.runtime.commit(commit);
-            Ok(())
-        }
     };
 }
 pub(crate) use keyed_state;
+
+/// The part of [`keyed_state`] that follows the freeze.
+macro_rules! keyed_steps {
+    () => {
+        fn snapshot_step(
+            &mut self,
+            budget: usize,
+        ) -> Result<Option<weir_state::KeyedSnapshot>, $crate::OperatorError> {
+            match self.runtime.backend.snapshot_running() {
+                Some(_) => Ok(self.runtime.backend.snapshot_step(budget)?),
+                None => Ok(None),
+            }
+        }
+
+        fn snapshot_running(&self) -> Option<weir_types::CheckpointId> {
+            self.runtime.backend.snapshot_running()
+        }
+
+        fn snapshot_confirm(&mut self, id: weir_types::CheckpointId) {
+            self.runtime.backend.confirm(id);
+        }
+
+        fn snapshot_abort(&mut self, id: weir_types::CheckpointId) {
+            self.runtime.backend.abort(id);
+        }
+    };
+}
+pub(crate) use keyed_steps;
+
+/// The methods by which an operator runs a user's function that has timers, from its timers to its
+/// end. The operator has a [`KeyedRuntime`], an emitter and a function in its fields `runtime`,
+/// `emitter` and `function`, and calls the function in a method
+/// `on_timer(&mut self, time: i64, domain: TimeDomain, out: &mut dyn Output)`.
+macro_rules! user_timers {
+    () => {
+        /// Timers that the watermark makes due fire, then it is passed on.
+        fn watermark(
+            &mut self,
+            watermark: weir_types::Watermark,
+            out: &mut dyn $crate::Output,
+        ) -> Result<(), $crate::OperatorError> {
+            self.runtime.begin();
+            self.runtime.watermark = watermark;
+            while let Some(timer) = self.runtime.pop_event_time_timer()? {
+                self.on_timer(timer.time, $crate::TimeDomain::EventTime, out)
+                    .map_err($crate::OperatorError::Function)?;
+                self.runtime.flush_if_full(out)?;
+            }
+            self.runtime.finish(out)?;
+            self.emitter.flush(out)?;
+            out.control($crate::Control::Watermark(watermark))
+        }
+
+        fn next_processing_time(&self) -> Option<i64> {
+            self.runtime.next_processing_time()
+        }
+
+        /// Timers that the clock has passed fire. What they emit has no event time.
+        fn processing_time(
+            &mut self,
+            now_ms: i64,
+            out: &mut dyn $crate::Output,
+        ) -> Result<(), $crate::OperatorError> {
+            self.runtime.begin();
+            while let Some(timer) = self.runtime.pop_processing_time_timer(now_ms)? {
+                self.on_timer(timer.time, $crate::TimeDomain::ProcessingTime, out)
+                    .map_err($crate::OperatorError::Function)?;
+                self.runtime.flush_if_full(out)?;
+            }
+            self.runtime.finish(out)?;
+            self.emitter.flush(out)
+        }
+
+        fn close(&mut self) -> Result<(), $crate::OperatorError> {
+            self.function
+                .close()
+                .map_err($crate::OperatorError::Function)
+        }
+    };
+}
+pub(crate) use user_timers;
 
 /// The hash of a key, which says where its state lies.
 #[inline]

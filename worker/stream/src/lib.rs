@@ -23,6 +23,7 @@ pub use data::Data;
 pub use error::{BoxError, OperatorError};
 pub use operator::{
     Commit, Control, Operator, OperatorContext, OperatorSnapshot, Output, SideOutputId,
+    SnapshotRequest,
 };
 
 pub mod harness;

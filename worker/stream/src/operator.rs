@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_network::Chunk;
+use weir_state::{KeyedSnapshot, SnapshotKind};
 use weir_types::{CheckpointId, Clock, ExecutionAttemptId, KeyGroupRange, OperatorId, Watermark};
 
 use crate::OperatorError;
@@ -61,12 +62,24 @@ pub struct OperatorContext {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OperatorSnapshot {
     /// Keyed state and timers, if the operator is keyed.
-    pub keyed: Option<weir_state::KeyedSnapshot>,
+    pub keyed: Option<KeyedSnapshot>,
     /// List, union and broadcast state.
     pub operator: Option<weir_state::OperatorSnapshot>,
     /// Whatever the operator itself wants to keep, by name: split states of a source, prepared
     /// transactions of a sink.
     pub raw: BTreeMap<String, Vec<u8>>,
+    /// Whether there are prepared transactions in it, which must be committed once the checkpoint
+    /// is complete.
+    pub uncommitted: bool,
+}
+
+/// What a snapshot is asked to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotRequest {
+    /// The checkpoint or savepoint.
+    pub id: CheckpointId,
+    /// Whether keyed state may leave out what the last confirmed checkpoint holds.
+    pub kind: SnapshotKind,
 }
 
 /// Why a sink is told to make its results visible.
@@ -128,13 +141,52 @@ pub trait Operator: Send {
         Ok(())
     }
 
-    /// The operator's state as of now, for checkpoint `id`.
-    fn snapshot(&mut self, id: CheckpointId) -> Result<OperatorSnapshot, OperatorError>;
+    /// Freezes the operator's state as of now for a checkpoint. It is short whatever the state's
+    /// size: keyed state is left out of the result, and copied by [`Operator::snapshot_step`]
+    /// while records are processed. The rest is in the result.
+    fn snapshot_begin(
+        &mut self,
+        request: SnapshotRequest,
+    ) -> Result<OperatorSnapshot, OperatorError>;
+
+    /// Copies about `budget` bytes of the keyed state that was frozen, and gives it once all is
+    /// copied.
+    fn snapshot_step(&mut self, budget: usize) -> Result<Option<KeyedSnapshot>, OperatorError> {
+        let _nothing_to_copy = budget;
+        Ok(None)
+    }
+
+    /// The checkpoint whose keyed state is still being copied.
+    fn snapshot_running(&self) -> Option<CheckpointId> {
+        None
+    }
+
+    /// The snapshot is stored and its checkpoint complete: later ones may leave out what it holds.
+    fn snapshot_confirm(&mut self, id: CheckpointId) {
+        let _ = id;
+    }
+
+    /// No later snapshot may build on this one: its checkpoint failed, or it was a savepoint. What
+    /// it holds is in the next one too.
+    fn snapshot_abort(&mut self, id: CheckpointId) {
+        let _ = id;
+    }
+
+    /// The whole state as of now, at once.
+    fn snapshot(&mut self, id: CheckpointId) -> Result<OperatorSnapshot, OperatorError> {
+        let kind = SnapshotKind::Full;
+        let mut snapshot = self.snapshot_begin(SnapshotRequest { id, kind })?;
+        while self.snapshot_running().is_some() {
+            snapshot.keyed = self.snapshot_step(usize::MAX)?;
+        }
+        Ok(snapshot)
+    }
 
     /// Takes over state: one snapshot per former subtask whose key groups or lists this one gets.
     fn restore(&mut self, snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError>;
 
-    /// Make results visible. Repeating it is harmless.
+    /// Make results visible: all of them, or those that were prepared for this checkpoint and for
+    /// earlier ones. Repeating it is harmless.
     fn commit(&mut self, commit: Commit) -> Result<(), OperatorError> {
         let _ = commit;
         Ok(())

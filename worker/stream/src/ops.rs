@@ -84,9 +84,9 @@ pub(crate) use stateless;
 /// The two methods of an operator that keeps nothing.
 macro_rules! no_state {
     () => {
-        fn snapshot(
+        fn snapshot_begin(
             &mut self,
-            _id: weir_types::CheckpointId,
+            _request: $crate::SnapshotRequest,
         ) -> Result<$crate::OperatorSnapshot, $crate::OperatorError> {
             Ok($crate::OperatorSnapshot::default())
         }

@@ -1,20 +1,45 @@
 //! Sinks: the last operator of a path.
+//!
+//! A sink whose results are files or transactions commits them in two phases, so that each record
+//! is visible exactly once whatever fails in between (Flink's `TwoPhaseCommittingSink`):
+//!
+//! ```text
+//!  barrier n ─▶ prepare_commit ─▶ handles, kept in snapshot n and in every later one …
+//!  n complete ─▶ commit(handles) … until they are committed
+//!  restored from n: commit what n holds ─▶ recover: abort what nobody holds ─▶ first record
+//! ```
+//!
+//! Without checkpoints there is one commit, when all subtasks have come to the end of their input.
+
+use std::collections::BTreeMap;
 
 use weir_network::Chunk;
 use weir_types::CheckpointId;
 
 use crate::{
     Batch, BoxError, Commit, Data, Operator, OperatorContext, OperatorError, OperatorSnapshot,
-    Output,
+    Output, SnapshotRequest,
 };
+
+/// What a prepared transaction is known by, in the sink's own encoding: all that another process
+/// needs to commit it.
+pub type CommitHandle = Vec<u8>;
 
 /// Writes records to the outside. One per subtask.
 ///
 /// A sink whose results are files or transactions writes them under a name that nobody takes for
-/// a result, and makes them visible in [`SinkWriter::commit`] (Flink's `TwoPhaseCommittingSink`).
+/// a result, and makes them visible in [`SinkWriter::commit`].
 pub trait SinkWriter<T>: Send {
-    /// Called once before the first record.
+    /// Called once before anything else.
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError>;
+
+    /// Called after `open`, when all that the restored checkpoint holds has been committed:
+    /// aborts every transaction that is left of older attempts, as no snapshot will ever commit it.
+    /// Of `p` subtasks, subtask `i` does so for the former subtasks `j` with `j mod p = i`.
+    fn recover(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        let _nothing_left = context;
+        Ok(())
+    }
 
     /// Takes records.
     fn write(&mut self, batch: Batch<T>) -> Result<(), BoxError>;
@@ -24,22 +49,38 @@ pub trait SinkWriter<T>: Send {
         Ok(())
     }
 
-    /// Make results visible. Repeating it is harmless.
-    fn commit(&mut self, commit: Commit) -> Result<(), BoxError> {
-        let _ = commit;
+    /// Closes what is open and makes it durable, so that committing it can only be delayed, never
+    /// refused. From then on it belongs to the handles: neither `close` nor a failure may take it
+    /// away.
+    fn prepare_commit(&mut self) -> Result<Vec<CommitHandle>, BoxError> {
+        Ok(Vec::new())
+    }
+
+    /// Makes prepared results visible: this writer's, or those of former ones. Some or all may be
+    /// visible already: repeating is harmless.
+    fn commit(&mut self, handles: &[CommitHandle]) -> Result<(), BoxError> {
+        let _nothing_to_show = handles;
         Ok(())
     }
 
-    /// Called last, also after an error: release everything; what was not committed stays
-    /// invisible.
+    /// Called last, also after an error: release everything; what was not prepared is dropped.
     fn close(&mut self) -> Result<(), BoxError> {
         Ok(())
     }
 }
 
+/// Name under which a sink keeps its prepared transactions in a snapshot.
+const COMMITTABLES: &str = "committables";
+
+/// What was prepared and is not committed yet, by the checkpoint it was prepared for.
+type Committables = BTreeMap<CheckpointId, Vec<CommitHandle>>;
+
 /// A sink as an operator.
 pub struct SinkOperator<T, W> {
     writer: W,
+    prepared: Committables,
+    /// From former subtasks: to be committed before anything else.
+    restored: Vec<CommitHandle>,
     record: std::marker::PhantomData<fn(T)>,
 }
 
@@ -48,14 +89,26 @@ impl<T: Data, W: SinkWriter<T>> SinkOperator<T, W> {
     pub fn new(writer: W) -> Self {
         Self {
             writer,
+            prepared: BTreeMap::new(),
+            restored: Vec::new(),
             record: std::marker::PhantomData,
         }
+    }
+
+    fn show(&mut self, handles: &[CommitHandle]) -> Result<(), OperatorError> {
+        if handles.is_empty() {
+            return Ok(());
+        }
+        self.writer.commit(handles).map_err(OperatorError::Sink)
     }
 }
 
 impl<T: Data, W: SinkWriter<T>> Operator for SinkOperator<T, W> {
     fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
-        self.writer.open(context).map_err(OperatorError::Sink)
+        self.writer.open(context).map_err(OperatorError::Sink)?;
+        let restored = std::mem::take(&mut self.restored);
+        self.show(&restored)?;
+        self.writer.recover(context).map_err(OperatorError::Sink)
     }
 
     fn process(
@@ -73,16 +126,57 @@ impl<T: Data, W: SinkWriter<T>> Operator for SinkOperator<T, W> {
         self.writer.end_input().map_err(OperatorError::Sink)
     }
 
-    fn snapshot(&mut self, _id: CheckpointId) -> Result<OperatorSnapshot, OperatorError> {
-        Ok(OperatorSnapshot::default())
+    fn snapshot_begin(
+        &mut self,
+        request: SnapshotRequest,
+    ) -> Result<OperatorSnapshot, OperatorError> {
+        let handles = self.writer.prepare_commit().map_err(OperatorError::Sink)?;
+        if !handles.is_empty() {
+            self.prepared.entry(request.id).or_default().extend(handles);
+        }
+        let mut snapshot = OperatorSnapshot::default();
+        if !self.prepared.is_empty() {
+            let bytes = postcard::to_allocvec(&self.prepared).map_err(|error| {
+                OperatorError::Invalid(format!("write prepared transactions: {error}"))
+            })?;
+            snapshot.raw.insert(COMMITTABLES.to_owned(), bytes);
+            snapshot.uncommitted = true;
+        }
+        Ok(snapshot)
     }
 
-    fn restore(&mut self, _snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError> {
+    fn restore(&mut self, snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError> {
+        for snapshot in snapshots {
+            let Some(bytes) = snapshot.raw.get(COMMITTABLES) else {
+                continue;
+            };
+            let prepared: Committables = postcard::from_bytes(bytes).map_err(|error| {
+                OperatorError::Invalid(format!("read prepared transactions: {error}"))
+            })?;
+            self.restored.extend(prepared.into_values().flatten());
+        }
         Ok(())
     }
 
     fn commit(&mut self, commit: Commit) -> Result<(), OperatorError> {
-        self.writer.commit(commit).map_err(OperatorError::Sink)
+        match commit {
+            Commit::Final => {
+                let handles = self.writer.prepare_commit().map_err(OperatorError::Sink)?;
+                let earlier = std::mem::take(&mut self.prepared);
+                let handles: Vec<_> = earlier.into_values().flatten().chain(handles).collect();
+                self.show(&handles)
+            }
+            Commit::Checkpoint(id) => {
+                // Those of aborted checkpoints are in this one, too.
+                while let Some(first) = self.prepared.first_entry()
+                    && *first.key() <= id
+                {
+                    let handles = first.remove();
+                    self.show(&handles)?;
+                }
+                Ok(())
+            }
+        }
     }
 
     fn close(&mut self) -> Result<(), OperatorError> {
@@ -106,11 +200,16 @@ pub trait Sink: Clone + Send + Sync + 'static {
     }
 
     /// Runs once on the JobManager before anything is deployed: whether the sink can be written
-    /// at all, for example that the folder holds no finished results of another run.
-    fn check(&self) -> Result<(), BoxError> {
+    /// at all, for example that the folder holds no finished results of another run. A job that
+    /// was `restored` finds its own results there, and prepared ones that it still has to commit.
+    fn check(&self, restored: bool) -> Result<(), BoxError> {
+        let _ = restored;
         Ok(())
     }
 
     /// Makes one subtask's writer. No I/O yet: that belongs into [`SinkWriter::open`].
     fn make_writer(&self) -> Self::Writer;
 }
+
+#[cfg(test)]
+mod tests;

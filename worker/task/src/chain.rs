@@ -5,13 +5,14 @@
 //! an operator runs while the rest of the chain is lent to its output, and nothing needs a lock or
 //! a reference count. Types are erased at each edge, once per chunk.
 
-use weir_network::{Chunk, ResultPartition};
+use weir_network::{CancelToken, Chunk, ResultPartition};
 use weir_stream::{
     Commit, Control, Operator, OperatorContext, OperatorError, Output, SideOutputId,
 };
-use weir_types::Watermark;
+use weir_types::{Clock, Watermark};
 
 use crate::metrics::TaskMetrics;
+use crate::pace::{Pace, Watch};
 
 /// Where a node's results go.
 pub(crate) struct Successor {
@@ -34,6 +35,7 @@ pub(crate) struct ChainNode {
     /// `None` for a source, which the task drives itself.
     pub(crate) operator: Option<Box<dyn Operator>>,
     pub(crate) context: OperatorContext,
+    pub(crate) pace: Pace,
     pub(crate) successors: Vec<Successor>,
 }
 
@@ -42,6 +44,7 @@ pub(crate) struct OperatorChain {
     pub(crate) nodes: Vec<ChainNode>,
     pub(crate) partitions: Vec<ResultPartition>,
     pub(crate) metrics: std::sync::Arc<TaskMetrics>,
+    pub(crate) cancel: CancelToken,
 }
 
 /// The output of one node: the part of the chain that lies behind it.
@@ -53,21 +56,65 @@ pub(crate) struct ChainOutput<'a> {
     successors: &'a [Successor],
     partitions: &'a mut [ResultPartition],
     metrics: &'a TaskMetrics,
+    cancel: &'a CancelToken,
+}
+
+/// An operator, while the nodes after it are lent to its output.
+struct Lent<'a> {
+    operator: &'a mut dyn Operator,
+    pace: &'a mut Pace,
+    clock: &'a dyn Clock,
+}
+
+impl<'a> Lent<'a> {
+    fn of(
+        operator: &'a mut Option<Box<dyn Operator>>,
+        pace: &'a mut Pace,
+        context: &'a OperatorContext,
+    ) -> Option<Self> {
+        Some(Self {
+            operator: operator.as_mut()?.as_mut(),
+            pace,
+            clock: &*context.clock,
+        })
+    }
+
+    /// Gives the operator a chunk, in parts if it is slow.
+    #[inline]
+    fn process(
+        self,
+        input: usize,
+        chunk: Box<dyn Chunk>,
+        out: &mut ChainOutput<'_>,
+    ) -> Result<(), OperatorError> {
+        let watch = Watch {
+            cancel: out.cancel,
+            clock: self.clock,
+            times: &out.metrics.times,
+        };
+        let records_in = &out.metrics.operators[out.node].records_in;
+        self.pace.feed(chunk, watch, |chunk| {
+            records_in.add(chunk.rows() as u64);
+            self.operator.process(input, chunk, out)
+        })
+    }
 }
 
 impl OperatorChain {
     /// Splits off one node and its output.
-    fn at(&mut self, node: usize) -> (Option<&mut Box<dyn Operator>>, ChainOutput<'_>) {
+    fn at(&mut self, node: usize) -> (Option<Lent<'_>>, ChainOutput<'_>) {
         let (head, rest) = self.nodes.split_at_mut(node + 1);
         let this = &mut head[node];
+        let lent = Lent::of(&mut this.operator, &mut this.pace, &this.context);
         let out = ChainOutput {
             node,
             rest,
             successors: &this.successors,
             partitions: &mut self.partitions,
             metrics: &self.metrics,
+            cancel: &self.cancel,
         };
-        (this.operator.as_mut(), out)
+        (lent, out)
     }
 
     /// The output of the chain's head: for sources.
@@ -92,11 +139,8 @@ impl OperatorChain {
         input: usize,
         chunk: Box<dyn Chunk>,
     ) -> Result<(), OperatorError> {
-        self.metrics.operators[0]
-            .records_in
-            .add(chunk.rows() as u64);
         match self.at(0) {
-            (Some(operator), mut out) => operator.process(input, chunk, &mut out),
+            (Some(lent), mut out) => lent.process(input, chunk, &mut out),
             (None, mut out) => out.emit(chunk),
         }
     }
@@ -107,7 +151,7 @@ impl OperatorChain {
             self.metrics.set_watermark(time);
         }
         match self.at(0) {
-            (Some(operator), mut out) => apply(operator.as_mut(), control, &mut out),
+            (Some(lent), mut out) => apply(lent.operator, control, &mut out),
             (None, mut out) => out.control(control),
         }
     }
@@ -115,7 +159,7 @@ impl OperatorChain {
     /// An input of the head has ended.
     pub(crate) fn end_head_input(&mut self, input: usize) -> Result<(), OperatorError> {
         match self.at(0) {
-            (Some(operator), mut out) => operator.end_input(input, &mut out),
+            (Some(lent), mut out) => lent.operator.end_input(input, &mut out),
             (None, _) => Ok(()),
         }
     }
@@ -123,8 +167,8 @@ impl OperatorChain {
     /// The head has nothing more to say: the inputs of all others end, in the chain's order.
     pub(crate) fn end_chained_inputs(&mut self) -> Result<(), OperatorError> {
         for node in 1..self.nodes.len() {
-            if let (Some(operator), mut out) = self.at(node) {
-                operator.end_input(0, &mut out)?;
+            if let (Some(lent), mut out) = self.at(node) {
+                lent.operator.end_input(0, &mut out)?;
             }
         }
         Ok(())
@@ -141,7 +185,7 @@ impl OperatorChain {
     /// Calls the operators whose moment has come.
     pub(crate) fn processing_time(&mut self, now_ms: i64) -> Result<(), OperatorError> {
         for node in 0..self.nodes.len() {
-            if let (Some(operator), mut out) = self.at(node)
+            if let (Some(Lent { operator, .. }), mut out) = self.at(node)
                 && operator
                     .next_processing_time()
                     .is_some_and(|due| due <= now_ms)
@@ -200,31 +244,27 @@ impl ChainOutput<'_> {
     fn with_node<R>(
         &mut self,
         node: usize,
-        call: impl FnOnce(&mut dyn Operator, &mut ChainOutput<'_>) -> R,
+        call: impl FnOnce(Lent<'_>, &mut ChainOutput<'_>) -> R,
     ) -> Option<R> {
         let (head, rest) = self.rest.split_at_mut(node - self.node);
         let this = head.last_mut()?;
+        let lent = Lent::of(&mut this.operator, &mut this.pace, &this.context)?;
         let mut out = ChainOutput {
             node,
             rest,
             successors: &this.successors,
             partitions: self.partitions,
             metrics: self.metrics,
+            cancel: self.cancel,
         };
-        this.operator
-            .as_mut()
-            .map(|operator| call(operator.as_mut(), &mut out))
+        Some(call(lent, &mut out))
     }
 
     fn deliver(&mut self, target: Target, chunk: Box<dyn Chunk>) -> Result<(), OperatorError> {
         match target {
-            Target::Next { node, input } => {
-                self.metrics.operators[node]
-                    .records_in
-                    .add(chunk.rows() as u64);
-                self.with_node(node, |operator, out| operator.process(input, chunk, out))
-                    .unwrap_or(Ok(()))
-            }
+            Target::Next { node, input } => self
+                .with_node(node, |lent, out| lent.process(input, chunk, out))
+                .unwrap_or(Ok(())),
             Target::Partition(partition) => {
                 self.metrics.records_out.add(chunk.rows() as u64);
                 self.metrics.bytes_out.add(chunk.bytes() as u64);
@@ -275,7 +315,7 @@ impl Output for ChainOutput<'_> {
         for successor in successors {
             match successor.to {
                 Target::Next { node, .. } => self
-                    .with_node(node, |operator, out| apply(operator, control, out))
+                    .with_node(node, |lent, out| apply(lent.operator, control, out))
                     .unwrap_or(Ok(()))?,
                 Target::Partition(partition) => {
                     self.partitions[partition].broadcast(on_the_wire(control))?;

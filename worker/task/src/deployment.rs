@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use weir_checkpoint::align::AlignMode;
+use weir_checkpoint::handle::{SnapshotMetrics, SubtaskRestore, SubtaskState};
 use weir_graph::{EdgeId, JobGraph, NodeId, StreamGraph};
 use weir_network::Exchange;
+use weir_storage::{ObjectStore, StoreError};
 use weir_stream::factory::Factories;
-use weir_types::{Clock, ExecutionAttemptId, Fault, TaskManagerId};
+use weir_types::{CheckpointId, Clock, ExecutionAttemptId, Fault, TaskManagerId};
 
 pub use weir_graph::ExecutionState;
 
@@ -29,6 +32,8 @@ pub struct TaskDeployment {
     pub attempt: ExecutionAttemptId,
     /// For each edge that ends at its vertex, in the order of `JobGraph::input_gates`.
     pub inputs: Vec<InputDeployment>,
+    /// What it goes on from; none: it starts empty.
+    pub restore: Option<SubtaskRestore>,
 }
 
 /// Where one edge's records come from.
@@ -49,7 +54,8 @@ pub struct ProducerLocation {
     pub remote: Option<(TaskManagerId, SocketAddr)>,
 }
 
-/// Who hears of what a subtask does. Called on the subtask's thread; must not block.
+/// Who hears of what a subtask does. Called on the subtask's thread and on that of its uploader;
+/// must not block.
 pub trait TaskEvents: Send + Sync {
     /// The subtask's state has changed; a fault comes with `Failed`.
     fn state_changed(
@@ -63,8 +69,25 @@ pub trait TaskEvents: Send + Sync {
     /// [`crate::TaskHandle::split_answer`].
     fn request_split(&self, attempt: ExecutionAttemptId, node: NodeId);
 
-    /// All input is processed, and a sink waits for [`crate::TaskHandle::commit`].
+    /// All input is processed, and the subtask waits for [`crate::TaskHandle::commit`]: for the
+    /// last checkpoint's, or, without checkpoints, for the final one of its sinks.
     fn end_of_input(&self, attempt: ExecutionAttemptId);
+
+    /// The subtask's part of a checkpoint is stored.
+    fn acknowledged(
+        &self,
+        attempt: ExecutionAttemptId,
+        id: CheckpointId,
+        state: SubtaskState,
+        metrics: SnapshotMetrics,
+    );
+
+    /// The subtask could not take or store its part of a checkpoint. It runs on.
+    fn declined(&self, attempt: ExecutionAttemptId, id: CheckpointId, reason: String);
+
+    /// The subtask's sinks have made visible all that was prepared up to a checkpoint. Only
+    /// subtasks with a sink that commits say so.
+    fn committed(&self, attempt: ExecutionAttemptId, id: CheckpointId);
 }
 
 /// What a subtask finds in its process.
@@ -78,4 +101,44 @@ pub struct TaskEnvironment {
     pub events: Arc<dyn TaskEvents>,
     /// How much an input channel may hold.
     pub channel_window_bytes: Option<usize>,
+    /// How it takes part in checkpoints; none: the job has none.
+    pub checkpoints: Option<Arc<TaskCheckpoints>>,
+}
+
+/// Opens the store, and the folder in it, that a restored checkpoint's objects lie in.
+pub type OpenBase = Arc<dyn Fn(&str) -> Result<Arc<dyn ObjectStore>, StoreError> + Send + Sync>;
+
+/// How the subtasks of a job take part in its checkpoints.
+#[derive(Clone)]
+pub struct TaskCheckpoints {
+    /// The job's state folder.
+    pub store: Arc<dyn ObjectStore>,
+    /// Opens [`SubtaskRestore::base`].
+    pub open_base: OpenBase,
+    /// Whether inputs wait for each other's barriers.
+    pub mode: AlignMode,
+    /// Whether keyed state is compressed.
+    pub compress: bool,
+    /// Whether a checkpoint holds only what changed since the last one.
+    pub incremental: bool,
+    /// After so many incremental ones there is a full one, so that a restore reads few files.
+    pub full_every: u32,
+    /// Up to how many bytes are put into the acknowledgement instead of an object.
+    pub inline_max: usize,
+}
+
+impl TaskCheckpoints {
+    /// Full and aligned, into this store. No other store is restored from.
+    pub fn new(store: Arc<dyn ObjectStore>) -> Self {
+        let own = Arc::clone(&store);
+        Self {
+            store,
+            open_base: Arc::new(move |_| Ok(Arc::clone(&own))),
+            mode: AlignMode::ExactlyOnce,
+            compress: false,
+            incremental: false,
+            full_every: 10,
+            inline_max: 16 << 10,
+        }
+    }
 }

@@ -1,9 +1,7 @@
 //! What a subtask's end means: finished, canceled, or failed with a class and the causes.
 
-use std::error::Error;
-
 use weir_stream::OperatorError;
-use weir_types::FaultClass;
+use weir_types::{FaultClass, causes};
 
 use crate::run::TaskError;
 
@@ -37,6 +35,7 @@ fn class(error: &TaskError) -> FaultClass {
         TaskError::Cancelled => FaultClass::Recoverable,
         TaskError::Operator(error) => operator_class(error),
         TaskError::Gate(error) => error.cause.fault_class(),
+        TaskError::Restore(error) => error.class(),
         TaskError::Protocol(_) => FaultClass::NonRecoverable,
     }
 }
@@ -47,22 +46,6 @@ fn operator_class(error: &OperatorError) -> FaultClass {
         OperatorError::Send(weir_network::SendError::Channel { cause, .. }) => cause.fault_class(),
         _ => FaultClass::Recoverable,
     }
-}
-
-/// The error and all its causes in one line.
-fn causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        // A transparent error says the same as its cause.
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

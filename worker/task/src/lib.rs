@@ -4,11 +4,16 @@
 //! scheduled it, and why, is not known here.
 //!
 //! ```text
-//!             mail (commit, splits), cancel
+//!      mail (trigger, abort, commit, splits), cancel
 //!                     │
 //!  InputGate ─▶ one loop ─▶ operator ─▶ operator ─▶ ResultPartition
-//!  or source                 (direct calls)
+//!  or source          │        (direct calls)
+//!                     └─▶ uploader ─▶ objects of checkpoints
 //! ```
+//!
+//! In a job with checkpoints ([`TaskCheckpoints`]) it aligns barriers, takes snapshots and has a
+//! second thread store them, goes on from a checkpoint if the deployment names one, and ends only
+//! after the last checkpoint is complete and its results are committed.
 //!
 //! Failure story: an error or a panic anywhere on the thread ends this subtask alone, with a
 //! `Fault` that holds the chain of causes. Its partitions tell their consumers, whose own failures
@@ -19,28 +24,36 @@ mod deployment;
 mod fault;
 mod mailbox;
 mod metrics;
+mod pace;
 mod panics;
+mod restore;
 mod run;
 mod setup;
+mod snapshot;
 
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use weir_checkpoint::coordinator::Then;
+use weir_checkpoint::handle::SubtaskRestore;
 use weir_graph::NodeId;
 use weir_network::{CancelToken, SenderContext, Signal};
-use weir_stream::Commit;
 use weir_stream::source::SplitAnswer;
-use weir_types::{ExecutionAttemptId, Fault, FaultClass};
+use weir_types::{CheckpointBarrier, CheckpointId, ExecutionAttemptId, Fault, FaultClass};
 
+use crate::chain::OperatorChain;
 use crate::mailbox::{Mail, Mailbox};
-use crate::run::{TaskError, TaskLoop};
+use crate::restore::RestoreError;
+use crate::run::{Phase, TaskError, TaskLoop};
 use crate::setup::{Context, Intake};
+use crate::snapshot::Snapshots;
 
 pub use deployment::{
-    ExecutionState, InputDeployment, ProducerLocation, Program, TaskDeployment, TaskEnvironment,
-    TaskEvents,
+    ExecutionState, InputDeployment, OpenBase, ProducerLocation, Program, TaskCheckpoints,
+    TaskDeployment, TaskEnvironment, TaskEvents,
 };
+pub use mailbox::TaskCommit;
 pub use metrics::{ChainedOperatorMetrics, Counter, TaskMetrics, TaskTimes, TimesSpent};
 pub use setup::SetupError;
 
@@ -67,9 +80,20 @@ impl TaskHandle {
         self.cancel.cancel();
     }
 
-    /// Tells its sinks to make their results visible.
-    pub fn commit(&self, commit: Commit) {
+    /// A checkpoint has completed, or the job without checkpoints has come to its end: its sinks
+    /// make their results visible.
+    pub fn commit(&self, commit: TaskCommit) {
         self.mailbox.put(Mail::Commit(commit));
+    }
+
+    /// Begins a checkpoint, if it is a source.
+    pub fn trigger(&self, barrier: CheckpointBarrier, then: Then) {
+        self.mailbox.put(Mail::Trigger(barrier, then));
+    }
+
+    /// A checkpoint will never be complete.
+    pub fn abort_checkpoint(&self, id: CheckpointId) {
+        self.mailbox.put(Mail::Abort(id));
     }
 
     /// Answers the request of one of its sources.
@@ -119,6 +143,16 @@ pub fn launch(
         .filter_map(|output| output.buffer_timeout_ms.map(Duration::from_millis))
         .min()
         .unwrap_or(BUFFER_TIMEOUT);
+    let no_thread = |error: std::io::Error| {
+        let cause = format!("start a thread for subtask {attempt}: {error}");
+        Fault::task(FaultClass::Environment, attempt, cause)
+    };
+    let (events, clock) = (&environment.events, &environment.clock);
+    let snapshots = environment.checkpoints.as_ref().map(|checkpoints| {
+        Snapshots::new(checkpoints, attempt, events, clock, vertex.operators.len())
+    });
+    let snapshots = snapshots.transpose().map_err(no_thread)?;
+    let TaskDeployment { restore, .. } = deployment;
     let task = TaskLoop {
         attempt,
         chain,
@@ -127,9 +161,16 @@ pub fn launch(
         clock: Arc::clone(&environment.clock),
         events: Arc::clone(&environment.events),
         buffer_timeout,
-        waits_for_commit: vertex.commits,
+        commits: vertex.commits,
+        snapshots,
+        restored_ended: restore.as_ref().is_some_and(|restore| restore.ended),
+        phase: Phase::Reading,
         last_flush: environment.clock.now(),
         unflushed: false,
+    };
+    let restoring = Restoring {
+        restore,
+        config: environment.checkpoints.clone(),
     };
     let place = format!(
         "{} ({}/{})",
@@ -139,11 +180,8 @@ pub fn launch(
     );
     thread::Builder::new()
         .name(format!("{}/{}", short(&vertex.name), attempt.subtask))
-        .spawn(move || live(task, intake, &place))
-        .map_err(|error| {
-            let cause = format!("start a thread for subtask {attempt}: {error}");
-            Fault::task(FaultClass::Environment, attempt, cause)
-        })?;
+        .spawn(move || live(task, intake, restoring, &place))
+        .map_err(no_thread)?;
     Ok(TaskHandle {
         attempt,
         mailbox,
@@ -160,11 +198,33 @@ fn short(name: &str) -> String {
         .collect()
 }
 
+/// What a subtask goes on from, if from anything, and how that is read.
+struct Restoring {
+    restore: Option<SubtaskRestore>,
+    config: Option<Arc<TaskCheckpoints>>,
+}
+
+impl Restoring {
+    fn run(self, chain: &mut OperatorChain, intake: &mut Intake) -> Result<(), RestoreError> {
+        let Some(state) = self.restore else {
+            return Ok(());
+        };
+        let config = self.config.as_deref();
+        match intake {
+            Intake::Source { source, .. } => {
+                restore::restore(&state, config, chain, Some(source.as_mut()))
+            }
+            Intake::Gate(_) => restore::restore(&state, config, chain, None),
+        }
+    }
+}
+
 /// The thread of a subtask, from its first state to its last.
-fn live(mut task: TaskLoop, intake: Intake, place: &str) {
+fn live(mut task: TaskLoop, mut intake: Intake, restoring: Restoring, place: &str) {
     let (attempt, events) = (task.attempt, Arc::clone(&task.events));
     events.state_changed(attempt, ExecutionState::Initializing, None);
     let outcome = panics::catch(|| -> Result<(), TaskError> {
+        restoring.run(&mut task.chain, &mut intake)?;
         task.chain.open()?;
         events.state_changed(attempt, ExecutionState::Running, None);
         task.chain.metrics.times.begin(task.clock.now());
@@ -187,3 +247,6 @@ fn live(mut task: TaskLoop, intake: Intake, place: &str) {
     drop(task);
     events.state_changed(attempt, state, fault);
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use weir_graph::NodeId;
 use weir_stream::metrics::OperatorMetrics;
@@ -70,7 +71,7 @@ pub struct TimesSpent {
 }
 
 impl TaskTimes {
-    fn new(backpressured_ns: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(backpressured_ns: Arc<AtomicU64>) -> Self {
         Self {
             began: AtomicU64::new(0),
             ended: AtomicU64::new(0),
@@ -95,6 +96,11 @@ impl TaskTimes {
     pub(crate) fn idle_until(&self, now: Timestamp) {
         let since = self.idle_since.swap(0, Ordering::Relaxed);
         self.idle_ns.add(now.0.saturating_sub(since));
+    }
+
+    /// For how long it has waited for room.
+    pub(crate) fn blocked(&self) -> Duration {
+        Duration::from_nanos(self.backpressured_ns.load(Ordering::Relaxed))
     }
 
     /// The sums as of `now`; waits that have not ended are included.

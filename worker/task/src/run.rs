@@ -1,24 +1,42 @@
 //! The life of a subtask: one thread, one loop over control mail, timers and input (Flink's
 //! `StreamTask` and its mailbox).
 //!
-//! Between two chunks the thread looks at its mail and its timers. It waits in two places only:
-//! here, when there is nothing to do, and in a result partition, when there is no room downstream;
-//! both end at once when the subtask is cancelled. What routers gather is sent off as soon as the
-//! input is empty, or when the buffer time-out has passed while input keeps coming.
+//! Between two chunks the thread looks at its mail and its timers, copies a piece of the snapshot
+//! under way, and before each call of an operator it asks whether it is cancelled; `pace.rs` keeps
+//! the calls short. It waits in two places only: here, when there is nothing to do, and in a result
+//! partition, when there is no room downstream; both end at once when the subtask is cancelled.
+//! What routers gather is sent off as soon as the input is empty, or when the buffer time-out has
+//! passed while input keeps coming.
+//!
+//! In a job with checkpoints a subtask that has come to the end of its data goes on living, so that
+//! it takes part in checkpoints, until the last one is complete and its results are committed:
+//!
+//! ```text
+//!  Reading ─ end of data ─▶ Ended ─ last checkpoint complete ─▶ end of input, gone
+//!     │ ▲                                     ▲
+//!     │ └ it fails                            │
+//!     └ snapshot to stop with ─▶ Stopped ─────┘
+//! ```
+
+mod gate;
+mod source;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_network::{CancelToken, Control as Wire, Element, GateError, InputGate, SendError};
-use weir_stream::source::{AnySource, Poll, SplitAnswer};
-use weir_stream::watermark_valve::{CombinedWatermark, ValveOutput, WatermarkValve};
-use weir_stream::{Commit, Control, OperatorError};
-use weir_types::{Clock, ExecutionAttemptId, Timestamp, Watermark};
+use weir_checkpoint::coordinator::Then;
+use weir_network::{CancelToken, Control as Wire, GateError, SendError};
+use weir_stream::source::AnySource;
+use weir_stream::{Commit, OperatorError};
+use weir_types::{CheckpointBarrier, CheckpointId, Clock, ExecutionAttemptId, Timestamp};
 
 use crate::chain::OperatorChain;
 use crate::deployment::TaskEvents;
-use crate::mailbox::{Mail, Mailbox};
-use crate::setup::{ChannelPlace, Intake};
+use crate::mailbox::{Mailbox, TaskCommit};
+use crate::pace::Cancelled;
+use crate::restore::RestoreError;
+use crate::setup::Intake;
+use crate::snapshot::{Aligned, Input, Snapshots};
 
 /// Why a subtask's loop ended early.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +50,9 @@ pub(crate) enum TaskError {
     /// A channel broke.
     #[error(transparent)]
     Gate(#[from] GateError),
+    /// The state that it was to go on from cannot be had.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// Something came that this version cannot have sent.
     #[error("{0}")]
     Protocol(String),
@@ -41,18 +62,21 @@ impl From<OperatorError> for TaskError {
     fn from(error: OperatorError) -> Self {
         match error {
             OperatorError::Send(SendError::Cancelled { .. }) => Self::Cancelled,
+            OperatorError::Function(cause) if cause.is::<Cancelled>() => Self::Cancelled,
             error => Self::Operator(error),
         }
     }
 }
 
-/// Whether something waits for the answer to a split request.
+/// Where a subtask stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Request {
-    None,
-    Open,
-    /// Ask again at this time.
-    At(Timestamp),
+pub(crate) enum Phase {
+    /// It processes records.
+    Reading,
+    /// A source that reads nothing more, because the job is to stop with this snapshot.
+    Stopped(CheckpointId),
+    /// All its data is processed.
+    Ended,
 }
 
 /// A subtask while it runs.
@@ -64,7 +88,13 @@ pub(crate) struct TaskLoop {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) events: Arc<dyn TaskEvents>,
     pub(crate) buffer_timeout: Duration,
-    pub(crate) waits_for_commit: bool,
+    /// A sink of the chain commits.
+    pub(crate) commits: bool,
+    /// None: the job has no checkpoints.
+    pub(crate) snapshots: Option<Snapshots>,
+    /// It was restored from a state in which all its data had been processed.
+    pub(crate) restored_ended: bool,
+    pub(crate) phase: Phase,
     pub(crate) last_flush: Timestamp,
     pub(crate) unflushed: bool,
 }
@@ -73,196 +103,150 @@ impl TaskLoop {
     /// Runs to the end of all input.
     pub(crate) fn run(&mut self, intake: Intake) -> Result<(), TaskError> {
         self.last_flush = self.clock.now();
+        if self.restored_ended {
+            self.repeat_end_of_data()?;
+        }
         match intake {
-            Intake::Source { node, source } => self.run_source(node, source)?,
-            Intake::Gate {
-                gate,
-                places,
-                valves,
-            } => self.run_gate(gate, &places, valves)?,
+            Intake::Source { node, source } => self.run_source(node, source),
+            Intake::Gate(intake) => self.run_gate(intake),
         }
-        self.chain.end_chained_inputs()?;
-        for partition in &mut self.chain.partitions {
-            partition
-                .broadcast(Wire::EndOfInput)
-                .map_err(OperatorError::from)?;
-        }
-        if self.waits_for_commit {
-            self.events.end_of_input(self.attempt);
-            while !self.committed()? {
-                self.wait(None);
-            }
-        }
-        Ok(())
     }
 
-    fn committed(&mut self) -> Result<bool, TaskError> {
+    fn check_cancelled(&self) -> Result<(), TaskError> {
         if self.cancel.is_cancelled() {
             return Err(TaskError::Cancelled);
         }
-        while let Some(mail) = self.mailbox.take() {
-            if let Mail::Commit(commit) = mail {
-                self.chain.commit(commit)?;
-                if commit == Commit::Final {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    fn run_source(
-        &mut self,
-        node: weir_graph::NodeId,
-        mut source: Box<dyn AnySource>,
-    ) -> Result<(), TaskError> {
-        source.open(&self.chain.nodes[0].context)?;
-        let mut request = Request::None;
-        loop {
-            if self.cancel.is_cancelled() {
-                return Err(TaskError::Cancelled);
-            }
-            while let Some(mail) = self.mailbox.take() {
-                match mail {
-                    Mail::Commit(commit) => self.chain.commit(commit)?,
-                    Mail::Split(to, answer) if to == node => {
-                        request = self.take_answer(source.as_mut(), answer)?;
-                    }
-                    Mail::Split(..) => {}
-                }
-            }
-            self.fire_timers()?;
-            let waits = match request {
-                Request::Open => Some(None),
-                Request::At(time) => {
-                    let rest = time.since(self.clock.now());
-                    if rest.is_zero() {
-                        request = Request::None
-                    }
-                    (!rest.is_zero()).then_some(Some(rest))
-                }
-                Request::None => None,
-            };
-            if let Some(rest) = waits {
-                self.idle(rest)?;
-                continue;
-            }
-            self.unflushed = true;
-            let mut out = self.chain.head_output();
-            let (poll, records) = source.poll(&mut out)?;
-            self.chain.metrics.operators[0].records_in.add(records);
-            self.chain.metrics.records_in.add(records);
-            match poll {
-                Poll::More => self.flush_if_due()?,
-                Poll::Wait(rest) => {
-                    self.flush()?;
-                    if !rest.is_zero() && self.mailbox.is_empty() {
-                        self.wait(Some(rest));
-                    }
-                }
-                Poll::NeedSplit => {
-                    request = Request::Open;
-                    self.events.request_split(self.attempt, node);
-                }
-                Poll::End => break,
-            }
-        }
-        self.chain.control(Control::Active)?;
-        self.chain.control(Control::Watermark(Watermark::MAX))?;
         Ok(())
     }
 
-    fn take_answer(
-        &self,
-        source: &mut dyn AnySource,
-        answer: SplitAnswer,
-    ) -> Result<Request, TaskError> {
-        match answer {
-            SplitAnswer::Split(split) => source.add_split(split)?,
-            SplitAnswer::NoMore => source.no_more_splits(),
-            SplitAnswer::NotYet(rest) => return Ok(Request::At(self.clock.now() + rest)),
+    /// The head of the chain has had its last record: the other operators end, in order, and so do
+    /// the outputs. True if the subtask has nothing to wait for.
+    fn end_of_data(&mut self) -> Result<bool, TaskError> {
+        self.chain.end_chained_inputs()?;
+        self.phase = Phase::Ended;
+        let checkpoints = self.snapshots.is_some();
+        self.broadcast(if checkpoints {
+            Wire::EndOfData
+        } else {
+            Wire::EndOfInput
+        })?;
+        if checkpoints || self.commits {
+            self.events.end_of_input(self.attempt);
         }
-        Ok(Request::None)
+        Ok(!checkpoints && !self.commits)
     }
 
-    fn run_gate(
-        &mut self,
-        mut gate: InputGate,
-        places: &[ChannelPlace],
-        mut valves: Vec<WatermarkValve>,
-    ) -> Result<(), TaskError> {
-        let mut open = vec![0usize; valves.len()];
-        for place in places {
-            open[place.input] += 1;
-        }
-        let mut inputs = CombinedWatermark::new(valves.len());
-        while !gate.is_finished() {
-            if self.cancel.is_cancelled() {
-                return Err(TaskError::Cancelled);
-            }
-            while let Some(mail) = self.mailbox.take() {
-                if let Mail::Commit(commit) = mail {
-                    self.chain.commit(commit)?;
-                }
-            }
-            self.fire_timers()?;
-            let Some((channel, element)) = gate.poll()? else {
-                self.idle(None)?;
-                continue;
-            };
-            self.unflushed = true;
-            let ChannelPlace { input, index } = places[channel];
-            let said = match element {
-                Element::Chunk(chunk) => {
-                    self.chain.metrics.records_in.add(chunk.rows() as u64);
-                    self.chain.metrics.bytes_in.add(chunk.bytes() as u64);
-                    self.chain.process(input, chunk)?;
-                    self.flush_if_due()?;
-                    continue;
-                }
-                Element::Watermark(watermark) => valves[input].watermark(index, watermark),
-                Element::Idle => valves[input].activity(index, false),
-                Element::Active => valves[input].activity(index, true),
-                Element::EndOfInput => {
-                    open[input] -= 1;
-                    if open[input] == 0 {
-                        self.chain.end_head_input(input)?;
-                    }
-                    continue;
-                }
-                Element::Barrier(barrier) => {
-                    let text = format!("barrier {} came, but checkpoints are off", barrier.id);
-                    return Err(TaskError::Protocol(text));
-                }
-            };
-            self.pass_on(&mut inputs, input, said)?;
+    /// What consumers have heard before the restored checkpoint, they do not remember; the
+    /// operators do.
+    fn repeat_end_of_data(&mut self) -> Result<(), TaskError> {
+        self.phase = Phase::Ended;
+        self.broadcast(Wire::Watermark(weir_types::Watermark::MAX))?;
+        self.broadcast(Wire::EndOfData)?;
+        self.events.end_of_input(self.attempt);
+        Ok(())
+    }
+
+    fn broadcast(&mut self, control: Wire) -> Result<(), TaskError> {
+        for partition in &mut self.chain.partitions {
+            partition.broadcast(control).map_err(OperatorError::from)?;
         }
         Ok(())
     }
 
-    /// What one input's valve says goes into the minimum over all inputs, and from there into the
-    /// chain.
-    fn pass_on(
+    /// Passes a barrier on, before any later record, and takes the snapshot.
+    fn snapshot(
         &mut self,
-        inputs: &mut CombinedWatermark,
-        input: usize,
-        said: ValveOutput,
+        aligned: Aligned,
+        source: Option<&mut dyn AnySource>,
     ) -> Result<(), TaskError> {
-        for control in said.controls() {
-            let said = match control {
-                Control::Watermark(watermark) => inputs.watermark(input, watermark),
-                Control::Idle => inputs.activity(input, false),
-                Control::Active => inputs.activity(input, true),
-            };
-            for control in said.controls() {
-                self.chain.control(control)?;
-            }
+        let Some(snapshots) = &mut self.snapshots else {
+            let text = format!(
+                "barrier {} came, but checkpoints are off",
+                aligned.barrier.id
+            );
+            return Err(TaskError::Protocol(text));
+        };
+        for partition in &mut self.chain.partitions {
+            let barrier = Wire::Barrier(aligned.barrier);
+            partition.broadcast(barrier).map_err(OperatorError::from)?;
+        }
+        let ended = self.phase == Phase::Ended;
+        Ok(snapshots.begin(&mut self.chain, source, aligned, ended)?)
+    }
+
+    /// Begins a checkpoint at a source.
+    fn trigger(
+        &mut self,
+        barrier: CheckpointBarrier,
+        then: Then,
+        source: Option<&mut dyn AnySource>,
+    ) -> Result<(), TaskError> {
+        if then == Then::Drain && self.phase != Phase::Ended {
+            self.end_source()?;
+        }
+        self.snapshot(Aligned::at_once(barrier), source)?;
+        if then == Then::Stop && self.phase == Phase::Reading {
+            self.flush()?;
+            self.phase = Phase::Stopped(barrier.id);
         }
         Ok(())
+    }
+
+    fn abort(&mut self, id: CheckpointId) {
+        if self.phase == Phase::Stopped(id) {
+            self.phase = Phase::Reading;
+        }
+        if let Some(snapshots) = &mut self.snapshots {
+            snapshots.abort(&mut self.chain, id);
+        }
+    }
+
+    /// A checkpoint is complete, or the job without checkpoints is: results become visible. True
+    /// if that was the last.
+    fn commit(&mut self, commit: TaskCommit) -> Result<bool, TaskError> {
+        match commit {
+            TaskCommit::Final => {
+                self.chain.commit(Commit::Final)?;
+                Ok(self.phase == Phase::Ended)
+            }
+            TaskCommit::Checkpoint { id, last } => {
+                if let Some(snapshots) = &mut self.snapshots {
+                    snapshots.confirm(&mut self.chain, id);
+                }
+                self.chain.commit(Commit::Checkpoint(id))?;
+                if self.commits {
+                    self.events.committed(self.attempt, id);
+                }
+                Ok(last)
+            }
+        }
+    }
+
+    /// The last checkpoint is complete and committed: nothing that happens to the channels matters
+    /// any more.
+    fn leave(&mut self) {
+        self.phase = Phase::Ended;
+        if self.snapshots.is_some() {
+            drop(self.broadcast(Wire::EndOfInput));
+        }
+    }
+
+    /// Copies a piece of the snapshot under way, if there is one and it is due.
+    #[inline]
+    fn copy(&mut self, input: Input) {
+        if let Some(snapshots) = &mut self.snapshots {
+            snapshots.step(&mut self.chain, input);
+        }
+    }
+
+    fn is_copying(&self) -> bool {
+        self.snapshots.as_ref().is_some_and(Snapshots::is_copying)
     }
 
     fn fire_timers(&mut self) -> Result<(), TaskError> {
-        if let Some(due) = self.chain.next_processing_time() {
+        if self.phase == Phase::Reading
+            && let Some(due) = self.chain.next_processing_time()
+        {
             let now = self.clock.unix_ms();
             if due <= now {
                 self.unflushed = true;
@@ -279,7 +263,11 @@ impl TaskLoop {
         if self.unflushed {
             return self.flush();
         }
-        self.wait(rest);
+        if self.is_copying() {
+            self.copy(Input::Idle);
+        } else {
+            self.wait(rest);
+        }
         Ok(())
     }
 
@@ -300,7 +288,9 @@ impl TaskLoop {
 
     /// Waits for mail, input, the next timer, or the end of `rest`.
     fn wait(&mut self, rest: Option<Duration>) {
-        let timer = self.chain.next_processing_time().map(|due| {
+        let due = self.chain.next_processing_time();
+        let due = due.filter(|_| self.phase == Phase::Reading);
+        let timer = due.map(|due| {
             let ms = due.saturating_sub(self.clock.unix_ms());
             Duration::from_millis(u64::try_from(ms).unwrap_or(0))
         });

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use weir_checkpoint::align::AlignMode;
 use weir_graph::{InputGateSpec, JobVertex, NodeId, Partitioner, ResultPartitionSpec};
 use weir_network::{
     Broadcast, CancelToken, ConnectRequest, Forward, GateOptions, Global, InputGate, Location,
@@ -19,6 +20,7 @@ use weir_types::{ExecutionAttemptId, KeyGroupRange, hash_bytes};
 use crate::chain::{ChainNode, OperatorChain, Successor, Target};
 use crate::deployment::{Program, TaskDeployment, TaskEnvironment};
 use crate::metrics::{ChainedOperatorMetrics, Counter, TaskMetrics};
+use crate::pace::Pace;
 
 /// A deployment does not fit the program. Both come from the same fingerprint, so this is a fault
 /// of the engine, told rather than survived.
@@ -67,11 +69,18 @@ pub(crate) enum Intake {
         source: Box<dyn AnySource>,
     },
     /// The chain's head has inputs.
-    Gate {
-        gate: InputGate,
-        places: Vec<ChannelPlace>,
-        valves: Vec<WatermarkValve>,
-    },
+    Gate(GateIntake),
+}
+
+/// The inputs of a chain's head.
+pub(crate) struct GateIntake {
+    pub(crate) gate: InputGate,
+    /// By channel.
+    pub(crate) places: Vec<ChannelPlace>,
+    /// By input.
+    pub(crate) valves: Vec<WatermarkValve>,
+    /// None: the job has no checkpoints.
+    pub(crate) align: Option<AlignMode>,
 }
 
 /// What the deployment names besides itself.
@@ -143,6 +152,7 @@ impl Context<'_> {
             nodes,
             partitions,
             metrics,
+            cancel: self.cancel.clone(),
         })
     }
 
@@ -180,6 +190,7 @@ impl Context<'_> {
             nodes.push(ChainNode {
                 operator: made,
                 context,
+                pace: Pace::default(),
                 successors: Vec::new(),
             });
         }
@@ -284,11 +295,13 @@ impl Context<'_> {
             }
         }
         let valves = counts.into_iter().map(WatermarkValve::new).collect();
-        Ok(Intake::Gate {
+        let checkpoints = self.environment.checkpoints.as_ref();
+        Ok(Intake::Gate(GateIntake {
             gate,
             places,
             valves,
-        })
+            align: checkpoints.map(|checkpoints| checkpoints.mode),
+        }))
     }
 
     fn connect(

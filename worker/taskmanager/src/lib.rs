@@ -23,6 +23,7 @@ mod data_plane;
 mod memory;
 mod registration;
 mod serve;
+mod state;
 mod task_table;
 
 pub use memory::{MemoryError, MemoryModel, MemoryOptions};

@@ -10,8 +10,8 @@ use weir_rpc::{
     CommitRequest, Fenced, JobInfo, JobMasterSession, JobResult, SplitResponse,
     TaskExecutorCommand, TaskExecutorEvent, TaskExecutorInbox, TaskManagerMessage,
 };
-use weir_stream::Commit;
 use weir_stream::source::SplitAnswer;
+use weir_task::TaskCommit;
 use weir_types::{Clock, ExecutionAttemptId, Fault, Timestamp};
 
 use crate::task_table::{TaskEvent, TaskTable};
@@ -118,8 +118,8 @@ impl Server {
             TaskExecutorCommand::Cancel(attempt) => self.tasks.cancel(attempt),
             TaskExecutorCommand::Commit { attempt, commit } => {
                 let commit = match commit {
-                    CommitRequest::Checkpoint(id) => Commit::Checkpoint(id),
-                    CommitRequest::Final => Commit::Final,
+                    CommitRequest::Checkpoint { id, last } => TaskCommit::Checkpoint { id, last },
+                    CommitRequest::Final => TaskCommit::Final,
                 };
                 self.tasks.commit(attempt, commit);
             }
@@ -135,6 +135,15 @@ impl Server {
                 };
                 self.tasks.split_answer(attempt, node, answer);
             }
+            TaskExecutorCommand::TriggerCheckpoint {
+                attempt,
+                barrier,
+                then,
+            } => self.tasks.trigger(attempt, barrier, then),
+            TaskExecutorCommand::AbortCheckpoint {
+                attempt,
+                checkpoint,
+            } => self.tasks.abort_checkpoint(attempt, checkpoint),
             TaskExecutorCommand::Heartbeat => {}
             TaskExecutorCommand::Dismissed { reason } => return Ok(Some(End::Dismissed(reason))),
             TaskExecutorCommand::JobEnded(result) => return Ok(Some(End::JobEnded(result))),
@@ -163,6 +172,30 @@ impl Server {
             }
             TaskEvent::EndOfInput(attempt) => {
                 self.tell(TaskManagerMessage::EndOfInput { attempt }).await
+            }
+            TaskEvent::Acknowledged(attempt, checkpoint, state, metrics) => {
+                self.tell(TaskManagerMessage::CheckpointAcknowledged {
+                    attempt,
+                    checkpoint,
+                    state: *state,
+                    metrics,
+                })
+                .await
+            }
+            TaskEvent::Declined(attempt, checkpoint, reason) => {
+                self.tell(TaskManagerMessage::CheckpointDeclined {
+                    attempt,
+                    checkpoint,
+                    reason,
+                })
+                .await
+            }
+            TaskEvent::Committed(attempt, checkpoint) => {
+                self.tell(TaskManagerMessage::Committed {
+                    attempt,
+                    checkpoint,
+                })
+                .await
             }
         }
     }

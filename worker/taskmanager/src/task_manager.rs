@@ -8,14 +8,16 @@ use weir_network::{Exchange, ExchangeIdentity};
 use weir_rpc::{
     JobInfo, JobMasterGateway, JobResult, RegisterError, Registered, TaskExecutorInbox,
 };
-use weir_task::TaskEnvironment;
+use weir_task::{TaskCheckpoints, TaskEnvironment};
 use weir_types::TaskManagerId;
 
 use crate::data_plane::{DataPlane, Door};
 use crate::registration::{Outcome, register, registration};
 use crate::serve::{End, Server};
 use crate::task_table::{TaskTable, events};
-use crate::{MemoryError, MemoryModel, ProgramError, ProgramProvider, TaskManagerOptions, program};
+use crate::{
+    MemoryError, MemoryModel, ProgramError, ProgramProvider, TaskManagerOptions, program, state,
+};
 
 /// How long connections to other TaskManagers have for sending what they hold, at the end.
 const EXCHANGE_GRACE: Duration = Duration::from_millis(500);
@@ -45,6 +47,12 @@ pub enum TaskManagerError {
     /// The memory cannot be divided as asked.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// The job's state folder cannot be used here.
+    #[error("open the job's state folder")]
+    Store(#[source] state::OpenError),
+    /// A defect of this program.
+    #[error("opening the job's state folder panicked; the log says where")]
+    StorePanicked,
     /// The JobManager does not want it.
     #[error("the JobManager refused this TaskManager: {0}")]
     Refused(String),
@@ -182,6 +190,7 @@ impl TaskManager {
             clock: Arc::clone(&self.options.clock),
             events: events_in,
             channel_window_bytes: Some(window),
+            checkpoints: self.checkpoints(&job).await?,
         };
         let tasks = TaskTable::new(program, environment, self.options.slots);
         let clock = Arc::clone(&self.options.clock);
@@ -208,6 +217,23 @@ impl TaskManager {
             });
         }
         Ok(end)
+    }
+
+    /// Opens the job's state folder. Stores block, so not on this thread.
+    async fn checkpoints(
+        &self,
+        job: &JobInfo,
+    ) -> Result<Option<Arc<TaskCheckpoints>>, TaskManagerError> {
+        let Some(settings) = job.checkpoints.clone() else {
+            return Ok(None);
+        };
+        let clock = Arc::clone(&self.options.clock);
+        let opened = tokio::task::spawn_blocking(move || state::open(settings, clock)).await;
+        match opened {
+            Ok(Ok(checkpoints)) => Ok(Some(Arc::new(checkpoints))),
+            Ok(Err(source)) => Err(TaskManagerError::Store(source)),
+            Err(_) => Err(TaskManagerError::StorePanicked),
+        }
     }
 
     async fn exchange(

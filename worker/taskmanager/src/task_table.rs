@@ -5,15 +5,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use weir_checkpoint::coordinator::Then;
+use weir_checkpoint::handle::{SnapshotMetrics, SubtaskState};
 use weir_graph::{ExecutionState, NodeId};
 use weir_rpc::{OperatorMetricsReport, TaskDeploymentDescriptor, TaskMetricsReport};
-use weir_stream::Commit;
 use weir_stream::source::SplitAnswer;
 use weir_task::{
-    InputDeployment, ProducerLocation, Program, TaskDeployment, TaskEnvironment, TaskEvents,
-    TaskHandle, TaskMetrics,
+    InputDeployment, ProducerLocation, Program, TaskCommit, TaskDeployment, TaskEnvironment,
+    TaskEvents, TaskHandle, TaskMetrics,
 };
-use weir_types::{EventTime, ExecutionAttemptId, Fault, FaultClass, Timestamp};
+use weir_types::{
+    CheckpointBarrier, CheckpointId, EventTime, ExecutionAttemptId, Fault, FaultClass, Timestamp,
+};
 
 /// How many events of all subtasks may wait; a subtask waits beyond it. The reader never waits for
 /// a subtask, so the wait ends.
@@ -25,6 +28,14 @@ pub(crate) enum TaskEvent {
     State(ExecutionAttemptId, ExecutionState, Option<Fault>),
     RequestSplit(ExecutionAttemptId, NodeId),
     EndOfInput(ExecutionAttemptId),
+    Acknowledged(
+        ExecutionAttemptId,
+        CheckpointId,
+        Box<SubtaskState>,
+        SnapshotMetrics,
+    ),
+    Declined(ExecutionAttemptId, CheckpointId, String),
+    Committed(ExecutionAttemptId, CheckpointId),
 }
 
 /// The subtasks' end of the queue.
@@ -53,6 +64,29 @@ impl TaskEvents for EventQueue {
 
     fn end_of_input(&self, attempt: ExecutionAttemptId) {
         self.put(TaskEvent::EndOfInput(attempt));
+    }
+
+    fn acknowledged(
+        &self,
+        attempt: ExecutionAttemptId,
+        id: CheckpointId,
+        state: SubtaskState,
+        metrics: SnapshotMetrics,
+    ) {
+        self.put(TaskEvent::Acknowledged(
+            attempt,
+            id,
+            Box::new(state),
+            metrics,
+        ));
+    }
+
+    fn declined(&self, attempt: ExecutionAttemptId, id: CheckpointId, reason: String) {
+        self.put(TaskEvent::Declined(attempt, id, reason));
+    }
+
+    fn committed(&self, attempt: ExecutionAttemptId, id: CheckpointId) {
+        self.put(TaskEvent::Committed(attempt, id));
     }
 }
 
@@ -86,6 +120,7 @@ impl TaskTable {
             attempt,
             slot,
             inputs,
+            restore,
         } = task;
         let refuse = |cause: String| Err(Fault::task(FaultClass::NonRecoverable, attempt, cause));
         if slot.0 >= self.slots {
@@ -113,6 +148,7 @@ impl TaskTable {
         let deployment = TaskDeployment {
             attempt,
             inputs: inputs.collect(),
+            restore,
         };
         let (program, environment) = (Arc::clone(&self.program), self.environment.clone());
         // Operators are made by user code. What a panic leaves behind is not used again.
@@ -141,7 +177,24 @@ impl TaskTable {
         }
     }
 
-    pub(crate) fn commit(&self, attempt: ExecutionAttemptId, commit: Commit) {
+    pub(crate) fn trigger(
+        &self,
+        attempt: ExecutionAttemptId,
+        barrier: CheckpointBarrier,
+        then: Then,
+    ) {
+        if let Some(task) = self.tasks.get(&attempt) {
+            task.trigger(barrier, then);
+        }
+    }
+
+    pub(crate) fn abort_checkpoint(&self, attempt: ExecutionAttemptId, id: CheckpointId) {
+        if let Some(task) = self.tasks.get(&attempt) {
+            task.abort_checkpoint(id);
+        }
+    }
+
+    pub(crate) fn commit(&self, attempt: ExecutionAttemptId, commit: TaskCommit) {
         if let Some(task) = self.tasks.get(&attempt) {
             task.commit(commit);
         }

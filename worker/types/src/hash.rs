@@ -75,7 +75,7 @@ pub fn hash_bytes(bytes: &[u8]) -> u64 {
 }
 
 /// Two independent hashes, for ids.
-pub(crate) fn hash128(bytes: &[u8]) -> u128 {
+pub fn hash128(bytes: &[u8]) -> u128 {
     let mut second = KeyHasher::new();
     second.write_u64(MIX);
     second.write_bytes(bytes);

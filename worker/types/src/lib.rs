@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+mod causes;
 mod clock;
 mod fault;
 mod hash;
@@ -12,9 +13,10 @@ mod ids;
 mod key_group;
 mod time;
 
+pub use causes::causes;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use fault::{Fault, FaultClass, FaultScope};
-pub use hash::{KeyHasher, hash_bytes};
+pub use hash::{KeyHasher, hash_bytes, hash128};
 pub use ids::{
     AttemptNumber, CheckpointId, Epoch, ExecutionAttemptId, JobId, OperatorId, ParseIdError,
     SlotIndex, SubtaskIndex, TaskManagerId, VertexId,

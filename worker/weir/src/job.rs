@@ -1,6 +1,7 @@
 //! What `run` and `jobmanager` have in common: options, REST, and following a job to its end.
 
 use std::future::Future;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +10,19 @@ use anyhow::{Context, anyhow};
 use tokio::runtime::{Builder, Runtime};
 use weir_cli::progress::{Followed, Output, Progress};
 use weir_cli::{Exit, Failure};
-use weir_crd::LocalJob;
+use weir_crd::{FailoverStrategy as Failover, LocalJob, RestartPolicy};
 use weir_graph::{StreamGraph, fingerprint};
-use weir_jobmanager::{JobManagerOptions, JobResult, JobSpec};
+use weir_jobmanager::{
+    CheckpointOptions, FailoverStrategy, JobManagerOptions, JobResult, JobSpec, Leadership,
+    RestartStrategy,
+};
 use weir_rest::{RestListener, RestServer};
 use weir_rpc::DispatcherGateway;
 use weir_types::{Clock, JobId, SystemClock};
 
 use crate::program::Plan;
 use crate::signals::{Signals, end_at_once};
+use crate::state_folder::Lead;
 use crate::{config, random};
 
 /// Threads of the control plane. Its work is a few messages a second.
@@ -26,8 +31,11 @@ const CONTROL_THREADS: usize = 2;
 /// How long threads of the runtime that still do something may hold up the end of the process.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Whoever cancelled the job over REST is answered before the process ends.
-const ANSWER_GRACE: Duration = Duration::from_millis(200);
+/// How long clients of REST that have asked, or hold a connection open, may hold up the end.
+const ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether another process has been elected.
+const LEADERSHIP_CHECK: Duration = Duration::from_millis(100);
 
 /// Runs `body` on a runtime of its own.
 pub(crate) fn block_on<T>(body: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -48,24 +56,120 @@ pub(crate) fn runtime() -> std::io::Result<Runtime> {
 }
 
 /// The JobManager's options for a job. They can be wrong only by the manifest's configuration.
-pub(crate) fn options(job: &LocalJob, plan: &Plan) -> Result<JobManagerOptions, Failure> {
+pub(crate) fn options(
+    job: &LocalJob,
+    plan: &Plan,
+    lead: Option<&Lead>,
+) -> Result<JobManagerOptions, Failure> {
     let mut options =
         config::apply(&job.config, JobManagerOptions::default()).map_err(Failure::usage)?;
     options.config = plan.spec.config.clone();
+    options.restart = restart(job.restart_policy(lead.is_some()));
+    options.failover = match job.failover_strategy {
+        Failover::Full => FailoverStrategy::Full,
+        Failover::Region => FailoverStrategy::Region,
+        Failover::Individual => FailoverStrategy::Individual,
+    };
+    options.random_seed = random::word();
+    if let Some(lead) = lead {
+        options.epoch = lead.epoch;
+        options.deployment = lead.deployment;
+    }
     Ok(options)
 }
 
+fn restart(policy: RestartPolicy) -> RestartStrategy {
+    match policy {
+        RestartPolicy::None => RestartStrategy::None,
+        RestartPolicy::FixedDelay { attempts, delay } => {
+            RestartStrategy::FixedDelay { attempts, delay }
+        }
+        RestartPolicy::FailureRate {
+            max_failures,
+            interval,
+            delay,
+        } => RestartStrategy::FailureRate {
+            max_failures,
+            interval,
+            delay,
+        },
+        RestartPolicy::ExponentialDelay {
+            initial_delay,
+            max_delay,
+            multiplier,
+            jitter,
+            reset_after,
+        } => RestartStrategy::ExponentialDelay {
+            initial_delay,
+            max_delay,
+            multiplier,
+            jitter,
+            reset_after,
+        },
+    }
+}
+
 /// The job as the JobManager takes it. `executable` is equal for equal executables.
-pub(crate) fn spec(name: &str, plan: &Plan, executable: &str) -> JobSpec {
+pub(crate) fn spec(
+    name: &str,
+    plan: &Plan,
+    executable: &str,
+    state: Option<(JobId, CheckpointOptions)>,
+) -> JobSpec {
+    let (id, checkpoints) = match state {
+        Some((id, checkpoints)) => (id, Some(checkpoints)),
+        None => (JobId(random::bits()), None),
+    };
     let Plan { program, spec } = plan;
     JobSpec {
-        id: JobId(random::bits()),
+        id,
         name: name.to_owned(),
         graph: program.graph.clone(),
         job_graph: program.job_graph.clone(),
         factories: program.factories.clone(),
         program: spec.clone(),
         fingerprint: fingerprint(&program.job_graph, &spec.args, &spec.config, executable),
+        checkpoints,
+    }
+}
+
+/// What a lead consists of: the job's side and this process's.
+pub(crate) fn split(
+    lead: Option<Lead>,
+) -> (Option<(JobId, CheckpointOptions)>, Option<Leadership>) {
+    match lead {
+        Some(lead) => (Some((lead.id, lead.options)), lead.leadership),
+        None => (None, None),
+    }
+}
+
+/// Waits for the end of the job, or until another process has been elected to lead it.
+pub(crate) async fn while_leading(
+    leadership: Option<Leadership>,
+    ended: impl Future<Output = Result<JobResult, Failure>>,
+) -> Result<JobResult, Failure> {
+    let Some(leadership) = leadership else {
+        return ended.await;
+    };
+    let lost = async {
+        while !leadership.is_lost() {
+            tokio::time::sleep(LEADERSHIP_CHECK).await;
+        }
+    };
+    tokio::select! {
+        result = ended => result,
+        // The job is left as it is: its new leader has it.
+        () = lost => Err(Failure::failed(anyhow!(
+            "another process has been elected to lead the job: this one steps down"
+        ))),
+    }
+}
+
+/// Tells people what happens before the job runs.
+pub(crate) fn say(output: &Output, job: &str, text: &str) {
+    if !output.quiet {
+        // With a closed stderr there is nobody to tell.
+        drop(writeln!(std::io::stderr().lock(), "{job}: {text}"));
     }
 }
 
@@ -120,8 +224,20 @@ impl Watched {
     }
 
     /// Waits for the end of the job, shows its progress, and passes on the wish to cancel it.
+    /// Then closes REST.
     pub(crate) async fn until(
         mut self,
+        ended: impl Future<Output = Result<JobResult, Failure>>,
+        server: RestServer,
+    ) -> Result<Exit, Failure> {
+        let exit = self.exit_of(ended).await;
+        // Whoever cancelled the job over REST is answered before the process ends.
+        server.shutdown(ANSWERS_TIMEOUT).await;
+        exit
+    }
+
+    async fn exit_of(
+        &mut self,
         ended: impl Future<Output = Result<JobResult, Failure>>,
     ) -> Result<Exit, Failure> {
         let result = self.follow(ended).await?;
@@ -136,9 +252,6 @@ impl Watched {
             }
         };
         self.progress.finish(&result).await;
-        if exit == Exit::Canceled {
-            tokio::time::sleep(ANSWER_GRACE).await;
-        }
         Ok(exit)
     }
 

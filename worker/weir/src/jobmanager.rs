@@ -2,12 +2,13 @@
 
 use std::io::Write;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use weir_cli::{Exit, Failure, JobManagerRequest};
-use weir_jobmanager::JobManager;
+use weir_jobmanager::{JobManager, RpcPort};
 
 use crate::job::{self, Watched};
 use crate::registry::Registry;
+use crate::state_folder::{self, Candidate, Start};
 use crate::{environment, executable, program};
 
 pub(crate) fn run(registry: &Registry, request: JobManagerRequest) -> Result<Exit, Failure> {
@@ -15,32 +16,50 @@ pub(crate) fn run(registry: &Registry, request: JobManagerRequest) -> Result<Exi
         job,
         rpc,
         rest,
+        checkpoints,
+        deployment,
+        election_dir,
         output,
     } = request;
     environment::ensure(&job.env)?;
     let plan = program::plan(registry, &job)?;
-    let mut options = job::options(&job, &plan)?;
-    options.rpc_bind = Some(rpc);
     let executable = executable::hash()
         .context("read this executable")
         .map_err(Failure::failed)?;
+    let candidate = Candidate {
+        dir: election_dir,
+        deployment,
+    };
     job::block_on(async {
         let listener = job::bind_rest(rest).await?;
-        let spec = job::spec(&job.name, &plan, &executable);
+        let port = RpcPort::bind(rpc).map_err(Failure::failed)?;
+        announce(&format!(
+            "jobmanager rpc {}\nrest {}\n",
+            port.address(),
+            listener.address()
+        ))?;
+        let say = |text: &str| job::say(&output, &job.name, text);
+        // Standing by may take for ever; a signal ends the process at once meanwhile.
+        let lead = tokio::task::block_in_place(|| {
+            state_folder::lead((&job).into(), &checkpoints, &plan, &candidate, &say)
+        })?;
+        let lead = match lead {
+            Start::Leads(lead) => Some(*lead),
+            Start::WithoutCheckpoints => None,
+            Start::Over(exit) => return Ok(exit),
+        };
+        let mut options = job::options(&job, &plan, lead.as_ref())?;
+        if let Some(deployment) = deployment {
+            options.deployment = deployment;
+        }
+        let (state, leadership) = job::split(lead);
+        let spec = job::spec(&job.name, &plan, &executable, state);
         let id = spec.id;
-        let manager = JobManager::start(options, spec)
-            .await
-            .map_err(Failure::failed)?;
+        let manager = JobManager::start_on(Some(port), options, spec).map_err(Failure::failed)?;
         let watched = Watched::new(&plan.program.graph, id, manager.dispatcher(), output)?;
         let server = job::serve_rest(listener, manager.dispatcher());
-        let address = manager.rpc_address().ok_or_else(|| {
-            Failure::failed(anyhow!("the JobManager does not listen for TaskManagers"))
-        })?;
-        announce(&format!(
-            "jobmanager rpc {address}\nrest {}\n",
-            server.address()
-        ))?;
-        watched.until(async { Ok(manager.wait().await) }).await
+        let ended = job::while_leading(leadership, async { Ok(manager.wait().await) });
+        watched.until(ended, server).await
     })
 }
 

@@ -31,11 +31,13 @@ mod environment;
 mod executable;
 mod job;
 mod jobmanager;
+mod offline;
 mod program;
 mod random;
 mod registry;
 mod run;
 mod signals;
+mod state_folder;
 mod taskmanager;
 
 pub mod local;
@@ -45,7 +47,9 @@ use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
 use weir_cli::{
-    Engine, Exit, Failure, JobManagerRequest, ProgramSummary, RunRequest, TaskManagerRequest,
+    Engine, Exit, Failure, FsckReport, FsckRequest, GcReport, GcRequest, InspectRequest,
+    JobManagerRequest, ProgramSummary, RunRequest, SnapshotReport, StoreListing, StoreRequest,
+    TaskManagerRequest,
 };
 use weir_crd::LocalJob;
 use weir_graph::Explanation;
@@ -105,5 +109,21 @@ impl Engine for Weir {
     fn explain(&self, job: LocalJob) -> Result<Explanation, Failure> {
         let plan = program::plan(&self.registry, &job)?;
         Ok(weir_graph::explain(&plan.program.job_graph))
+    }
+
+    fn checkpoints_ls(&self, request: StoreRequest) -> Result<StoreListing, Failure> {
+        offline::ls(request)
+    }
+
+    fn checkpoints_inspect(&self, request: InspectRequest) -> Result<SnapshotReport, Failure> {
+        offline::inspect(request)
+    }
+
+    fn fsck(&self, request: FsckRequest) -> Result<FsckReport, Failure> {
+        offline::fsck(request)
+    }
+
+    fn gc(&self, request: GcRequest) -> Result<GcReport, Failure> {
+        offline::gc(request)
     }
 }

@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use weir_api::BuiltProgram;
+pub use weir_checkpoint::handle::SnapshotMetrics;
+use weir_cli::{CheckpointArgs, RestoreChoice};
+use weir_crd::CheckpointSpec;
 use weir_jobmanager::{JobManager, JobSpec, StartError};
+pub use weir_rpc::{CheckpointState, JobCheckpoints};
 use weir_rpc::{DispatcherGateway, JobInfo, ProgramSpec};
 use weir_stream::BoxError;
 use weir_task::Program;
@@ -16,6 +20,7 @@ use weir_types::{JobId, TaskManagerId};
 pub use weir_jobmanager::{JobManagerOptions, JobResult};
 
 use crate::program::{Plan, chained};
+use crate::state_folder::{self, Candidate, Lead, Start, StateOf};
 use crate::{job, random};
 
 /// How long the TaskManager may take to go home once the job has ended.
@@ -33,6 +38,12 @@ pub enum LocalError {
     /// The TaskManager gave up.
     #[error(transparent)]
     TaskManager(#[from] TaskManagerError),
+    /// Its state cannot be had.
+    #[error("{0}")]
+    State(String),
+    /// It has come to its end before.
+    #[error("the job has finished before")]
+    Over,
     /// The TaskManager panicked, which is a defect of this program.
     #[error("the TaskManager panicked")]
     Panicked,
@@ -45,21 +56,86 @@ pub struct LocalOptions {
     pub slots: Option<u32>,
     /// How the JobManager works.
     pub jobmanager: JobManagerOptions,
+    /// How the job takes checkpoints; none: it does not.
+    pub state: Option<LocalState>,
+}
+
+/// How a job in one process takes checkpoints. It goes on from the newest one that it finds.
+#[derive(Clone, Debug)]
+pub struct LocalState {
+    /// Where: a folder, or the address of a bucket. The job gets a folder of its own in it.
+    pub dir: String,
+    /// From one checkpoint's start to the next.
+    pub interval: Duration,
+    /// Whether a checkpoint holds only what changed since the one before.
+    pub incremental: bool,
 }
 
 /// Runs a program to its end. A job that failed is a result, not an error.
 pub fn run(built: BuiltProgram, options: LocalOptions) -> Result<JobResult, LocalError> {
+    run_observed(built, options).map(|(result, _)| result)
+}
+
+/// The same; also tells of the job's checkpoints, if it takes any.
+pub fn run_observed(
+    built: BuiltProgram,
+    options: LocalOptions,
+) -> Result<(JobResult, Option<JobCheckpoints>), LocalError> {
     let runtime = job::runtime().map_err(LocalError::Threads)?;
     let plan = Plan {
         program: Arc::new(chained(built)),
         spec: ProgramSpec::default(),
     };
     let name = plan.program.graph.job_name.clone();
+    let lead = match &options.state {
+        Some(state) => lead(&name, state, &plan)?,
+        None => None,
+    };
+    let mut options = options;
+    if let Some(lead) = &lead {
+        options.jobmanager.epoch = lead.epoch;
+        options.jobmanager.deployment = lead.deployment;
+    }
+    let (state, _leadership) = job::split(lead);
     runtime.block_on(async {
-        let mut cluster = LocalCluster::start(&plan, job::spec(&name, &plan, ""), options).await?;
+        let mut cluster = LocalCluster::start(&plan, job::spec(&name, &plan, "", state), options)?;
         cluster.start_taskmanager();
-        cluster.wait().await
+        let result = cluster.wait().await?;
+        let checkpoints = cluster.dispatcher().checkpoints(cluster.job()).await;
+        Ok((result, checkpoints.ok()))
     })
+}
+
+/// Claims the job and finds what it goes on from.
+fn lead(name: &str, state: &LocalState, plan: &Plan) -> Result<Option<Lead>, LocalError> {
+    let checkpoint = CheckpointSpec {
+        incremental: state.incremental,
+        ..CheckpointSpec::default()
+    };
+    let job = StateOf {
+        name,
+        checkpoint: &checkpoint,
+        savepoint_timeout: checkpoint.timeout.get(),
+        allow_non_restored_state: false,
+    };
+    let args = CheckpointArgs {
+        dir: Some(state.dir.clone()),
+        interval: Some(state.interval),
+        restore: Some(RestoreChoice::Latest),
+        ..CheckpointArgs::default()
+    };
+    let candidate = Candidate {
+        dir: None,
+        deployment: None,
+    };
+    match state_folder::lead(job, &args, plan, &candidate, &|text| {
+        tracing::info!("{text}")
+    }) {
+        Ok(Start::Leads(lead)) => Ok(Some(*lead)),
+        Ok(Start::WithoutCheckpoints) => Ok(None),
+        Ok(Start::Over(_)) => Err(LocalError::Over),
+        Err(failure) => Err(LocalError::State(failure.text())),
+    }
 }
 
 /// A job in this process.
@@ -73,7 +149,7 @@ pub(crate) struct LocalCluster {
 
 impl LocalCluster {
     /// Starts the JobManager; the job waits for its TaskManager.
-    pub(crate) async fn start(
+    pub(crate) fn start(
         plan: &Plan,
         spec: JobSpec,
         options: LocalOptions,
@@ -87,7 +163,7 @@ impl LocalCluster {
         taskmanager.data_bind = None;
         taskmanager.clock = Arc::clone(&options.jobmanager.clock);
         let job = spec.id;
-        let jobmanager = JobManager::start(options.jobmanager, spec).await?;
+        let jobmanager = JobManager::start(options.jobmanager, spec)?;
         Ok(Self {
             jobmanager,
             job,

@@ -11,3 +11,9 @@ pub(crate) fn bits() -> u128 {
     };
     half() << 64 | half()
 }
+
+/// 64 random bits.
+pub(crate) fn word() -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = bits().to_le_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}

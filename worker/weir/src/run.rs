@@ -5,22 +5,38 @@ use weir_cli::{Exit, Failure, RunRequest};
 use crate::job::{self, Watched};
 use crate::local::{LocalCluster, LocalOptions};
 use crate::registry::Registry;
+use crate::state_folder::{self, Candidate, Start};
 use crate::{environment, program};
 
 pub(crate) fn run(registry: &Registry, request: RunRequest) -> Result<Exit, Failure> {
-    let RunRequest { job, rest, output } = request;
+    let RunRequest {
+        job,
+        rest,
+        checkpoints,
+        output,
+    } = request;
     environment::ensure(&job.env)?;
     let plan = program::plan(registry, &job)?;
+    let candidate = Candidate {
+        dir: None,
+        deployment: None,
+    };
+    let say = |text: &str| job::say(&output, &job.name, text);
+    let lead = match state_folder::lead((&job).into(), &checkpoints, &plan, &candidate, &say)? {
+        Start::Leads(lead) => Some(*lead),
+        Start::WithoutCheckpoints => None,
+        Start::Over(exit) => return Ok(exit),
+    };
     let options = LocalOptions {
         slots: None,
-        jobmanager: job::options(&job, &plan)?,
+        jobmanager: job::options(&job, &plan, lead.as_ref())?,
+        state: None,
     };
+    let (state, leadership) = job::split(lead);
     job::block_on(async {
         let listener = job::bind_rest(rest).await?;
-        let spec = job::spec(&job.name, &plan, "");
-        let mut cluster = LocalCluster::start(&plan, spec, options)
-            .await
-            .map_err(Failure::failed)?;
+        let spec = job::spec(&job.name, &plan, "", state);
+        let mut cluster = LocalCluster::start(&plan, spec, options).map_err(Failure::failed)?;
         let dispatcher = cluster.dispatcher();
         let watched = Watched::new(
             &plan.program.graph,
@@ -35,8 +51,9 @@ pub(crate) fn run(registry: &Registry, request: RunRequest) -> Result<Exit, Fail
             server.address()
         ));
         cluster.start_taskmanager();
-        watched
-            .until(async { cluster.wait().await.map_err(Failure::failed) })
-            .await
+        let ended = job::while_leading(leadership, async {
+            cluster.wait().await.map_err(Failure::failed)
+        });
+        watched.until(ended, server).await
     })
 }

@@ -2,10 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
 use weir_cli::{Exit, Failure, TaskManagerRequest};
-use weir_rpc::{JobInfo, JobMasterClient, JobMasterClientOptions};
+use weir_rpc::{
+    BoxFuture, JobInfo, JobMasterClient, JobMasterClientOptions, JobMasterGateway, RegisterError,
+    Registered, Registration, TaskExecutorGateway,
+};
 use weir_stream::BoxError;
 use weir_task::Program;
 use weir_taskmanager::{TaskManager, TaskManagerError, TaskManagerOptions};
@@ -17,15 +21,17 @@ use crate::{environment, executable, job, program, random};
 
 pub(crate) fn run(registry: &Registry, request: TaskManagerRequest) -> Result<Exit, Failure> {
     let TaskManagerRequest {
-        jobmanager,
+        jobmanagers,
         slots,
         reconnect_timeout,
         data,
         id,
+        deployment,
     } = request;
     let id = id.unwrap_or_else(|| TaskManagerId(random::bits()));
     let mut options = TaskManagerOptions::new(id, name(), slots);
-    options.data_bind = Some(data.unwrap_or_else(|| data_address(&jobmanager)));
+    options.data_bind = Some(data.unwrap_or_else(|| data_address(&jobmanagers)));
+    options.deployment = deployment.unwrap_or(options.deployment);
     options.network_threads = std::thread::available_parallelism()
         .map_or(1, usize::from)
         .min(4);
@@ -33,7 +39,7 @@ pub(crate) fn run(registry: &Registry, request: TaskManagerRequest) -> Result<Ex
     options.executable = executable::hash()
         .context("read this executable")
         .map_err(Failure::failed)?;
-    let gateway = JobMasterClient::new(jobmanager, JobMasterClientOptions::default());
+    let gateway = AnyJobMaster::new(jobmanagers);
     let registry = registry.clone();
     let provider = move |job: &JobInfo| build(&registry, job);
     job::block_on(async {
@@ -85,8 +91,11 @@ fn name() -> String {
 
 /// Where other TaskManagers reach this one, if nothing was said: a JobManager on the loopback
 /// interface has all its TaskManagers on this machine, and nobody else needs to get in.
-fn data_address(jobmanager: &str) -> SocketAddr {
-    let found: Vec<SocketAddr> = jobmanager.to_socket_addrs().into_iter().flatten().collect();
+fn data_address(jobmanagers: &[String]) -> SocketAddr {
+    let found = jobmanagers
+        .iter()
+        .flat_map(|address| address.to_socket_addrs());
+    let found: Vec<SocketAddr> = found.flatten().collect();
     let host = match found.first() {
         Some(first) if found.iter().all(|address| address.ip().is_loopback()) => first.ip(),
         Some(SocketAddr::V6(_)) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -95,13 +104,49 @@ fn data_address(jobmanager: &str) -> SocketAddr {
     SocketAddr::new(host, 0)
 }
 
+/// The JobManager that leads, among several: they are asked in turn. Those that stand by refuse
+/// connections.
+struct AnyJobMaster {
+    clients: Vec<JobMasterClient>,
+    next: AtomicUsize,
+}
+
+impl AnyJobMaster {
+    fn new(addresses: Vec<String>) -> Self {
+        let client = |address| JobMasterClient::new(address, JobMasterClientOptions::default());
+        Self {
+            clients: addresses.into_iter().map(client).collect(),
+            next: AtomicUsize::new(0),
+        }
+    }
+}
+
+impl JobMasterGateway for AnyJobMaster {
+    fn register(
+        &self,
+        registration: Registration,
+        executor: Arc<dyn TaskExecutorGateway>,
+    ) -> BoxFuture<'_, Result<Registered, RegisterError>> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        match self.clients.get(turn % self.clients.len().max(1)) {
+            Some(client) => client.register(registration, executor),
+            None => Box::pin(async {
+                Err(RegisterError::Unreachable {
+                    address: "no address".to_owned(),
+                    cause: "no JobManager was named".to_owned(),
+                })
+            }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_a_jobmanager_on_this_machine_keeps_the_data_port_to_it() {
-        let data = |jobmanager| data_address(jobmanager).to_string();
+        let data = |jobmanager: &str| data_address(&[jobmanager.to_owned()]).to_string();
         assert_eq!(data("127.0.0.1:6123"), "127.0.0.1:0");
         assert_eq!(data("[::1]:6123"), "[::1]:0");
         assert_eq!(data("192.0.2.7:6123"), "0.0.0.0:0");

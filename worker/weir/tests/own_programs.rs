@@ -5,20 +5,16 @@
 
 #![expect(clippy::panic, reason = "a test, and programs that panic")]
 
-#[allow(dead_code, reason = "shared with the other tests")]
-#[path = "cli/harness.rs"]
-mod harness;
-
 use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use harness::{Ended, JobManager, Process, of_binary};
 use tempfile::TempDir;
 use weir::ProgramEntry;
 use weir::api::{Args, BoxError, StreamEnv};
 use weir::connectors::{BlackholeSink, CollectionSource, PrintSink};
+use weir_testkit::{Ended, JobManager, Process, command};
 
 fn main() -> ExitCode {
     let commands = ["run", "jobmanager", "taskmanager", "programs"];
@@ -89,7 +85,7 @@ fn manifest(program: &str) -> (TempDir, String) {
 
 fn own(args: &[&str]) -> Command {
     let binary: PathBuf = std::env::current_exe().expect("this binary");
-    of_binary(&binary, args)
+    command(&binary, args)
 }
 
 fn run(program: &str, more: &[&str]) -> Ended {
@@ -132,8 +128,7 @@ fn a_panic_of_a_function_fails_the_job_with_message_and_place() {
 fn a_panic_of_a_function_leaves_its_taskmanager_alive() {
     let (_folder, path) = manifest("panics");
     let manager = JobManager::of_command(own(&["jobmanager", &path]));
-    let worker = own(&["taskmanager", "--jobmanager", &manager.rpc]);
-    let worker = Process::start(worker);
+    let worker = Process::start(manager.taskmanager_command(&[]));
     assert_eq!(manager.process.wait().code, Some(1));
     assert_eq!(worker.wait().code, Some(0), "it heard how the job ended");
 }

@@ -59,6 +59,11 @@ fn values_that_cannot_be_are_refused_with_the_arguments_name() {
         ("top-pages", "top=few", "argument `top`: `few` is not usize"),
         (
             "top-pages",
+            "late-output=",
+            "argument `late-output`: the folder's name is empty",
+        ),
+        (
+            "top-pages",
             "out-of-order=1.5",
             "argument `out-of-order`: `1.5` is not u64",
         ),

@@ -4,8 +4,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::Value;
+use weir_testkit::{JobManager, Process, Rest, command, until, until_within};
 
-use crate::harness::{Folder, JobManager, Process, Rest, of_binary, test_programs, until};
+use crate::harness::{Folder, test_programs};
 
 /// What queues, threads and code may take. The source makes 1 GB/s and more if nobody stops it.
 const MEMORY_MB_MAX: u64 = 150;
@@ -50,7 +51,7 @@ fn a_slow_function_holds_up_its_source_in_one_process() {
     let folder = Folder::new();
     let manifest = folder.manifest("slow", &ARGS, &["parallelism: 2"]);
     let args = ["run".to_owned()].into_iter().chain(manifest);
-    let mut process = Process::start(of_binary(test_programs(), args));
+    let mut process = Process::start(command(test_programs(), args));
     let rest = process.rest();
     check(rest, &[&process]);
     process.signal("INT");
@@ -71,4 +72,21 @@ fn a_slow_function_holds_up_its_source_across_processes() {
     for worker in workers {
         worker.wait().expect(0, &["the job has ended: cancelled"]);
     }
+}
+
+#[test]
+fn a_function_that_takes_long_for_a_record_holds_up_cancelling_by_about_a_record() {
+    let folder = Folder::new();
+    // A chunk of a thousand such records would take minutes.
+    let args = ["bytes: \"20\"", "pause-us: \"400000\""];
+    let manifest = folder.manifest("slow", &args, &["parallelism: 1"]);
+    let args = ["run".to_owned()].into_iter().chain(manifest);
+    let mut process = Process::start(command(test_programs(), args));
+    let rest = process.rest();
+    until("a record at the slow function", || {
+        rest.job()["vertices"][1]["operators"][0]["read-records"].as_u64() > Some(0)
+    });
+    process.signal("INT");
+    until_within(Duration::from_secs(20), "the end", || process.has_ended());
+    process.wait().expect(130, &["job slow cancelled"]);
 }

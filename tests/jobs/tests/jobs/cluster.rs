@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use weir_testkit::{JobManager, Rest, request, until};
 
-use crate::harness::{Folder, JobManager, Rest, book, request, until, weir_binary};
+use crate::harness::{Folder, book, weir_binary};
 
 /// A word count of the book that takes some seconds, as it is read at a rate.
 fn count_of_the_book(folder: &Folder, lines_per_second: u32) -> Vec<String> {

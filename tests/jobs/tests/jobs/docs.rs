@@ -4,7 +4,9 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Folder, root, weir_binary};
+use weir_testkit::root;
+
+use crate::harness::{Folder, weir_binary};
 
 /// A command of a page, and what it prints there.
 struct Example {

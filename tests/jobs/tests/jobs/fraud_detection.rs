@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use crate::harness::{Ended, Folder, Random, done_in_one, done_on_two};
+use weir_testkit::Ended;
+
+use crate::harness::{Folder, Random, done_in_one, done_on_two};
 
 /// Account, time of the small and of the large transaction, and its amount.
 type Alert = (u64, i64, i64, f64);

@@ -11,12 +11,10 @@ use weir_rpc::{
     JobMasterClient, JobMasterClientOptions, JobMasterGateway, LocalTaskExecutor, PROTOCOL_VERSION,
     RegisterError, Registration, VERSION,
 };
+use weir_testkit::{JobManager, Process, command, until};
 use weir_types::TaskManagerId;
 
-use crate::harness::{
-    Folder, JobManager, Process, Random, book, expected_counts, of_binary, test_programs, until,
-    weir_binary,
-};
+use crate::harness::{Folder, Random, book, expected_counts, test_programs, weir_binary};
 
 /// Bytes of several kinds that a port may be sent.
 fn garbage() -> Vec<Vec<u8>> {
@@ -175,7 +173,7 @@ fn a_taskmanager_without_the_jobs_program_is_refused_and_names_those_it_has() {
     let manager = JobManager::start(weir_binary(), &folder.job("wordcount", "in.txt"));
     let rpc = manager.rpc.to_string();
     let stranger = ["taskmanager", "--jobmanager", &rpc, "--slots", "2"];
-    let ended = Process::start(of_binary(test_programs(), stranger)).wait();
+    let ended = Process::start(command(test_programs(), stranger)).wait();
     ended.expect(
         1,
         &[
@@ -202,7 +200,7 @@ fn what_answers_at_the_wrong_port_is_no_jobmanager() {
         "--reconnect-timeout",
         "1s",
     ];
-    let ended = Process::start(of_binary(weir_binary(), args)).wait();
+    let ended = Process::start(command(weir_binary(), args)).wait();
     ended.expect(
         1,
         &["error: the JobManager was out of reach for 1 s", &rest],

@@ -7,10 +7,9 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::harness::{
-    Ended, Folder, JobManager, Process, book, done_in_one, of_binary, test_programs, weir,
-    weir_binary,
-};
+use weir_testkit::{Ended, JobManager, Process, command};
+
+use crate::harness::{Folder, book, done_in_one, test_programs, weir, weir_binary};
 
 /// Runs a job that must fail, and come to nothing.
 #[track_caller]
@@ -79,7 +78,7 @@ fn files_and_folders_that_may_not_be_read_are_told_with_their_path() {
     ] {
         let mut args = folder.job("wordcount", input);
         args[0] = folder.path("job.yaml").display().to_string();
-        let mut command = of_binary(&binary, ["run".to_owned()].into_iter().chain(args));
+        let mut command = command(&binary, ["run".to_owned()].into_iter().chain(args));
         if fs::metadata(&binary).expect("the binary").uid() == 0 {
             command.uid(NOBODY).gid(NOBODY);
         }
@@ -112,7 +111,7 @@ fn as_nobody(folder: &Folder) -> PathBuf {
     // another test is just starting holds all our files open for a moment.
     let copied = Command::new("cp").arg(weir_binary()).arg(&binary).status();
     assert!(copied.expect("cp runs").success(), "a copy of the binary");
-    let manifest = crate::harness::root().join("examples/wordcount.yaml");
+    let manifest = weir_testkit::root().join("examples/wordcount.yaml");
     fs::copy(manifest, folder.path("job.yaml")).expect("a copy of the manifest");
     fs::create_dir(folder.path("out")).expect("an output folder");
     if fs::metadata(&top).expect("the folder").uid() == 0 {
@@ -222,7 +221,7 @@ fn points(folder: &Folder, lines: &str, more: &[&str]) -> Ended {
     let input = format!("input: {}", folder.write("in.jsonl", lines).display());
     let manifest = folder.manifest("points", &[&[input.as_str()], more].concat(), &[]);
     let args = ["run".to_owned()].into_iter().chain(manifest);
-    Process::start(of_binary(test_programs(), args)).wait()
+    Process::start(command(test_programs(), args)).wait()
 }
 
 #[test]

@@ -8,6 +8,7 @@
 mod arguments;
 mod back_pressure;
 mod cluster;
+mod damaged_state;
 mod docs;
 mod fraud_detection;
 mod harness;
@@ -15,5 +16,6 @@ mod hostile;
 mod input_faults;
 mod output_faults;
 mod panics;
+mod three_ways;
 mod top_pages;
 mod wordcount;

@@ -3,7 +3,9 @@
 use std::fs;
 use std::net::TcpListener;
 
-use crate::harness::{Ended, Folder, Process, book, done_in_one, until, weir};
+use weir_testkit::{Ended, Process, until};
+
+use crate::harness::{Folder, book, done_in_one, weir};
 
 const LEFTOVER: &str = ".part-1-0-0-000000.csv.inprogress";
 

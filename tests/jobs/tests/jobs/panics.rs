@@ -1,13 +1,15 @@
 //! Functions of users that panic, fail or hang: the job ends with the reason and the place, and the
 //! processes that run it live on to say so.
 
-use crate::harness::{Ended, Folder, JobManager, Process, of_binary, test_programs};
+use weir_testkit::{Ended, JobManager, Process, command};
+
+use crate::harness::{Folder, test_programs};
 
 #[track_caller]
 fn run(folder: &Folder, program: &str, args: &[&str], job: &[&str]) -> Ended {
     let manifest = folder.manifest(program, args, job);
     let args = ["run".to_owned()].into_iter().chain(manifest);
-    Process::start(of_binary(test_programs(), args)).wait()
+    Process::start(command(test_programs(), args)).wait()
 }
 
 #[test]
@@ -106,7 +108,9 @@ fn a_taskmanager_outlives_the_panic_of_its_subtask() {
         ended.stderr
     );
     for worker in workers {
-        worker.wait().expect(0, &["the job has ended: failed"]);
+        worker
+            .wait()
+            .expect(0, &["the job has ended: failed", "panicked at"]);
     }
     folder.expect_no_output();
 }
@@ -117,7 +121,7 @@ fn a_function_that_never_returns_does_not_hold_up_the_end() {
     let config = ["parallelism: 1", "config: {task.cancellation.timeout: 1s}"];
     let manifest = folder.manifest("stuck", &[], &config);
     let args = ["run".to_owned()].into_iter().chain(manifest);
-    let mut process = Process::start(of_binary(test_programs(), args));
+    let mut process = Process::start(command(test_programs(), args));
     process.until_stderr("state=RUNNING");
     process.signal("INT");
     process.wait().expect(130, &["job stuck cancelled: "]);
@@ -129,7 +133,7 @@ fn a_second_ctrl_c_ends_at_once() {
     let folder = Folder::new();
     let manifest = folder.manifest("stuck", &[], &["parallelism: 1"]);
     let args = ["run".to_owned()].into_iter().chain(manifest);
-    let mut process = Process::start(of_binary(test_programs(), args));
+    let mut process = Process::start(command(test_programs(), args));
     process.until_stderr("state=RUNNING");
     process.signal("INT");
     process.until_stderr("once more (Ctrl-C) to end at once");

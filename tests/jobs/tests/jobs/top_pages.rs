@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::harness::{Ended, Folder, Random, done_in_one, done_on_two, root};
+use weir_testkit::{Ended, root};
+
+use crate::harness::{Folder, Random, done_in_one, done_on_two};
 
 /// Window end, rank, page, count.
 type Row = (i64, usize, String, u64);

@@ -5,9 +5,10 @@ use std::time::Duration;
 use weir_rpc::JobDetails;
 
 use crate::progress::model::Row;
+use crate::progress::recovery::Recovery;
 
 /// The lines of one look at the job, without the last line break.
-pub(super) fn of(job: &JobDetails, rows: &[Row], age: Duration) -> String {
+pub(super) fn of(job: &JobDetails, rows: &[Row], recovery: &Recovery, age: Duration) -> String {
     let at = format!("progress t={:.1}s", age.as_secs_f64());
     if let Some(waiting_for) = &job.overview.waiting_for {
         return format!("{at} {waiting_for}");
@@ -26,5 +27,7 @@ pub(super) fn of(job: &JobDetails, rows: &[Row], age: Duration) -> String {
             row.backpressured
         )
     };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    let recovery = recovery.fields().map(|fields| format!("{at} {fields}"));
+    let lines = rows.iter().map(line).chain(recovery);
+    lines.collect::<Vec<_>>().join("\n")
 }

@@ -1,6 +1,12 @@
+use weir_checkpoint::pointer::{SnapshotKind, SnapshotRef};
 use weir_graph::{ExecutionState, JobStatus, NodeId};
-use weir_rpc::{IoMetrics, JobOverview, OperatorDetails, TimeShares, VertexDetails, VertexInput};
-use weir_types::{Epoch, EventTime, OperatorId, VertexId};
+use weir_rpc::{
+    CheckpointDetails, CheckpointState, IoMetrics, JobCheckpoints, JobOverview, OperatorDetails,
+    SubtaskDetails, TimeShares, VertexDetails, VertexInput,
+};
+use weir_types::{
+    AttemptNumber, CheckpointId, Epoch, EventTime, OperatorId, SubtaskIndex, VertexId,
+};
 
 use super::*;
 
@@ -75,7 +81,12 @@ fn a_line_tells_counters_and_the_rate_since_the_look_before() {
     let first = model.rows(&job(1_000), Timestamp(1_000_000_000));
     assert_eq!(first[0].rate, "1.00 k/s");
     let rows = model.rows(&job(5_000), Timestamp(2_000_000_000));
-    let text = lines::of(&job(5_000), &rows, Duration::from_millis(2_040));
+    let text = lines::of(
+        &job(5_000),
+        &rows,
+        &Recovery::default(),
+        Duration::from_millis(2_040),
+    );
     assert_eq!(
         text,
         "progress t=2.0s operators=\"source: file -> words\" state=RUNNING in=5000 out=2500 \
@@ -110,7 +121,7 @@ fn the_table_has_a_line_for_each_vertex_below_that_of_the_job() {
     let mut job = job(5_000);
     job.overview.waiting_for = Some("waiting for 2 slots".to_owned());
     let rows = Model::new(Timestamp(0)).rows(&job, Timestamp(2_000_000_000));
-    let texts = view::texts(&job, &rows, Duration::from_secs(2));
+    let texts = view::texts(&job, &rows, &Recovery::default(), Duration::from_secs(2));
     assert_eq!(
         texts,
         [
@@ -128,7 +139,7 @@ fn a_job_that_waits_says_so_instead() {
     let mut job = job(0);
     job.overview.waiting_for = Some("waiting for 2 slots".to_owned());
     let rows = Model::new(Timestamp(0)).rows(&job, Timestamp(0));
-    let text = lines::of(&job, &rows, Duration::from_secs(5));
+    let text = lines::of(&job, &rows, &Recovery::default(), Duration::from_secs(5));
     assert_eq!(text, "progress t=5.0s waiting for 2 slots");
 }
 
@@ -138,4 +149,97 @@ fn the_last_line_counts_what_the_sources_read_and_what_was_left_out() {
         summary(&job(1_000_000), &JobResult::Finished),
         "job wordcount finished: 1,000,000 records read in 2.00 s (500 k/s), 3 bad records skipped"
     );
+    let mut job = job(1);
+    job.vertices[0].operators[0].skipped_records = 1;
+    job.vertices[0].operators[0].late_records = 2;
+    assert_eq!(
+        summary(&job, &JobResult::Finished),
+        "job wordcount finished: 1 record read in 2.00 s (0/s), 1 bad record skipped, \
+         2 late records left out"
+    );
+}
+
+fn restarted_twice() -> JobDetails {
+    let mut job = job(5_000);
+    job.vertices[0].subtasks.push(SubtaskDetails {
+        index: SubtaskIndex(0),
+        attempt: AttemptNumber(2),
+        state: ExecutionState::Running,
+        taskmanager: None,
+        slot: None,
+        started_at_ms: None,
+        ended_at_ms: None,
+        metrics: IoMetrics::default(),
+    });
+    job
+}
+
+fn taken(id: u64, state: CheckpointState) -> CheckpointDetails {
+    CheckpointDetails {
+        id: CheckpointId(id),
+        kind: SnapshotKind::Checkpoint,
+        state,
+        operation: None,
+        triggered_ms: 1_000,
+        duration_ms: 520,
+        acknowledged: 0,
+        participants: 4,
+        subtasks: Vec::new(),
+    }
+}
+
+fn checkpoints(history: Vec<CheckpointDetails>) -> JobCheckpoints {
+    JobCheckpoints {
+        history,
+        retained: vec![SnapshotRef {
+            id: CheckpointId(12),
+            epoch: Epoch(1),
+            kind: SnapshotKind::Checkpoint,
+            path: "chk-1-12".to_owned(),
+            sha256: String::new(),
+            size: 1,
+            completed_ms: 1_520,
+            operation: None,
+        }],
+        ..JobCheckpoints::default()
+    }
+}
+
+#[test]
+fn the_last_checkpoint_and_restarts_are_told() {
+    let running = taken(13, CheckpointState::InProgress);
+    let view = checkpoints(vec![running, taken(12, CheckpointState::Completed)]);
+    let recovery = Recovery::of(&restarted_twice(), Some(&view), 4_720);
+    assert_eq!(
+        recovery.texts(),
+        ["checkpoint 12, 3.20 s ago, took 0.52 s; 2 restarts"]
+    );
+    let text = lines::of(&job(0), &[], &recovery, Duration::from_secs(5));
+    assert_eq!(
+        text,
+        "progress t=5.0s checkpoint=12 age=3.2s duration=520ms restarts=2"
+    );
+}
+
+#[test]
+fn a_checkpoint_that_failed_is_told_until_the_next_one_succeeds() {
+    let failed = taken(13, CheckpointState::Failed("the store is full".to_owned()));
+    let view = checkpoints(vec![failed.clone(), taken(12, CheckpointState::Completed)]);
+    let texts = Recovery::of(&job(0), Some(&view), 1_520).texts();
+    assert_eq!(
+        texts,
+        [
+            "checkpoint 12, 0.00 s ago, took 0.52 s",
+            "checkpoint 13 failed: the store is full"
+        ]
+    );
+    let view = checkpoints(vec![taken(14, CheckpointState::Completed), failed]);
+    let texts = Recovery::of(&job(0), Some(&view), 1_520).texts();
+    assert_eq!(texts, ["checkpoint 12, 0.00 s ago"]);
+}
+
+#[test]
+fn a_job_without_checkpoints_says_nothing_of_them() {
+    let recovery = Recovery::of(&job(0), None, 0);
+    assert_eq!((recovery.texts(), recovery.fields()), (Vec::new(), None));
 }

@@ -7,6 +7,7 @@ use weir_rpc::JobDetails;
 
 use crate::human;
 use crate::progress::model::Row;
+use crate::progress::recovery::Recovery;
 use crate::table::Table;
 
 /// The table. It disappears when this is dropped.
@@ -23,8 +24,8 @@ impl View {
         }
     }
 
-    pub(super) fn show(&mut self, job: &JobDetails, rows: &[Row], age: Duration) {
-        let texts = texts(job, rows, age);
+    /// Shows these lines in the place of those before.
+    pub(super) fn show(&mut self, texts: Vec<String>) {
         while self.lines.len() < texts.len() {
             self.lines.push(self.terminal.add(line()));
         }
@@ -51,7 +52,12 @@ fn line() -> ProgressBar {
 }
 
 /// The table's lines.
-pub(super) fn texts(job: &JobDetails, rows: &[Row], age: Duration) -> Vec<String> {
+pub(super) fn texts(
+    job: &JobDetails,
+    rows: &[Row],
+    recovery: &Recovery,
+    age: Duration,
+) -> Vec<String> {
     let overview = &job.overview;
     let mut texts = vec![format!(
         "job {}  {}  {}",
@@ -60,6 +66,7 @@ pub(super) fn texts(job: &JobDetails, rows: &[Row], age: Duration) -> Vec<String
         human::duration(age)
     )];
     texts.extend(overview.waiting_for.clone());
+    texts.extend(recovery.texts());
     let mut table = Table::new(&[
         "STATE",
         ">IN",

@@ -108,6 +108,32 @@ pub enum FileSinkError {
         /// Why.
         source: io::Error,
     },
+    /// A prepared file, or the one it became, has another content than the checkpoint says.
+    #[error(
+        "publish {}: it has {size} bytes with checksum {checksum:016x}, but {want_size} bytes with \
+         checksum {want_checksum:016x} were prepared: did something else change it?",
+        path.display()
+    )]
+    Changed {
+        /// Which file.
+        path: PathBuf,
+        /// What it has.
+        size: u64,
+        /// What it has.
+        checksum: u64,
+        /// What was prepared.
+        want_size: u64,
+        /// What was prepared.
+        want_checksum: u64,
+    },
+    /// A checkpoint names a file that this sink cannot have written.
+    #[error("publish a part file to {}: `{name}` is no name of a part file", folder.display())]
+    ForeignName {
+        /// The sink's folder.
+        folder: PathBuf,
+        /// The name.
+        name: String,
+    },
     /// Someone removed a file before it was published.
     #[error("publish {}: its contents in {} are gone", path.display(), in_progress.display())]
     Vanished {

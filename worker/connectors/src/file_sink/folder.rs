@@ -4,6 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use weir_types::ExecutionAttemptId;
+
 use super::error::FileSinkError;
 use super::part_name;
 
@@ -118,6 +120,34 @@ pub(super) fn remove(path: &Path) -> Result<(), FileSinkError> {
         }),
         _ => Ok(()),
     }
+}
+
+/// Removes what older attempts of the former subtasks that this one continues have left unfinished.
+/// Nothing that a checkpoint holds is among it: that has been published before.
+pub(super) fn remove_leftovers(
+    folder: &Path,
+    attempt: &ExecutionAttemptId,
+    parallelism: u32,
+) -> Result<(), FileSinkError> {
+    let own = (attempt.epoch.0, attempt.attempt.0);
+    let is_leftover = |name: &str| {
+        part_name::author(name).is_some_and(|author| {
+            let continued = author.subtask % parallelism.max(1) == attempt.subtask.0;
+            continued && (author.epoch, author.attempt) < own
+        })
+    };
+    let mut removed = 0;
+    for name in Contents::list(folder)?.in_progress {
+        if is_leftover(&name) {
+            remove(&folder.join(name))?;
+            removed += 1;
+        }
+    }
+    if removed > 0 {
+        sync(folder)?;
+        tracing::info!(folder = %folder.display(), removed, "removed files of older attempts");
+    }
+    Ok(())
 }
 
 /// The part files in a folder, by name.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::Format;
+use super::checksum::Checksum;
 use super::error::FileSinkError;
 
 /// How many bytes are gathered before they are written.
@@ -27,7 +28,7 @@ impl PartFile {
     /// Creates the file; it must not exist.
     pub(super) fn create(path: PathBuf, format: Format) -> Result<Self, FileSinkError> {
         let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(file) => Counted { file, bytes: 0 },
+            Ok(file) => Counted::new(file),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 return Err(FileSinkError::Exists { path });
             }
@@ -47,7 +48,7 @@ impl PartFile {
     /// Puts another file under the encoder, for tests of what a failing disk does.
     #[cfg(test)]
     pub(super) fn replace_file(&mut self, file: File) {
-        let counted = Counted { file, bytes: 0 };
+        let counted = Counted::new(file);
         self.encoder = Encoder::JsonLines(BufWriter::with_capacity(BUFFER_BYTES, counted));
     }
 
@@ -86,8 +87,8 @@ impl PartFile {
         }
     }
 
-    /// Brings all to the disk and closes the file.
-    pub(super) fn finish(self) -> Result<(), FileSinkError> {
+    /// Brings all to the disk and closes the file. Gives its size and checksum.
+    pub(super) fn finish(self) -> Result<(u64, u64), FileSinkError> {
         let Self { path, encoder } = self;
         let flushed = match encoder {
             Encoder::Csv(writer) => writer.into_inner().map_err(csv::IntoInnerError::into_error),
@@ -96,7 +97,10 @@ impl PartFile {
             }
         };
         flushed
-            .and_then(|counted| counted.file.sync_all())
+            .and_then(|counted| {
+                counted.file.sync_all()?;
+                Ok((counted.bytes, counted.checksum.value()))
+            })
             .map_err(|source| FileSinkError::Write { path, source })
     }
 }
@@ -143,16 +147,28 @@ fn write_error(path: &Path, source: io::Error) -> FileSinkError {
     }
 }
 
-/// Counts what is written to a file.
+/// Counts what is written to a file, and remembers its checksum.
 struct Counted {
     file: File,
     bytes: u64,
+    checksum: Checksum,
+}
+
+impl Counted {
+    fn new(file: File) -> Self {
+        Self {
+            file,
+            bytes: 0,
+            checksum: Checksum::default(),
+        }
+    }
 }
 
 impl Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
         self.bytes += count as u64;
+        self.checksum.update(&bytes[..count]);
         Ok(count)
     }
 

@@ -42,11 +42,35 @@ pub(super) fn is_finished(name: &str) -> bool {
 
 /// Whether a name is one that [`in_progress`] makes.
 pub(super) fn is_in_progress(name: &str) -> bool {
-    name.starts_with(IN_PROGRESS_PREFIX)
-        && name
-            .strip_prefix('.')
-            .and_then(|name| name.strip_suffix(IN_PROGRESS_SUFFIX))
-            .is_some_and(is_finished)
+    finished_of(name).is_some()
+}
+
+/// The name under which a file that is in progress will be published.
+fn finished_of(in_progress: &str) -> Option<&str> {
+    let name = in_progress
+        .starts_with(IN_PROGRESS_PREFIX)
+        .then_some(in_progress)?;
+    let finished = name.strip_prefix('.')?.strip_suffix(IN_PROGRESS_SUFFIX)?;
+    is_finished(finished).then_some(finished)
+}
+
+/// Who writes or wrote a file that is in progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Author {
+    pub(super) epoch: u64,
+    pub(super) subtask: u32,
+    pub(super) attempt: u32,
+}
+
+/// Who writes or wrote the file, if its name is one that [`in_progress`] makes.
+pub(super) fn author(in_progress: &str) -> Option<Author> {
+    let numbers = finished_of(in_progress)?.strip_prefix(FINISHED_PREFIX)?;
+    let mut numbers = numbers.split('-');
+    Some(Author {
+        epoch: numbers.next()?.parse().ok()?,
+        subtask: numbers.next()?.parse().ok()?,
+        attempt: numbers.next()?.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -66,6 +90,18 @@ mod tests {
             let open = in_progress(name);
             assert!(is_in_progress(&open) && !is_finished(&open), "{open}");
             assert!(open.starts_with('.'), "what begins with a dot is no result");
+            let (epoch, subtask) = (1, 3);
+            let want = Author {
+                epoch,
+                subtask,
+                attempt: 0,
+            };
+            assert_eq!(author(&open), Some(want));
+            assert_eq!(
+                author(name),
+                None,
+                "only unfinished files are ever removed by author"
+            );
         }
     }
 

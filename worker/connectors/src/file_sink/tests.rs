@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use weir_stream::sink::SinkWriter;
-use weir_stream::{Batch, Commit, OperatorContext};
-use weir_types::CheckpointId;
+use weir_stream::{Batch, OperatorContext};
+
+mod two_phases;
 
 use super::*;
 use crate::FileSource;
@@ -39,13 +40,19 @@ fn open<T: Data>(sink: &FileSink<T>, context: &OperatorContext) -> FileWriter<T>
     writer
 }
 
+/// What a job without checkpoints does at its end.
+fn publish<T: Data>(writer: &mut FileWriter<T>) -> Result<(), BoxError> {
+    let handles = writer.prepare_commit()?;
+    writer.commit(&handles)
+}
+
 /// One run of one subtask.
 fn run<T: Data>(sink: &FileSink<T>, rows: Vec<T>) {
-    sink.check().expect("may start");
+    sink.check(false).expect("may start");
     let mut writer = open(sink, &context(0, 1));
     writer.write(Batch::new(rows)).expect("writes");
     writer.end_input().expect("ends");
-    writer.commit(Commit::Final).expect("publishes");
+    publish(&mut writer).expect("publishes");
     writer.close().expect("closes");
 }
 
@@ -58,7 +65,7 @@ fn results_are_published_on_commit_and_hidden_before() {
     let folder = folder();
     let sink = FileSink::csv(folder.path().join("new/out"));
     let out = folder.path().join("new/out");
-    sink.check().expect("creates the folder");
+    sink.check(false).expect("creates the folder");
     let mut writers = [open(&sink, &context(0, 2)), open(&sink, &context(1, 2))];
     for writer in &mut writers {
         writer
@@ -72,12 +79,10 @@ fn results_are_published_on_commit_and_hidden_before() {
         names(&out)
     );
     for writer in &mut writers {
-        writer
-            .commit(Commit::Checkpoint(CheckpointId(1)))
-            .expect("has nothing to publish");
+        let handles = writer.prepare_commit().expect("prepares");
         assert!(names(&out).iter().any(|name| name.starts_with('.')));
-        writer.commit(Commit::Final).expect("publishes");
-        writer.commit(Commit::Final).expect("has published");
+        writer.commit(&handles).expect("publishes");
+        writer.commit(&handles).expect("has published");
         writer.close().expect("closes");
     }
     let text = "a,1\n\"b,\"\"\",2\n".to_owned();
@@ -104,7 +109,7 @@ fn a_commit_that_was_cut_off_is_completed_by_the_next() {
         &part,
     )
     .expect("renames");
-    writer.commit(Commit::Final).expect("finds it published");
+    publish(&mut writer).expect("finds it published");
     assert_eq!(names(folder.path()), ["part-1-0-0-000000.csv"]);
 }
 
@@ -118,8 +123,7 @@ fn results_that_are_gone_before_the_commit_are_missed() {
         .expect("writes");
     writer.end_input().expect("ends");
     fs::remove_file(folder.path().join(".part-1-0-0-000000.csv.inprogress")).expect("removes");
-    let error = writer
-        .commit(Commit::Final)
+    let error = publish(&mut writer)
         .expect_err("has nothing to publish")
         .to_string();
     assert!(
@@ -150,7 +154,7 @@ fn finished_results_of_another_run_are_refused_and_left_alone() {
     let sink = FileSink::csv(folder.path());
     run(&sink, vec![pair("old", 1)]);
     let before = contents(folder.path());
-    let error = sink.check().expect_err("holds results").to_string();
+    let error = sink.check(false).expect_err("holds results").to_string();
     assert!(error.contains("overwrite=true"), "{error}");
     assert!(error.contains("part-1-0-0-000000.csv"), "{error}");
     assert!(
@@ -205,7 +209,7 @@ fn leftovers_stay_when_the_run_is_refused() {
     .expect("writes");
     fs::write(folder.path().join("part-1-0-0-000000.csv"), "old\n").expect("writes");
     FileSink::<Pair>::csv(folder.path())
-        .check()
+        .check(false)
         .expect_err("holds results");
     assert_eq!(names(folder.path()).len(), 2);
 }
@@ -218,11 +222,11 @@ fn a_run_cannot_take_the_files_of_a_running_one_for_leftovers() {
     writer
         .write(Batch::new(vec![pair("a", 1)]))
         .expect("writes");
-    let error = sink.check().expect_err("is in use").to_string();
+    let error = sink.check(false).expect_err("is in use").to_string();
     assert!(error.starts_with("another job writes to"), "{error}");
     assert_eq!(names(folder.path()).len(), 1);
     writer.close().expect("closes");
-    sink.check().expect("is free again");
+    sink.check(false).expect("is free again");
 }
 
 #[test]
@@ -243,7 +247,7 @@ fn two_sinks_in_one_folder_do_not_write_the_same_file() {
 fn parts_are_rolled_by_size_and_numbered() {
     let folder = folder();
     let sink = FileSink::csv(folder.path()).roll_bytes(1024 * 1024);
-    sink.check().expect("may start");
+    sink.check(false).expect("may start");
     let mut writer = open(&sink, &context(0, 1));
     let mut written = Vec::new();
     for batch in 0..200u64 {
@@ -254,7 +258,7 @@ fn parts_are_rolled_by_size_and_numbered() {
         written.extend(rows);
     }
     writer.end_input().expect("ends");
-    writer.commit(Commit::Final).expect("publishes");
+    publish(&mut writer).expect("publishes");
     let names = names(folder.path());
     assert!(names.len() >= 3, "{names:?}");
     assert_eq!(
@@ -273,9 +277,7 @@ fn a_subtask_without_records_writes_no_file() {
     let folder = folder();
     let mut writer = open(&FileSink::<Pair>::csv(folder.path()), &context(0, 1));
     writer.end_input().expect("ends");
-    writer
-        .commit(Commit::Final)
-        .expect("has nothing to publish");
+    publish(&mut writer).expect("has nothing to publish");
     assert_eq!(names(folder.path()), [""; 0]);
 }
 
@@ -286,7 +288,7 @@ fn what_cannot_be_written_is_named() {
     fs::write(&file, "").expect("writes");
     let error = |path: &Path| {
         FileSink::<Pair>::csv(path)
-            .check()
+            .check(false)
             .expect_err("fails")
             .to_string()
     };

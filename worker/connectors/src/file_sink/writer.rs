@@ -1,30 +1,31 @@
 //! The writer of one subtask: part after part, published together.
 
-use std::fs::{self, File};
-use std::io;
+use std::fs::File;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use weir_stream::sink::SinkWriter;
-use weir_stream::{Batch, BoxError, Commit, Data, OperatorContext};
+use weir_stream::sink::{CommitHandle, SinkWriter};
+use weir_stream::{Batch, BoxError, Data, OperatorContext};
 use weir_types::ExecutionAttemptId;
 
 use super::Options;
 use super::error::FileSinkError;
 use super::folder::{self, Lock};
+use super::handle::PartHandle;
 use super::part_file::PartFile;
 use super::part_name;
+use crate::encoding::{decode, encode};
 
 /// Writes part files. Made by [`crate::FileSink`].
 ///
-/// Without checkpoints everything is published at the end ([`Commit::Final`]); a job that never
-/// ends publishes nothing then.
+/// Without checkpoints everything is published at the end; a job that never ends publishes nothing
+/// then.
 pub struct FileWriter<T> {
     options: Options,
     opened: Option<Opened>,
-    current: Option<(PartFile, PathBuf)>,
-    /// Complete and on the disk, but not published.
-    finished: Vec<FinishedPart>,
+    current: Option<(PartFile, String)>,
+    /// Complete and on the disk, but not prepared: part of no checkpoint.
+    finished: Vec<PartHandle>,
     /// How many parts were begun.
     counter: u32,
     record: PhantomData<fn(T)>,
@@ -36,12 +37,6 @@ struct Opened {
     attempt: ExecutionAttemptId,
     /// Held until the writer is closed.
     _lock: Option<File>,
-}
-
-/// A part file that waits for its final name.
-struct FinishedPart {
-    in_progress: PathBuf,
-    path: PathBuf,
 }
 
 impl<T> FileWriter<T> {
@@ -56,32 +51,41 @@ impl<T> FileWriter<T> {
         }
     }
 
+    fn opened(&self) -> &Opened {
+        let opened = self.opened.as_ref();
+        opened.expect("a sink is opened before anything else")
+    }
+
     fn begin_part(&mut self) -> Result<&mut PartFile, FileSinkError> {
         if self.current.is_none() {
-            let opened = self
-                .opened
-                .as_ref()
-                .expect("a sink is opened before its first record");
+            let opened = self.opened();
             let extension = self.options.format.extension();
             let name = part_name::finished(&opened.attempt, self.counter, extension);
             let in_progress = opened.folder.join(part_name::in_progress(&name));
             let part = PartFile::create(in_progress, self.options.format)?;
             self.counter += 1;
-            self.current = Some((part, opened.folder.join(name)));
+            self.current = Some((part, name));
         }
         let (part, _) = self.current.as_mut().expect("a part was begun just now");
         Ok(part)
     }
 
     fn finish_part(&mut self) -> Result<(), FileSinkError> {
-        if let Some((part, path)) = self.current.take() {
-            let in_progress = part.path().to_owned();
-            if let Err(error) = part.finish() {
-                // The first error is the one that tells: what cannot be removed is left behind.
-                folder::remove(&in_progress).ok();
-                return Err(error);
+        if let Some((part, name)) = self.current.take() {
+            let path = part.path().to_owned();
+            match part.finish() {
+                Ok((size, checksum)) => self.finished.push(PartHandle {
+                    in_progress: part_name::in_progress(&name),
+                    name,
+                    size,
+                    checksum,
+                }),
+                Err(error) => {
+                    // The first error is the one that tells: what cannot be removed is left behind.
+                    folder::remove(&path).ok();
+                    return Err(error);
+                }
             }
-            self.finished.push(FinishedPart { in_progress, path });
         }
         Ok(())
     }
@@ -100,6 +104,15 @@ impl<T: Data> SinkWriter<T> for FileWriter<T> {
         Ok(())
     }
 
+    fn recover(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        let folder = &self.opened().folder;
+        Ok(folder::remove_leftovers(
+            folder,
+            &context.attempt,
+            context.parallelism,
+        )?)
+    }
+
     fn write(&mut self, batch: Batch<T>) -> Result<(), BoxError> {
         let roll_bytes = self.options.roll_bytes;
         let part = self.begin_part()?;
@@ -114,56 +127,42 @@ impl<T: Data> SinkWriter<T> for FileWriter<T> {
         Ok(self.finish_part()?)
     }
 
-    fn commit(&mut self, commit: Commit) -> Result<(), BoxError> {
-        if commit != Commit::Final || self.finished.is_empty() {
-            return Ok(());
+    /// The folder is brought to the disk, too: a file whose name is not there after a crash cannot
+    /// be published.
+    fn prepare_commit(&mut self) -> Result<Vec<CommitHandle>, BoxError> {
+        self.finish_part()?;
+        if self.finished.is_empty() {
+            return Ok(Vec::new());
         }
-        for part in &self.finished {
-            publish(part)?;
-        }
-        let opened = self
-            .opened
-            .as_ref()
-            .expect("a part was written, so the sink is open");
-        folder::sync(&opened.folder)?;
+        folder::sync(&self.opened().folder)?;
+        let handles = self.finished.iter().map(encode);
+        let handles = handles.collect::<Result<_, _>>()?;
         self.finished.clear();
-        Ok(())
+        Ok(handles)
+    }
+
+    fn commit(&mut self, handles: &[CommitHandle]) -> Result<(), BoxError> {
+        let folder = &self.opened().folder;
+        for handle in handles {
+            let part: PartHandle = decode(handle)?;
+            part.publish(folder)?;
+        }
+        Ok(folder::sync(folder)?)
     }
 
     fn close(&mut self) -> Result<(), BoxError> {
-        let current = self.current.take().map(|(part, _)| part.path().to_owned());
-        let finished = self.finished.drain(..).map(|part| part.in_progress);
-        let leftovers: Vec<_> = finished.chain(current).collect();
-        self.opened = None;
-        for path in leftovers {
+        let current = self.current.take();
+        let current = current.map(|(part, _)| part.path().to_owned());
+        let finished = std::mem::take(&mut self.finished);
+        let Some(opened) = self.opened.take() else {
+            return Ok(());
+        };
+        let finished = finished
+            .iter()
+            .map(|part| opened.folder.join(&part.in_progress));
+        for path in finished.chain(current) {
             folder::remove(&path)?;
         }
         Ok(())
-    }
-}
-
-/// Gives a part its final name. Doing it again is harmless.
-fn publish(part: &FinishedPart) -> Result<(), FileSinkError> {
-    let FinishedPart { in_progress, path } = part;
-    let is_there = |path: &Path| match fs::symlink_metadata(path) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(FileSinkError::Publish {
-            path: path.to_owned(),
-            source,
-        }),
-    };
-    match (is_there(in_progress)?, is_there(path)?) {
-        (true, false) => fs::rename(in_progress, path).map_err(|source| FileSinkError::Publish {
-            path: path.clone(),
-            source,
-        }),
-        (false, true) => Ok(()),
-        // Renaming would replace a file that this attempt has not written.
-        (true, true) => Err(FileSinkError::Exists { path: path.clone() }),
-        (false, false) => Err(FileSinkError::Vanished {
-            path: path.clone(),
-            in_progress: in_progress.clone(),
-        }),
     }
 }

@@ -176,7 +176,15 @@ impl ExecutionGraph {
             task_name: execution.map(|execution| execution.task_name.clone()),
             at_ms: now_ms,
         };
-        if self.status == JobStatus::Failing {
+        let may_restart = self.options.restarts && record.fault.class != FaultClass::NonRecoverable;
+        if may_restart && matches!(self.status, JobStatus::Running | JobStatus::Restarting) {
+            update.failed.push(record.clone());
+            if self.status == JobStatus::Restarting || update.failed.len() > 1 {
+                self.failures.push_concurrent(record);
+            } else {
+                self.failures.push_root_cause(record);
+            }
+        } else if self.status == JobStatus::Failing {
             self.failures.push_concurrent(record);
         } else if self.status != JobStatus::Cancelling
             && self.enter(JobStatus::Failing, now_ms, update).is_ok()
@@ -185,7 +193,7 @@ impl ExecutionGraph {
         }
     }
 
-    fn settle(&mut self, now_ms: i64, update: &mut Update) {
+    pub(super) fn settle(&mut self, now_ms: i64, update: &mut Update) {
         match self.status {
             JobStatus::Failing | JobStatus::Cancelling | JobStatus::Suspended => {
                 self.cancel_the_rest(now_ms, update);
@@ -199,10 +207,15 @@ impl ExecutionGraph {
             JobStatus::Cancelling => JobStatus::Cancelled,
             _ => return,
         };
+        let over = |state: ExecutionState| match end {
+            // What has failed is about to be restarted or given up.
+            JobStatus::Finished => state == ExecutionState::Finished,
+            _ => state.is_terminal(),
+        };
         if self
             .executions
             .iter()
-            .all(|execution| execution.state.is_terminal())
+            .all(|execution| over(execution.state))
         {
             self.enter(end, now_ms, update)
                 .expect("the job's table has this transition");
@@ -224,6 +237,7 @@ impl ExecutionGraph {
     /// When every subtask has processed its input, those that commit are told, once.
     fn publish_at_end(&mut self, update: &mut Update) {
         if self.publishing
+            || self.options.checkpoints
             || !self
                 .executions
                 .iter()
@@ -241,7 +255,7 @@ impl ExecutionGraph {
             .extend(waiting.map(|execution| execution.attempt));
     }
 
-    fn enter(
+    pub(super) fn enter(
         &mut self,
         to: JobStatus,
         now_ms: i64,
@@ -260,7 +274,7 @@ impl ExecutionGraph {
         Ok(())
     }
 
-    fn move_to(
+    pub(super) fn move_to(
         &mut self,
         position: usize,
         state: ExecutionState,

@@ -78,6 +78,7 @@ fn spec(enumerator: EnumeratorFactory) -> JobSpec {
         factories,
         program: ProgramSpec::default(),
         fingerprint: fingerprint(),
+        checkpoints: None,
     }
 }
 
@@ -95,9 +96,7 @@ fn options() -> JobManagerOptions {
 }
 
 async fn start(spec: JobSpec) -> JobManager {
-    JobManager::start(options(), spec)
-        .await
-        .expect("nothing to open")
+    JobManager::start(options(), spec).expect("nothing to open")
 }
 
 async fn result(manager: &JobManager) -> JobResult {
@@ -252,9 +251,7 @@ async fn a_job_runs_to_its_end_over_a_socket() {
         rpc_bind,
         ..options()
     };
-    let manager = JobManager::start(options, splits(&[1]))
-        .await
-        .expect("a free port");
+    let manager = JobManager::start(options, splits(&[1])).expect("a free port");
     let address = manager.rpc_address().expect("it listens").to_string();
     let client = JobMasterClient::new(address, JobMasterClientOptions::default());
     runs_to_its_end(&manager, &client).await;
@@ -269,7 +266,6 @@ async fn a_port_in_use_is_named_with_the_next_step() {
         ..options()
     };
     let error = JobManager::start(options, splits(&[]))
-        .await
         .err()
         .expect("it is taken");
     let text = error.to_string();
@@ -332,7 +328,7 @@ async fn an_enumerator_that_fails_later_cancels_what_runs() {
 async fn a_sink_that_refuses_fails_the_job_before_anything_is_deployed() {
     let mut spec = splits(&[1]);
     let (_, _, sink) = graph();
-    let check = || -> Result<(), BoxError> { Err("it holds finished files".into()) };
+    let check = |_restored: bool| -> Result<(), BoxError> { Err("it holds finished files".into()) };
     spec.factories.sink_checks.insert(sink, Arc::new(check));
     let manager = start(spec).await;
     let text = cause(result(&manager).await);

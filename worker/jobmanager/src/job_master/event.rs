@@ -1,11 +1,15 @@
 //! What goes into a JobMaster and what comes out.
 
+use weir_checkpoint::coordinator::PointerOutcome;
+use weir_checkpoint::metadata::CheckpointMetadata;
+use weir_checkpoint::pointer::Pointer;
 use weir_graph::NodeId;
 use weir_rpc::{
     ConnectionId, Fenced, JobResult, Registration, SplitResponse, TaskExecutorCommand,
     TaskManagerMessage,
 };
-use weir_types::{ExecutionAttemptId, Fault, Timestamp};
+use weir_stream::source::SplitBytes;
+use weir_types::{CheckpointId, ExecutionAttemptId, Fault, SubtaskIndex, Timestamp};
 
 /// One moment on both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +64,25 @@ pub(crate) enum Event {
     SplitFound {
         attempt: ExecutionAttemptId,
         node: NodeId,
+        /// Which life of the enumerator: it may have been made anew since.
+        life: u32,
         response: Result<SplitResponse, Fault>,
+    },
+    /// An enumerator has told what it keeps.
+    EnumeratorState {
+        id: CheckpointId,
+        node: NodeId,
+        result: Result<Vec<u8>, String>,
+    },
+    /// The store has the metadata of a checkpoint, or not: its SHA-256 and size.
+    MetadataWritten {
+        id: CheckpointId,
+        result: Result<(String, u64), String>,
+    },
+    /// A pointer write has ended for certain.
+    PointerWritten {
+        nonce: u128,
+        outcome: PointerOutcome,
     },
     /// Somebody wants the job to stop.
     Cancel,
@@ -71,6 +93,26 @@ pub(crate) enum Event {
 pub(crate) enum Action {
     /// Make the source's enumerator, or check the sink.
     Prepare(Preparation),
+    /// Make the source's enumerator, in place of the one before if there is one, with the state
+    /// that it goes on from.
+    PrepareSource {
+        node: NodeId,
+        restore: Option<Vec<u8>>,
+    },
+    /// Ask an enumerator what it keeps.
+    SnapshotEnumerator { id: CheckpointId, node: NodeId },
+    /// Splits that these readers had must be handed out again.
+    AddSplitsBack {
+        node: NodeId,
+        splits: Vec<(SubtaskIndex, SplitBytes)>,
+    },
+    /// Store the metadata of a checkpoint.
+    WriteMetadata {
+        path: String,
+        metadata: Box<CheckpointMetadata>,
+    },
+    /// Move the pointer.
+    WritePointer(Box<Pointer>),
     /// Take a TaskManager in.
     Accept { connection: ConnectionId },
     /// Turn a TaskManager away for good.

@@ -1,6 +1,7 @@
 //! What TaskManagers say, and whether it counts: only from those that were taken in, only about
 //! what runs there, only in this epoch.
 
+use weir_checkpoint::coordinator;
 use weir_graph::{Fingerprint, NodeId};
 use weir_rpc::{ConnectionId, Fenced, Registration, TaskExecutorCommand, TaskManagerMessage};
 use weir_types::{ExecutionAttemptId, TaskManagerId};
@@ -88,6 +89,48 @@ impl JobMaster {
                 if self.runs_on(attempt, id) {
                     let update = self.graph.end_of_input(attempt, now.unix_ms);
                     self.follow_if_valid(update, now, actions);
+                }
+            }
+            TaskManagerMessage::CheckpointAcknowledged {
+                attempt,
+                checkpoint,
+                state,
+                metrics,
+            } => {
+                if self.runs_on(attempt, id) {
+                    let event = coordinator::Event::Acknowledged {
+                        id: checkpoint,
+                        attempt,
+                        state,
+                        metrics,
+                    };
+                    self.tell_coordinator(now, event, actions);
+                }
+            }
+            TaskManagerMessage::CheckpointDeclined {
+                attempt,
+                checkpoint,
+                reason,
+            } => {
+                if self.runs_on(attempt, id) {
+                    let event = coordinator::Event::Declined {
+                        id: checkpoint,
+                        attempt,
+                        reason,
+                    };
+                    self.tell_coordinator(now, event, actions);
+                }
+            }
+            TaskManagerMessage::Committed {
+                attempt,
+                checkpoint,
+            } => {
+                if self.runs_on(attempt, id) {
+                    let event = coordinator::Event::Committed {
+                        id: checkpoint,
+                        attempt,
+                    };
+                    self.tell_coordinator(now, event, actions);
                 }
             }
         }

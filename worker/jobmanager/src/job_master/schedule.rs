@@ -1,6 +1,7 @@
 //! Time-outs, waiting for slots, and deployment.
 
-use weir_graph::{ExecutionState, ExecutionVertexId, FreeSlot, JobStatus, assign_slots};
+use weir_checkpoint::coordinator;
+use weir_graph::{ExecutionState, ExecutionVertexId, FreeSlot, JobStatus};
 use weir_rpc::{
     InputGateDescriptor, ProducerDescriptor, RemoteProducer, TaskDeploymentDescriptor,
     TaskExecutorCommand,
@@ -25,7 +26,11 @@ impl JobMaster {
             );
         }
         self.lose_those_that_do_not_stop(now, actions);
+        self.tell_coordinator(now, coordinator::Event::Tick, actions);
+        self.restart_if_possible(now, actions);
+        self.deploy_if_possible(now, actions);
         self.wait_for_slots(now, actions);
+        self.end_if_over(now, actions);
     }
 
     fn lose_the_silent(&mut self, now: Now, actions: &mut Vec<Action>) {
@@ -68,13 +73,13 @@ impl JobMaster {
             return;
         };
         let limit = self.config.slot_request_timeout;
-        if now.at.since(self.submitted) >= limit {
+        if now.at.since(self.waiting_since) >= limit {
             let cause = format!("no slots within {}: {waiting_for}", seconds(limit));
             self.fail(now, Fault::job(FaultClass::Recoverable, cause), actions);
             return;
         }
         // The first second is for TaskManagers that are just starting.
-        let since = self.last_waiting_message.unwrap_or(self.submitted);
+        let since = self.last_waiting_message.unwrap_or(self.waiting_since);
         let rest = match self.last_waiting_message {
             Some(_) => self.config.waiting_message_interval,
             None => self
@@ -119,7 +124,7 @@ impl JobMaster {
         ))
     }
 
-    /// Whether nothing is deployed yet.
+    /// Whether some of the job is still to be deployed.
     pub(super) fn is_waiting(&self) -> bool {
         self.graph.status() == JobStatus::Running
             && self
@@ -129,13 +134,13 @@ impl JobMaster {
                 .any(|e| e.state == ExecutionState::Scheduled)
     }
 
-    /// Deploys the whole job once its sources and sinks are ready and there are slots for all of
+    /// Deploys what is waiting once its sources and sinks are ready and there are slots for all of
     /// it: what is pipelined can only run together.
     pub(super) fn deploy_if_possible(&mut self, now: Now, actions: &mut Vec<Action>) {
         if !self.preparations.is_empty() || !self.is_waiting() {
             return;
         }
-        let Ok(assignments) = assign_slots(self.graph.job(), &self.slots.free()) else {
+        let Some(assignments) = self.place(now) else {
             return;
         };
         if let Some(fault) = self.unconnected(assignments.iter().map(|a| a.slot)) {
@@ -143,7 +148,9 @@ impl JobMaster {
             return;
         }
         for assignment in &assignments {
-            self.slots.allocate(assignment.slot);
+            if !self.slots.is_allocated(assignment.slot) {
+                self.slots.allocate(assignment.slot);
+            }
         }
         let update = self.graph.deploy(&assignments, now.unix_ms);
         let update = update.expect("subtasks that are scheduled can be deployed");
@@ -219,6 +226,10 @@ impl JobMaster {
             attempt,
             slot: slot.slot,
             inputs,
+            restore: self.restore_of(ExecutionVertexId {
+                vertex: attempt.vertex,
+                subtask: attempt.subtask,
+            }),
         })
     }
 }

@@ -4,7 +4,9 @@ use weir_types::{AttemptNumber, SubtaskIndex, VertexId};
 
 use super::*;
 
+mod checkpoints;
 mod random_events;
+mod restarts;
 mod rig;
 
 use rig::{Rig, config, fingerprint, registration, wordcount};
@@ -442,6 +444,7 @@ fn splits_are_found_only_for_running_readers_of_that_source() {
 
     let response = Ok(SplitResponse::NoMore);
     let answer = Event::SplitFound {
+        life: 0,
         attempt: sources[0],
         node,
         response,
@@ -462,6 +465,7 @@ fn an_enumerator_that_fails_while_the_job_runs_fails_it() {
     let node = rig.master.graph.job().vertices[0].head().node;
     let response = Err(Fault::job(FaultClass::Recoverable, "the folder is gone"));
     rig.event(Event::SplitFound {
+        life: 0,
         attempt: sources[0],
         node,
         response,

@@ -10,7 +10,8 @@
 //!   1 open    attempt, partition, window   2 data      more?, part of a chunk
 //!   8 credit  bytes                        3 watermark time
 //!  10 close   cause                        4 barrier   epoch, number, time, kind
-//!                                          5 idle  6 active  7 end of input
+//!                                          5 idle  6 active
+//!                                          7 end of input  11 end of data
 //!                                          9 error     what, numbers, cause
 //! ```
 //!
@@ -52,6 +53,7 @@ pub(crate) enum Kind {
     Credit = 8,
     Error = 9,
     Close = 10,
+    EndOfData = 11,
 }
 
 /// What comes before a body.
@@ -116,6 +118,7 @@ pub(crate) fn parse_header(
         8 => Kind::Credit,
         9 => Kind::Error,
         10 => Kind::Close,
+        11 => Kind::EndOfData,
         unknown => return Err(FrameError::UnknownKind(unknown)),
     };
     let least = HEADER - 4 + usize::from(kind == Kind::Data);
@@ -151,6 +154,7 @@ pub(crate) fn parse_body(kind: Kind, body: &[u8]) -> Result<Frame, FrameError> {
             .map(|barrier| Frame::Control(Control::Barrier(barrier))),
         Kind::Idle => Some(Frame::Control(Control::Idle)),
         Kind::Active => Some(Frame::Control(Control::Active)),
+        Kind::EndOfData => Some(Frame::Control(Control::EndOfData)),
         Kind::EndOfInput => Some(Frame::Control(Control::EndOfInput)),
         Kind::Credit => input.u32().map(Frame::Credit),
         Kind::Error => input.error().map(Frame::Error),
@@ -191,6 +195,7 @@ pub(crate) fn encode(channel: u32, frame: &Frame) -> Vec<u8> {
         }
         Frame::Control(Control::Idle) => Kind::Idle,
         Frame::Control(Control::Active) => Kind::Active,
+        Frame::Control(Control::EndOfData) => Kind::EndOfData,
         Frame::Control(Control::EndOfInput) => Kind::EndOfInput,
         Frame::Credit(bytes) => {
             out.extend_from_slice(&bytes.to_le_bytes());

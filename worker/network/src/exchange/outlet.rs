@@ -94,12 +94,15 @@ impl Outlet {
     }
 
     /// Sends a control, unless the writer is so far behind that even watermarks have to wait.
-    /// Barriers and the end of input never do.
+    /// Barriers and the ends of data and input never do.
     pub(crate) fn send_control(&self, control: Control) -> Result<bool, ChannelError> {
         if let Some(cause) = &lock(&self.state).failure {
             return Err(cause.clone());
         }
-        let must = matches!(control, Control::Barrier(_) | Control::EndOfInput);
+        let must = matches!(
+            control,
+            Control::Barrier(_) | Control::EndOfData | Control::EndOfInput
+        );
         if !must && self.connection.outgoing.is_congested() {
             return Ok(false);
         }

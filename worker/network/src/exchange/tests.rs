@@ -123,6 +123,8 @@ fn elements_cross_a_connection_in_their_order() {
         Element::Idle,
         chunk(3, 1),
         Element::Active,
+        Element::EndOfData,
+        Element::Barrier(barrier(2)),
         Element::EndOfInput,
     ];
     for element in elements {
@@ -138,6 +140,8 @@ fn elements_cross_a_connection_in_their_order() {
             "Idle",
             "3x1",
             "Active",
+            "EndOfData",
+            "Barrier(2)",
             "EndOfInput"
         ]
     );

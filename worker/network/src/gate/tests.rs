@@ -131,6 +131,24 @@ fn a_full_channel_makes_its_producer_wait_and_counts_the_time() {
 }
 
 #[test]
+fn what_an_alignment_holds_back_is_what_lies_in_blocked_channels() {
+    let (mut gate, mut senders, _) = gate_with_senders(2, 1 << 18);
+    for sender in &mut senders {
+        sender.send(Element::Barrier(barrier(1))).unwrap();
+        sender.send(chunk(1, 100)).unwrap();
+    }
+    assert_eq!(gate.bytes_blocked(), 0);
+    gate.block(1);
+    let one = gate.bytes_blocked();
+    assert!(one >= 800);
+    gate.block(0);
+    assert_eq!(gate.bytes_blocked(), 2 * one);
+    assert_eq!(poll(&mut gate), None);
+    gate.unblock_all();
+    assert_eq!(gate.bytes_blocked(), 0);
+}
+
+#[test]
 fn a_row_larger_than_the_window_gets_through() {
     let (mut gate, mut senders, _) = gate_with_senders(1, 1);
     senders[0].send(chunk(1, 100_000)).unwrap();

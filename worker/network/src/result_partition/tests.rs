@@ -2,9 +2,7 @@ use weir_types::{EventTime, Watermark};
 
 use super::*;
 use crate::testing::{Numbers, barrier, context, partition, show};
-use crate::{
-    Broadcast, Forward, GateOptions, Global, InputGate, Rebalance, Rescale, Shuffle, Signal,
-};
+use crate::{Broadcast, Forward, GateOptions, Global, InputGate, Signal};
 
 /// A result partition, and for each of its channels the gate that reads it.
 fn output(router: impl Router + 'static, channels: usize) -> (ResultPartition, Vec<InputGate>) {
@@ -50,40 +48,6 @@ fn each_router_chooses_its_channels() {
     let (mut broadcast, mut gates) = output(Broadcast, 2);
     emit(&mut broadcast, 0..2);
     assert_eq!(received(&mut gates), ["0x1 1x1", "0x1 1x1"]);
-
-    let (mut rescale, mut gates) = output(Rescale::new(), 2);
-    emit(&mut rescale, 0..3);
-    assert_eq!(received(&mut gates), ["0x1 2x1", "1x1"]);
-
-    let (mut rebalance, mut gates) = output(Rebalance::new(2 * 5), 3);
-    emit(&mut rebalance, 0..4);
-    assert_eq!(received(&mut gates), ["1x1", "2x1", "0x1 3x1"]);
-}
-
-#[test]
-fn rebalance_takes_any_start() {
-    let (mut rebalance, mut gates) = output(Rebalance::new(u64::MAX), 2);
-    emit(&mut rebalance, 0..4);
-    assert!(
-        received(&mut gates)
-            .iter()
-            .all(|received| received.split(' ').count() == 2)
-    );
-}
-
-#[test]
-fn shuffle_spreads_the_same_way_for_the_same_seed() {
-    let spread = |seed| {
-        let (mut shuffle, mut gates) = output(Shuffle::new(seed), 4);
-        emit(&mut shuffle, 0..400);
-        received(&mut gates)
-    };
-    assert_eq!(spread(1), spread(1));
-    assert_ne!(spread(1), spread(2));
-    for channel in spread(3) {
-        let share = channel.split(' ').count();
-        assert!((60..140).contains(&share), "{share} of 400 on one of 4");
-    }
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use weir_checkpoint::coordinator::Then;
 use weir_graph::{EdgeId, NodeId};
-use weir_types::{CheckpointId, Epoch, SlotIndex, TaskManagerId};
+use weir_types::{BarrierKind, CheckpointBarrier, CheckpointId, Epoch, SlotIndex, TaskManagerId};
 
 use super::common::{
-    address_from_wire, attempt_from_wire, attempt_to_wire, id_from_wire, id_to_wire,
-    result_from_wire, result_to_wire,
+    address_from_wire, attempt_from_wire, attempt_to_wire, blob_from_wire, blob_to_wire,
+    id_from_wire, id_to_wire, result_from_wire, result_to_wire,
 };
 use super::{WireError, pb, required};
 use crate::{
@@ -24,7 +25,10 @@ pub(crate) fn command_to_wire(command: &Fenced<TaskExecutorCommand>) -> pb::JobM
         TaskExecutorCommand::Commit { attempt, commit } => Body::Commit(pb::Commit {
             attempt: Some(attempt_to_wire(*attempt)),
             commit: Some(match commit {
-                CommitRequest::Checkpoint(id) => pb::commit::Commit::Checkpoint(id.0),
+                CommitRequest::Checkpoint { id, last } => {
+                    let (checkpoint, last) = (id.0, *last);
+                    pb::commit::Commit::Checkpoint(pb::CommitCheckpoint { checkpoint, last })
+                }
                 CommitRequest::Final => pb::commit::Commit::Final(pb::CommitFinal {}),
             }),
         }),
@@ -40,6 +44,24 @@ pub(crate) fn command_to_wire(command: &Fenced<TaskExecutorCommand>) -> pb::JobM
                 SplitResponse::NotYet(rest) => pb::split::Response::NotYetMs(millis(*rest)),
                 SplitResponse::NoMore => pb::split::Response::NoMore(pb::NoMoreSplits {}),
             }),
+        }),
+        TaskExecutorCommand::TriggerCheckpoint {
+            attempt,
+            barrier,
+            then,
+        } => Body::TriggerCheckpoint(pb::TriggerCheckpoint {
+            attempt: Some(attempt_to_wire(*attempt)),
+            checkpoint: barrier.id.0,
+            triggered_at_ms: barrier.triggered_at_ms,
+            savepoint: barrier.kind == BarrierKind::Savepoint,
+            then: then_to_wire(*then).into(),
+        }),
+        TaskExecutorCommand::AbortCheckpoint {
+            attempt,
+            checkpoint,
+        } => Body::AbortCheckpoint(pb::AbortCheckpoint {
+            attempt: Some(attempt_to_wire(*attempt)),
+            checkpoint: checkpoint.0,
         }),
         TaskExecutorCommand::Heartbeat => Body::Heartbeat(pb::Heartbeat {}),
         TaskExecutorCommand::Dismissed { reason } => Body::Dismissed(pb::Dismissed {
@@ -69,7 +91,10 @@ pub(crate) fn command_from_wire(
         Body::Commit(commit) => TaskExecutorCommand::Commit {
             attempt: attempt_from_wire(commit.attempt)?,
             commit: match required("commit", commit.commit)? {
-                pb::commit::Commit::Checkpoint(id) => CommitRequest::Checkpoint(CheckpointId(id)),
+                pb::commit::Commit::Checkpoint(commit) => CommitRequest::Checkpoint {
+                    id: CheckpointId(commit.checkpoint),
+                    last: commit.last,
+                },
                 pb::commit::Commit::Final(pb::CommitFinal {}) => CommitRequest::Final,
             },
         },
@@ -84,6 +109,11 @@ pub(crate) fn command_from_wire(
                 pb::split::Response::NoMore(pb::NoMoreSplits {}) => SplitResponse::NoMore,
             },
         },
+        Body::TriggerCheckpoint(trigger) => trigger_from_wire(Epoch(message.epoch), trigger)?,
+        Body::AbortCheckpoint(abort) => TaskExecutorCommand::AbortCheckpoint {
+            attempt: attempt_from_wire(abort.attempt)?,
+            checkpoint: CheckpointId(abort.checkpoint),
+        },
         Body::Heartbeat(pb::Heartbeat {}) => TaskExecutorCommand::Heartbeat,
         Body::Dismissed(dismissed) => TaskExecutorCommand::Dismissed {
             reason: dismissed.reason,
@@ -91,6 +121,44 @@ pub(crate) fn command_from_wire(
         Body::JobEnded(ended) => TaskExecutorCommand::JobEnded(result_from_wire(ended)?),
     };
     Ok(Fenced::new(Epoch(message.epoch), body))
+}
+
+fn then_to_wire(then: Then) -> pb::AfterSnapshot {
+    match then {
+        Then::Continue => pb::AfterSnapshot::Continue,
+        Then::Stop => pb::AfterSnapshot::Stop,
+        Then::Drain => pb::AfterSnapshot::Drain,
+    }
+}
+
+fn trigger_from_wire(
+    epoch: Epoch,
+    trigger: pb::TriggerCheckpoint,
+) -> Result<TaskExecutorCommand, WireError> {
+    let then = match pb::AfterSnapshot::try_from(trigger.then) {
+        Ok(pb::AfterSnapshot::Continue) => Then::Continue,
+        Ok(pb::AfterSnapshot::Stop) => Then::Stop,
+        Ok(pb::AfterSnapshot::Drain) => Then::Drain,
+        Ok(pb::AfterSnapshot::Unspecified) | Err(_) => {
+            let cause = format!("no such thing as {}", trigger.then);
+            return Err(WireError::new("trigger_checkpoint.then", cause));
+        }
+    };
+    let kind = if trigger.savepoint {
+        BarrierKind::Savepoint
+    } else {
+        BarrierKind::Checkpoint
+    };
+    Ok(TaskExecutorCommand::TriggerCheckpoint {
+        attempt: attempt_from_wire(trigger.attempt)?,
+        barrier: CheckpointBarrier {
+            epoch,
+            id: CheckpointId(trigger.checkpoint),
+            triggered_at_ms: trigger.triggered_at_ms,
+            kind,
+        },
+        then,
+    })
 }
 
 /// Whole milliseconds, rounded up, so that a wait does not turn into none.
@@ -117,6 +185,7 @@ fn deploy_to_wire(task: &TaskDeploymentDescriptor) -> pb::Deploy {
         attempt: Some(attempt_to_wire(task.attempt)),
         slot: task.slot.0,
         inputs: inputs.collect(),
+        restore: task.restore.as_ref().map(blob_to_wire),
     }
 }
 
@@ -148,5 +217,9 @@ fn deploy_from_wire(task: pb::Deploy) -> Result<TaskDeploymentDescriptor, WireEr
         attempt,
         slot: SlotIndex(task.slot),
         inputs,
+        restore: match task.restore {
+            Some(bytes) => Some(blob_from_wire("deploy.restore", &bytes)?),
+            None => None,
+        },
     })
 }

@@ -25,6 +25,27 @@ pub(super) fn id_from_wire(field: &'static str, bytes: &[u8]) -> Result<u128, Wi
     }
 }
 
+/// Checkpoint data travels in its own encoding, which both sides share.
+pub(super) fn blob_to_wire<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_allocvec(value).expect("plain data can be written to memory")
+}
+
+pub(super) fn blob_from_wire<T: serde::de::DeserializeOwned>(
+    field: &'static str,
+    bytes: &[u8],
+) -> Result<T, WireError> {
+    let (value, rest) = postcard::take_from_bytes(bytes)
+        .map_err(|error| WireError::new(field, error.to_string()))?;
+    if rest.is_empty() {
+        Ok(value)
+    } else {
+        Err(WireError::new(
+            field,
+            format!("{} bytes too many", rest.len()),
+        ))
+    }
+}
+
 pub(super) fn address_from_wire(field: &'static str, text: &str) -> Result<SocketAddr, WireError> {
     text.parse()
         .map_err(|_| WireError::new(field, format!("`{text}` is no HOST:PORT")))

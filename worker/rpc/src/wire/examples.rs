@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
+use weir_checkpoint::coordinator::Then;
+use weir_checkpoint::handle::{
+    OperatorRestore, OperatorSubtaskState, SnapshotMetrics, Stored, SubtaskRestore, SubtaskState,
+};
 use weir_graph::{EdgeId, ExecutionState, Fingerprint, NodeId, PartHash};
 use weir_types::{
-    AttemptNumber, CheckpointId, Epoch, EventTime, ExecutionAttemptId, Fault, FaultClass,
-    FaultScope, JobId, SlotIndex, SubtaskIndex, TaskManagerId, VertexId,
+    AttemptNumber, BarrierKind, CheckpointBarrier, CheckpointId, Epoch, EventTime,
+    ExecutionAttemptId, Fault, FaultClass, FaultScope, JobId, OperatorId, SlotIndex, SubtaskIndex,
+    TaskManagerId, VertexId,
 };
 
 use crate::{
-    CommitRequest, InputGateDescriptor, JobInfo, JobResult, OperatorMetricsReport,
-    PROTOCOL_VERSION, ProducerDescriptor, ProgramSpec, Registration, RemoteProducer, SplitResponse,
-    TaskDeploymentDescriptor, TaskExecutorCommand, TaskManagerMessage, TaskMetricsReport, VERSION,
+    CheckpointSettings, CommitRequest, InputGateDescriptor, JobInfo, JobResult,
+    OperatorMetricsReport, PROTOCOL_VERSION, ProducerDescriptor, ProgramSpec, Registration,
+    RemoteProducer, SplitResponse, TaskDeploymentDescriptor, TaskExecutorCommand,
+    TaskManagerMessage, TaskMetricsReport, VERSION,
 };
 
 pub(crate) fn attempt() -> ExecutionAttemptId {
@@ -59,6 +65,13 @@ pub(crate) fn job_info() -> JobInfo {
         fingerprint: fingerprint(),
         heartbeat_interval: Duration::from_millis(1000),
         heartbeat_timeout: Duration::from_millis(10_000),
+        checkpoints: Some(CheckpointSettings {
+            folder: "s3://bucket/jobs/count".to_owned(),
+            store: map("s3.endpoint"),
+            exactly_once: true,
+            incremental: false,
+            compress: true,
+        }),
     }
 }
 
@@ -133,6 +146,33 @@ pub(crate) fn messages() -> Vec<TaskManagerMessage> {
             node: NodeId(1),
         },
         TaskManagerMessage::EndOfInput { attempt },
+        TaskManagerMessage::CheckpointAcknowledged {
+            attempt,
+            checkpoint: CheckpointId(5),
+            state: SubtaskState {
+                operators: vec![OperatorSubtaskState {
+                    operator: OperatorId(6),
+                    keyed: Vec::new(),
+                    operator_state: None,
+                    raw: Some(Stored::Inline(vec![1, 2])),
+                    uncommitted: true,
+                }],
+                ended: true,
+            },
+            metrics: SnapshotMetrics {
+                sync_us: 7,
+                ..SnapshotMetrics::default()
+            },
+        },
+        TaskManagerMessage::CheckpointDeclined {
+            attempt,
+            checkpoint: CheckpointId(5),
+            reason: "disk full".to_owned(),
+        },
+        TaskManagerMessage::Committed {
+            attempt,
+            checkpoint: CheckpointId(5),
+        },
     ];
     for state in ExecutionState::ALL {
         messages.push(TaskManagerMessage::TaskState {
@@ -181,6 +221,13 @@ pub(crate) fn commands() -> Vec<TaskExecutorCommand> {
                 producers: Vec::new(),
             },
         ],
+        restore: Some(SubtaskRestore {
+            checkpoint: CheckpointId(4),
+            base: "/state/count".to_owned(),
+            own: true,
+            operators: vec![(OperatorId(6), OperatorRestore::default())],
+            ended: false,
+        }),
     };
     let responses = [
         SplitResponse::Split(vec![0, 255]),
@@ -196,7 +243,10 @@ pub(crate) fn commands() -> Vec<TaskExecutorCommand> {
         },
         TaskExecutorCommand::Commit {
             attempt,
-            commit: CommitRequest::Checkpoint(CheckpointId(6)),
+            commit: CommitRequest::Checkpoint {
+                id: CheckpointId(6),
+                last: true,
+            },
         },
         TaskExecutorCommand::Heartbeat,
         TaskExecutorCommand::Dismissed {
@@ -208,6 +258,22 @@ pub(crate) fn commands() -> Vec<TaskExecutorCommand> {
         node,
         response,
     };
+    for then in [Then::Continue, Then::Stop, Then::Drain] {
+        commands.push(TaskExecutorCommand::TriggerCheckpoint {
+            attempt,
+            barrier: CheckpointBarrier {
+                epoch: attempt.epoch,
+                id: CheckpointId(8),
+                triggered_at_ms: 1234,
+                kind: BarrierKind::Savepoint,
+            },
+            then,
+        });
+    }
+    commands.push(TaskExecutorCommand::AbortCheckpoint {
+        attempt,
+        checkpoint: CheckpointId(8),
+    });
     commands.extend(responses.into_iter().map(split));
     commands.extend(results().into_iter().map(TaskExecutorCommand::JobEnded));
     commands

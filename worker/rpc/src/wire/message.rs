@@ -1,11 +1,11 @@
 //! From a TaskManager to the JobMaster.
 
 use weir_graph::NodeId;
-use weir_types::Epoch;
+use weir_types::{CheckpointId, Epoch};
 
 use super::common::{
-    attempt_from_wire, attempt_to_wire, fault_from_wire, fault_to_wire, metrics_from_wire,
-    metrics_to_wire, state_from_wire, state_to_wire,
+    attempt_from_wire, attempt_to_wire, blob_from_wire, blob_to_wire, fault_from_wire,
+    fault_to_wire, metrics_from_wire, metrics_to_wire, state_from_wire, state_to_wire,
 };
 use super::registration::{fingerprint_from_wire, fingerprint_to_wire};
 use super::{WireError, pb, required};
@@ -40,6 +40,33 @@ pub(crate) fn message_to_wire(message: &Fenced<TaskManagerMessage>) -> pb::TaskM
         }
         TaskManagerMessage::EndOfInput { attempt } => Body::EndOfInput(pb::EndOfInput {
             attempt: Some(attempt_to_wire(*attempt)),
+        }),
+        TaskManagerMessage::CheckpointAcknowledged {
+            attempt,
+            checkpoint,
+            state,
+            metrics,
+        } => Body::CheckpointAcknowledged(pb::CheckpointAcknowledged {
+            attempt: Some(attempt_to_wire(*attempt)),
+            checkpoint: checkpoint.0,
+            state: blob_to_wire(state),
+            metrics: blob_to_wire(metrics),
+        }),
+        TaskManagerMessage::CheckpointDeclined {
+            attempt,
+            checkpoint,
+            reason,
+        } => Body::CheckpointDeclined(pb::CheckpointDeclined {
+            attempt: Some(attempt_to_wire(*attempt)),
+            checkpoint: checkpoint.0,
+            reason: reason.clone(),
+        }),
+        TaskManagerMessage::Committed {
+            attempt,
+            checkpoint,
+        } => Body::Committed(pb::Committed {
+            attempt: Some(attempt_to_wire(*attempt)),
+            checkpoint: checkpoint.0,
         }),
     };
     pb::TaskManagerMessage {
@@ -81,6 +108,21 @@ pub(crate) fn message_from_wire(
         },
         Body::EndOfInput(end) => TaskManagerMessage::EndOfInput {
             attempt: attempt_from_wire(end.attempt)?,
+        },
+        Body::CheckpointAcknowledged(done) => TaskManagerMessage::CheckpointAcknowledged {
+            attempt: attempt_from_wire(done.attempt)?,
+            checkpoint: CheckpointId(done.checkpoint),
+            state: blob_from_wire("checkpoint_acknowledged.state", &done.state)?,
+            metrics: blob_from_wire("checkpoint_acknowledged.metrics", &done.metrics)?,
+        },
+        Body::CheckpointDeclined(declined) => TaskManagerMessage::CheckpointDeclined {
+            attempt: attempt_from_wire(declined.attempt)?,
+            checkpoint: CheckpointId(declined.checkpoint),
+            reason: declined.reason,
+        },
+        Body::Committed(committed) => TaskManagerMessage::Committed {
+            attempt: attempt_from_wire(committed.attempt)?,
+            checkpoint: CheckpointId(committed.checkpoint),
         },
     };
     Ok(Fenced::new(Epoch(message.epoch), body))

@@ -7,7 +7,7 @@ use weir_types::{Epoch, JobId, TaskManagerId};
 
 use super::common::{address_from_wire, id_from_wire, id_to_wire};
 use super::{WireError, pb, required};
-use crate::{JobInfo, ProgramSpec, Registration};
+use crate::{CheckpointSettings, JobInfo, ProgramSpec, Registration};
 
 pub(crate) fn registration_to_wire(registration: &Registration) -> pb::Register {
     pb::Register {
@@ -47,6 +47,22 @@ pub(crate) fn info_to_wire(job: &JobInfo) -> pb::Registered {
         fingerprint: Some(fingerprint_to_wire(&job.fingerprint)),
         heartbeat_interval_ms: millis(job.heartbeat_interval),
         heartbeat_timeout_ms: millis(job.heartbeat_timeout),
+        checkpoints: job.checkpoints.as_ref().map(|settings| {
+            let CheckpointSettings {
+                folder,
+                store,
+                exactly_once,
+                incremental,
+                compress,
+            } = settings.clone();
+            pb::CheckpointSettings {
+                folder,
+                store: store.into_iter().collect(),
+                exactly_once,
+                incremental,
+                compress,
+            }
+        }),
     }
 }
 
@@ -64,6 +80,13 @@ pub(crate) fn info_from_wire(epoch: u64, registered: pb::Registered) -> Result<J
         fingerprint: fingerprint_from_wire(registered.fingerprint)?,
         heartbeat_interval: Duration::from_millis(registered.heartbeat_interval_ms),
         heartbeat_timeout: Duration::from_millis(registered.heartbeat_timeout_ms),
+        checkpoints: registered.checkpoints.map(|settings| CheckpointSettings {
+            folder: settings.folder,
+            store: settings.store.into_iter().collect(),
+            exactly_once: settings.exactly_once,
+            incremental: settings.incremental,
+            compress: settings.compress,
+        }),
     })
 }
 

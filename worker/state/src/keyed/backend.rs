@@ -7,6 +7,7 @@
 //! A snapshot that fails is aborted and costs nothing but its work.
 
 mod checkpoints;
+mod cold;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -14,14 +15,17 @@ use std::collections::BTreeMap;
 use weir_types::{CheckpointId, KeyGroup, KeyGroupRange};
 
 use self::checkpoints::Copying;
+use self::cold::{CHUNK_USES, Cold};
 use crate::codec::{FORMAT_VERSION, describe_type};
+use crate::cold::ColdStateId;
 use crate::error::StateError;
 use crate::key::{StateKey, key_hash};
 use crate::keyed::handle::{StateDescriptor, StateId};
 use crate::keyed::restore::Restored;
-use crate::snapshot::{KeyedSnapshot, SnapshotKind, StateKind, StateMeta};
+use crate::schema::{Schema, ValueType};
+use crate::snapshot::{KeyedSnapshot, SnapshotKind, StateKind, StateMeta, StateSchemas};
 use crate::table::shards::KeyGroups;
-use crate::table::state_table::{StateTable, ValueFormat};
+use crate::table::state_table::StateTable;
 use crate::ttl::TtlConfig;
 
 /// Holds an operator's keyed state.
@@ -35,6 +39,8 @@ pub struct KeyedBackend<K> {
     /// The newest snapshot that is known to be safe.
     confirmed: Option<CheckpointId>,
     copying: Option<Copying>,
+    /// The tier below the tables, if there is one.
+    cold: Option<Box<Cold>>,
 }
 
 struct CurrentKey<K> {
@@ -49,6 +55,8 @@ struct State {
     table: Box<dyn StateTable>,
     /// What reducing and aggregating state work with.
     function: Option<Box<dyn Any + Send>>,
+    /// Its place in the tier below.
+    below: Option<ColdStateId>,
 }
 
 /// What a handle works with: a state's table and the current key.
@@ -75,6 +83,7 @@ impl<K: StateKey> KeyedBackend<K> {
             unclaimed: BTreeMap::new(),
             confirmed: None,
             copying: None,
+            cold: None,
         }
     }
 
@@ -173,6 +182,7 @@ impl<K: StateKey> KeyedBackend<K> {
 
     #[inline]
     pub(crate) fn access(&mut self, id: StateId) -> Result<Access<'_, K>, StateError> {
+        self.make_room(1)?;
         let current = self.current.as_ref().ok_or(StateError::NoCurrentKey)?;
         let state = self.states.get_mut(id.0 as usize);
         let state = state.ok_or(StateError::ForeignHandle { wanted: "state" })?;
@@ -184,6 +194,13 @@ impl<K: StateKey> KeyedBackend<K> {
             table: &mut *state.table,
             function: state.function.as_deref(),
         })
+    }
+
+    /// A state's table, for working on a chunk of records.
+    #[inline]
+    pub(crate) fn chunk_table<T: StateTable>(&mut self, id: StateId) -> Result<&mut T, StateError> {
+        self.make_room(CHUNK_USES)?;
+        self.table(id)
     }
 
     /// A state's table, when no key matters.
@@ -201,69 +218,70 @@ impl<K: StateKey> KeyedBackend<K> {
         make: impl FnOnce(KeyGroups) -> T,
         function: Option<Box<dyn Any + Send>>,
     ) -> Result<StateId, StateError> {
-        let Declared {
-            descriptor: StateDescriptor { name, ttl },
-            kind,
-            value_type,
-        } = declared;
-        let meta = StateMeta {
-            name,
-            kind,
-            format_version: FORMAT_VERSION,
-            key_type: describe_type::<K>(),
-            namespace_type: describe_type::<N>(),
-            value_type,
-            timed: ttl.is_some(),
-        };
-        if let Some(known) = self
+        let known = declared.descriptor.name.as_str();
+        let known = self
             .states
             .iter()
-            .position(|state| state.meta.name == meta.name)
-        {
-            return self.check_same::<T>(known, &meta);
+            .position(|state| state.meta.name == known);
+        if let Some(known) = known {
+            return self.check_same::<N, T>(known, &declared);
         }
-        let mut table = make(self.groups);
+        let values = declared.values;
+        let meta = declared.meta::<K, N>();
+        let ttl = declared.descriptor.ttl;
+        let nth = self.states.len();
+        let id = StateId(u32::try_from(nth).expect("states are few"));
+        self.states.push(State {
+            meta: meta.clone(),
+            ttl,
+            table: Box::new(make(self.groups)),
+            function,
+            below: None,
+        });
+        // A state that could not be restored must not be there, should somebody ask again.
+        let read = self.fill(nth, &meta, values);
+        if read.is_err() {
+            self.states.truncate(nth);
+        }
+        read.map(|()| id)
+    }
+
+    /// Gives a state that was just registered what was restored for it.
+    fn fill(&mut self, nth: usize, meta: &StateMeta, values: ValueType) -> Result<(), StateError> {
+        self.lay_over_tier(nth, values)?;
+        let table = &mut *self.states[nth].table;
         if let Some(restored) = self.unclaimed.get(&meta.name) {
-            let now_ms = self.now_ms;
-            let format = ValueFormat {
-                timed: restored.meta.timed,
-                now_ms,
-            };
-            restored.load(&meta, &mut table, format)?;
+            restored.load(meta, values, table, self.now_ms)?;
             if let Some(Copying {
                 kind: SnapshotKind::Full,
                 claimed,
                 ..
             }) = &mut self.copying
             {
-                claimed.push(restored.to_snapshot());
+                claimed.extend(restored.to_snapshot());
             }
             self.unclaimed.remove(&meta.name);
         }
-        let id = StateId(u32::try_from(self.states.len()).expect("states are few"));
-        self.states.push(State {
-            meta,
-            ttl,
-            table: Box::new(table),
-            function,
-        });
-        Ok(id)
+        Ok(())
     }
 
-    fn check_same<T: StateTable>(
+    /// Asking again is cheap: operators may do it for each record.
+    fn check_same<N: StateKey, T: StateTable>(
         &self,
         known: usize,
-        meta: &StateMeta,
+        declared: &Declared,
     ) -> Result<StateId, StateError> {
         let state = &self.states[known];
         let table: &dyn Any = &*state.table;
-        if state.meta == *meta && table.is::<T>() {
+        let same_kind = state.meta.kind == declared.kind;
+        // Timed tables have types of their own.
+        if same_kind && table.is::<T>() {
             return Ok(StateId(u32::try_from(known).expect("states are few")));
         }
         Err(StateError::Register {
-            name: meta.name.clone(),
+            name: state.meta.name.clone(),
             registered: state.meta.to_string(),
-            requested: meta.to_string(),
+            requested: declared.meta::<K, N>().to_string(),
         })
     }
 }
@@ -272,7 +290,29 @@ impl<K: StateKey> KeyedBackend<K> {
 pub(crate) struct Declared {
     pub(crate) descriptor: StateDescriptor,
     pub(crate) kind: StateKind,
-    pub(crate) value_type: String,
+    pub(crate) values: ValueType,
+    /// Of map state, the schema of its user keys.
+    pub(crate) user_key: Option<fn() -> Schema>,
+}
+
+impl Declared {
+    fn meta<K: StateKey, N: StateKey>(&self) -> StateMeta {
+        StateMeta {
+            name: self.descriptor.name.clone(),
+            kind: self.kind,
+            format_version: FORMAT_VERSION,
+            key_type: describe_type::<K>(),
+            namespace_type: describe_type::<N>(),
+            value_type: self.values.name(),
+            timed: self.descriptor.ttl.is_some(),
+            schemas: StateSchemas {
+                key: Schema::of::<K>(),
+                namespace: Schema::of::<N>(),
+                user_key: self.user_key.map(|schema| schema()),
+                value: self.values.schema(),
+            },
+        }
+    }
 }
 
 impl<'a, K> Access<'a, K> {

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use crate::codec::{StateValue, describe_type};
+use crate::codec::StateValue;
 use crate::error::StateError;
 use crate::key::StateKey;
 use crate::keyed::aggregating_state::{AggregateFunction, AggregatingState};
@@ -12,6 +12,7 @@ use crate::keyed::list_state::ListState;
 use crate::keyed::map_state::MapState;
 use crate::keyed::reducing_state::{ReduceFunction, ReducingState};
 use crate::keyed::value_state::ValueState;
+use crate::schema::{Schema, ValueType};
 use crate::snapshot::StateKind;
 use crate::table::Table;
 use crate::table::map_table::MapTable;
@@ -50,11 +51,11 @@ impl<K: StateKey> KeyedBackend<K> {
     ) -> Result<Namespaced<ListState<V, N>>, StateError> {
         let descriptor = descriptor.into();
         let timed = descriptor.ttl.is_some();
-        let value_type = describe_type::<V>();
         let declared = Declared {
             descriptor,
             kind: StateKind::List,
-            value_type,
+            values: ValueType::list::<V>(),
+            user_key: None,
         };
         let id = if timed {
             let make = |groups| Table::<K, N, Vec<Timed<V>>>::new(groups, read_timed_list);
@@ -81,11 +82,11 @@ impl<K: StateKey> KeyedBackend<K> {
     ) -> Result<Namespaced<MapState<U, V, N>>, StateError> {
         let descriptor = descriptor.into();
         let timed = descriptor.ttl.is_some();
-        let value_type = describe_type::<(U, V)>();
         let declared = Declared {
             descriptor,
             kind: StateKind::Map,
-            value_type,
+            values: ValueType::map_value::<U, V>(),
+            user_key: Some(Schema::of::<U>),
         };
         let id = if timed {
             let make = |groups| MapTable::<K, N, U, Timed<V>>::new(groups, read_timed);
@@ -148,7 +149,7 @@ impl<K: StateKey> KeyedBackend<K> {
         &mut self,
         state: &S,
     ) -> Result<&mut Table<K, S::Namespace, S::Value>, StateError> {
-        self.table(state.handle_id().0)
+        self.chunk_table(state.handle_id().0)
     }
 
     /// The same for state that is kept per namespace.
@@ -157,7 +158,7 @@ impl<K: StateKey> KeyedBackend<K> {
         &mut self,
         state: Namespaced<S>,
     ) -> Result<&mut Table<K, S::Namespace, S::Value>, StateError> {
-        self.table(state.id())
+        self.chunk_table(state.id())
     }
 
     fn cell<V: StateValue, N: StateKey>(
@@ -170,7 +171,8 @@ impl<K: StateKey> KeyedBackend<K> {
         let declared = Declared {
             descriptor,
             kind,
-            value_type: describe_type::<V>(),
+            values: ValueType::one::<V>(),
+            user_key: None,
         };
         if timed {
             let make = |groups| Table::<K, N, Timed<V>>::new(groups, read_timed);

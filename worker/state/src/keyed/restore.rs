@@ -5,53 +5,161 @@ use std::collections::btree_map::Entry;
 
 use weir_types::{CheckpointId, KeyGroup, KeyGroupRange};
 
+use crate::codec::{CodecError, decode_front, encode};
 use crate::error::StateError;
+use crate::schema::{Change, ValueType, Written};
 use crate::snapshot::{GroupBlock, KeyedSnapshot, StateMeta, StateSnapshot};
 use crate::table::shards::KeyGroups;
 use crate::table::state_table::{StateTable, ValueFormat};
 
 /// A state as it came out of snapshots: records that are decoded when the program asks for it.
+#[derive(Default)]
 pub(crate) struct Restored {
-    pub(crate) meta: StateMeta,
-    groups: BTreeMap<KeyGroup, Vec<u8>>,
+    /// Usually one. More if the program changed the state's encoding while a snapshot was copied:
+    /// some key groups are then in the old one.
+    metas: Vec<StateMeta>,
+    groups: BTreeMap<KeyGroup, Block>,
+}
+
+struct Block {
+    /// The place of its meta.
+    meta: usize,
+    bytes: Vec<u8>,
 }
 
 impl Restored {
-    /// Puts the state into the table that the program made for it.
+    /// Puts the state into the table that the program made for it. `values` is the type that the
+    /// program declares for its values.
     pub(crate) fn load(
         &self,
         declared: &StateMeta,
-        table: &mut impl StateTable,
-        format: ValueFormat,
+        values: ValueType,
+        table: &mut dyn StateTable,
+        now_ms: i64,
     ) -> Result<(), StateError> {
-        if !self.meta.is_readable_as(declared) {
-            return Err(StateError::Incompatible {
-                state: declared.name.clone(),
-                snapshot: self.meta.to_string(),
-                program: declared.to_string(),
-            });
+        let decode = |source| StateError::decode(&declared.name, source);
+        let mut changes = Vec::new();
+        for meta in &self.metas {
+            changes.push(change(meta, declared, values)?);
         }
-        for (group, bytes) in &self.groups {
-            table
-                .restore(*group, bytes, format)
-                .map_err(|source| StateError::decode(&declared.name, source))?;
+        for (group, block) in &self.groups {
+            let meta = &self.metas[block.meta];
+            let format = ValueFormat {
+                timed: meta.timed,
+                now_ms,
+            };
+            let rewritten;
+            let bytes = match changes[block.meta] {
+                Change::None => &block.bytes,
+                Change::Rewrite => {
+                    rewritten = rewrite(&block.bytes, meta, values).map_err(decode)?;
+                    &rewritten
+                }
+            };
+            table.restore(*group, bytes, format).map_err(decode)?;
         }
         Ok(())
     }
 
-    /// The state as it was, for the next snapshot.
-    pub(crate) fn to_snapshot(&self) -> StateSnapshot {
-        let blocks = self.groups.iter();
-        let blocks = blocks.map(|(group, bytes)| GroupBlock {
-            group: *group,
-            bytes: bytes.clone(),
+    /// What it is and its records, if all of them are in one encoding.
+    pub(crate) fn into_only(mut self) -> Result<(StateMeta, Vec<GroupBlock>), Self> {
+        if self.metas.len() != 1 {
+            return Err(self);
+        }
+        let Some(meta) = self.metas.pop() else {
+            return Err(self);
+        };
+        let blocks = self.groups.into_iter().map(|(group, block)| GroupBlock {
+            group,
+            bytes: block.bytes,
         });
-        StateSnapshot {
-            meta: self.meta.clone(),
-            complete: true,
-            blocks: blocks.collect(),
+        Ok((meta, blocks.collect()))
+    }
+
+    /// The state as it was, for the next snapshot.
+    pub(crate) fn to_snapshot(&self) -> Vec<StateSnapshot> {
+        let of_meta = |(nth, meta): (usize, &StateMeta)| {
+            let blocks = self.groups.iter().filter(|(_, block)| block.meta == nth);
+            let blocks = blocks.map(|(group, block)| GroupBlock {
+                group: *group,
+                bytes: block.bytes.clone(),
+            });
+            StateSnapshot {
+                meta: meta.clone(),
+                // The first one says that nothing came before; the others add to it.
+                complete: nth == 0,
+                blocks: blocks.collect(),
+            }
+        };
+        self.metas.iter().enumerate().map(of_meta).collect()
+    }
+
+    fn place_of(&mut self, meta: StateMeta) -> usize {
+        let known = self.metas.iter().position(|known| *known == meta);
+        known.unwrap_or_else(|| {
+            self.metas.push(meta);
+            self.metas.len() - 1
+        })
+    }
+}
+
+/// What has to be done to read state that was written as `meta`.
+pub(crate) fn change(
+    meta: &StateMeta,
+    declared: &StateMeta,
+    values: ValueType,
+) -> Result<Change, StateError> {
+    let change = meta.change_to(declared, values);
+    change.map_err(|cause| StateError::Incompatible {
+        state: declared.name.clone(),
+        snapshot: meta.to_string(),
+        program: declared.to_string(),
+        cause,
+    })
+}
+
+/// A block with all its values as the program writes them now.
+pub(crate) fn rewrite(
+    block: &[u8],
+    meta: &StateMeta,
+    values: ValueType,
+) -> Result<Vec<u8>, CodecError> {
+    let written = Written {
+        schema: &meta.schemas.value,
+        timed: meta.timed,
+    };
+    let mut out = Vec::with_capacity(block.len());
+    let mut value = Vec::new();
+    let mut rest = block;
+    while let Some((&tag, behind)) = rest.split_first() {
+        rest = behind;
+        out.push(tag);
+        let key = take_text(&mut rest)?;
+        put_text(key, &mut out)?;
+        if tag != 0 {
+            value.clear();
+            values.rewrite(take_text(&mut rest)?, written, &mut value)?;
+            put_text(&value, &mut out)?;
         }
     }
+    Ok(out)
+}
+
+/// Takes a text of the block format.
+fn take_text<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], CodecError> {
+    let len: u64 = decode_front(bytes)?;
+    let split = usize::try_from(len).map(|len| bytes.split_at_checked(len));
+    let Ok(Some((text, rest))) = split else {
+        return Err(CodecError::decode::<StateMeta>("the block is cut off"));
+    };
+    *bytes = rest;
+    Ok(text)
+}
+
+fn put_text(text: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {
+    encode(&(text.len() as u64), out)?;
+    out.extend_from_slice(text);
+    Ok(())
 }
 
 /// Collects the states of the wanted key groups, by name.
@@ -82,17 +190,9 @@ fn add_state(
         complete,
         blocks,
     } = state;
-    let restored = states.entry(meta.name.clone()).or_insert_with(|| Restored {
-        meta: meta.clone(),
-        groups: BTreeMap::new(),
-    });
-    if restored.meta != meta {
-        return Err(StateError::Incompatible {
-            state: meta.name.clone(),
-            snapshot: restored.meta.to_string(),
-            program: meta.to_string(),
-        });
-    }
+    let name = meta.name.clone();
+    let restored = states.entry(name.clone()).or_default();
+    let nth = restored.place_of(meta);
     if complete {
         restored.groups.retain(|group, _| !source.contains(*group));
     }
@@ -101,8 +201,18 @@ fn add_state(
             continue;
         }
         match restored.groups.entry(group) {
-            Entry::Vacant(vacant) => drop(vacant.insert(bytes)),
-            Entry::Occupied(mut block) => block.get_mut().extend(bytes),
+            Entry::Vacant(vacant) => drop(vacant.insert(Block { meta: nth, bytes })),
+            Entry::Occupied(mut block) if block.get().meta == nth => {
+                block.get_mut().bytes.extend(bytes);
+            }
+            Entry::Occupied(block) => {
+                return Err(StateError::Incompatible {
+                    state: name,
+                    snapshot: restored.metas[block.get().meta].to_string(),
+                    program: restored.metas[nth].to_string(),
+                    cause: "one snapshot continues another with other types".to_owned(),
+                });
+            }
         }
     }
     Ok(())

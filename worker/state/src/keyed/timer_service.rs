@@ -6,11 +6,11 @@
 
 use weir_types::{EventTime, Watermark};
 
-use crate::codec::describe_type;
 use crate::error::StateError;
 use crate::key::StateKey;
 use crate::keyed::backend::{Declared, KeyedBackend};
 use crate::keyed::handle::{KeyedContext, StateDescriptor, StateId};
+use crate::schema::ValueType;
 use crate::snapshot::StateKind;
 use crate::table::timer_queue::TimerQueue;
 
@@ -47,11 +47,11 @@ impl<K: StateKey> KeyedBackend<K> {
     ) -> Result<TimerService<N>, StateError> {
         let mut queue = |prefix: &str| {
             let descriptor = StateDescriptor::new(format!("{prefix}{name}"));
-            let value_type = describe_type::<()>();
             let declared = Declared {
                 descriptor,
                 kind: StateKind::Timers,
-                value_type,
+                values: ValueType::one::<()>(),
+                user_key: None,
             };
             self.register::<N, _>(declared, TimerQueue::<K, N>::new, None)
         };

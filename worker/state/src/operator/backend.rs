@@ -11,6 +11,7 @@ use crate::error::StateError;
 use crate::operator::snapshot::{
     OperatorSnapshot, OperatorStateMeta, OperatorStateMode, OperatorStateSnapshot,
 };
+use crate::schema::{Change, ValueType, Written};
 
 /// What lends operator state: the backend itself, or the context of a function.
 pub trait OperatorStateContext {
@@ -92,40 +93,31 @@ impl OperatorStateBackend {
         &mut self,
         name: &str,
         mode: OperatorStateMode,
-        element_type: String,
+        elements: ValueType,
     ) -> Result<OperatorStateId<S>, StateError> {
-        let format_version = FORMAT_VERSION;
-        let meta = OperatorStateMeta {
+        let meta = || OperatorStateMeta {
             name: name.to_owned(),
             mode,
-            format_version,
-            element_type,
+            format_version: FORMAT_VERSION,
+            element_type: elements.name(),
+            element_schema: elements.schema(),
         };
         if let Some(known) = self.states.iter().position(|(known, _)| known.name == name) {
             let (registered, state) = &self.states[known];
             let state: &dyn Any = &**state;
-            if *registered != meta || !state.is::<S>() {
+            if registered.mode != mode || !state.is::<S>() {
                 return Err(StateError::Register {
                     name: name.to_owned(),
                     registered: registered.to_string(),
-                    requested: meta.to_string(),
+                    requested: meta().to_string(),
                 });
             }
             return Ok(OperatorStateId(known, PhantomData));
         }
+        let meta = meta();
         let mut state = S::default();
         if let Some(restored) = self.unclaimed.get(name) {
-            if restored.meta != meta {
-                return Err(StateError::Incompatible {
-                    state: name.to_owned(),
-                    snapshot: restored.meta.to_string(),
-                    program: meta.to_string(),
-                });
-            }
-            let mut elements = restored.elements.iter();
-            elements
-                .try_for_each(|element| state.restore(element))
-                .map_err(|source| StateError::decode(name, source))?;
+            load(restored, &meta, elements, &mut state)?;
             self.unclaimed.remove(name);
         }
         self.states.push((meta, Box::new(state)));
@@ -143,6 +135,44 @@ impl OperatorStateBackend {
         });
         state.ok_or(StateError::ForeignHandle { wanted })
     }
+}
+
+/// Puts restored elements into the state that the program asked for.
+fn load(
+    restored: &OperatorStateSnapshot,
+    declared: &OperatorStateMeta,
+    elements: ValueType,
+    state: &mut impl OperatorState,
+) -> Result<(), StateError> {
+    let OperatorStateSnapshot { meta, elements: of } = restored;
+    let change = if meta.mode != declared.mode {
+        Err("it is redistributed in another way".to_owned())
+    } else if meta.format_version != declared.format_version {
+        Err("it was written in another format".to_owned())
+    } else {
+        elements.change_from(&meta.element_schema, &declared.element_schema)
+    };
+    let change = change.map_err(|cause| StateError::Incompatible {
+        state: declared.name.clone(),
+        snapshot: meta.to_string(),
+        program: declared.to_string(),
+        cause,
+    })?;
+    let written = Written {
+        schema: &meta.element_schema,
+        timed: false,
+    };
+    let mut restore = |element: &Vec<u8>| match change {
+        Change::None => state.restore(element),
+        Change::Rewrite => {
+            let mut rewritten = Vec::new();
+            elements.rewrite(element, written, &mut rewritten)?;
+            state.restore(&rewritten)
+        }
+    };
+    of.iter()
+        .try_for_each(&mut restore)
+        .map_err(|source| StateError::decode(&declared.name, source))
 }
 
 /// Number of a state in its backend.

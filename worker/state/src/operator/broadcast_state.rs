@@ -3,13 +3,14 @@
 
 use std::fmt;
 
-use crate::codec::{CodecError, StateValue, decode, describe_type, encode};
+use crate::codec::{CodecError, StateValue, decode, encode};
 use crate::error::StateError;
 use crate::key::{StateKey, key_hash};
 use crate::operator::backend::{
     OperatorState, OperatorStateBackend, OperatorStateContext, OperatorStateId,
 };
 use crate::operator::snapshot::OperatorStateMode;
+use crate::schema::ValueType;
 use crate::table::shard::{PlainCodec, Shard};
 
 /// Handle of a map that each subtask has the same of.
@@ -78,8 +79,8 @@ impl OperatorStateBackend {
         &mut self,
         name: &str,
     ) -> Result<BroadcastState<U, V>, StateError> {
-        let element_type = describe_type::<(U, V)>();
-        self.register(name, OperatorStateMode::Broadcast, element_type)
+        let elements = ValueType::element::<(U, V)>();
+        self.register(name, OperatorStateMode::Broadcast, elements)
             .map(BroadcastState)
     }
 }

@@ -1,11 +1,12 @@
 //! List state of an operator, such as the offsets of a source.
 
-use crate::codec::{CodecError, StateValue, decode, describe_type, encode};
+use crate::codec::{CodecError, StateValue, decode, encode};
 use crate::error::StateError;
 use crate::operator::backend::{
     OperatorState, OperatorStateBackend, OperatorStateContext, OperatorStateId,
 };
 use crate::operator::snapshot::OperatorStateMode;
+use crate::schema::ValueType;
 
 /// Handle of a list that each subtask has its own part of.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl OperatorStateBackend {
         &mut self,
         name: &str,
     ) -> Result<OperatorListState<V>, StateError> {
-        self.register(name, OperatorStateMode::Split, describe_type::<V>())
+        self.register(name, OperatorStateMode::Split, ValueType::element::<V>())
             .map(OperatorListState)
     }
 
@@ -59,7 +60,7 @@ impl OperatorStateBackend {
         &mut self,
         name: &str,
     ) -> Result<OperatorListState<V>, StateError> {
-        self.register(name, OperatorStateMode::Union, describe_type::<V>())
+        self.register(name, OperatorStateMode::Union, ValueType::element::<V>())
             .map(OperatorListState)
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::schema::Schema;
+
 /// How a state is given to the subtasks when the parallelism changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OperatorStateMode {
@@ -40,6 +42,8 @@ pub struct OperatorStateMeta {
     pub format_version: u16,
     /// The element's type, without module paths.
     pub element_type: String,
+    /// What its encoding consists of.
+    pub element_schema: Schema,
 }
 
 impl std::fmt::Display for OperatorStateMeta {

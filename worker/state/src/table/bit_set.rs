@@ -23,6 +23,13 @@ impl BitSet {
         new
     }
 
+    /// Whether the number is in it.
+    #[inline]
+    pub(crate) fn contains(&self, id: u32) -> bool {
+        let (word, bit) = Self::place(id);
+        self.words.get(word).is_some_and(|word| word & bit != 0)
+    }
+
     /// Takes the number out; false if it was not there.
     #[inline]
     pub(crate) fn remove(&mut self, id: u32) -> bool {
@@ -102,6 +109,7 @@ mod tests {
             let (mut set, mut model) = (BitSet::default(), BTreeSet::new());
             for (add, id) in a {
                 if add {
+                    prop_assert_eq!(set.contains(id), model.contains(&id));
                     prop_assert_eq!(set.insert(id), model.insert(id));
                 } else {
                     prop_assert_eq!(set.remove(id), model.remove(&id));

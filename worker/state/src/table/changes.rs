@@ -74,6 +74,21 @@ impl Changes {
         self.frozen.remove(id)
     }
 
+    /// Whether no snapshot, and no tier below, knows the entry in this slot.
+    pub(crate) fn is_fresh(&self, id: u32) -> bool {
+        self.fresh.contains(id)
+    }
+
+    /// The tier below has entries for all keys that are here, too: a removal must be told to it.
+    pub(crate) fn nothing_is_fresh(&mut self) {
+        self.fresh.reset();
+    }
+
+    /// What was frozen so far is written for good: nothing later need repeat it.
+    pub(crate) fn settle(&mut self) {
+        self.unconfirmed.clear();
+    }
+
     /// Writes an entry into the snapshot.
     pub(crate) fn copy(&mut self, key: Write, value: Write) {
         if let Err(error) = record::write_put(&mut self.copied, key, value) {

@@ -31,9 +31,26 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
         namespace: &N,
         rows: impl IntoIterator<Item = (&'r K, A)>,
         (insert, update): (impl Fn(A) -> V, impl Fn(&mut V, A)),
+        emit: impl FnMut(&'r K, &V),
+    ) -> Result<(), StateError> {
+        if self.shards.partial {
+            let rows: Vec<(&'r K, A)> = rows.into_iter().collect();
+            self.load_missing(hashes, namespace, rows.iter().map(|(key, _)| *key))?;
+            self.upsert_here(hashes, namespace, rows.into_iter(), (insert, update), emit)
+        } else {
+            self.upsert_here(hashes, namespace, rows.into_iter(), (insert, update), emit)
+        }
+    }
+
+    /// The same when what is not in memory is nowhere.
+    fn upsert_here<'r, A>(
+        &mut self,
+        hashes: &[u64],
+        namespace: &N,
+        mut rows: impl Iterator<Item = (&'r K, A)>,
+        (insert, update): (impl Fn(A) -> V, impl Fn(&mut V, A)),
         mut emit: impl FnMut(&'r K, &V),
     ) -> Result<(), StateError> {
-        let mut rows = rows.into_iter();
         let mut guesses = [Guess::default(); GUESSES];
         for hashes in hashes.chunks(GUESSES) {
             self.guess(hashes, namespace, &mut guesses)?;

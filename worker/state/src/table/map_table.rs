@@ -10,11 +10,14 @@ use weir_types::{CheckpointId, KeyGroup};
 use crate::codec::{CodecError, StateValue, decode_front, encode};
 use crate::error::StateError;
 use crate::key::{StateKey, hash_within};
+use crate::table::below::OverBelow;
 use crate::table::record::read_record;
 use crate::table::shard::{EntryCodec, PlainCodec, Shard};
-use crate::table::shards::{KeyGroups, Shards, TableSnapshot};
+use crate::table::shards::{Block, KeyGroups, Shards, TableSnapshot};
 use crate::table::state_table::{ReadValue, StateTable, ValueFormat, check_read, checked_hash};
 use crate::table::{Place, entry_hash, rehash};
+
+mod load;
 
 const NONE: u32 = u32::MAX;
 
@@ -42,6 +45,13 @@ struct Linked<V> {
     value: V,
     previous: u32,
     next: u32,
+}
+
+/// Where an entry comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entry {
+    New,
+    FromBelow,
 }
 
 /// Writes an entry's key as key, namespace and user key.
@@ -89,14 +99,17 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
     /// The map of a key and namespace; none if it is empty.
     #[inline]
     pub(crate) fn find_map(
-        &self,
+        &mut self,
         hash: u64,
         key: &K,
         namespace: &N,
     ) -> Result<Option<Place>, StateError> {
         let entry_hash = entry_hash(hash, namespace)?;
         let shard = self.entries.groups().shard_of(hash)?;
-        let slot = self.heads[shard].find(entry_hash, key, namespace);
+        let mut slot = self.heads[shard].find(entry_hash, key, namespace);
+        if slot.is_none() && !self.entries.shard(shard).is_complete() {
+            slot = self.load_map(shard, (hash, entry_hash), key, namespace)?;
+        }
         Ok(slot.map(|slot| Place { shard, slot }))
     }
 
@@ -150,6 +163,19 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
             *self.at_mut(place) = value;
             return Ok(());
         }
+        self.append(hash, key, namespace, (user_key, value), Entry::New)
+            .map(drop)
+    }
+
+    /// Adds an entry that is not in memory to the end of its map, which is made if need be.
+    fn append(
+        &mut self,
+        hash: u64,
+        key: &K,
+        namespace: &N,
+        (user_key, value): (U, V),
+        entry: Entry,
+    ) -> Result<Place, StateError> {
         // Hash the user key before there is a head without an entry.
         linked_hash(Owner(NONE), &user_key)?;
         let map = self.find_or_make_map(hash, key, namespace)?;
@@ -162,10 +188,15 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
             previous,
             next: NONE,
         };
-        let slot = entries.insert(entry_hash, owner, user_key, linked, rehash_linked);
+        let slot = match entry {
+            Entry::New => entries.insert(entry_hash, owner, user_key, linked, rehash_linked),
+            Entry::FromBelow => {
+                entries.insert_clean(entry_hash, (owner, user_key, linked), rehash_linked)
+            }
+        };
         self.set_next(map, previous, slot);
         self.set_previous(map, NONE, slot);
-        Ok(())
+        Ok(map)
     }
 
     /// Takes an entry out.
@@ -231,15 +262,15 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
     }
 
     fn find_or_make_map(&mut self, hash: u64, key: &K, namespace: &N) -> Result<Place, StateError> {
-        if let Some(map) = self.find_map(hash, key, namespace)? {
-            return Ok(map);
-        }
         let shard = self.entries.groups().shard_of(hash)?;
+        let entry_hash = entry_hash(hash, namespace)?;
+        if let Some(slot) = self.heads[shard].find(entry_hash, key, namespace) {
+            return Ok(Place { shard, slot });
+        }
         let head = Head {
             first: NONE,
             last: NONE,
         };
-        let entry_hash = entry_hash(hash, namespace)?;
         let (key, namespace) = (key.clone(), namespace.clone());
         let slot = self.heads[shard].insert(entry_hash, key, namespace, head, rehash);
         Ok(Place { shard, slot })
@@ -362,9 +393,36 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> StateTable for MapTab
         Ok(())
     }
 
+    fn over_below(&mut self) -> &mut dyn OverBelow {
+        &mut self.entries
+    }
+
+    fn memory(&mut self) -> usize {
+        let heads = &self.heads;
+        let entries = self.entries.memory(|shard| MapCodec(&heads[shard]));
+        entries + self.head_bytes()
+    }
+
+    fn spill(&mut self, at_least: usize) -> Result<Vec<Block>, CodecError> {
+        let heads = &self.heads;
+        self.entries
+            .spill(at_least, |shard| MapCodec(&heads[shard]))
+    }
+
+    fn evict(&mut self) {
+        let heads = &mut self.heads;
+        self.entries.evict(|shard| heads[shard] = Shard::default());
+    }
+
     fn bytes(&self) -> usize {
+        self.entries.bytes() + self.head_bytes()
+    }
+}
+
+impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> {
+    fn head_bytes(&self) -> usize {
         let heads = self.heads.iter();
         let heads = heads.map(|head| size_of::<Shard<K, N, Head>>() + head.bytes());
-        self.entries.bytes() + heads.sum::<usize>()
+        heads.sum::<usize>()
     }
 }

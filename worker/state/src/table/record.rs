@@ -33,6 +33,23 @@ pub(crate) fn write_put(out: &mut Vec<u8>, key: Write, value: Write) -> Result<(
     written.inspect_err(|_| out.truncate(start))
 }
 
+/// Appends an entry whose key and value are encoded already.
+pub(crate) fn append_put(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    out.push(PUT);
+    append_text(out, key);
+    append_text(out, value);
+}
+
+fn append_text(out: &mut Vec<u8>, text: &[u8]) {
+    let mut rest = text.len();
+    while rest >= 128 {
+        out.push(rest.to_le_bytes()[0] | 128);
+        rest >>= 7;
+    }
+    out.push(rest.to_le_bytes()[0]);
+    out.extend_from_slice(text);
+}
+
 /// Appends that an entry is gone. After an error `out` is as it was.
 pub(crate) fn write_removed(out: &mut Vec<u8>, key: Write) -> Result<(), CodecError> {
     let start = out.len();
@@ -151,6 +168,17 @@ mod tests {
         let mut want = b"\x00\x02ab\x01\x01c\x82\x01".to_vec();
         want.extend([9; 130]);
         assert_eq!(block, want);
+    }
+
+    #[test]
+    fn encoded_texts_are_appended_as_others_are_written() {
+        for len in [0, 1, 127, 128, 16_383, 16_384] {
+            let text = vec![7; len];
+            let (mut written, mut appended) = (Vec::new(), Vec::new());
+            write_put(&mut written, &mut append(&text), &mut append(&text)).unwrap();
+            append_put(&mut appended, &text, &text);
+            assert_eq!(written, appended);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use crate::codec::{CodecError, encode};
 use crate::table::changes::Changes;
 use crate::table::hash_index::{HashIndex, Position};
+use crate::table::partial::Partial;
 use crate::table::segments::Segments;
 
 const NO_SLOT: u32 = u32::MAX;
@@ -30,6 +31,8 @@ pub(crate) struct Shard<K, N, V> {
     live: usize,
     /// Nothing is noted before the first snapshot: it is complete anyway.
     changes: Option<Box<Changes>>,
+    /// None: all entries of the key group are here. Else the others lie in the tier below.
+    partial: Option<Box<Partial>>,
 }
 
 /// How a table's entries are written.
@@ -64,6 +67,7 @@ impl<K, N, V> Default for Shard<K, N, V> {
             free: NO_SLOT,
             live: 0,
             changes: None,
+            partial: None,
         }
     }
 }
@@ -182,10 +186,55 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
         id
     }
 
-    /// Takes an entry out. `hash` is its hash.
+    /// Adds an entry as the tier below has it.
+    pub(crate) fn insert_clean(
+        &mut self,
+        hash: u64,
+        (key, namespace, value): (K, N, V),
+        rehash: impl Fn(&K, &N) -> u64,
+    ) -> u32 {
+        let changes = self.changes.take();
+        let id = self.insert(hash, key, namespace, value, rehash);
+        self.changes = changes;
+        id
+    }
+
+    /// Takes out the entry in a slot, if it is in use. `hash` is the entry's.
     pub(crate) fn remove(
         &mut self,
         hash: u64,
+        id: u32,
+        codec: &impl EntryCodec<K, N, V>,
+    ) -> Option<(K, N, V)> {
+        self.entry(id)?;
+        let found = self.position_of(hash, id);
+        let position = found.expect("every used slot is in the index under its hash");
+        self.remove_at(position, id, codec)
+    }
+
+    /// Takes out an entry: one search, where [`Self::find`] and [`Self::remove`] are two.
+    pub(crate) fn remove_entry(
+        &mut self,
+        hash: u64,
+        key: &K,
+        namespace: &N,
+        codec: &impl EntryCodec<K, N, V>,
+    ) -> Option<(K, N, V)> {
+        let (position, id) = self.position(hash, key, namespace)?;
+        self.remove_at(position, id, codec)
+    }
+
+    /// Where the index names this slot under this hash, if it does.
+    #[inline]
+    pub(crate) fn position_of(&self, hash: u64, id: u32) -> Option<Position> {
+        let found = self.index.find(low(hash), |other| other == id);
+        found.map(|(position, _)| position)
+    }
+
+    /// Takes out the entry in a slot that the index names at this position.
+    pub(crate) fn remove_at(
+        &mut self,
+        position: Position,
         id: u32,
         codec: &impl EntryCodec<K, N, V>,
     ) -> Option<(K, N, V)> {
@@ -197,13 +246,17 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
         else {
             return None;
         };
-        if let Some(changes) = &mut self.changes
-            && changes.remove(id, &mut |out| codec.key(key, namespace, out))
-        {
-            copy_entry(changes, codec, key, namespace, value);
+        if let Some(changes) = &mut self.changes {
+            let write_key = &mut |out: &mut Vec<u8>| codec.key(key, namespace, out);
+            if let Some(partial) = &mut self.partial
+                && !changes.is_fresh(id)
+            {
+                partial.remove(write_key);
+            }
+            if changes.remove(id, write_key) {
+                copy_entry(changes, codec, key, namespace, value);
+            }
         }
-        let found = self.index.find(low(hash), |other| other == id);
-        let (position, _) = found.expect("every used slot is in the index under its hash");
         self.index.remove(position);
         self.live -= 1;
         let slot = self.slots.get_mut(id as usize)?;
@@ -261,11 +314,42 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
             .is_some_and(|(k, n, _)| k == key && n == namespace)
     }
 
+    /// Whether all entries of the key group are here.
+    #[inline]
+    pub(crate) fn is_complete(&self) -> bool {
+        self.partial.is_none()
+    }
+
+    /// Of a shard that is not complete: what is known of the entries that are not here.
+    pub(crate) fn partial_mut(&mut self) -> Option<&mut Partial> {
+        self.partial.as_deref_mut()
+    }
+
+    /// From now on changes are noted for the tier below. `complete`: it has nothing of this shard.
+    pub(crate) fn lay_over(&mut self, complete: bool) {
+        self.changes.get_or_insert_default();
+        self.partial = (!complete).then(Box::default);
+    }
+
+    /// All that the tier below has is here now.
+    pub(crate) fn complete(&mut self) {
+        self.partial = None;
+    }
+
+    /// Forgets all entries: the tier below has them.
+    pub(crate) fn evict(&mut self) {
+        *self = Self::default();
+        self.lay_over(false);
+    }
+
     /// Freezes the shard for a snapshot.
     pub(crate) fn begin(&mut self, checkpoint: weir_types::CheckpointId, complete: bool) {
         self.changes
             .get_or_insert_default()
             .begin(checkpoint, complete, self.slots.len());
+        if let Some(partial) = &mut self.partial {
+            partial.freeze();
+        }
     }
 
     /// Copies frozen entries until about so many bytes were written. True if none is left.
@@ -315,7 +399,8 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
     /// Memory that the shard itself takes; what keys and values own elsewhere is not counted.
     pub(crate) fn bytes(&self) -> usize {
         let changes = self.changes.as_ref().map_or(0, |changes| changes.bytes());
-        self.entry_bytes() + changes
+        let partial = self.partial.as_ref().map_or(0, |partial| partial.bytes());
+        self.entry_bytes() + changes + partial
     }
 
     #[cold]

@@ -5,6 +5,7 @@ use weir_types::{CheckpointId, KeyGroup, KeyGroupRange};
 
 use crate::codec::CodecError;
 use crate::error::StateError;
+use crate::table::below::{Below, Owned};
 use crate::table::changes::Changes;
 use crate::table::shard::{EntryCodec, Shard};
 
@@ -34,6 +35,12 @@ impl KeyGroups {
         }
     }
 
+    /// The key group of a shard.
+    pub(crate) fn group_of_shard(self, shard: usize) -> KeyGroup {
+        let offset = u16::try_from(shard).expect("a shard per key group");
+        KeyGroup(self.range.start + offset)
+    }
+
     #[cold]
     fn foreign(self, group: KeyGroup) -> StateError {
         StateError::ForeignKeyGroup {
@@ -52,6 +59,16 @@ pub(crate) struct Shards<K, N, V> {
     /// Snapshots that began and are neither confirmed nor aborted.
     begun: Vec<CheckpointId>,
     copying: Option<Copying>,
+    /// The tier that takes what memory has no room for.
+    pub(crate) below: Option<Below>,
+    /// Some shards are not complete: the tier may have more.
+    pub(crate) partial: bool,
+    /// Of a table with a tier below: copied blocks that it was not given yet.
+    pub(crate) finished: Vec<Block>,
+    /// Shards that were spilled and are about to be dropped.
+    pub(crate) victims: Vec<usize>,
+    pub(crate) next_victim: usize,
+    pub(crate) owned: Owned,
 }
 
 /// Where the copy of a snapshot stands.
@@ -84,7 +101,24 @@ impl<K: Eq, N: Eq, V> Shards<K, N, V> {
             has_base: false,
             begun: Vec::new(),
             copying: None,
+            below: None,
+            partial: false,
+            finished: Vec::new(),
+            victims: Vec::new(),
+            next_victim: 0,
+            owned: Owned::default(),
         }
+    }
+
+    /// A shard that is not complete, and what is below it.
+    pub(crate) fn over(&mut self, shard: usize) -> (&mut Shard<K, N, V>, &Below) {
+        let below = self.below.as_ref();
+        let below = below.expect("only shards over a tier are ever incomplete");
+        (&mut self.shards[shard], below)
+    }
+
+    pub(crate) fn all_mut(&mut self) -> std::slice::IterMut<'_, Shard<K, N, V>> {
+        self.shards.iter_mut()
     }
 
     pub(crate) fn groups(&self) -> KeyGroups {
@@ -101,16 +135,6 @@ impl<K: Eq, N: Eq, V> Shards<K, N, V> {
         &mut self.shards[shard]
     }
 
-    /// The shard of a key's hash.
-    #[inline]
-    pub(crate) fn of_hash_mut(&mut self, hash: u64) -> Result<&mut Shard<K, N, V>, StateError> {
-        let (group, shard) = self.groups.locate(hash);
-        match self.shards.get_mut(shard) {
-            Some(shard) => Ok(shard),
-            None => Err(self.groups.foreign(group)),
-        }
-    }
-
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, Shard<K, N, V>> {
         self.shards.iter()
     }
@@ -120,18 +144,22 @@ impl<K: Eq, N: Eq, V> Shards<K, N, V> {
     }
 
     pub(crate) fn begin(&mut self, checkpoint: CheckpointId, complete: bool) {
-        if self.removed_bytes() > self.shards.iter().map(Shard::entry_bytes).sum() {
+        // A tier below has every change from the moment it was copied.
+        let always = self.below.is_some();
+        if !always && self.removed_bytes() > self.shards.iter().map(Shard::entry_bytes).sum() {
             // Snapshots keep being aborted. To write everything is cheaper than to remember more
             // removals than there are entries. A confirmation of an earlier one comes too late.
             self.has_base = false;
             self.begun.clear();
             self.changes().for_each(Changes::forget);
         }
-        let complete = complete || !self.has_base;
+        let complete = !always && (complete || !self.has_base);
         for shard in &mut self.shards {
             shard.begin(checkpoint, complete);
         }
-        self.begun.push(checkpoint);
+        if !always {
+            self.begun.push(checkpoint);
+        }
         self.copying = Some(Copying {
             checkpoint,
             complete,
@@ -159,11 +187,14 @@ impl<K: Eq, N: Eq, V> Shards<K, N, V> {
             }
             let changes = shard.changes_mut().expect("the snapshot has begun");
             let block = changes.finish(copying.complete);
+            let blocks = if self.below.is_some() {
+                changes.settle();
+                &mut self.finished
+            } else {
+                &mut copying.blocks
+            };
             if !block.is_empty() {
-                let offset = u16::try_from(copying.next_shard).expect("a shard per key group");
-                copying
-                    .blocks
-                    .push((KeyGroup(self.groups.range.start + offset), block));
+                blocks.push((self.groups.group_of_shard(copying.next_shard), block));
             }
             copying.next_shard += 1;
         }

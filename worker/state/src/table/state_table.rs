@@ -5,9 +5,10 @@ use weir_types::{CheckpointId, KeyGroup};
 use crate::codec::{CodecError, StateValue, decode_front};
 use crate::key::{StateKey, key_hash};
 use crate::table::Table;
+use crate::table::below::OverBelow;
 use crate::table::record::{Record, read_record};
 use crate::table::shard::PlainCodec;
-use crate::table::shards::{KeyGroups, TableSnapshot};
+use crate::table::shards::{Block, KeyGroups, TableSnapshot};
 
 /// Reads a value from a snapshot, whether it was written with a time to live or not.
 pub(crate) type ReadValue<V> = fn(&[u8], ValueFormat) -> Result<V, CodecError>;
@@ -35,6 +36,15 @@ pub(crate) trait StateTable: std::any::Any + Send {
         format: ValueFormat,
     ) -> Result<(), CodecError>;
     fn bytes(&self) -> usize;
+    /// The part that a tier below the table deals with.
+    fn over_below(&mut self) -> &mut dyn OverBelow;
+    /// About how much memory the table takes, with what keys and values own.
+    fn memory(&mut self) -> usize;
+    /// Writes out what some key groups changed, so that [`Self::evict`] can give back about so much
+    /// memory. What it returns must be in the tier before.
+    fn spill(&mut self, at_least: usize) -> Result<Vec<Block>, CodecError>;
+    /// Drops what was spilled.
+    fn evict(&mut self);
 }
 
 impl<K: StateKey, N: StateKey, V: StateValue> StateTable for Table<K, N, V> {
@@ -85,6 +95,22 @@ impl<K: StateKey, N: StateKey, V: StateValue> StateTable for Table<K, N, V> {
 
     fn bytes(&self) -> usize {
         self.shards.bytes()
+    }
+
+    fn over_below(&mut self) -> &mut dyn OverBelow {
+        &mut self.shards
+    }
+
+    fn memory(&mut self) -> usize {
+        self.shards.memory(|_| PlainCodec)
+    }
+
+    fn spill(&mut self, at_least: usize) -> Result<Vec<Block>, CodecError> {
+        self.shards.spill(at_least, |_| PlainCodec)
+    }
+
+    fn evict(&mut self) {
+        self.shards.evict(|_| {});
     }
 }
 

@@ -12,11 +12,13 @@ use weir_types::{CheckpointId, KeyGroup};
 use crate::codec::{CodecError, decode, decode_front};
 use crate::error::StateError;
 use crate::key::{StateKey, hash_within};
+use crate::table::below::OverBelow;
+use crate::table::entry_hash;
+use crate::table::hash_index::Position;
 use crate::table::record::read_record;
 use crate::table::shard::PlainCodec;
-use crate::table::shards::{KeyGroups, Shards, TableSnapshot};
+use crate::table::shards::{Block, KeyGroups, Shards, TableSnapshot};
 use crate::table::state_table::{StateTable, ValueFormat, check_read, checked_hash};
-use crate::table::{Place, entry_hash};
 
 #[derive(Debug)]
 pub(crate) struct TimerQueue<K, N> {
@@ -129,29 +131,28 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
 
     /// Takes the timer that is due first, if it is due at this time.
     pub(crate) fn pop(&mut self, until: i64) -> Option<(K, N, i64)> {
-        let (due, place) = self.first().filter(|(due, _)| due.time <= until)?;
+        let (due, position) = self.first().filter(|(due, _)| due.time <= until)?;
         self.due.pop();
         self.live -= 1;
-        let shard = self.timers.shard_mut(place.shard);
-        let timer_hash = timer_hash(due.hash, due.time);
-        let removed = shard.remove(timer_hash, place.slot, &PlainCodec);
+        let shard = self.timers.shard_mut(due.shard as usize);
+        let removed = shard.remove_at(position, due.slot, &PlainCodec);
         let (key, moment, ()) = removed.expect("the timer was just looked at");
         Some((key, moment.namespace, moment.time))
     }
 
-    /// The first of the heap, after what is gone was taken off it.
-    fn first(&mut self) -> Option<(Due, Place)> {
+    /// The first of the heap, and where the index has its timer, after what is gone was taken off
+    /// it.
+    fn first(&mut self) -> Option<(Due, Position)> {
         while let Some(Reverse(due)) = self.due.peek().copied() {
-            let place = Place {
-                shard: due.shard as usize,
-                slot: due.slot,
-            };
-            let entry = self.timers.shard(place.shard).entry(place.slot);
-            // The slot may have been given to another timer.
-            if entry.is_some_and(|(key, moment, ())| {
-                moment.time == due.time && crate::table::rehash(key, &moment.namespace) == due.hash
-            }) {
-                return Some((due, place));
+            let shard = self.timers.shard(due.shard as usize);
+            // The slot may have been given to another timer. Should that one have the same time
+            // and almost the same hash, it is as much due as this one, and its own place in the
+            // heap will find the slot empty.
+            let entry = shard.entry(due.slot);
+            if entry.is_some_and(|(_, moment, ())| moment.time == due.time)
+                && let Some(position) = shard.position_of(timer_hash(due.hash, due.time), due.slot)
+            {
+                return Some((due, position));
             }
             self.due.pop();
         }
@@ -225,4 +226,19 @@ impl<K: StateKey, N: StateKey> StateTable for TimerQueue<K, N> {
     fn bytes(&self) -> usize {
         self.timers.bytes() + self.due.capacity() * size_of::<Due>()
     }
+
+    fn over_below(&mut self) -> &mut dyn OverBelow {
+        &mut self.timers
+    }
+
+    fn memory(&mut self) -> usize {
+        self.timers.memory(|_| PlainCodec) + self.due.capacity() * size_of::<Due>()
+    }
+
+    /// Nothing: which timer is due first is known only of those in memory.
+    fn spill(&mut self, _at_least: usize) -> Result<Vec<Block>, CodecError> {
+        Ok(self.timers.take_finished())
+    }
+
+    fn evict(&mut self) {}
 }

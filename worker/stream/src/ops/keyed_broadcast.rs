@@ -10,11 +10,10 @@ use std::ops::{Deref, DerefMut};
 use weir_network::Chunk;
 use weir_state::{
     BroadcastState, KeyedBackend, KeyedContext, OperatorStateBackend, StateError, StateKey,
-    StateValue, Timer,
+    StateValue,
 };
-use weir_types::{CheckpointId, EventTime, Watermark};
 
-use crate::keyed_runtime::{KeyedRuntime, TimeDomain, hash_of};
+use crate::keyed_runtime::{KeyedRuntime, TimeDomain, hash_of, user_timers};
 use crate::operator_state;
 use crate::ops::broadcast::ReadOnlyBroadcastState;
 use crate::ops::keyed_context::{Context, OpenContext};
@@ -22,8 +21,8 @@ use crate::ops::keyed_process::USER_TIMERS;
 use crate::ops::process::ProcessContext;
 use crate::ops::{SECOND, records};
 use crate::{
-    Batch, BoxError, Collector, Commit, Control, Data, Emitter, Operator, OperatorContext,
-    OperatorError, OperatorSnapshot, Output,
+    Batch, BoxError, Collector, Data, Emitter, Operator, OperatorContext, OperatorError,
+    OperatorSnapshot, Output, SnapshotRequest,
 };
 
 /// Takes the records of a keyed stream and, as second input, of a broadcast one.
@@ -209,11 +208,11 @@ where
 
     fn on_timer(
         &mut self,
-        timer: Timer,
+        time: i64,
         domain: TimeDomain,
         out: &mut dyn Output,
-    ) -> Result<(), OperatorError> {
-        let timestamp = (domain == TimeDomain::EventTime).then_some(EventTime(timer.time));
+    ) -> Result<(), BoxError> {
+        let timestamp = domain.timestamp(time);
         let keyed = Context::new(&mut self.runtime, timestamp);
         let mut context = KeyedReadOnlyContext {
             keyed,
@@ -221,14 +220,7 @@ where
         };
         let mut collector = self.emitter.collector(timestamp, out);
         self.function
-            .on_timer(timer.time, domain, &mut context, &mut collector)
-            .map_err(OperatorError::Function)?;
-        self.runtime.flush_if_full(out)
-    }
-
-    fn flush(&mut self, out: &mut dyn Output) -> Result<(), OperatorError> {
-        self.runtime.finish(out)?;
-        self.emitter.flush(out)
+            .on_timer(time, domain, &mut context, &mut collector)
     }
 }
 
@@ -266,54 +258,29 @@ where
         } else {
             self.take_keyed(Batch::from_chunk(chunk), out)?;
         }
-        self.flush(out)
+        self.runtime.finish(out)?;
+        self.emitter.flush(out)
     }
 
-    fn watermark(
+    user_timers!();
+
+    fn snapshot_begin(
         &mut self,
-        watermark: Watermark,
-        out: &mut dyn Output,
-    ) -> Result<(), OperatorError> {
-        self.runtime.begin();
-        self.runtime.watermark = watermark;
-        while let Some(timer) = self.runtime.pop_event_time_timer()? {
-            self.on_timer(timer, TimeDomain::EventTime, out)?;
-        }
-        self.flush(out)?;
-        out.control(Control::Watermark(watermark))
-    }
-
-    fn next_processing_time(&self) -> Option<i64> {
-        self.runtime.next_processing_time()
-    }
-
-    fn processing_time(&mut self, now_ms: i64, out: &mut dyn Output) -> Result<(), OperatorError> {
-        self.runtime.begin();
-        while let Some(timer) = self.runtime.pop_processing_time_timer(now_ms)? {
-            self.on_timer(timer, TimeDomain::ProcessingTime, out)?;
-        }
-        self.flush(out)
-    }
-
-    fn snapshot(&mut self, id: CheckpointId) -> Result<OperatorSnapshot, OperatorError> {
-        let mut snapshot = self.runtime.snapshot(id)?;
+        request: SnapshotRequest,
+    ) -> Result<OperatorSnapshot, OperatorError> {
+        let mut snapshot = OperatorSnapshot::default();
         operator_state::write(&self.state, &mut snapshot)?;
+        let SnapshotRequest { id, kind } = request;
+        self.runtime.backend.snapshot_begin(id, kind)?;
         Ok(snapshot)
     }
+
+    crate::keyed_runtime::keyed_steps!();
 
     fn restore(&mut self, snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError> {
         self.state = operator_state::read(&snapshots)?;
         self.runtime.restore(snapshots);
         Ok(())
-    }
-
-    fn commit(&mut self, commit: Commit) -> Result<(), OperatorError> {
-        self.runtime.commit(commit);
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<(), OperatorError> {
-        self.function.close().map_err(OperatorError::Function)
     }
 }
 

@@ -5,10 +5,9 @@ use std::marker::PhantomData;
 
 use weir_network::Chunk;
 use weir_state::StateKey;
-use weir_types::Watermark;
 
-use crate::keyed_runtime::{KeyedRuntime, TimeDomain, hash_of, keyed_state};
-use crate::ops::keyed_context::{Context, OpenContext, fire_event_time, fire_processing_time};
+use crate::keyed_runtime::{KeyedRuntime, TimeDomain, hash_of, keyed_state, user_timers};
+use crate::ops::keyed_context::{Context, OpenContext};
 use crate::ops::keyed_process::USER_TIMERS;
 use crate::ops::{SECOND, records};
 use crate::{
@@ -122,6 +121,19 @@ where
         }
         Ok(())
     }
+
+    fn on_timer(
+        &mut self,
+        time: i64,
+        domain: TimeDomain,
+        out: &mut dyn Output,
+    ) -> Result<(), BoxError> {
+        let timestamp = domain.timestamp(time);
+        let mut context = Context::new(&mut self.runtime, timestamp);
+        let mut collector = self.emitter.collector(timestamp, out);
+        self.function
+            .on_timer(time, domain, &mut context, &mut collector)
+    }
 }
 
 impl<K, A, B, O, S, R, F> Operator for KeyedCoProcessOperator<K, A, B, O, S, R, F>
@@ -159,40 +171,7 @@ where
         self.emitter.flush(out)
     }
 
-    fn watermark(
-        &mut self,
-        watermark: Watermark,
-        out: &mut dyn Output,
-    ) -> Result<(), OperatorError> {
-        let function = &mut self.function;
-        fire_event_time(
-            &mut self.runtime,
-            watermark,
-            &mut self.emitter,
-            out,
-            |time, ctx, out| function.on_timer(time, TimeDomain::EventTime, ctx, out),
-        )
-    }
-
-    fn next_processing_time(&self) -> Option<i64> {
-        self.runtime.next_processing_time()
-    }
-
-    fn processing_time(&mut self, now_ms: i64, out: &mut dyn Output) -> Result<(), OperatorError> {
-        let function = &mut self.function;
-        fire_processing_time(
-            &mut self.runtime,
-            now_ms,
-            &mut self.emitter,
-            out,
-            |time, ctx, out| function.on_timer(time, TimeDomain::ProcessingTime, ctx, out),
-        )
-    }
-
-    fn close(&mut self) -> Result<(), OperatorError> {
-        self.function.close().map_err(OperatorError::Function)
-    }
-
+    user_timers!();
     keyed_state!();
 }
 

@@ -1,4 +1,4 @@
-//! What a user's function over a keyed stream can ask and do, and how its timers reach it.
+//! What a user's function over a keyed stream can ask and do.
 
 use weir_state::{
     AggregateFunction, AggregatingState, KeyedBackend, KeyedContext, ListState, MapState,
@@ -8,9 +8,7 @@ use weir_types::{Clock, EventTime, Watermark};
 
 use crate::keyed_runtime::KeyedRuntime;
 use crate::side_output::SideOutputs;
-use crate::{
-    BoxError, Collector, Control, Data, Emitter, OperatorContext, OperatorError, Output, OutputTag,
-};
+use crate::{Data, OperatorContext, OutputTag};
 
 /// What a function can ask for before the first record: its state, and where it runs.
 pub struct OpenContext<'a, K> {
@@ -159,49 +157,4 @@ impl<K: StateKey> KeyedContext for Context<'_, K> {
     fn keyed(&mut self) -> &mut KeyedBackend<K> {
         self.backend
     }
-}
-
-/// Advances the watermark: timers that it makes due fire, then it is passed on.
-pub(crate) fn fire_event_time<K: StateKey, O: Data>(
-    runtime: &mut KeyedRuntime<K>,
-    watermark: Watermark,
-    emitter: &mut Emitter<O>,
-    out: &mut dyn Output,
-    mut on_timer: impl FnMut(i64, &mut Context<'_, K>, &mut Collector<'_, O>) -> Result<(), BoxError>,
-) -> Result<(), OperatorError> {
-    runtime.begin();
-    runtime.watermark = watermark;
-    while let Some(timer) = runtime.pop_event_time_timer()? {
-        let timestamp = Some(EventTime(timer.time));
-        let mut context = Context::new(runtime, timestamp);
-        on_timer(
-            timer.time,
-            &mut context,
-            &mut emitter.collector(timestamp, out),
-        )
-        .map_err(OperatorError::Function)?;
-        runtime.flush_if_full(out)?;
-    }
-    runtime.finish(out)?;
-    emitter.flush(out)?;
-    out.control(Control::Watermark(watermark))
-}
-
-/// Timers that the clock has passed fire. What they emit has no event time.
-pub(crate) fn fire_processing_time<K: StateKey, O: Data>(
-    runtime: &mut KeyedRuntime<K>,
-    now_ms: i64,
-    emitter: &mut Emitter<O>,
-    out: &mut dyn Output,
-    mut on_timer: impl FnMut(i64, &mut Context<'_, K>, &mut Collector<'_, O>) -> Result<(), BoxError>,
-) -> Result<(), OperatorError> {
-    runtime.begin();
-    while let Some(timer) = runtime.pop_processing_time_timer(now_ms)? {
-        let mut context = Context::new(runtime, None);
-        on_timer(timer.time, &mut context, &mut emitter.collector(None, out))
-            .map_err(OperatorError::Function)?;
-        runtime.flush_if_full(out)?;
-    }
-    runtime.finish(out)?;
-    emitter.flush(out)
 }

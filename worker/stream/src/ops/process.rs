@@ -223,9 +223,9 @@ impl ProcessRuntime {
 /// part in checkpoints.
 macro_rules! unkeyed_state {
     () => {
-        fn snapshot(
+        fn snapshot_begin(
             &mut self,
-            _id: weir_types::CheckpointId,
+            _request: $crate::SnapshotRequest,
         ) -> Result<$crate::OperatorSnapshot, $crate::OperatorError> {
             self.runtime.snapshot()
         }

@@ -89,6 +89,28 @@ proptest! {
 }
 
 #[test]
+fn spreading_in_turn_begins_where_it_is_told_to() {
+    let spread = |start, channels| {
+        let mut router = spread_router::<u64>(Spread::InTurn(start), &context(channels));
+        let out = send(router.as_mut(), channels, &[4]);
+        let values = |rows: &Vec<(u64, _)>| rows.iter().map(|(value, _)| *value).collect();
+        out.0.iter().map(values).collect::<Vec<Vec<u64>>>()
+    };
+    assert_eq!(spread(0, 2), [[0, 2], [1, 3]]);
+    assert_eq!(spread(5, 3), [vec![1], vec![2], vec![0, 3]]);
+}
+
+#[test]
+fn shuffling_spreads_the_same_way_for_the_same_seed() {
+    let shuffled = |seed| {
+        let mut router = spread_router::<u64>(Spread::Random(seed), &context(4));
+        send(router.as_mut(), 4, &[400]).0
+    };
+    assert_eq!(shuffled(1), shuffled(1));
+    assert_ne!(shuffled(1), shuffled(2));
+}
+
+#[test]
 fn shuffling_reaches_every_channel_and_loses_nothing() {
     let mut router = spread_router::<u64>(Spread::Random(7), &context(5));
     let out = send(router.as_mut(), 5, &[1000]);

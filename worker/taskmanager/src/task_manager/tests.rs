@@ -139,11 +139,13 @@ fn tasks(program: &Program) -> [TaskDeploymentDescriptor; 2] {
             attempt: attempt(source.id),
             slot,
             inputs: Vec::new(),
+            restore: None,
         },
         TaskDeploymentDescriptor {
             attempt: attempt(sink.id),
             slot,
             inputs: vec![InputGateDescriptor { edge, producers }],
+            restore: None,
         },
     ]
 }
@@ -181,6 +183,7 @@ fn start(options: TaskManagerOptions, endless: bool) -> Rig {
         fingerprint: fingerprint_of(&program),
         heartbeat_interval: Duration::from_millis(20),
         heartbeat_timeout: Duration::from_secs(5),
+        checkpoints: None,
     };
     let (gateway, inbox) = LocalJobMaster::new();
     let run = TaskManager::run(options, Arc::new(gateway), Arc::new(provider));

@@ -1,12 +1,14 @@
 //! A JobManager and TaskManagers as processes of their own.
 
-use crate::harness::{Ended, JobManager, Process, Words, until};
+use weir_testkit::{Ended, JobManager, Process, until};
+
+use crate::harness::{Words, done, jobmanager, weir};
 
 #[test]
 fn two_taskmanagers_count_as_an_independent_count_does() {
     let words = Words::new(20_000);
-    let manager = JobManager::start(&words.args("jobmanager"));
-    let workers = [(); 2].map(|()| Process::start(manager.taskmanager(&[])));
+    let manager = jobmanager(&words.args("jobmanager"));
+    let workers = [(); 2].map(|()| Process::start(manager.taskmanager_command(&[])));
     let ended = manager.process.wait();
     ended.expect(0, &["job wordcount finished: 20,000 records read in "]);
     assert_eq!(
@@ -26,8 +28,8 @@ fn one_taskmanager_with_enough_slots_will_do() {
     let words = Words::new(100);
     let mut args = words.args("jobmanager");
     args.extend(["--parallelism".to_owned(), "4".to_owned()]);
-    let manager = JobManager::start(&args);
-    let worker = Process::start(manager.taskmanager(&["--slots", "4"]));
+    let manager = jobmanager(&args);
+    let worker = Process::start(manager.taskmanager_command(&["--slots", "4"]));
     manager.process.wait().expect(0, &[]);
     worker.wait().expect(0, &[]);
     assert_eq!(words.counted(), words.expected());
@@ -41,13 +43,11 @@ fn taskmanagers_may_come_before_their_jobmanager() {
     let rpc = free.local_addr().expect("an address").to_string();
     drop(free);
     let early = ["taskmanager", "--jobmanager", &rpc, "--slots", "2"];
-    let mut worker = Process::start(crate::harness::weir(early));
+    let mut worker = Process::start(weir(early));
     worker.until_stderr("reach the JobManager");
     let mut args = words.args("jobmanager");
     args.extend(["--rpc", &rpc, "--rest", "127.0.0.1:0"].map(str::to_owned));
-    Process::start(crate::harness::weir(args))
-        .wait()
-        .expect(0, &[]);
+    Process::start(weir(args)).wait().expect(0, &[]);
     worker.wait().expect(0, &[]);
     assert_eq!(words.counted(), words.expected());
 }
@@ -55,8 +55,8 @@ fn taskmanagers_may_come_before_their_jobmanager() {
 #[test]
 fn a_failed_job_is_the_jobmanagers_failure_and_not_its_taskmanagers() {
     let words = Words::of_bytes(b"good\nnot \xff good\n");
-    let manager = JobManager::start(&words.args("jobmanager"));
-    let worker = Process::start(manager.taskmanager(&["--slots", "2"]));
+    let manager = jobmanager(&words.args("jobmanager"));
+    let worker = Process::start(manager.taskmanager_command(&["--slots", "2"]));
     let cause = "input.txt, line 2, byte offset 9: invalid UTF-8";
     let ended = manager.process.wait();
     ended.expect(1, &["error: job wordcount failed: ", cause]);
@@ -73,12 +73,12 @@ fn a_failed_job_is_the_jobmanagers_failure_and_not_its_taskmanagers() {
 fn slow(words: &Words) -> JobManager {
     let mut args = words.args("jobmanager");
     args.extend(["--arg", "rate=50"].map(str::to_owned));
-    JobManager::start(&args)
+    jobmanager(&args)
 }
 
 fn running(manager: &JobManager) {
     until("a running job", || {
-        let shown = crate::harness::done(["info", "--rest", &manager.rest]);
+        let shown = done(["info", "--rest", &manager.rest.address.to_string()]);
         shown.stdout.contains("4 running")
     });
 }
@@ -87,7 +87,7 @@ fn running(manager: &JobManager) {
 fn cancelling_by_signal_ends_all_processes() {
     let words = Words::new(100_000);
     let manager = slow(&words);
-    let workers = [(); 2].map(|()| Process::start(manager.taskmanager(&[])));
+    let workers = [(); 2].map(|()| Process::start(manager.taskmanager_command(&[])));
     running(&manager);
     manager.process.signal("INT");
     manager
@@ -104,7 +104,7 @@ fn cancelling_by_signal_ends_all_processes() {
 fn a_killed_taskmanager_fails_the_job_with_its_name() {
     let words = Words::new(100_000);
     let manager = slow(&words);
-    let [first, second] = [(); 2].map(|()| Process::start(manager.taskmanager(&[])));
+    let [first, second] = [(); 2].map(|()| Process::start(manager.taskmanager_command(&[])));
     running(&manager);
     first.signal("KILL");
     let ended: Ended = manager.process.wait();
@@ -118,7 +118,7 @@ fn a_killed_jobmanager_is_looked_for_until_the_time_out() {
     let words = Words::new(100_000);
     let manager = slow(&words);
     let worker =
-        Process::start(manager.taskmanager(&["--slots", "2", "--reconnect-timeout", "1s"]));
+        Process::start(manager.taskmanager_command(&["--slots", "2", "--reconnect-timeout", "1s"]));
     running(&manager);
     manager.process.signal("KILL");
     worker

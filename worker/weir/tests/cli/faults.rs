@@ -1,12 +1,13 @@
 //! What goes wrong between processes: each gives a clear error, and nothing hangs.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::Duration;
 
-use crate::harness::{JobManager, Process, Words, of_binary, root, until, weir};
+use weir_testkit::{Process, command, root, until};
+
+use crate::harness::{Words, jobmanager, weir};
 
 #[test]
 fn a_jobmanager_that_nobody_answers_is_given_up() {
@@ -37,7 +38,7 @@ fn a_taskmanager_that_never_comes_is_waited_for_and_given_up() {
     fs::write(&path, manifest.replace("parallelism: 2", config)).expect("written");
     let mut args = words.args("jobmanager");
     args[1] = path.display().to_string();
-    let manager = JobManager::start(&args);
+    let manager = jobmanager(&args);
     let wanted = format!("weir taskmanager --jobmanager {}", manager.rpc);
     let ended = manager.process.wait();
     ended.expect(
@@ -53,18 +54,18 @@ fn a_taskmanager_that_never_comes_is_waited_for_and_given_up() {
 #[test]
 fn of_two_taskmanagers_with_one_id_the_second_is_refused() {
     let words = Words::new(1);
-    let manager = JobManager::start(&words.args("jobmanager"));
+    let manager = jobmanager(&words.args("jobmanager"));
     let id = "00000000000000000000000000000007";
-    let mut first = Process::start(manager.taskmanager(&["--id", id]));
+    let mut first = Process::start(manager.taskmanager_command(&["--id", id]));
     first.until_stderr("works for job `wordcount`");
-    let second = Process::start(manager.taskmanager(&["--id", id])).wait();
+    let second = Process::start(manager.taskmanager_command(&["--id", id])).wait();
     second.expect(1, &["error: the JobManager refused this TaskManager", id]);
 }
 
 #[test]
 fn another_executable_is_refused() {
     let words = Words::new(1);
-    let manager = JobManager::start(&words.args("jobmanager"));
+    let manager = jobmanager(&words.args("jobmanager"));
     let other = words.path("weir");
     // Another process writes it: a file that this one has open for writing while another test
     // forks cannot be executed. The loader does not mind what comes behind the end.
@@ -74,8 +75,8 @@ fn another_executable_is_refused() {
         .arg(&other)
         .status();
     assert!(copied.expect("sh runs").success());
-    let args = ["taskmanager", "--jobmanager", &manager.rpc];
-    let ended = Process::start(of_binary(&other, args)).wait();
+    let args = ["taskmanager", "--jobmanager", &manager.rpc.to_string()];
+    let ended = Process::start(command(&other, args)).wait();
     ended.expect(
         1,
         &[
@@ -88,18 +89,14 @@ fn another_executable_is_refused() {
 #[test]
 fn garbage_on_every_port_harms_nobody() {
     let words = Words::new(1_000);
-    let manager = JobManager::start(&words.args("jobmanager"));
-    let first = Process::start(manager.taskmanager(&[]));
-    let mut data = String::new();
+    let manager = jobmanager(&words.args("jobmanager"));
+    let first = Process::start(manager.taskmanager_command(&[]));
+    let mut addresses = vec![manager.rpc, manager.rest.address];
     until("a TaskManager", || {
-        let answer = get(&manager.rest, "/taskmanagers");
-        let body = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
-        let answer: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
-        let address = answer["taskmanagers"][0]["data-address"].as_str();
-        data = address.unwrap_or_default().to_owned();
-        !data.is_empty()
+        !manager.rest.data_addresses().is_empty()
     });
-    for address in [&manager.rpc, &manager.rest, &data] {
+    addresses.extend(manager.rest.data_addresses());
+    for address in addresses {
         for garbage in [
             &b"GET / HTTP/1.1\r\n\r\n"[..],
             &[0xff; 4096],
@@ -110,26 +107,10 @@ fn garbage_on_every_port_harms_nobody() {
             drop(stream.write_all(garbage));
         }
     }
-    let second = Process::start(manager.taskmanager(&[]));
+    let second = Process::start(manager.taskmanager_command(&[]));
     manager.process.wait().expect(0, &["finished"]);
     for worker in [first, second] {
         worker.wait().expect(0, &[]);
     }
     assert_eq!(words.counted(), words.expected());
-}
-
-/// A plain HTTP request.
-fn get(address: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("REST is open");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("a time-out");
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n"
-    )
-    .expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("an answer");
-    answer
 }

@@ -1,7 +1,5 @@
 //! The `weir` binary as a person or a script meets it: words, texts, exit codes, processes.
 
-#![expect(clippy::panic, reason = "a helper of tests")]
-
 mod cluster;
 mod explain;
 mod faults;

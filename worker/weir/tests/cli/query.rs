@@ -1,8 +1,9 @@
 //! `list`, `info` and `cancel`, by a process that knows nothing but the REST address.
 
 use serde_json::Value;
+use weir_testkit::{Process, until};
 
-use crate::harness::{JobManager, Words, done, until};
+use crate::harness::{Words, done, jobmanager, weir};
 
 fn json(args: &[&str]) -> Value {
     let ended = done(args);
@@ -13,8 +14,8 @@ fn json(args: &[&str]) -> Value {
 #[test]
 fn a_job_is_listed_shown_and_cancelled() {
     let words = Words::new(10);
-    let manager = JobManager::start(&words.args("jobmanager"));
-    let rest = manager.rest.as_str();
+    let manager = jobmanager(&words.args("jobmanager"));
+    let rest = &manager.rest.address.to_string();
 
     let jobs = json(&["list", "--rest", rest, "--format", "json"]);
     let id = jobs["jobs"][0]["id"].as_str().expect("an id").to_owned();
@@ -69,14 +70,8 @@ fn a_running_job_counts_its_records() {
     let words = Words::new(100_000);
     let mut args = words.args("run");
     args.extend(["--arg", "rate=500"].map(str::to_owned));
-    let mut process = crate::harness::Process::start(crate::harness::weir(args));
-    process.until_stderr("REST at http://");
-    let stderr = process.stderr();
-    let rest = stderr
-        .split("http://")
-        .nth(1)
-        .and_then(|rest| rest.split_whitespace().next());
-    let rest = rest.expect("an address").to_owned();
+    let mut process = Process::start(weir(args));
+    let rest = process.rest().address.to_string();
     until("records", || {
         let job = json(&["info", "--rest", &rest, "--format", "json"]);
         job["vertices"][1]["metrics"]["read-records"].as_u64() > Some(100)

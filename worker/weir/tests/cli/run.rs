@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::harness::{Process, Words, done, until, weir};
+use weir_testkit::{Process, until};
+
+use crate::harness::{Words, done, weir};
 
 #[test]
 fn the_counts_are_those_of_an_independent_count() {
@@ -120,7 +122,7 @@ fn progress_comes_in_lines_where_there_is_no_terminal() {
 #[test]
 fn the_process_has_the_variables_that_the_job_lists() {
     let words = Words::new(100_000);
-    let manifest = fs::read_to_string(crate::harness::root().join("examples/wordcount.yaml"));
+    let manifest = fs::read_to_string(weir_testkit::root().join("examples/wordcount.yaml"));
     let env = "parallelism: 2\n    env:\n    - {name: WEIR_TEST_MODE, value: \"a b\"}";
     let path = words.path("job.yaml");
     fs::write(

@@ -81,9 +81,9 @@ fn wrong_words_are_told_with_what_is_wanted() {
 }
 
 /// A word count's manifest with one text replaced, and how `weir run` takes it.
-fn run_changed(from: &str, to: &str) -> crate::harness::Ended {
+fn run_changed(from: &str, to: &str) -> weir_testkit::Ended {
     let words = Words::new(1);
-    let manifest = fs::read_to_string(crate::harness::root().join("examples/wordcount.yaml"));
+    let manifest = fs::read_to_string(weir_testkit::root().join("examples/wordcount.yaml"));
     let manifest = manifest.expect("an example").replace(from, to);
     let path = words.path("job.yaml");
     fs::write(&path, manifest).expect("written");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::root;
+use weir_testkit::root;
 
 /// What Unicode calls white space (the property `White_Space` of PropList.txt).
 pub(crate) const WHITE_SPACE: [char; 25] = [

@@ -92,7 +92,7 @@ impl World {
             at: Timestamp(0),
             unix_ms: 0,
         };
-        let (master, _) = JobMaster::new(config(&wordcount(2)), now);
+        let (master, _) = JobMaster::new(config(&wordcount(2)), None, now);
         Self {
             master,
             ms: 0,
@@ -184,7 +184,9 @@ impl World {
             TaskExecutorCommand::Dismissed { .. } => {}
             TaskExecutorCommand::Split { attempt, .. } => assert_eq!(self.tasks[&attempt].0, who),
             TaskExecutorCommand::Heartbeat => assert_eq!(self.end, None),
-            TaskExecutorCommand::JobEnded(_) => {}
+            TaskExecutorCommand::TriggerCheckpoint { .. }
+            | TaskExecutorCommand::AbortCheckpoint { .. }
+            | TaskExecutorCommand::JobEnded(_) => {}
         }
     }
 

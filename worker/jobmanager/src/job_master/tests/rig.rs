@@ -67,6 +67,10 @@ pub(super) fn config(graph: &StreamGraph) -> JobMasterConfig {
         slot_request_timeout: Duration::from_secs(300),
         waiting_message_interval: Duration::from_secs(5),
         cancellation_timeout: Duration::from_secs(30),
+        restart: RestartStrategy::None,
+        failover: FailoverStrategy::Region,
+        block_time: Duration::from_secs(60),
+        random_seed: 1,
     }
 }
 
@@ -119,11 +123,15 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn new(graph: StreamGraph) -> Self {
+        Self::with(config(&graph), None)
+    }
+
+    pub(super) fn with(config: JobMasterConfig, checkpoints: Option<Checkpoints>) -> Self {
         let now = Now {
             at: Timestamp(0),
             unix_ms: 0,
         };
-        let (master, log) = JobMaster::new(config(&graph), now);
+        let (master, log) = JobMaster::new(config, checkpoints, now);
         Self {
             master,
             ms: 0,
@@ -137,7 +145,11 @@ impl Rig {
 
     /// A job whose tasks all run, one slot a TaskManager.
     pub(super) fn running(graph: StreamGraph) -> Self {
-        let mut rig = Self::new(graph);
+        Self::new(graph).run()
+    }
+
+    pub(super) fn run(self) -> Self {
+        let mut rig = self;
         rig.prepare_all();
         for id in 1..=rig.master.graph.job().slots_needed() {
             rig.take_in(id as u128, 1);

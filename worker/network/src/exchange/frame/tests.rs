@@ -29,6 +29,7 @@ fn every_frame_reads_back_as_it_was_written() {
         })),
         Frame::Control(Control::Idle),
         Frame::Control(Control::Active),
+        Frame::Control(Control::EndOfData),
         Frame::Control(Control::EndOfInput),
         Frame::Credit(u32::MAX),
         Frame::Error(ChannelError::ProducerGone {
@@ -74,8 +75,8 @@ fn a_frame_over_its_limit_is_refused_by_its_header_alone() {
         Err(FrameError::TooShort(5))
     );
     assert_eq!(
-        parse_header(header(9, 11), 1_000),
-        Err(FrameError::UnknownKind(11))
+        parse_header(header(9, 12), 1_000),
+        Err(FrameError::UnknownKind(12))
     );
 }
 

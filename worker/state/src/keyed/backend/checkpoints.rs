@@ -1,14 +1,19 @@
 //! The backend's part in checkpoints: snapshots that begin in an instant and are copied between
 //! records.
 
+use std::collections::BTreeMap;
+
 use weir_types::CheckpointId;
 
+use crate::cold::{ColdSnapshot, ColdSnapshotKind, ColdStateId, FileSnapshot};
 use crate::error::StateError;
 use crate::key::StateKey;
 use crate::keyed::backend::KeyedBackend;
 use crate::keyed::restore::Restored;
-use crate::snapshot::{GroupBlock, KeyedSnapshot, SnapshotKind, StateSnapshot};
-use crate::table::shards::KeyGroups;
+use crate::snapshot::{
+    GroupBlock, KeyedSnapshot, SnapshotKind, StateMeta, StateSnapshot, TakenSnapshot,
+};
+use crate::table::shards::{Block, KeyGroups};
 
 /// The snapshot that has begun and is not copied yet.
 pub(super) struct Copying {
@@ -17,6 +22,15 @@ pub(super) struct Copying {
     /// Restored states that the program asked for since it began: their tables take no part in
     /// it.
     pub(super) claimed: Vec<StateSnapshot>,
+    /// With a tier below: what the tier is to be asked for.
+    below: Option<CopyingBelow>,
+}
+
+struct CopyingBelow {
+    /// The states when it began.
+    metas: Vec<(StateMeta, ColdStateId)>,
+    /// The tier has all of it and was asked.
+    asked: bool,
 }
 
 impl<K: StateKey> KeyedBackend<K> {
@@ -33,30 +47,47 @@ impl<K: StateKey> KeyedBackend<K> {
                 requested: checkpoint,
             });
         }
-        let kind = if self.confirmed.is_none() {
-            SnapshotKind::Full
-        } else {
-            kind
+        let kind = match (kind, &self.cold, self.confirmed) {
+            // What lies in memory only is in no file.
+            (SnapshotKind::Files, Some(_), _) if self.unclaimed.is_empty() => SnapshotKind::Files,
+            (SnapshotKind::Full, ..) | (_, Some(_), _) | (.., None) => SnapshotKind::Full,
+            (SnapshotKind::Incremental | SnapshotKind::Files, None, Some(_)) => {
+                SnapshotKind::Incremental
+            }
         };
+        self.expire_below();
         for state in &mut self.states {
             state.table.begin(checkpoint, kind == SnapshotKind::Full);
         }
+        let below = self.cold.as_ref().map(|cold| {
+            let states = self.states.iter();
+            let states = states.filter_map(|state| Some((state.meta.clone(), state.below?)));
+            let metas = states.chain(cold.unclaimed.values().cloned());
+            CopyingBelow {
+                metas: metas.collect(),
+                asked: false,
+            }
+        });
         self.copying = Some(Copying {
             checkpoint,
             kind,
             claimed: Vec::new(),
+            below,
         });
         Ok(())
     }
 
     /// Copies about `budget` bytes of the snapshot that has begun: its result, if that was the
-    /// rest. After an error the snapshot can only be aborted.
-    pub fn snapshot_step(
+    /// rest. With `usize::MAX` it always is. After an error the snapshot can only be aborted.
+    pub fn snapshot_poll(
         &mut self,
         mut budget: usize,
-    ) -> Result<Option<KeyedSnapshot>, StateError> {
-        if self.copying.is_none() {
+    ) -> Result<Option<TakenSnapshot>, StateError> {
+        let Some(copying) = &self.copying else {
             return Err(StateError::NoSnapshot);
+        };
+        if copying.below.is_some() {
+            return self.poll_tier(budget);
         }
         for state in &mut self.states {
             let done = state.table.copy_some(&mut budget);
@@ -64,7 +95,17 @@ impl<K: StateKey> KeyedBackend<K> {
                 return Ok(None);
             }
         }
-        Ok(self.copying.take().map(|copied| self.assemble(copied)))
+        let copied = self.copying.take();
+        Ok(copied.map(|copied| TakenSnapshot::Entries(self.assemble(copied))))
+    }
+
+    /// [`Self::snapshot_poll`] of a snapshot that was not begun as one of files.
+    pub fn snapshot_step(&mut self, budget: usize) -> Result<Option<KeyedSnapshot>, StateError> {
+        match self.snapshot_poll(budget)? {
+            None => Ok(None),
+            Some(TakenSnapshot::Entries(snapshot)) => Ok(Some(snapshot)),
+            Some(TakenSnapshot::Files(_)) => Err(StateError::NoSnapshot),
+        }
     }
 
     fn assemble(&mut self, copied: Copying) -> KeyedSnapshot {
@@ -72,28 +113,35 @@ impl<K: StateKey> KeyedBackend<K> {
             checkpoint,
             kind,
             claimed: mut states,
+            ..
         } = copied;
         for state in &mut self.states {
             let Some(copied) = state.table.finish() else {
                 continue;
             };
-            let blocks = copied.blocks.into_iter();
-            states.push(StateSnapshot {
-                meta: state.meta.clone(),
-                complete: copied.complete,
-                blocks: blocks
-                    .map(|(group, bytes)| GroupBlock { group, bytes })
-                    .collect(),
-            });
+            states.push(entries_of(
+                state.meta.clone(),
+                copied.complete,
+                copied.blocks,
+            ));
         }
         if kind == SnapshotKind::Full {
-            states.extend(self.unclaimed.values().map(Restored::to_snapshot));
+            states.extend(self.unclaimed.values().flat_map(Restored::to_snapshot));
         }
-        states.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
         let base = match kind {
-            SnapshotKind::Full => None,
+            SnapshotKind::Full | SnapshotKind::Files => None,
             SnapshotKind::Incremental => self.confirmed,
         };
+        self.snapshot_of(checkpoint, base, states)
+    }
+
+    fn snapshot_of(
+        &self,
+        checkpoint: CheckpointId,
+        base: Option<CheckpointId>,
+        mut states: Vec<StateSnapshot>,
+    ) -> KeyedSnapshot {
+        states.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
         let KeyGroups {
             max_parallelism,
             range,
@@ -105,6 +153,91 @@ impl<K: StateKey> KeyedBackend<K> {
             range,
             states,
         }
+    }
+
+    /// Hands to the tier what the snapshot has frozen, and asks for a snapshot behind it. False if
+    /// the budget did not last or the tier is behind.
+    pub(super) fn copy_to_tier(&mut self, mut budget: usize) -> Result<bool, StateError> {
+        let (Some(copying), Some(cold)) = (&mut self.copying, &self.cold) else {
+            return Ok(true);
+        };
+        let Some(below) = copying.below.as_mut().filter(|below| !below.asked) else {
+            return Ok(true);
+        };
+        let tier = &cold.setup.tier;
+        let all = budget == usize::MAX;
+        let most_pending = cold.setup.memory.bytes() / 8;
+        for state in &mut self.states {
+            let Some(id) = state.below else { continue };
+            let name = &state.meta.name;
+            if !all && tier.pending_bytes() > most_pending {
+                return Ok(false);
+            }
+            let done = state.table.copy_some(&mut budget);
+            let done = done.map_err(|source| StateError::encode(name, source))?;
+            cold.write(name, id, state.table.over_below().take_finished())?;
+            if !done {
+                return Ok(false);
+            }
+        }
+        for state in &mut self.states {
+            state.table.finish();
+        }
+        let kind = match copying.kind {
+            SnapshotKind::Files => ColdSnapshotKind::Files,
+            SnapshotKind::Full | SnapshotKind::Incremental => ColdSnapshotKind::Blocks,
+        };
+        below.asked = true;
+        let asked = tier.snapshot_begin(copying.checkpoint, kind);
+        asked.map_err(|source| StateError::cold("*", source))?;
+        Ok(true)
+    }
+
+    fn poll_tier(&mut self, budget: usize) -> Result<Option<TakenSnapshot>, StateError> {
+        if !self.copy_to_tier(budget)? {
+            return Ok(None);
+        }
+        let Some(cold) = &self.cold else {
+            return Err(StateError::NoSnapshot);
+        };
+        let taken = cold.setup.tier.snapshot_take(budget == usize::MAX);
+        let Some(taken) = taken.map_err(|source| StateError::cold("*", source))? else {
+            return Ok(None);
+        };
+        for state in &mut self.states {
+            state.table.over_below().written();
+        }
+        let Some(Copying {
+            checkpoint,
+            claimed,
+            below: Some(below),
+            ..
+        }) = self.copying.take()
+        else {
+            return Err(StateError::NoSnapshot);
+        };
+        let metas = below.metas;
+        Ok(Some(match taken {
+            ColdSnapshot::Files { folder, files } => TakenSnapshot::Files(FileSnapshot {
+                checkpoint,
+                max_parallelism: self.groups.max_parallelism,
+                range: self.groups.range,
+                states: metas.into_iter().map(|(meta, _)| meta).collect(),
+                folder,
+                files,
+            }),
+            ColdSnapshot::Blocks(blocks) => {
+                let mut blocks: BTreeMap<_, _> = blocks.into_iter().collect();
+                let states = metas.into_iter().map(|(meta, id)| StateSnapshot {
+                    meta,
+                    complete: true,
+                    blocks: blocks.remove(&id).unwrap_or_default(),
+                });
+                let states = states.chain(claimed);
+                let states = states.chain(self.unclaimed.values().flat_map(Restored::to_snapshot));
+                TakenSnapshot::Entries(self.snapshot_of(checkpoint, None, states.collect()))
+            }
+        }))
     }
 
     /// Copies all that is left of the snapshot that has begun.
@@ -123,7 +256,10 @@ impl<K: StateKey> KeyedBackend<K> {
         for state in &mut self.states {
             state.table.confirm(checkpoint);
         }
-        self.confirmed = self.confirmed.max(Some(checkpoint));
+        match &self.cold {
+            Some(cold) => cold.setup.tier.confirm(checkpoint),
+            None => self.confirmed = self.confirmed.max(Some(checkpoint)),
+        }
     }
 
     /// The checkpoint will never be complete. What its snapshot holds is in the next one too.
@@ -134,5 +270,19 @@ impl<K: StateKey> KeyedBackend<K> {
         for state in &mut self.states {
             state.table.abort(checkpoint);
         }
+        if let Some(cold) = &self.cold {
+            cold.setup.tier.abort(checkpoint);
+        }
+    }
+}
+
+fn entries_of(meta: StateMeta, complete: bool, blocks: Vec<Block>) -> StateSnapshot {
+    let blocks = blocks.into_iter();
+    StateSnapshot {
+        meta,
+        complete,
+        blocks: blocks
+            .map(|(group, bytes)| GroupBlock { group, bytes })
+            .collect(),
     }
 }

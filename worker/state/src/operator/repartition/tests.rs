@@ -9,6 +9,7 @@ fn meta(name: &str, mode: OperatorStateMode) -> OperatorStateMeta {
         mode,
         format_version: 1,
         element_type,
+        element_schema: crate::Schema::of::<u8>(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use weir_state::ValueState;
+use weir_types::EventTime;
 
 use super::*;
 use crate::OutputTag;

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use weir_state::AggregateFunction;
+use weir_state::{AggregateFunction, SnapshotKind};
+use weir_types::CheckpointId;
 
 use super::*;
-use crate::harness::{Event, OneInputHarness, ParallelHarness};
+use crate::OperatorSnapshot;
+use crate::harness::{Event, HarnessOptions, OneInputHarness, ParallelHarness};
 use crate::ops::AggregateOperator;
 
 type Word = (String, u64);
@@ -138,4 +140,58 @@ proptest! {
         }
         prop_assert_eq!(whole.take_records(), single.take_records());
     }
+}
+
+/// What a fresh operator says of each key after it was restored from these snapshots.
+fn restored(keys: u64, snapshots: Vec<OperatorSnapshot>) -> Vec<u64> {
+    let operator = Box::new(count());
+    let options = HarnessOptions::default();
+    let mut harness = OneInputHarness::<Word, Word>::restore(operator, options, snapshots).unwrap();
+    let look = |key: u64| (key.to_string(), 0);
+    harness.push_all((0..keys).map(look).collect()).unwrap();
+    harness
+        .take_records()
+        .into_iter()
+        .map(|(_, count)| count)
+        .collect()
+}
+
+#[test]
+fn a_snapshot_shows_the_moment_it_began_while_records_change_what_is_being_copied() {
+    const KEYS: u64 = 2000;
+    let words = |step: usize| (0..KEYS).step_by(step).map(|key| word(&key.to_string()));
+    let mut harness = OneInputHarness::<Word, Word>::open(count()).unwrap();
+    harness.push_all(words(1).collect()).unwrap();
+    let begun = harness.begin_snapshot(SnapshotKind::Full).unwrap();
+    for step in [3, 2, 1] {
+        harness.copy_snapshot(4096).unwrap();
+        harness.push_all(words(step).collect()).unwrap();
+    }
+    harness.push(word("new")).unwrap();
+    let snapshot = harness.finish_snapshot(begun).unwrap();
+    assert_eq!(restored(KEYS, vec![snapshot]), vec![1; KEYS as usize]);
+}
+
+#[test]
+fn a_delta_holds_what_changed_since_the_confirmed_snapshot_aborted_ones_included() {
+    let take = |harness: &mut OneInputHarness<Word, Word>| {
+        let begun = harness.begin_snapshot(SnapshotKind::Incremental).unwrap();
+        harness.finish_snapshot(begun).unwrap()
+    };
+    let mut harness = OneInputHarness::<Word, Word>::open(count()).unwrap();
+    harness
+        .push_all(vec![word("0"), word("1"), word("2")])
+        .unwrap();
+    let full = take(&mut harness);
+    harness.confirm_snapshot();
+    harness.push(word("1")).unwrap();
+    let aborted = take(&mut harness);
+    harness.abort_snapshot();
+    harness.push(word("2")).unwrap();
+    let delta = take(&mut harness);
+    let base = |snapshot: &OperatorSnapshot| snapshot.keyed.as_ref().unwrap().base;
+    assert_eq!(base(&full), None);
+    assert_eq!(base(&aborted), Some(CheckpointId(1)));
+    assert_eq!(base(&delta), Some(CheckpointId(1)));
+    assert_eq!(restored(3, vec![full, delta]), [1, 2, 2]);
 }

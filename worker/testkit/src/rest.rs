@@ -8,40 +8,51 @@ use serde_json::Value;
 
 /// Where a JobManager answers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rest {
-    pub(crate) address: SocketAddr,
+pub struct Rest {
+    /// Its address.
+    pub address: SocketAddr,
 }
 
 impl Rest {
-    pub(crate) fn at(address: &str) -> Self {
-        Self {
-            address: address.parse().expect("an address"),
-        }
-    }
-
     /// The body of an answer that must be a success.
     #[track_caller]
-    pub(crate) fn text(self, path: &str) -> String {
+    pub fn text(self, path: &str) -> String {
         let (status, _, body) = request(self.address, "GET", path);
         assert_eq!(status, 200, "GET {path}: {body}");
         body
     }
 
+    /// The answer, which must be JSON and a success.
     #[track_caller]
-    pub(crate) fn json(self, path: &str) -> Value {
+    pub fn json(self, path: &str) -> Value {
         serde_json::from_str(&self.text(path)).expect("JSON")
+    }
+
+    /// The answer, if it is JSON and comes within a second: of a process that may have been
+    /// killed, stands still, or does not lead.
+    pub fn ask(self, path: &str) -> Option<Value> {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let mut stream = TcpStream::connect_timeout(&self.address, PATIENCE).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.write_all(head("GET", path).as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let ok = head.split(' ').nth(1) == Some("200");
+        ok.then(|| serde_json::from_str(body).ok())?
     }
 
     /// The one job there is.
     #[track_caller]
-    pub(crate) fn job(self) -> Value {
+    pub fn job(self) -> Value {
         let jobs = self.json("/jobs");
         let id = jobs["jobs"][0]["id"].as_str().expect("a job");
         self.json(&format!("/jobs/{id}"))
     }
 
     /// Where the TaskManagers take data from each other.
-    pub(crate) fn data_addresses(self) -> Vec<SocketAddr> {
+    #[track_caller]
+    pub fn data_addresses(self) -> Vec<SocketAddr> {
         let answer = self.json("/taskmanagers");
         let all = answer["taskmanagers"]
             .as_array()
@@ -56,13 +67,14 @@ impl Rest {
 
 /// Status, head and body of an answer.
 #[track_caller]
-pub(crate) fn request(address: SocketAddr, method: &str, path: &str) -> (u16, String, String) {
+pub fn request(address: SocketAddr, method: &str, path: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(address).expect("REST is open");
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
         .expect("a time-out");
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes()).expect("sent");
+    stream
+        .write_all(head(method, path).as_bytes())
+        .expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
@@ -72,4 +84,8 @@ pub(crate) fn request(address: SocketAddr, method: &str, path: &str) -> (u16, St
         head.to_lowercase(),
         body.to_owned(),
     )
+}
+
+fn head(method: &str, path: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n")
 }

@@ -2,7 +2,8 @@
 //!
 //! It belongs to another package, and cargo tells a test only where its own package's programs are.
 //! Beside each program cargo lists the sources it was made of: if one of them is newer, cargo is
-//! asked to build it. In a test of the whole workspace it has just been built.
+//! asked to build it. In a test of the whole workspace it has just been built. Another binary can be
+//! named with `WEIR_TEST_BINARY`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,23 +11,21 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// The repository's root, where all processes run.
-pub(crate) fn root() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    root.canonicalize().expect("the repository is there")
-}
+use crate::root;
 
 /// The `weir` of the sources as they are.
-pub(crate) fn weir_binary() -> &'static Path {
+pub fn weir_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
-        // `<target>/<profile>/deps/<this test>`.
+        if let Some(path) = std::env::var_os("WEIR_TEST_BINARY") {
+            return PathBuf::from(path);
+        }
+        // `<target>/<profile>/deps/<this test>` or `<target>/<profile>/<this program>`.
         let test = std::env::current_exe().expect("this test's own path");
-        let profile = test
-            .ancestors()
-            .nth(2)
-            .expect("a folder of the profile")
-            .to_owned();
+        let mut profile = test.parent().expect("a folder").to_owned();
+        if profile.ends_with("deps") {
+            profile.pop();
+        }
         let binary = profile.join("weir");
         if !is_fresh(&binary) {
             build(&profile);

@@ -1,0 +1,447 @@
+//! The processes of one job: who they are, how they reach each other, and how they come back.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use weir_testkit::{
+    HttpProxy, Job, JobManager, Process, Proxy, Random, Rest, S3Server, command, until_within,
+    weir_binary,
+};
+use weir_types::{Clock, SystemClock};
+
+/// How many JobManagers there are: one leads, one stands by.
+pub const JOBMANAGERS: usize = 2;
+
+/// How many TaskManagers there are, of one slot each: one more than the job needs.
+pub const TASKMANAGERS: usize = 3;
+
+/// How long the job may take to go on after a fault, on a machine that is busy.
+const RECOVERY_MAX: Duration = Duration::from_secs(30);
+
+/// How much of a log is shown when a test has failed.
+const LOG_BYTES: usize = 3_000;
+
+/// Where a job keeps its state.
+pub enum Store {
+    /// In this folder.
+    Folder(PathBuf),
+    /// On a server, reached through a proxy.
+    S3 {
+        /// The server.
+        server: S3Server,
+        /// What is between.
+        proxy: HttpProxy,
+    },
+}
+
+impl Store {
+    /// On a server of its own; none where there is no server to be had.
+    pub fn s3(random: &Random) -> Option<Self> {
+        let server = S3Server::start()?;
+        let proxy = HttpProxy::start(server.address(), random.clone());
+        Some(Self::S3 { server, proxy })
+    }
+}
+
+/// A JobManager's place: its addresses stay when the process is another.
+struct Seat {
+    manager: Option<JobManager>,
+    /// One for each TaskManager.
+    links: Vec<Proxy>,
+}
+
+/// The processes, the job and its store. All are killed when this is dropped.
+pub struct Party {
+    /// The job.
+    pub job: Job,
+    /// Where it keeps its state.
+    pub store: Store,
+    seats: Vec<Seat>,
+    taskmanagers: Vec<Option<Process>>,
+    /// Where each TaskManager takes data, port left open.
+    data: Vec<String>,
+    /// Processes that were killed, for what they said.
+    gone: Vec<(String, Process)>,
+    binary: PathBuf,
+    environment: Vec<(String, String)>,
+    interval: &'static str,
+    _folder: TempDir,
+}
+
+impl Party {
+    /// Starts all of them.
+    #[track_caller]
+    pub fn start(job: Job, store: Store) -> Self {
+        let mut party = Self::new(job, store);
+        party.start_all();
+        party
+    }
+
+    /// The party without processes.
+    #[track_caller]
+    pub fn new(job: Job, store: Store) -> Self {
+        let (folder, binary) = own_binary();
+        let link = |_| Proxy::start(None);
+        let seat = |_| Seat {
+            manager: None,
+            links: (0..TASKMANAGERS).map(link).collect(),
+        };
+        // Loopback addresses of its own, so that one can be cut off without hitting others.
+        let id = std::process::id();
+        let host = |at: usize| {
+            let low = SystemClock.now().0 / 1_000 % 250 + 2;
+            format!("127.{}.{low}.{}:0", id % 200 + 20, at + 10)
+        };
+        Self {
+            job,
+            store,
+            seats: (0..JOBMANAGERS).map(seat).collect(),
+            taskmanagers: (0..TASKMANAGERS).map(|_| None).collect(),
+            data: (0..TASKMANAGERS).map(host).collect(),
+            gone: Vec::new(),
+            binary,
+            environment: Vec::new(),
+            interval: "200ms",
+            _folder: folder,
+        }
+    }
+
+    /// Sets a variable for processes that are started from now on.
+    pub fn set_environment(&mut self, variables: &[(&str, &str)]) {
+        let owned = variables
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
+        self.environment = owned.collect();
+    }
+
+    /// Starts what does not run.
+    #[track_caller]
+    pub fn start_all(&mut self) {
+        for at in 0..JOBMANAGERS {
+            if self.seats[at].manager.is_none() {
+                self.start_jobmanager(at);
+            }
+        }
+        for at in 0..TASKMANAGERS {
+            if self.taskmanagers[at].is_none() {
+                self.start_taskmanager(at);
+            }
+        }
+    }
+
+    /// The sub-command with the job, where its state is, and that it is to go on from there.
+    pub fn command(&self, sub_command: &str) -> Command {
+        let mut command = command(&self.binary, [sub_command]);
+        command.args(self.job.args());
+        command.args([
+            "--checkpoint-interval",
+            self.interval,
+            "--restore",
+            "latest",
+        ]);
+        match &self.store {
+            Store::Folder(folder) => command.arg("--checkpoint-dir").arg(folder),
+            Store::S3 { proxy, .. } => command
+                .args([
+                    "--checkpoint-dir",
+                    &format!("s3://{}/some/prefix", S3Server::BUCKET),
+                ])
+                .args([
+                    "--s3-endpoint",
+                    &format!("http://{}", proxy.address()),
+                    "--s3-path-style",
+                ]),
+        };
+        self.with_environment(command)
+    }
+
+    fn with_environment(&self, mut command: Command) -> Command {
+        command.env("WEIR_LOG", "info");
+        command.env("AWS_ACCESS_KEY_ID", S3Server::ACCESS_KEY);
+        command.env("AWS_SECRET_ACCESS_KEY", S3Server::SECRET_KEY);
+        command.envs(self.environment.iter().cloned());
+        command
+    }
+
+    /// Starts a JobManager in a seat that is free.
+    #[track_caller]
+    pub fn start_jobmanager(&mut self, at: usize) {
+        let mut command = self.command("jobmanager");
+        if let Store::S3 { .. } = self.store {
+            command.arg("--election-dir").arg(self.job.path("election"));
+        }
+        let manager = JobManager::of_command(command);
+        for link in &self.seats[at].links {
+            link.set_target(Some(manager.rpc));
+        }
+        self.seats[at].manager = Some(manager);
+    }
+
+    /// Starts a TaskManager in a place that is free.
+    #[track_caller]
+    pub fn start_taskmanager(&mut self, at: usize) {
+        let links = self
+            .seats
+            .iter()
+            .map(|seat| seat.links[at].address().to_string());
+        let addresses = links.collect::<Vec<_>>().join(",");
+        let command = command(&self.binary, ["taskmanager", "--jobmanager", &addresses]);
+        let mut command = self.with_environment(command);
+        command.args(["--data", &self.data[at]]);
+        self.taskmanagers[at] = Some(Process::start(command));
+    }
+
+    /// `kill -9` of a TaskManager.
+    pub fn kill_taskmanager(&mut self, at: usize) {
+        if let Some(mut process) = self.taskmanagers[at].take() {
+            process.kill_nine();
+            self.gone.push((format!("taskmanager {at}"), process));
+        }
+    }
+
+    /// `kill -9` of a JobManager.
+    pub fn kill_jobmanager(&mut self, at: usize) {
+        if let Some(mut manager) = self.seats[at].manager.take() {
+            manager.process.kill_nine();
+            for link in &self.seats[at].links {
+                link.set_target(None);
+            }
+            self.gone
+                .push((format!("jobmanager {at}"), manager.process));
+        }
+    }
+
+    /// `kill -9` of every process there is.
+    pub fn kill_all(&mut self) {
+        (0..JOBMANAGERS).for_each(|at| self.kill_jobmanager(at));
+        (0..TASKMANAGERS).for_each(|at| self.kill_taskmanager(at));
+    }
+
+    /// A TaskManager that runs.
+    #[track_caller]
+    pub fn taskmanager(&self, at: usize) -> &Process {
+        self.taskmanagers[at].as_ref().expect("it runs")
+    }
+
+    /// Whether a TaskManager runs a part of the job.
+    pub fn is_busy(&self, at: usize) -> bool {
+        let rest = self.find_leader().and_then(|leader| self.rest(leader));
+        let Some(answer) = rest.and_then(|rest| rest.ask("/taskmanagers")) else {
+            return false;
+        };
+        let mut all = answer["taskmanagers"].as_array().into_iter().flatten();
+        let host = format!("{}:", self.data_host(at));
+        all.any(|one| {
+            let is_it = one["data-address"]
+                .as_str()
+                .is_some_and(|text| text.starts_with(&host));
+            is_it && one["free-slots"] == 0
+        })
+    }
+
+    /// What a cluster manager does: a process that has ended by itself is started again. One that
+    /// was deposed, or whose store was out of reach for too long, is to end.
+    #[track_caller]
+    pub fn restart_the_ended(&mut self) {
+        if self.is_complete() {
+            return;
+        }
+        for at in 0..JOBMANAGERS {
+            if self.seats[at]
+                .manager
+                .as_mut()
+                .is_none_or(|it| it.process.has_ended())
+            {
+                self.kill_jobmanager(at);
+                self.start_jobmanager(at);
+            }
+        }
+        for at in 0..TASKMANAGERS {
+            if self.taskmanagers[at]
+                .as_mut()
+                .is_none_or(Process::has_ended)
+            {
+                self.kill_taskmanager(at);
+                self.start_taskmanager(at);
+            }
+        }
+    }
+
+    /// A JobManager that runs.
+    #[track_caller]
+    pub fn jobmanager(&mut self, at: usize) -> &mut Process {
+        &mut self.seats[at].manager.as_mut().expect("it runs").process
+    }
+
+    /// The network between a TaskManager and all JobManagers.
+    pub fn links_of(&self, taskmanager: usize) -> impl Iterator<Item = &Proxy> {
+        self.seats.iter().map(move |seat| &seat.links[taskmanager])
+    }
+
+    /// The address where a TaskManager takes data.
+    pub fn data_host(&self, at: usize) -> &str {
+        self.data[at].trim_end_matches(":0")
+    }
+
+    /// The seat of the leader, which is known by its REST. None while there is none.
+    pub fn find_leader(&self) -> Option<usize> {
+        let epoch = |at: &usize| self.rest(*at)?.ask("/overview")?["epoch"].as_u64();
+        let seats = (0..JOBMANAGERS).filter_map(|at| Some((epoch(&at)?, at)));
+        seats.max().map(|(_, at)| at)
+    }
+
+    /// The same; waits for one.
+    #[track_caller]
+    pub fn leader(&self) -> usize {
+        let mut found = None;
+        until_within(RECOVERY_MAX, "a leader", || {
+            found = self.find_leader();
+            found.is_some()
+        });
+        found.expect("it was found")
+    }
+
+    fn rest(&self, at: usize) -> Option<Rest> {
+        self.seats[at].manager.as_ref().map(|manager| manager.rest)
+    }
+
+    /// What the leader says went wrong, newest first.
+    #[track_caller]
+    pub fn exceptions(&self) -> String {
+        self.ask_job("/exceptions")
+            .map(|answer| answer.to_string())
+            .unwrap_or_default()
+    }
+
+    /// What the leader says about the job.
+    pub fn ask_job(&self, path: &str) -> Option<Value> {
+        let rest = self.rest(self.find_leader()?)?;
+        let jobs = rest.ask("/jobs")?;
+        let id = jobs["jobs"][0]["id"].as_str()?;
+        rest.ask(&format!("/jobs/{id}{path}"))
+    }
+
+    /// Waits until this stands among what the leader says went wrong.
+    #[track_caller]
+    pub fn until_exception(&self, limit: Duration, part: &str) {
+        let mut seen = String::new();
+        let clock = SystemClock;
+        let deadline = clock.now() + limit;
+        while !seen.contains(part) {
+            assert!(
+                clock.now() < deadline,
+                "`{part}` within {limit:?} in {seen}"
+            );
+            seen = self.exceptions();
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// How many checkpoints the leader has completed.
+    pub fn checkpoints(&self) -> u64 {
+        let answer = self.ask_job("/checkpoints");
+        answer
+            .and_then(|answer| answer["counts"]["completed"].as_u64())
+            .unwrap_or(0)
+    }
+
+    /// Waits until more output is published than now, or all of it.
+    #[track_caller]
+    pub fn until_progress(&self, after: &str) {
+        let (before, all) = (self.job.published(), self.job.rows());
+        until_within(RECOVERY_MAX, &format!("output after {after}"), || {
+            let now = self.job.published();
+            now > before || now == all
+        });
+    }
+
+    /// Waits until the job's first output is there.
+    #[track_caller]
+    pub fn until_output(&self) {
+        until_within(RECOVERY_MAX, "the first output", || {
+            self.job.published() > 0
+        });
+    }
+
+    /// Whether all output is there: a fault that comes now hits nothing.
+    pub fn is_complete(&self) -> bool {
+        self.job.published() >= self.job.rows()
+    }
+
+    /// Starts again what was killed, waits for the end of the job, and checks its output.
+    #[track_caller]
+    pub fn finish(mut self) {
+        self.start_all();
+        let mut codes = Vec::new();
+        for at in 0..JOBMANAGERS {
+            let manager = &mut self.seats[at].manager;
+            let process = &mut manager.as_mut().expect("it runs").process;
+            until_within(2 * weir_testkit::TIME_LIMIT, "the end of the job", || {
+                process.has_ended()
+            });
+            codes.push(process.code());
+        }
+        assert!(
+            codes.contains(&Some(0)),
+            "the job is to finish, JobManagers ended with {codes:?}"
+        );
+        let wrong = self.job.wrong();
+        assert_eq!(wrong, None, "the output");
+        for process in self.taskmanagers.iter_mut().flatten() {
+            until_within(Duration::from_secs(20), "the TaskManagers' end", || {
+                process.has_ended()
+            });
+        }
+    }
+
+    fn logs(&self) -> Vec<(String, String)> {
+        let name = |what: &str, at: usize| format!("{what} {at}");
+        let managers = self.seats.iter().enumerate().filter_map(|(at, seat)| {
+            let process = &seat.manager.as_ref()?.process;
+            Some((name("jobmanager", at), process.stderr()))
+        });
+        let workers = self.taskmanagers.iter().enumerate();
+        let workers =
+            workers.filter_map(|(at, it)| Some((name("taskmanager", at), it.as_ref()?.stderr())));
+        let gone = self
+            .gone
+            .iter()
+            .map(|(name, it)| (format!("{name}, killed"), it.stderr()));
+        gone.chain(managers).chain(workers).collect()
+    }
+}
+
+impl Drop for Party {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        let keep = std::env::var_os("WEIR_TEST_KEEP").map(PathBuf::from);
+        for (at, (name, log)) in self.logs().into_iter().enumerate() {
+            let start = log.len().saturating_sub(LOG_BYTES);
+            let start = (start..=log.len())
+                .find(|at| log.is_char_boundary(*at))
+                .unwrap_or(0);
+            eprintln!("--- {name} ---\n{}", &log[start..]);
+            if let Some(keep) = &keep {
+                drop(fs::create_dir_all(keep));
+                drop(fs::write(keep.join(format!("{at:02} {name}.log")), log));
+            }
+        }
+    }
+}
+
+/// A second name of the binary: whoever builds meanwhile does not exchange it under this party,
+/// whose processes must all be the same.
+fn own_binary() -> (TempDir, PathBuf) {
+    let binary = weir_binary();
+    let folder = TempDir::new_in(binary.parent().expect("a folder")).expect("a folder");
+    let own = folder.path().join("weir");
+    fs::hard_link(binary, &own).expect("a second name");
+    (folder, own)
+}

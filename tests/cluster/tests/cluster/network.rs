@@ -1,0 +1,91 @@
+//! Networks that are cut: both ways, one way, for a moment, for longer than heartbeats may be
+//! missed.
+
+use std::process::Command;
+use std::thread;
+
+use weir_testkit::{Random, Traffic};
+use weir_tests_cluster::TASKMANAGERS;
+
+use crate::{in_a_folder, word_count};
+
+#[test]
+fn a_taskmanager_that_is_cut_off_from_the_jobmanager_is_replaced_and_taken_back() {
+    let mut random = Random::printed();
+    let mut party = in_a_folder(word_count(&mut random, 14));
+    party.until_output();
+    for kind in [Traffic::Cut, Traffic::CutToServer, Traffic::CutToClient] {
+        let at = random.below(TASKMANAGERS);
+        for link in party.links_of(at) {
+            link.set_traffic(kind);
+        }
+        thread::sleep(random.millis(2_500, 3_500));
+        party.until_progress(&format!("{kind:?}"));
+        for link in party.links_of(at) {
+            link.set_traffic(Traffic::Pass);
+        }
+        thread::sleep(random.millis(0, 500));
+        party.restart_the_ended();
+    }
+    party.finish();
+}
+
+#[test]
+fn connections_that_are_reset_are_made_again() {
+    let mut random = Random::printed();
+    let mut party = in_a_folder(word_count(&mut random, 8));
+    party.until_output();
+    for _ in 0..4 {
+        thread::sleep(random.millis(200, 1_000));
+        let at = random.below(TASKMANAGERS);
+        party.links_of(at).for_each(|link| link.reset());
+        party.until_progress("a reset");
+        party.restart_the_ended();
+    }
+    party.finish();
+}
+
+/// The kernel drops what goes to the address where a TaskManager takes data; the JobManager reaches
+/// it all the same.
+struct Unreachable(String);
+
+impl Unreachable {
+    /// None where this process may not do that.
+    fn start(host: &str) -> Option<Self> {
+        let done = route("add", host);
+        done.then(|| Self(host.to_owned()))
+    }
+}
+
+impl Drop for Unreachable {
+    fn drop(&mut self) {
+        route("del", &self.0);
+    }
+}
+
+fn route(what: &str, host: &str) -> bool {
+    let to = format!("{host}/32");
+    let done = Command::new("ip")
+        .args(["route", what, "blackhole", &to, "table", "local"])
+        .output();
+    done.is_ok_and(|done| done.status.success())
+}
+
+#[test]
+fn taskmanagers_that_do_not_reach_each_other_cost_nothing() {
+    let mut random = Random::printed();
+    let party = in_a_folder(word_count(&mut random, 10));
+    party.until_output();
+    let at = (0..TASKMANAGERS)
+        .find(|at| party.is_busy(*at))
+        .expect("a busy one");
+    let Some(cut) = Unreachable::start(party.data_host(at)) else {
+        eprintln!("SKIPPED: routes cannot be changed here (needs root and `ip`)");
+        return;
+    };
+    thread::sleep(random.millis(2_000, 4_000));
+    drop(cut);
+    party.until_progress("a cut between TaskManagers");
+    assert_eq!(party.job.wrong_so_far(), None);
+    party.finish();
+}

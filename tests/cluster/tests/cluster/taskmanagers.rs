@@ -1,0 +1,118 @@
+//! TaskManagers that end or stand still.
+
+use std::thread;
+use std::time::Duration;
+
+use weir_testkit::{Job, Random, until_within};
+use weir_tests_cluster::{Party, TASKMANAGERS};
+
+use crate::{in_a_folder, on_s3, word_count};
+
+/// A connection that breaks is noticed at once; the machine may be busy.
+const DETECTION_MAX: Duration = Duration::from_secs(5);
+
+/// Kills one at random every one or two seconds, until the job has written everything.
+#[track_caller]
+fn kill_them_one_after_the_other(random: &mut Random, mut party: Party, times: usize) {
+    party.until_output();
+    for _ in 0..times {
+        thread::sleep(random.millis(500, 1_500));
+        let at = random.below(TASKMANAGERS);
+        party.kill_taskmanager(at);
+        thread::sleep(random.millis(0, 500));
+        party.start_taskmanager(at);
+        party.until_progress("a TaskManager's death");
+    }
+    party.finish();
+}
+
+#[test]
+fn killed_ones_cost_no_word_and_count_none_twice() {
+    let mut random = Random::printed();
+    let party = in_a_folder(word_count(&mut random, 10));
+    kill_them_one_after_the_other(&mut random, party, 5);
+}
+
+#[test]
+fn killed_ones_cost_no_window() {
+    let mut random = Random::printed();
+    let party = in_a_folder(Job::top_pages(&mut random, 3_000, 300));
+    kill_them_one_after_the_other(&mut random, party, 4);
+}
+
+#[test]
+fn killed_ones_cost_no_timer() {
+    let mut random = Random::printed();
+    let party = in_a_folder(Job::fraud_detection(&mut random, 3_000, 300));
+    kill_them_one_after_the_other(&mut random, party, 4);
+}
+
+#[test]
+fn killed_ones_cost_nothing_where_state_is_on_s3() {
+    let mut random = Random::printed();
+    let job = word_count(&mut random, 8);
+    let Some(party) = on_s3(&random, job) else {
+        return;
+    };
+    kill_them_one_after_the_other(&mut random, party, 3);
+}
+
+#[test]
+fn a_death_is_noticed_when_connections_break_and_rest_names_it() {
+    let mut random = Random::printed();
+    let mut party = in_a_folder(word_count(&mut random, 6));
+    party.until_output();
+    let busy = busy_one(&party);
+    party.kill_taskmanager(busy);
+    party.until_exception(DETECTION_MAX, "TaskManager");
+    // The third has a slot for what the killed one did.
+    party.until_progress("a TaskManager's death");
+    party.finish();
+}
+
+/// A TaskManager that runs a part of the job.
+#[track_caller]
+fn busy_one(party: &Party) -> usize {
+    let mut found = None;
+    until_within(DETECTION_MAX, "a TaskManager without free slots", || {
+        found = (0..TASKMANAGERS).find(|at| party.is_busy(*at));
+        found.is_some()
+    });
+    found.expect("it was found")
+}
+
+#[test]
+fn with_too_few_left_the_job_waits_and_says_for_what() {
+    let mut random = Random::printed();
+    let mut party = in_a_folder(word_count(&mut random, 6));
+    party.until_output();
+    for at in 0..2 {
+        party.kill_taskmanager(at);
+    }
+    until_within(Duration::from_secs(15), "what it waits for", || {
+        let job = party.ask_job("").unwrap_or_default();
+        job["waiting-for"]
+            .as_str()
+            .is_some_and(|text| text.contains("slot"))
+    });
+    party.start_taskmanager(0);
+    party.until_progress("a TaskManager that came");
+    party.finish();
+}
+
+#[test]
+fn one_that_stood_still_longer_than_its_heartbeat_may_miss_wakes_up_to_no_harm() {
+    let mut random = Random::printed();
+    let party = in_a_folder(word_count(&mut random, 12));
+    party.until_output();
+    for _ in 0..2 {
+        let busy = busy_one(&party);
+        party.taskmanager(busy).stop();
+        party.until_exception(Duration::from_secs(8), "heartbeat");
+        party.until_progress("a TaskManager that stands still");
+        party.taskmanager(busy).cont();
+        thread::sleep(random.millis(200, 1_000));
+        party.until_progress("a TaskManager that woke up");
+    }
+    party.finish();
+}

@@ -1,0 +1,150 @@
+//! State that is damaged, missing, or not to be used: a job that cannot go on exactly does not go on
+//! at all.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use weir_testkit::Job;
+
+use crate::three_ways::{ended_again, killed_in_the_middle};
+
+const LATEST: [&str; 2] = ["--restore", "latest"];
+
+/// All files below a folder, in order.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    let mut rest = vec![folder.to_owned()];
+    while let Some(folder) = rest.pop() {
+        for entry in fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                rest.push(path);
+            } else {
+                all.push(path);
+            }
+        }
+    }
+    all.sort_unstable();
+    all
+}
+
+fn name(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Damages files in every way, and expects each time that the job says so, that it publishes
+/// nothing, and that it goes on to exact output once the files are whole again.
+#[track_caller]
+fn refused_while_damaged(which: impl Fn(&Path) -> bool, parts: &[&str]) {
+    let job = killed_in_the_middle();
+    let published = job.published();
+    let found: Vec<PathBuf> = files(&job.path("state"))
+        .into_iter()
+        .filter(|path| which(path))
+        .collect();
+    assert!(!found.is_empty(), "{:?}", files(&job.path("state")));
+    let whole: Vec<Vec<u8>> = found
+        .iter()
+        .map(|path| fs::read(path).expect("read"))
+        .collect();
+    let flipped = |bytes: &[u8]| {
+        let mut bytes = bytes.to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+        bytes
+    };
+    let cut = |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec();
+    let emptied = |_: &[u8]| Vec::new();
+    let ways: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 3] =
+        [("flipped", &flipped), ("cut", &cut), ("emptied", &emptied)];
+    for (way, damage) in ways {
+        for (path, bytes) in found.iter().zip(&whole) {
+            fs::write(path, damage(bytes)).expect("written");
+        }
+        let ended = ended_again(&job, &LATEST);
+        ended.expect(1, &[]);
+        let named = parts.iter().any(|part| ended.stderr.contains(part));
+        assert!(named, "{way}: none of {parts:?} in {}", ended.stderr);
+        assert_eq!(job.published(), published, "{way}: {}", ended.stderr);
+        assert_eq!(job.wrong_so_far(), None, "{way}");
+        for (path, bytes) in found.iter().zip(&whole) {
+            fs::write(path, bytes).expect("written");
+        }
+    }
+    ended_again(&job, &LATEST).expect(0, &[]);
+    assert_eq!(job.wrong(), None);
+}
+
+#[test]
+fn a_damaged_pointer_is_refused() {
+    refused_while_damaged(|path| name(path).starts_with("pointer"), &["pointer"]);
+}
+
+#[test]
+fn damaged_metadata_is_refused() {
+    refused_while_damaged(
+        |path| name(path) == "_metadata",
+        &["metadata", "checkpoint"],
+    );
+}
+
+#[test]
+fn damaged_state_objects_are_refused() {
+    let is_state = |path: &Path| {
+        let name = name(path);
+        !name.starts_with("pointer") && name != "_metadata" && name != "leader" && !name.starts_with('.')
+    };
+    refused_while_damaged(is_state, &["state", "checksum", "object", "checkpoint"]);
+}
+
+#[test]
+fn state_that_is_gone_while_the_pointer_names_it_is_missed() {
+    let job = killed_in_the_middle();
+    let published = job.published();
+    for path in files(&job.path("state")) {
+        if name(&path) == "_metadata" {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    ended_again(&job, &LATEST).expect(1, &["_metadata", "repair the snapshot"]);
+    assert_eq!(job.published(), published);
+}
+
+#[test]
+fn a_pointer_that_is_gone_while_checkpoints_are_there_is_missed() {
+    let job = killed_in_the_middle();
+    let published = job.published();
+    for path in files(&job.path("state")) {
+        if name(&path).starts_with("pointer") {
+            fs::remove_file(path).expect("removed");
+        }
+    }
+    ended_again(&job, &LATEST).expect(1, &["pointer"]);
+    assert_eq!(job.published(), published);
+}
+
+#[track_caller]
+fn refused_and_unharmed(job: &Job, restore: &[&str], part: &str) {
+    let published = job.published();
+    ended_again(job, restore).expect(2, &[part]);
+    assert_eq!(job.published(), published);
+    ended_again(job, &LATEST).expect(0, &[]);
+    assert_eq!(job.wrong(), None);
+}
+
+#[test]
+fn state_that_is_there_is_not_passed_over() {
+    refused_and_unharmed(&killed_in_the_middle(), &[], "--restore latest");
+}
+
+#[test]
+fn state_that_is_there_is_not_left_behind_by_asking_for_none() {
+    refused_and_unharmed(
+        &killed_in_the_middle(),
+        &["--restore", "none"],
+        "--checkpoint-dir",
+    );
+}

@@ -1,0 +1,128 @@
+//! Each shipped program three ways, with the same output each time: straight; killed at random
+//! moments and begun again with the same command; killed and begun again at another parallelism.
+
+use std::thread;
+
+use weir_testkit::{Ended, Job, Process, Random};
+
+use crate::harness::weir;
+
+/// How often a job is killed before it may end: each time costs a start.
+const KILLS: usize = 6;
+
+/// How a program's job is made; its input has so many lines, read at this rate.
+type Make = fn(&mut Random, usize, usize) -> Job;
+
+/// Starts the job with its state in `state`, at a parallelism.
+#[track_caller]
+fn start(job: &Job, parallelism: &str, restore: &[&str]) -> Process {
+    let mut command = weir(["run".to_owned()].iter().chain(job.args()));
+    command
+        .args(["--parallelism", parallelism, "--quiet"])
+        .args(["--checkpoint-interval", "100ms", "--checkpoint-dir"])
+        .arg(job.path("state"))
+        .args(restore);
+    Process::start(command)
+}
+
+#[track_caller]
+fn go_on(job: &Job, parallelism: &str) -> Process {
+    start(job, parallelism, &["--restore", "latest"])
+}
+
+#[track_caller]
+fn straight(make: Make) {
+    let job = make(&mut Random::new(1), 4_000, 1_000).at_full_speed();
+    let command = weir(["run".to_owned()].iter().chain(job.args()));
+    Process::start(command).wait().expect(0, &["finished"]);
+    assert_eq!(job.wrong(), None);
+}
+
+/// Kills it so often, then lets it end; then asks for it twice more.
+#[track_caller]
+fn killed(make: Make, parallelisms: &[&str]) {
+    let mut random = Random::printed();
+    let job = make(&mut random, 2_000, 500);
+    for at in 0..KILLS {
+        let mut process = go_on(&job, parallelisms[at % parallelisms.len()]);
+        thread::sleep(random.millis(20, 1_400));
+        assert!(process.code().is_none(), "{}", process.stderr());
+        process.kill_nine();
+        assert_eq!(job.wrong_so_far(), None, "after kill {at}");
+    }
+    let last = parallelisms[KILLS % parallelisms.len()];
+    go_on(&job, last).wait().expect(0, &[]);
+    assert_eq!(job.wrong(), None);
+    for _ in 0..2 {
+        go_on(&job, last).wait().expect(0, &[]);
+        assert_eq!(
+            job.wrong(),
+            None,
+            "a job that has finished does nothing more"
+        );
+    }
+}
+
+#[test]
+fn word_counts_come_out_straight() {
+    straight(Job::wordcount);
+}
+
+#[test]
+fn word_counts_come_out_the_same_through_kills() {
+    killed(Job::wordcount, &["2"]);
+}
+
+#[test]
+fn word_counts_come_out_the_same_at_changing_parallelism() {
+    killed(Job::wordcount, &["1", "3", "2"]);
+}
+
+#[test]
+fn top_pages_come_out_straight() {
+    straight(Job::top_pages);
+}
+
+#[test]
+fn top_pages_come_out_the_same_through_kills() {
+    killed(Job::top_pages, &["2"]);
+}
+
+/// The one split of a job that began with one subtask: of a log that several read, some lines are
+/// late to whoever reads the rest alone.
+#[test]
+fn top_pages_come_out_the_same_at_changing_parallelism() {
+    killed(Job::top_pages, &["1", "3", "2"]);
+}
+
+#[test]
+fn alerts_come_out_straight() {
+    straight(Job::fraud_detection);
+}
+
+#[test]
+fn alerts_come_out_the_same_through_kills() {
+    killed(Job::fraud_detection, &["2"]);
+}
+
+#[test]
+fn alerts_come_out_the_same_at_changing_parallelism() {
+    killed(Job::fraud_detection, &["1", "3", "2"]);
+}
+
+/// A word count that was killed in the middle, with output published and state kept: fast enough
+/// that a checkpoint has objects beside its metadata.
+#[track_caller]
+pub(crate) fn killed_in_the_middle() -> Job {
+    let job = Job::wordcount(&mut Random::new(7), 16_000, 4_000);
+    let mut process = go_on(&job, "2");
+    weir_testkit::until("output", || job.published() > 10_000);
+    process.kill_nine();
+    job
+}
+
+/// The same command again.
+#[track_caller]
+pub(crate) fn ended_again(job: &Job, restore: &[&str]) -> Ended {
+    start(job, "2", restore).wait()
+}

@@ -1,0 +1,64 @@
+//! Bugs of well-known systems, planted one at a time into the simulator's wiring, to show that the
+//! simulator finds their kind.
+
+/// A planted bug. `docs/reliability.md` tells where each comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// A snapshot that cannot be read just now is passed over, and an older one restored.
+    UnreadableIgnored,
+    /// A leader that steps down while the job restarts cleans up the pointer, as if it was over.
+    PointerCleaned,
+    /// A task deletes what it uploaded for a checkpoint when that is given up or it is cancelled.
+    TaskDiscards,
+    /// The collector deletes what nothing refers to at once, without a grace period.
+    NoGrace,
+    /// Splits are handed out between the enumerator's snapshot and the readers' trigger.
+    SplitsNotHeld,
+    /// A job that is over is led again after a change of leadership.
+    Reanimated,
+    /// A commit that fails is logged, and counts as done.
+    CommitErrorSwallowed,
+    /// Names of results hold no epoch and attempt, and start anew with each.
+    NamesReused,
+    /// A savepoint counts as the base of the next incremental checkpoint.
+    SavepointAsBase,
+    /// A subtask without new bytes leaves its older files out of the checkpoint.
+    NoNewBytesNoState,
+    /// The last record is not flushed before the sink prepares.
+    NotFlushed,
+    /// Committing again writes the results again.
+    CommitNotIdempotent,
+    /// Prepared results that no restored snapshot holds are left lying about.
+    Lingering,
+    /// A request that is repeated begins a second savepoint.
+    RequestRepeated,
+    /// A write of the pointer whose answer is lost, and which a read does not show, counts as
+    /// failed.
+    InDoubtIsFailed,
+    /// An acknowledgement counts by its subtask, whatever its attempt.
+    AnyAttempt,
+    /// Dirty entries of a checkpoint that was given up are not part of the next.
+    AbortedDirtyLost,
+    /// Prepared results are committed when the checkpoint is acknowledged, before the pointer.
+    CommitTooEarly,
+}
+
+/// Those that are known to be found.
+pub const BUGS: [Bug; 16] = [
+    Bug::UnreadableIgnored,
+    Bug::PointerCleaned,
+    Bug::TaskDiscards,
+    Bug::NoGrace,
+    Bug::Reanimated,
+    Bug::CommitErrorSwallowed,
+    Bug::NamesReused,
+    Bug::SavepointAsBase,
+    Bug::NoNewBytesNoState,
+    Bug::NotFlushed,
+    Bug::CommitNotIdempotent,
+    Bug::Lingering,
+    Bug::RequestRepeated,
+    Bug::InDoubtIsFailed,
+    Bug::AbortedDirtyLost,
+    Bug::CommitTooEarly,
+];

@@ -1,0 +1,152 @@
+//! What tasks put into a snapshot.
+
+use weir_checkpoint::handle::{KeyedHandle, ObjectRef, OperatorSubtaskState, Stored, SubtaskState};
+use weir_types::{CheckpointBarrier, ExecutionAttemptId, KeyGroupRange, OperatorId};
+
+use super::{Count, DELTAS_MAX, Element, KEY_GROUPS, Kind, Task, Upload, encode, own_range};
+use crate::bug::Bug;
+use crate::message::Event;
+use crate::store::{Row, Txn};
+use crate::world::World;
+
+impl Task {
+    pub(super) fn snapshot(&mut self, world: &mut World, barrier: CheckpointBarrier) {
+        self.send_all(world, Element::Barrier(barrier));
+        let id = barrier.id;
+        let upload = self.upload(world, barrier);
+        self.uploads.insert(id, upload);
+        let ok = !world.fails(world.plan.errors_per_mille);
+        let slow = world.rng.chance(30);
+        let delay = if slow {
+            world.rng.between(20, 90)
+        } else {
+            world.rng.between(1, 8)
+        };
+        let attempt = self.attempt;
+        world.push(delay, Event::Stored { attempt, id, ok });
+    }
+
+    pub(super) fn upload(&mut self, world: &mut World, barrier: CheckpointBarrier) -> Upload {
+        let mut state = SubtaskState {
+            operators: Vec::new(),
+            ended: false,
+        };
+        let mut part = OperatorSubtaskState {
+            operator: OperatorId(self.attempt.vertex.0),
+            keyed: Vec::new(),
+            operator_state: None,
+            raw: None,
+            uncommitted: false,
+        };
+        let mut objects = Vec::new();
+        let attempt = self.attempt;
+        let inputs_ended = self.inputs_open == 0;
+        match &mut self.kind {
+            Kind::Source(source) => {
+                state.ended = source.ended;
+                part.raw = Some(encode(&source.splits));
+            }
+            Kind::Count(count) => {
+                state.ended = inputs_ended;
+                let range = own_range(self.parallelism[1], attempt.subtask);
+                part.keyed = count.snapshot(world, barrier, (attempt, range), &mut objects);
+            }
+            Kind::Sink(sink) => {
+                state.ended = inputs_ended;
+                let named = !world.has(Bug::NamesReused);
+                let txn = Txn {
+                    epoch: if named { attempt.epoch.0 } else { 0 },
+                    checkpoint: if named {
+                        barrier.id.0
+                    } else {
+                        sink.prepared.len() as u64
+                    },
+                    subtask: attempt.subtask.0,
+                    attempt: if named { attempt.attempt.0 } else { 0 },
+                };
+                let mut rows = std::mem::take(&mut sink.open);
+                if world.has(Bug::NotFlushed)
+                    && let Some(last) = rows.pop()
+                {
+                    sink.open.push(last);
+                }
+                if !rows.is_empty() {
+                    world.store.pending.insert(txn, (world.now, rows));
+                    sink.prepared.push((barrier.id, txn));
+                }
+                let txns: Vec<Txn> = sink.prepared.iter().map(|(_, txn)| *txn).collect();
+                part.uncommitted = !txns.is_empty();
+                part.raw = Some(encode(&txns));
+            }
+        }
+        state.operators.push(part);
+        Upload { state, objects }
+    }
+}
+
+impl Count {
+    fn snapshot(
+        &mut self,
+        world: &mut World,
+        barrier: CheckpointBarrier,
+        (attempt, range): (ExecutionAttemptId, KeyGroupRange),
+        objects: &mut Vec<(String, Vec<Row>)>,
+    ) -> Vec<KeyedHandle> {
+        let (subtask, n, id) = (attempt.subtask, attempt.attempt, barrier.id);
+        let name = format!("{}-{id}-count-{subtask}-{n}", barrier.epoch);
+        let savepoint = barrier.kind == weir_types::BarrierKind::Savepoint;
+        let all = || self.counts.iter().map(|(key, count)| (*key, *count));
+        let (base_counts, base) = &self.base;
+        let full = savepoint || base.is_empty() || base.len() > DELTAS_MAX;
+        let rows: Vec<Row> = match full {
+            true => all().collect(),
+            false => all()
+                .filter(|(key, count)| base_counts.get(key) != Some(count))
+                .collect(),
+        };
+        let mut handles = if full { Vec::new() } else { base.clone() };
+        if full || !rows.is_empty() {
+            let path = match savepoint {
+                true => name.clone(),
+                false => format!("shared/{name}"),
+            };
+            let handle = KeyedHandle {
+                stored: Stored::Object(ObjectRef {
+                    path: path.clone(),
+                    size: rows.len() as u64,
+                    checksum: 0,
+                }),
+                checkpoint: id,
+                base: handles.last().map(|handle: &KeyedHandle| handle.checkpoint),
+                range,
+                max_parallelism: KEY_GROUPS,
+                states: Vec::new(),
+            };
+            handles.push(handle);
+            let place = match savepoint {
+                true => format!("savepoint-{}-{id}/{path}", barrier.epoch),
+                false => path,
+            };
+            objects.push((place, rows));
+        } else if world.has(Bug::NoNewBytesNoState) {
+            handles.clear();
+            handles.push(KeyedHandle {
+                stored: Stored::Inline(Vec::new()),
+                checkpoint: id,
+                base: None,
+                range,
+                max_parallelism: KEY_GROUPS,
+                states: Vec::new(),
+            });
+            return handles;
+        }
+        if !savepoint {
+            self.pending
+                .insert(id, (self.counts.clone(), handles.clone()));
+        } else if world.has(Bug::SavepointAsBase) && !self.base.1.is_empty() {
+            self.pending
+                .insert(id, (self.counts.clone(), self.base.1.clone()));
+        }
+        handles
+    }
+}

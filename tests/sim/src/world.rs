@@ -1,0 +1,463 @@
+//! Everything that exists in a run: the time, what is under way, the store, the processes; and what
+//! people want of the job, with the judgement of what they got.
+
+mod faults;
+mod people;
+mod swaps;
+mod tag;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use weir_checkpoint::coordinator::SnapshotRequest;
+use weir_checkpoint::pointer::{OperationId, Pointer, SnapshotKind};
+use weir_types::{CheckpointId, Epoch, ExecutionAttemptId, KeyHasher};
+
+use crate::bug::Bug;
+use crate::jobmanager::JobManager;
+use crate::message::{Event, FromTask, ToJm, ToTm};
+use crate::plan::{CALM, DEADLINE, Fate, Ms, Plan, Point};
+use crate::rng::Rng;
+use crate::store::{Store, Txn};
+use crate::task::{self, Task};
+use crate::taskmanager::TaskManager;
+
+/// A process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Process {
+    Jm(usize),
+    Tm(usize),
+}
+
+/// After this long without an answer a client of the store gives up.
+const STORE_TIMEOUT: Ms = 20;
+
+/// No run takes as many steps, unless something goes round in circles.
+const STEPS_MAX: u64 = 100_000;
+
+struct Entry {
+    at: Ms,
+    number: u64,
+    event: Event,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+/// Who may try to lead, by the election service's word.
+#[derive(Default)]
+pub(crate) struct Lease {
+    pub(crate) holder: Option<(usize, u32)>,
+    pub(crate) expires: Ms,
+}
+
+/// What people asked for.
+pub(crate) struct Asked {
+    pub(crate) at: Ms,
+    pub(crate) request: SnapshotRequest,
+    pub(crate) answered: bool,
+    pub(crate) refusals: u32,
+}
+
+pub(crate) struct World {
+    pub(crate) now: Ms,
+    pub(crate) wall_offset: i64,
+    number: u64,
+    queue: BinaryHeap<Reverse<Entry>>,
+    pub(crate) rng: Rng,
+    pub(crate) plan: Plan,
+    hash: KeyHasher,
+    pub(crate) events: u64,
+    pub(crate) store: Store,
+    pub(crate) jms: Vec<Option<Box<JobManager>>>,
+    pub(crate) tms: Vec<TaskManager>,
+    pub(crate) tasks: BTreeMap<ExecutionAttemptId, Task>,
+    pub(crate) lease: Lease,
+    paused: BTreeMap<Process, Ms>,
+    cut: BTreeMap<(Process, Process), Ms>,
+    last_delivery: BTreeMap<(Process, Process), Ms>,
+    points: BTreeMap<Point, u32>,
+    next_fate: Option<Fate>,
+    pub(crate) registrations: u64,
+    pub(crate) deployment: u64,
+    pub(crate) asked: Vec<Asked>,
+    pub(crate) over: BTreeSet<u64>,
+    pub(crate) completed: u32,
+    pub(crate) restarts: u32,
+    pub(crate) violation: Option<String>,
+    pub(crate) finished: bool,
+    pub(crate) trace: Option<Vec<String>>,
+}
+
+impl World {
+    pub(crate) fn new(plan: Plan) -> Self {
+        let asked = plan
+            .operations
+            .iter()
+            .enumerate()
+            .map(|(i, operation)| Asked {
+                at: operation.at,
+                request: SnapshotRequest {
+                    operation: OperationId(format!("op-{i}")),
+                    kind: SnapshotKind::Savepoint,
+                    then: operation.then,
+                },
+                answered: false,
+                refusals: 0,
+            });
+        let asked = asked.collect();
+        let jms = (0..plan.job_managers).map(|jm| Some(Box::new(JobManager::new(jm, 1, None))));
+        let jms = jms.collect();
+        let tms = (0..plan.task_managers).map(TaskManager::new).collect();
+        let mut world = Self {
+            now: 0,
+            wall_offset: 1_000_000_000,
+            number: 0,
+            queue: BinaryHeap::new(),
+            rng: Rng::new(plan.seed),
+            plan,
+            hash: KeyHasher::new(),
+            events: 0,
+            store: Store::default(),
+            jms,
+            tms,
+            tasks: BTreeMap::new(),
+            lease: Lease::default(),
+            paused: BTreeMap::new(),
+            cut: BTreeMap::new(),
+            last_delivery: BTreeMap::new(),
+            points: BTreeMap::new(),
+            next_fate: None,
+            registrations: 0,
+            deployment: 1,
+            asked,
+            over: BTreeSet::new(),
+            completed: 0,
+            restarts: 0,
+            violation: None,
+            finished: false,
+            trace: None,
+        };
+        for jm in 0..world.plan.job_managers {
+            world.push(jm as u64, to_jm(jm, 0, ToJm::Tick));
+        }
+        for tm in 0..world.plan.task_managers {
+            world.push(3 + tm as u64, to_tm(tm, 0, ToTm::Tick));
+        }
+        for fault in 0..world.plan.faults.len() {
+            world.push(world.plan.faults[fault].0, Event::Fault(fault));
+        }
+        world.push(10, Event::Client);
+        world
+    }
+
+    pub(crate) fn has(&self, bug: Bug) -> bool {
+        self.plan.bug == Some(bug)
+    }
+
+    /// Whether this call meets one of the errors that come so often, while there are any.
+    pub(crate) fn fails(&mut self, per_mille: u64) -> bool {
+        let down = per_mille > 0 && self.now < self.store.down_until;
+        self.now < CALM && per_mille > 0 && (down || self.rng.chance(per_mille))
+    }
+
+    /// Records what must not be, and gives it back as the error that it is for whoever meets it.
+    pub(crate) fn violate(&mut self, text: String) -> String {
+        self.note(|| format!("VIOLATION {text}"));
+        self.violation.get_or_insert_with(|| text.clone());
+        text
+    }
+
+    pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("{now:>6} {}", text()));
+        }
+    }
+
+    pub(crate) fn push(&mut self, delay: Ms, event: Event) {
+        self.number += 1;
+        let entry = Entry {
+            at: self.now + delay,
+            number: self.number,
+            event,
+        };
+        self.queue.push(Reverse(entry));
+    }
+
+    /// Runs until the job has finished, something is wrong, or the time is up.
+    pub(crate) fn run(&mut self) {
+        while !self.finished && self.violation.is_none() {
+            let Some(Reverse(entry)) = self.queue.pop() else {
+                self.violate("nothing happens any more".to_owned());
+                return;
+            };
+            self.now = entry.at;
+            if self.now > DEADLINE {
+                let text = format!(
+                    "the job has not ended by {DEADLINE} ms: {}",
+                    self.describe()
+                );
+                self.violate(text);
+                return;
+            }
+            if self.events > STEPS_MAX {
+                let text = format!("no end after {STEPS_MAX} steps: {}", self.describe());
+                self.violate(text);
+                return;
+            }
+            if let Some(until) = self.paused_until(&entry.event) {
+                self.push(until - self.now, entry.event);
+                continue;
+            }
+            self.events += 1;
+            self.hash.write_u64(self.now);
+            self.hash.write_u64(tag::tag(&entry.event));
+            self.handle(entry.event);
+        }
+    }
+
+    pub(crate) fn trace_hash(&self) -> u64 {
+        self.hash.finish()
+    }
+
+    fn describe(&self) -> String {
+        let states = self.jms.iter().flatten().map(|jm| jm.describe());
+        let states: Vec<String> = states.collect();
+        format!("{states:?}, pointer {:?}", self.store.register)
+    }
+
+    fn paused_until(&self, event: &Event) -> Option<Ms> {
+        let process = match event {
+            Event::ToJm { jm, .. } => Process::Jm(*jm),
+            Event::ToTm { tm, .. } => Process::Tm(*tm),
+            Event::Step(attempt) | Event::Stored { attempt, .. } => {
+                Process::Tm(self.tasks.get(attempt)?.tm)
+            }
+            _ => return None,
+        };
+        self.paused
+            .get(&process)
+            .copied()
+            .filter(|until| *until > self.now)
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::ToJm { jm, life, message } => {
+                if let Some(mut process) = self.jms[jm].take() {
+                    if process.life == life {
+                        process.on_message(self, message);
+                    }
+                    // It may just have been replaced.
+                    self.jms[jm].get_or_insert(process);
+                }
+            }
+            Event::ToTm {
+                tm,
+                life,
+                from,
+                message,
+            } => {
+                if self.tms[tm].life == life {
+                    TaskManager::on_message(self, tm, from, message);
+                }
+            }
+            Event::Step(attempt) => self.with_task(attempt, |task, world| task.step(world)),
+            Event::Stored { attempt, id, ok } => {
+                self.with_task(attempt, |task, world| task.stored(world, id, ok));
+            }
+            Event::Swap {
+                expected,
+                content,
+                tell,
+            } => self.swap_arrives(expected, *content, tell),
+            Event::Fault(index) => self.fault(self.plan.faults[index].1),
+            Event::Restart { jm, index, life } => self.restart(jm, index, life),
+            Event::Client => self.client(),
+        }
+    }
+
+    /// Lets a task do something; an error fails it.
+    pub(crate) fn with_task(
+        &mut self,
+        attempt: ExecutionAttemptId,
+        work: impl FnOnce(&mut Task, &mut Self) -> Result<(), String>,
+    ) {
+        let Some(mut task) = self.tasks.remove(&attempt) else {
+            return;
+        };
+        match work(&mut task, self) {
+            Ok(()) => {
+                self.tasks.insert(attempt, task);
+            }
+            Err(why) => {
+                self.note(|| format!("task {attempt} fails: {why}"));
+                self.tell(&task, FromTask::Failed);
+                task.cancelled(self);
+            }
+        }
+    }
+
+    pub(crate) fn schedule_step(&mut self, task: &mut Task) {
+        if !task.stepping {
+            task.stepping = true;
+            let delay = match task.kind {
+                task::Kind::Source(_) => self.rng.between(4, 20),
+                _ => self.rng.between(0, 4),
+            };
+            let attempt = task.attempt;
+            self.push(delay, Event::Step(attempt));
+        }
+    }
+
+    /// From a task to the JobManager that its TaskManager is registered at.
+    pub(crate) fn tell(&mut self, task: &Task, told: FromTask) {
+        let tm = &self.tms[task.tm];
+        let (Some((jm, life)), reg) = (tm.leader, tm.reg) else {
+            return;
+        };
+        let (tm, attempt) = (task.tm, task.attempt);
+        let twice = !matches!(told, FromTask::NeedsSplit | FromTask::Deployed)
+            && self.rng.chance(self.plan.twice_per_mille);
+        let message = ToJm::Task {
+            reg,
+            tm,
+            attempt,
+            told,
+        };
+        if twice {
+            self.send_up(tm, (jm, life), message.clone());
+        }
+        self.send_up(tm, (jm, life), message);
+    }
+
+    /// Whether a message gets through, and when: those between two processes stay in order.
+    fn delivery(&mut self, from: Process, to: Process) -> Option<Ms> {
+        if self
+            .cut
+            .get(&(from, to))
+            .is_some_and(|until| *until > self.now)
+        {
+            return None;
+        }
+        let slow = self.rng.chance(20) && self.now < CALM;
+        let delay = if slow {
+            self.rng.between(5, 40)
+        } else {
+            self.rng.between(0, 3)
+        };
+        let last = self.last_delivery.entry((from, to)).or_default();
+        *last = (*last).max(self.now + delay);
+        Some(*last - self.now)
+    }
+
+    pub(crate) fn send_up(&mut self, tm: usize, (jm, life): (usize, u32), message: ToJm) {
+        match self.delivery(Process::Tm(tm), Process::Jm(jm)) {
+            Some(delay) => self.push(delay, to_jm(jm, life, message)),
+            None if matches!(message, ToJm::Register { .. } | ToJm::Heartbeat { .. }) => {}
+            // Whoever calls and gets no answer takes the other for lost.
+            None => self.tms[tm].call_lost = true,
+        }
+    }
+
+    pub(crate) fn send_down(
+        &mut self,
+        from: (usize, u32, Epoch),
+        (tm, reg): (usize, u64),
+        message: ToTm,
+    ) {
+        let (jm, life, epoch) = from;
+        let twice = matches!(
+            message,
+            ToTm::Trigger { .. } | ToTm::Abort(_) | ToTm::Complete(_)
+        ) && self.rng.chance(self.plan.twice_per_mille);
+        for _ in 0..=usize::from(twice) {
+            match self.delivery(Process::Jm(jm), Process::Tm(tm)) {
+                Some(delay) => {
+                    let event = Event::ToTm {
+                        tm,
+                        life: self.tms[tm].life,
+                        from: Some((jm, epoch, reg)),
+                        message: message.clone(),
+                    };
+                    self.push(delay, event);
+                }
+                None if matches!(message, ToTm::Ping) => {}
+                None => self.push(15, to_jm(jm, life, ToJm::CallLost { tm, reg })),
+            }
+        }
+    }
+
+    /// A sink makes a result visible. Decided once, it may be done any number of times.
+    pub(crate) fn commit(
+        &mut self,
+        txn: Txn,
+        under: CheckpointId,
+        epoch: Epoch,
+    ) -> Result<(), String> {
+        if !self.store.decided.contains(&under) {
+            let text = format!("{txn:?} is committed for {under}, which no pointer has named");
+            return Err(self.violate(text));
+        }
+        match self.store.pending.remove(&txn) {
+            Some((_, rows)) => {
+                if self.has(Bug::NamesReused) {
+                    self.store.committed.insert(txn, rows);
+                } else if self.store.committed.insert(txn, rows).is_some() {
+                    return Err(self.violate(format!("{txn:?} is written twice")));
+                }
+            }
+            None if self.store.committed.contains_key(&txn) => {
+                if self.has(Bug::CommitNotIdempotent) {
+                    let rows = self.store.committed[&txn].clone();
+                    self.store.repeated.extend(rows);
+                }
+            }
+            None if epoch < self.store.epoch() => return Err("fenced".to_owned()),
+            None => return Err(self.violate(format!("the results {txn:?} are lost"))),
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn to_jm(jm: usize, life: u32, message: ToJm) -> Event {
+    Event::ToJm { jm, life, message }
+}
+
+pub(crate) fn to_tm(tm: usize, life: u32, message: ToTm) -> Event {
+    Event::ToTm {
+        tm,
+        life,
+        from: None,
+        message,
+    }
+}
+
+fn brief(pointer: &Pointer) -> String {
+    let latest = pointer.latest.as_ref().map(|latest| latest.id.0);
+    format!(
+        "deployment {} epoch {} latest {latest:?} {:?} nonce {:x}",
+        pointer.deployment,
+        pointer.epoch,
+        pointer.run_state,
+        pointer.nonce & 0xFFFF
+    )
+}

@@ -1,0 +1,272 @@
+//! Which objects nothing needs any more: mark and sweep. A pure function of the pointer, of the
+//! metadata of all that it lists, and of a listing of the job's state folder.
+//!
+//! **Mark**: the pointer lists the snapshots that are kept and the folders of open operations. Their
+//! metadata and all objects that it names are needed; of an operation's folder, all that is in
+//! it. **Sweep**: of the rest, what is older than the grace period goes. Younger objects may belong to
+//! a checkpoint that is still being taken.
+//!
+//! Why an object that goes never becomes needed again: a checkpoint that takes longer than half the
+//! grace period is never completed, and one that is completed refers to its own new objects and to
+//! those of kept snapshots only ([`reused_outside`] tells). Whoever deletes must read the pointer
+//! again before each batch and stop if it no longer fits ([`Batch::still_holds`]): the kept snapshots
+//! may be others by then.
+//!
+//! Only objects in folders that snapshots are written to are ever deleted: the pointer itself and
+//! whatever else lies there stays. What sinks keep under `taskowned/` is theirs to delete.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_types::{Epoch, hash128};
+
+use crate::handle::{ObjectRef, Stored};
+use crate::metadata::CheckpointMetadata;
+use crate::pointer::{Pointer, Root, SnapshotKind, SnapshotRef};
+
+/// The object with a snapshot's metadata, in its folder.
+pub const METADATA: &str = "_metadata";
+
+/// An object in the job's state folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its name, relative to the folder.
+    pub path: String,
+    /// How many bytes it has.
+    pub size: u64,
+    /// When it was written, by the store's clock, in milliseconds since 1970.
+    pub modified_ms: i64,
+}
+
+/// What the pointer lists, with what was read of it.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// The metadata of snapshots, by their folder. All that the pointer keeps must be there; of an
+    /// open operation, it may not be written yet.
+    pub metadata: BTreeMap<String, CheckpointMetadata>,
+}
+
+/// Nothing may be deleted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MarkError {
+    /// What a kept snapshot needs is unknown.
+    #[error(
+        "collect: the metadata of kept snapshot `{path}` was not read, so what it needs is not \
+         known; nothing is deleted"
+    )]
+    Unread {
+        /// Its folder.
+        path: String,
+    },
+    /// The metadata is of another snapshot than the pointer says.
+    #[error(
+        "collect: the metadata in `{path}` is that of snapshot {found}, the pointer says \
+         {expected}; nothing is deleted"
+    )]
+    Mismatch {
+        /// Its folder.
+        path: String,
+        /// What the pointer says.
+        expected: u64,
+        /// What it says itself.
+        found: u64,
+    },
+}
+
+/// What is needed.
+#[derive(Clone, Debug)]
+pub struct Marked {
+    token: Token,
+    objects: BTreeSet<String>,
+    folders: Vec<String>,
+}
+
+/// The state of the pointer that a decision rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    epoch: Epoch,
+    roots: u128,
+}
+
+/// Objects to delete, if the pointer still is what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    token: Token,
+    /// The objects.
+    pub objects: Vec<Listed>,
+}
+
+/// How much is deleted, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct SweepOptions {
+    /// What time it is by the store's clock, in milliseconds since 1970.
+    pub now_ms: i64,
+    /// How old an object must be.
+    pub grace_ms: i64,
+    /// How many objects make a batch.
+    pub batch: usize,
+}
+
+impl Token {
+    /// Of a pointer that was just read.
+    pub fn of(pointer: &Pointer) -> Self {
+        let Pointer {
+            epoch,
+            latest,
+            retained,
+            roots,
+            ..
+        } = pointer;
+        let roots = postcard::to_allocvec(&(latest, retained, roots));
+        Self {
+            epoch: *epoch,
+            roots: hash128(&roots.expect("plain data has an encoding")),
+        }
+    }
+}
+
+impl Batch {
+    /// Whether it may be deleted, according to the pointer as it was read just now. If not, all
+    /// further batches of the same sweep are void too: mark again.
+    pub fn still_holds(&self, pointer: &Pointer) -> bool {
+        self.token == Token::of(pointer)
+    }
+}
+
+/// The folders whose metadata must be read for [`mark`]: those of kept snapshots, and those of open
+/// operations, which may have none.
+pub fn roots(pointer: &Pointer) -> (Vec<&SnapshotRef>, &[Root]) {
+    let mut kept: Vec<&SnapshotRef> = pointer.retained.iter().collect();
+    kept.extend(
+        pointer
+            .latest
+            .iter()
+            .filter(|latest| !pointer.retained.contains(latest)),
+    );
+    (kept, &pointer.roots)
+}
+
+/// Finds out what is needed.
+pub fn mark(pointer: &Pointer, contents: &Contents) -> Result<Marked, MarkError> {
+    let mut objects = BTreeSet::new();
+    let mut folders = Vec::new();
+    let (kept, open) = roots(pointer);
+    for snapshot in kept {
+        let path = &snapshot.path;
+        let Some(metadata) = contents.metadata.get(path) else {
+            return Err(MarkError::Unread { path: path.clone() });
+        };
+        if metadata.id != snapshot.id {
+            return Err(MarkError::Mismatch {
+                path: path.clone(),
+                expected: snapshot.id.0,
+                found: metadata.id.0,
+            });
+        }
+        objects.extend(needed(path, metadata));
+    }
+    for root in open {
+        folders.push(folder(&root.path));
+        let metadata = contents.metadata.get(&root.path);
+        objects.extend(
+            metadata
+                .into_iter()
+                .flat_map(|metadata| needed(&root.path, metadata)),
+        );
+    }
+    Ok(Marked {
+        token: Token::of(pointer),
+        objects,
+        folders,
+    })
+}
+
+/// What is to go, the oldest objects first.
+pub fn sweep(marked: &Marked, listing: &[Listed], options: SweepOptions) -> Vec<Batch> {
+    let goes = |listed: &&Listed| {
+        let old = options.now_ms.saturating_sub(listed.modified_ms) > options.grace_ms;
+        old && is_swept(&listed.path) && !marked.needs(&listed.path)
+    };
+    let mut objects: Vec<Listed> = listing.iter().filter(goes).cloned().collect();
+    objects.sort_by(|a, b| (a.modified_ms, &a.path).cmp(&(b.modified_ms, &b.path)));
+    let batches = objects.chunks(options.batch.max(1));
+    batches
+        .map(|objects| Batch {
+            token: marked.token,
+            objects: objects.to_vec(),
+        })
+        .collect()
+}
+
+/// The objects that a checkpoint takes over from others and that none of the kept snapshots holds.
+/// A checkpoint with such objects must not be completed: they may be deleted at any moment.
+pub fn reused_outside<'a>(
+    metadata: &'a CheckpointMetadata,
+    kept: &[&CheckpointMetadata],
+) -> Vec<&'a ObjectRef> {
+    let held: BTreeSet<&ObjectRef> = kept
+        .iter()
+        .filter(|kept| kept.kind == SnapshotKind::Checkpoint)
+        .flat_map(|kept| metadata_objects(kept))
+        .collect();
+    let handles = metadata
+        .operators
+        .iter()
+        .flat_map(|operator| &operator.subtasks)
+        .flat_map(|(_, state)| &state.keyed);
+    let reused = handles.filter(|handle| handle.checkpoint != metadata.id);
+    reused
+        .filter_map(|handle| handle.stored.object())
+        .filter(|object| !held.contains(object))
+        .collect()
+}
+
+/// All objects that a snapshot's metadata names, as it names them.
+pub fn metadata_objects(metadata: &CheckpointMetadata) -> impl Iterator<Item = &ObjectRef> {
+    let subtasks = metadata
+        .operators
+        .iter()
+        .flat_map(|operator| &operator.subtasks);
+    subtasks.flat_map(|(_, state)| {
+        let keyed = state.keyed.iter().map(|handle| &handle.stored);
+        let others = state.operator_state.iter().chain(&state.raw);
+        keyed.chain(others).filter_map(Stored::object)
+    })
+}
+
+/// The name of an object relative to the job's state folder: a checkpoint names it so, a savepoint
+/// names it relative to its own folder, `path`.
+pub fn place(path: &str, kind: SnapshotKind, object: &ObjectRef) -> String {
+    match kind {
+        SnapshotKind::Checkpoint => object.path.clone(),
+        SnapshotKind::Savepoint => format!("{}{}", folder(path), object.path),
+    }
+}
+
+fn needed(path: &str, metadata: &CheckpointMetadata) -> Vec<String> {
+    let kind = metadata.kind;
+    let objects = metadata_objects(metadata).map(|object| place(path, kind, object));
+    let own = format!("{}{METADATA}", folder(path));
+    objects.chain([own]).collect()
+}
+
+fn folder(path: &str) -> String {
+    format!("{}/", path.trim_end_matches('/'))
+}
+
+/// Whether an object lies where snapshots are written.
+fn is_swept(path: &str) -> bool {
+    let Some((first, _)) = path.split_once('/') else {
+        return false;
+    };
+    first == "shared" || first.starts_with("chk-") || first.starts_with("savepoint-")
+}
+
+impl Marked {
+    /// Whether an object must stay, however old it is.
+    pub fn needs(&self, path: &str) -> bool {
+        self.objects.contains(path) || self.folders.iter().any(|folder| path.starts_with(folder))
+    }
+}
+
+#[cfg(test)]
+mod tests;

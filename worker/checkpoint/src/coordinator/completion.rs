@@ -1,0 +1,269 @@
+//! From the last acknowledgement to the pointer, and what becomes of a checkpoint that does not get
+//! there (Flink's `CheckpointFailureManager`).
+
+use weir_graph::NodeId;
+use weir_types::CheckpointId;
+
+use super::closing::Closing;
+use super::pending::{Cause, PendingCheckpoint};
+use super::{Action, Coordinator, PointerOutcome, RETRY_PAUSE, Then, Turn};
+use crate::collector::reused_outside;
+use crate::metadata::CheckpointMetadata;
+use crate::pointer::{Pointer, RunState, SnapshotKind};
+
+/// A write of the pointer whose outcome is not known.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    content: Box<Pointer>,
+    /// The snapshot that it completes; none: it records how the job ended.
+    pub(super) snapshot: Option<CheckpointId>,
+}
+
+#[cfg(test)]
+impl InFlight {
+    pub(super) fn nonce(&self) -> u128 {
+        self.content.nonce
+    }
+
+    pub(super) fn last_id(&self) -> CheckpointId {
+        self.content.last_id
+    }
+}
+
+impl Coordinator {
+    pub(super) fn on_enumerator(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: CheckpointId,
+        node: NodeId,
+        result: Result<Vec<u8>, String>,
+    ) {
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return;
+        };
+        match result {
+            Ok(state) => {
+                if pending.enumerator(node, state) {
+                    self.trigger_if_enumerated(turn, id);
+                }
+            }
+            Err(reason) if !pending.is_in_flight() => {
+                let reason = format!("the enumerator of source {node:?} failed: {reason}");
+                self.fail(turn, id, &reason);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Has the metadata written once all parts are there.
+    pub(super) fn if_acknowledged(&mut self, turn: &mut Turn<'_>, id: CheckpointId) {
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return;
+        };
+        let operators = &self.config.operators;
+        match pending.assemble(self.pointer.state_id, turn.unix_ms, operators) {
+            Ok(None) => {}
+            Ok(Some(metadata)) => turn.act(Action::WriteMetadata {
+                path: pending.folder(),
+                metadata,
+            }),
+            Err(reason) => self.fail(turn, id, &reason),
+        }
+    }
+
+    pub(super) fn on_metadata(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: CheckpointId,
+        result: Result<(String, u64), String>,
+    ) {
+        let Some(pending) = self.pending.get_mut(&id) else {
+            return;
+        };
+        match result {
+            Ok((sha256, size)) => {
+                pending.stored(sha256, size, turn.unix_ms);
+            }
+            Err(reason) if pending.writes_metadata() => {
+                self.fail(turn, id, &format!("write its metadata: {reason}"));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Has the pointer written, if there is a reason and nothing in the way.
+    pub(super) fn write_next(&mut self, turn: &mut Turn<'_>) {
+        if self.write.is_some() {
+            return;
+        }
+        let mut content = Box::new(self.pointer.clone());
+        let mut snapshot = None;
+        let committed = self.closing.as_ref().filter(|closing| closing.is_done());
+        if let Some(state) = self
+            .ending
+            .clone()
+            .or_else(|| committed.map(Closing::run_state))
+        {
+            if !self.schedule.may_retry() {
+                return;
+            }
+            content.run_state = state;
+        } else {
+            self.give_up_groundless(turn);
+            let Some(ready) = self.pending.values_mut().find(|p| p.ready().is_some()) else {
+                return;
+            };
+            let Some(complete) = ready.ready().cloned() else {
+                return;
+            };
+            ready.take_off();
+            snapshot = Some(complete.id);
+            content.complete(complete, self.config.retained);
+            if let Cause {
+                operation: Some(operation),
+                then: Then::Stop | Then::Drain,
+                ..
+            } = &ready.cause
+            {
+                content.run_state = RunState::Stopping(operation.clone());
+            }
+        }
+        content.nonce = self.nonces.draw();
+        content.last_id = CheckpointId(self.next_id.0 - 1);
+        turn.act(Action::WritePointer(content.clone()));
+        self.write = Some(InFlight { content, snapshot });
+    }
+
+    /// Gives up what builds on files of a checkpoint that is not kept any more: a subtask had not
+    /// heard yet of a newer one. The files may be deleted at any moment. It counts as no failure:
+    /// by the next checkpoint the subtask has heard.
+    fn give_up_groundless(&mut self, turn: &mut Turn<'_>) {
+        let kept: Vec<&CheckpointMetadata> = self.kept.iter().map(|kept| &**kept).collect();
+        let groundless = |pending: &&PendingCheckpoint| {
+            let metadata = pending.ready_metadata();
+            metadata.is_some_and(|metadata| !reused_outside(metadata, &kept).is_empty())
+        };
+        let groundless = self.pending.values().filter(groundless);
+        let groundless: Vec<_> = groundless.map(|pending| pending.id).collect();
+        for id in groundless {
+            self.abort(
+                turn,
+                id,
+                "it builds on a checkpoint that is not kept any more",
+            );
+        }
+    }
+
+    pub(super) fn on_pointer(&mut self, turn: &mut Turn<'_>, nonce: u128, outcome: PointerOutcome) {
+        let Some(write) = self.write.take_if(|write| write.content.nonce == nonce) else {
+            return;
+        };
+        match (outcome, write.snapshot) {
+            (PointerOutcome::Written, snapshot) => {
+                self.pointer = *write.content;
+                match snapshot.and_then(|id| self.pending.remove(&id)) {
+                    Some(pending) => self.completed(turn, pending),
+                    None => self.recorded(turn),
+                }
+            }
+            (PointerOutcome::Failed(reason), Some(id)) => {
+                self.fail(turn, id, &format!("write the pointer: {reason}"));
+            }
+            (PointerOutcome::Failed(reason), None) => {
+                let text = format!("record how the job ended, will be tried again: {reason}");
+                turn.act(Action::Say(text));
+                self.schedule.retry(turn.now, RETRY_PAUSE);
+            }
+            (PointerOutcome::Fenced(other), _) => {
+                self.over = true;
+                let reason = format!(
+                    "epoch {} of {} leads the job, this is epoch {}",
+                    other.epoch, other.holder, self.pointer.epoch
+                );
+                turn.act(Action::Fenced { reason });
+            }
+        }
+    }
+
+    /// The pointer names it: from here on nothing can take it back.
+    fn completed(&mut self, turn: &mut Turn<'_>, pending: PendingCheckpoint) {
+        let (id, cause) = (pending.id, pending.cause.clone());
+        let Some((metadata, snapshot)) = pending.land() else {
+            return;
+        };
+        let older: Vec<_> = self.pending.range(..id).map(|(id, _)| *id).collect();
+        for older in older {
+            self.abort(turn, older, "a newer one is complete");
+        }
+        self.kept.push(metadata);
+        let retained = &self.pointer.retained;
+        self.kept
+            .retain(|kept| retained.iter().any(|snapshot| snapshot.id == kept.id));
+        self.failures_in_a_row = 0;
+        self.schedule.snapshot_ended(turn.now);
+        self.history.completed(&snapshot);
+        let last = cause.is_last();
+        if self.started {
+            let commits = self.committers();
+            if last {
+                let waiting = commits.iter().copied().collect();
+                let operation = cause.operation.clone();
+                self.closing = Some(Closing::new(snapshot.clone(), operation, waiting));
+            }
+            turn.act(Action::Complete { id, last, commits });
+        }
+        if last {
+            self.draining = None;
+        } else if let Some(operation) = cause.operation {
+            turn.answer(operation, Ok(snapshot));
+        }
+    }
+
+    /// Gives a checkpoint up because something went wrong with it, and counts that.
+    pub(super) fn fail(&mut self, turn: &mut Turn<'_>, id: CheckpointId, reason: &str) {
+        let Some(pending) = self.pending.get(&id) else {
+            return;
+        };
+        let cause = &pending.cause;
+        // Nobody but a person waits for a savepoint: the job is as safe without it.
+        let counts = cause.kind == SnapshotKind::Checkpoint || cause.then == Then::Drain;
+        let last = cause.is_last();
+        self.abort(turn, id, reason);
+        if last {
+            self.schedule
+                .retry(turn.now, RETRY_PAUSE.max(self.config.min_pause));
+        }
+        if !counts {
+            return;
+        }
+        self.failures_in_a_row += 1;
+        if self.failures_in_a_row > self.config.tolerable_failures && self.started {
+            let reason = format!(
+                "{} checkpoints failed in a row, {} are tolerated; the last one, {id}: {reason}",
+                self.failures_in_a_row, self.config.tolerable_failures
+            );
+            self.failures_in_a_row = 0;
+            self.failing = true;
+            turn.act(Action::Fail { reason });
+        }
+    }
+
+    /// Gives a checkpoint up.
+    pub(super) fn abort(&mut self, turn: &mut Turn<'_>, id: CheckpointId, reason: &str) {
+        let Some(pending) = self.pending.remove(&id) else {
+            return;
+        };
+        self.schedule.snapshot_ended(turn.now);
+        self.history.failed(id, reason, turn.unix_ms);
+        turn.act(Action::Abort {
+            id,
+            reason: reason.to_owned(),
+        });
+        // A drained job stands at its end: its savepoint is tried again while it does.
+        let again = pending.cause.then == Then::Drain && self.started;
+        if let (Some(operation), false) = (pending.cause.operation, again) {
+            self.draining = None;
+            turn.answer(operation, Err(reason.to_owned()));
+        }
+    }
+}

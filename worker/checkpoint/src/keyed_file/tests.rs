@@ -1,0 +1,210 @@
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::ops::Range;
+
+use proptest::prelude::*;
+use weir_state::{GroupBlock, KeyedBackend, SnapshotKind, StateSnapshot};
+use weir_types::{CheckpointId, KeyGroupRange};
+
+use super::*;
+use crate::golden::{self, damage};
+
+const RANGE: KeyGroupRange = KeyGroupRange { start: 2, end: 6 };
+
+/// A snapshot of three states: one in all key groups, one in some, one empty.
+fn snapshot(block_len: usize) -> KeyedSnapshot {
+    let mut backend = KeyedBackend::<u64>::new(8, RANGE);
+    backend.value_state::<u32>("all").unwrap();
+    backend.list_state::<String>("empty").unwrap();
+    backend.map_state::<u8, bool>("some").unwrap();
+    backend
+        .snapshot_begin(CheckpointId(4), SnapshotKind::Full)
+        .unwrap();
+    let mut snapshot = backend.snapshot_finish().unwrap();
+    snapshot.base = Some(CheckpointId(3));
+    let block = |group: u16, byte: u8| GroupBlock {
+        group: KeyGroup(group),
+        bytes: (0..block_len)
+            .map(|n| byte ^ u8::try_from(n % 7).unwrap())
+            .collect(),
+    };
+    snapshot.states[0].blocks = (2..=6).map(|group| block(group, 1)).collect();
+    snapshot.states[2].blocks = vec![block(3, 2), block(6, 3)];
+    snapshot.states[2].complete = false;
+    snapshot
+}
+
+/// What reading some key groups must give.
+fn cut(snapshot: &KeyedSnapshot, range: KeyGroupRange) -> KeyedSnapshot {
+    let cut_state = |state: &StateSnapshot| StateSnapshot {
+        meta: state.meta.clone(),
+        complete: state.complete,
+        blocks: state
+            .blocks
+            .iter()
+            .filter(|block| range.contains(block.group))
+            .cloned()
+            .collect(),
+    };
+    KeyedSnapshot {
+        range,
+        states: snapshot.states.iter().map(cut_state).collect(),
+        ..snapshot.clone()
+    }
+}
+
+/// Reads from memory and notes what was asked for.
+fn store<'a>(
+    file: &'a [u8],
+    reads: &'a RefCell<Vec<Range<u64>>>,
+) -> impl FnMut(Range<u64>) -> Result<Vec<u8>, Infallible> + 'a {
+    |range| {
+        reads.borrow_mut().push(range.clone());
+        Ok(
+            file[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()]
+                .to_vec(),
+        )
+    }
+}
+
+#[test]
+fn files_of_version_1_stay_readable() {
+    for (name, compression) in [
+        ("keyed-file-v1-plain", Compression::None),
+        ("keyed-file-v1-lz4", Compression::Lz4),
+    ] {
+        let value = snapshot(40);
+        golden::check(name, &value, &encode(&value, compression), |bytes| {
+            decode(bytes).unwrap()
+        });
+    }
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_is_noticed() {
+    for compression in [Compression::None, Compression::Lz4] {
+        let file = encode(&snapshot(30), compression);
+        golden::every_damage_is_noticed(&file, |bytes| decode(bytes).is_err());
+    }
+}
+
+#[test]
+fn a_small_file_is_read_at_once() {
+    let snapshot = snapshot(40);
+    let file = encode(&snapshot, Compression::None);
+    let reads = RefCell::default();
+    let mut read = store(&file, &reads);
+    let mut reader = Reader::open(&mut read, file.len() as u64).unwrap();
+    assert_eq!(reader.read_groups(RANGE).unwrap(), snapshot);
+    assert_eq!(reader.checkpoint(), CheckpointId(4));
+    assert_eq!(reader.base(), Some(CheckpointId(3)));
+    assert_eq!(reader.states().count(), 3);
+    let whole = 0..file.len() as u64;
+    assert_eq!(reads.borrow().as_slice(), std::slice::from_ref(&whole));
+}
+
+#[test]
+fn of_a_large_file_only_the_wanted_key_groups_are_read_and_those_at_once() {
+    let snapshot = snapshot(100_000);
+    let file = encode(&snapshot, Compression::None);
+    let wanted = KeyGroupRange { start: 3, end: 4 };
+    let reads = RefCell::default();
+    let mut read = store(&file, &reads);
+    let mut reader = Reader::open(&mut read, file.len() as u64).unwrap();
+    assert_eq!(reader.read_groups(wanted).unwrap(), cut(&snapshot, wanted));
+    let lens: Vec<u64> = reads
+        .borrow()
+        .iter()
+        .map(|range| range.end - range.start)
+        .collect();
+    assert_eq!(
+        lens,
+        [64 * 1024, 300_000],
+        "the index, then two blocks of one state, one of the other"
+    );
+    let foreign = KeyGroupRange { start: 1, end: 4 };
+    assert!(matches!(
+        reader.read_groups(foreign),
+        Err(KeyedFileError::Range { .. })
+    ));
+}
+
+#[test]
+fn compression_makes_files_smaller_and_spares_what_cannot_be() {
+    let mut snapshot = snapshot(100_000);
+    let plain = encode(&snapshot, Compression::None).len();
+    let lz4 = encode(&snapshot, Compression::Lz4);
+    assert!(lz4.len() * 20 < plain, "{} of {plain}", lz4.len());
+    assert_eq!(decode(&lz4).unwrap(), snapshot);
+    for block in snapshot
+        .states
+        .iter_mut()
+        .flat_map(|state| &mut state.blocks)
+    {
+        block.bytes = b"short".to_vec();
+    }
+    let lz4 = encode(&snapshot, Compression::Lz4);
+    assert_eq!(lz4, encode(&snapshot, Compression::None));
+}
+
+#[test]
+fn a_store_that_fails_or_gives_too_little_is_named() {
+    #[derive(Debug, thiserror::Error)]
+    #[error("the store is away")]
+    struct Away;
+
+    let file = encode(&snapshot(100_000), Compression::None);
+    let mut read = |_: Range<u64>| Err(Away);
+    let error = Reader::open(&mut read, file.len() as u64).err().unwrap();
+    assert_eq!(
+        weir_types::causes(&error),
+        "read bytes 0..65536 of a file of keyed state: the store is away"
+    );
+    let mut read =
+        |range: Range<u64>| Ok::<_, Away>(file[..usize::try_from(range.end / 2).unwrap()].to_vec());
+    let error = Reader::open(&mut read, file.len() as u64).err().unwrap();
+    assert!(matches!(
+        error,
+        KeyedFileError::ShortRead { found: 32_768, .. }
+    ));
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_back_by_any_range(
+        lens in prop::collection::vec(0usize..200, 5), start in 2u16..=6, len in 0u16..5, lz4: bool,
+    ) {
+        let mut snapshot = snapshot(9);
+        for (block, len) in snapshot.states[0].blocks.iter_mut().zip(lens) {
+            block.bytes = vec![5; len];
+        }
+        let compression = if lz4 { Compression::Lz4 } else { Compression::None };
+        let file = encode(&snapshot, compression);
+        let wanted = KeyGroupRange { start, end: (start + len).min(6) };
+        let reads = RefCell::default();
+        let mut read = store(&file, &reads);
+        let mut reader = Reader::open(&mut read, file.len() as u64).unwrap();
+        prop_assert_eq!(reader.read_groups(wanted).unwrap(), cut(&snapshot, wanted));
+    }
+
+    #[test]
+    fn damaged_files_give_errors(damage in damage(), lz4: bool) {
+        let compression = if lz4 { Compression::Lz4 } else { Compression::None };
+        if let Some(damaged) = damage.apply(&encode(&snapshot(30), compression)) {
+            prop_assert!(decode(&damaged).is_err());
+        }
+    }
+
+    /// The checksum is right, so the index has to be looked at.
+    #[test]
+    fn a_foreign_index_never_panics(damage in damage()) {
+        let sealed = encode(&snapshot(30), Compression::Lz4);
+        let len = usize::try_from(index::V1.sealed_len(&sealed).unwrap()).unwrap();
+        let body = index::V1.open(&sealed[..len]).unwrap();
+        if let Some(damaged) = damage.apply(body) {
+            let mut file = index::V1.seal(&damaged);
+            file.extend_from_slice(&sealed[len..]);
+            drop(decode(&file));
+        }
+    }
+}

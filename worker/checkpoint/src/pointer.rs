@@ -1,0 +1,174 @@
+//! The pointer: the one object that says which state of a job is its newest, and who may move it.
+//!
+//! It is a register of the job's state folder, moved only by compare-and-swap. Whoever leads the
+//! job claims the next epoch in it before doing anything else; a checkpoint is complete once the
+//! pointer names it; sinks commit after that. Only what it lists is ever restored from, and what it
+//! lists is never deleted. A folder's listing decides nothing.
+
+mod encoding;
+mod writer;
+
+use serde::{Deserialize, Serialize};
+use weir_types::{CheckpointId, Epoch, JobId};
+
+pub use encoding::DecodePointerError;
+pub use writer::{Nonces, PointerWriter, ReadResult, SwapResult, WriterAction};
+
+/// The name of the register.
+pub const POINTER: &str = "pointer";
+
+/// Names an operation that a person or the controller asked for, so that asking again finds it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct OperationId(pub String);
+
+/// Where a job stands in its life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RunState {
+    /// It runs, or whoever leads it may run it.
+    Running,
+    /// The savepoint to stop with is complete; its results are being committed. It never runs again
+    /// in this deployment.
+    Stopping(OperationId),
+    /// It is stopped, all is committed.
+    Stopped(OperationId),
+    /// It came to the end of its input, all is committed.
+    Finished,
+    /// It failed for good.
+    Failed,
+    /// A person cancelled it.
+    Cancelled,
+    /// Its state was deleted. The pointer stays, for its epoch.
+    Deleted,
+}
+
+/// Checkpoint or savepoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SnapshotKind {
+    /// Taken for the job's own recovery; shares objects with others.
+    Checkpoint,
+    /// Taken on request; complete in itself, and kept until a person deletes it.
+    Savepoint,
+}
+
+/// A completed checkpoint or savepoint, as the pointer names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SnapshotRef {
+    /// Its number.
+    pub id: CheckpointId,
+    /// The epoch that took it.
+    pub epoch: Epoch,
+    /// Which of the two.
+    pub kind: SnapshotKind,
+    /// Its folder, relative to the job's state folder, which holds `_metadata`.
+    pub path: String,
+    /// The SHA-256 of its metadata, in hexadecimal digits.
+    pub sha256: String,
+    /// The size of its metadata, in bytes.
+    pub size: u64,
+    /// When it completed, in milliseconds since 1970.
+    pub completed_ms: i64,
+    /// The operation that asked for it.
+    pub operation: Option<OperationId>,
+}
+
+/// Something else that must not be deleted while an operation is open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Root {
+    /// The operation.
+    pub operation: OperationId,
+    /// The folder, relative to the job's state folder.
+    pub path: String,
+}
+
+/// The pointer's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Pointer {
+    /// The job: one lineage of state.
+    #[serde(with = "encoding::hex_job")]
+    pub state_id: JobId,
+    /// The operation that started those who may move it.
+    pub deployment: u64,
+    /// The leader's epoch.
+    pub epoch: Epoch,
+    /// The leader, for people.
+    pub holder: String,
+    /// Differs in every write, so that a writer recognizes its own.
+    #[serde(with = "encoding::hex")]
+    pub nonce: u128,
+    /// Where the job stands.
+    pub run_state: RunState,
+    /// The highest number that was ever given to a checkpoint or savepoint, as far as a write has
+    /// told.
+    pub last_id: CheckpointId,
+    /// The newest completed checkpoint or savepoint: what a restore begins with. None: there never
+    /// was one.
+    pub latest: Option<SnapshotRef>,
+    /// All that are kept, the latest included, oldest first.
+    pub retained: Vec<SnapshotRef>,
+    /// What open operations need.
+    pub roots: Vec<Root>,
+}
+
+impl RunState {
+    /// Whether the job's run in this deployment is over. (`Stopping` is not: it has results to
+    /// commit.)
+    pub fn is_over(&self) -> bool {
+        match self {
+            Self::Running | Self::Stopping(_) => false,
+            Self::Stopped(_) | Self::Finished | Self::Failed | Self::Cancelled | Self::Deleted => {
+                true
+            }
+        }
+    }
+}
+
+impl SnapshotKind {
+    /// The folder of such a snapshot, relative to the job's state folder. It holds the epoch, so
+    /// that a leader that has lost the job never writes where its successor does.
+    pub fn folder(self, epoch: Epoch, id: CheckpointId) -> String {
+        match self {
+            Self::Checkpoint => format!("chk-{epoch}-{id}"),
+            Self::Savepoint => format!("savepoint-{epoch}-{id}"),
+        }
+    }
+}
+
+impl Pointer {
+    /// The number after all that were given.
+    pub fn next_id(&self) -> CheckpointId {
+        CheckpointId(self.last_id.0 + 1)
+    }
+
+    /// The snapshot that an operation asked for, if it is complete and kept.
+    pub fn of_operation(&self, operation: &OperationId) -> Option<&SnapshotRef> {
+        let mut retained = self.retained.iter();
+        retained.find(|snapshot| snapshot.operation.as_ref() == Some(operation))
+    }
+
+    /// Adds a completed snapshot, which is the newest, and lets go of the oldest checkpoints:
+    /// `retained` of them stay, and all savepoints, and what an open operation needs.
+    pub fn complete(&mut self, snapshot: SnapshotRef, retained: u32) {
+        self.last_id = self.last_id.max(snapshot.id);
+        self.retained.push(snapshot.clone());
+        self.latest = Some(snapshot);
+        let is_checkpoint = |kept: &SnapshotRef| kept.kind == SnapshotKind::Checkpoint;
+        let checkpoints = self.retained.iter().filter(|kept| is_checkpoint(kept));
+        let mut surplus = checkpoints.count().saturating_sub(retained.max(1) as usize);
+        let (latest, roots) = (&self.latest, &self.roots);
+        self.retained.retain(|kept| {
+            let stays = surplus == 0 || !is_checkpoint(kept);
+            surplus -= usize::from(!stays);
+            stays
+                || latest.as_ref().is_some_and(|latest| latest.id == kept.id)
+                || roots.iter().any(|root| root.path == kept.path)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,456 @@
+//! The JobManager's side of the store: claims the job, reads what it goes on from, and completes
+//! checkpoints.
+//!
+//! Calls to a store block, so a running job's are made by one thread of their own, in order; what
+//! comes of them are events. What is to be done about a lost answer is decided by the pure writer
+//! and the pure claim of `weir_checkpoint`; here they are only obeyed.
+
+use std::sync::Arc;
+use std::sync::mpsc as blocking;
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use weir_checkpoint::claim::{self, ClaimAction, ClaimOutcome, ClaimRefused, Claimant, LeaderTask};
+use weir_checkpoint::coordinator::PointerOutcome;
+use weir_checkpoint::metadata::{self, CheckpointMetadata, MetadataError, sha256_hex};
+use weir_checkpoint::pointer::{
+    Nonces, POINTER, Pointer, PointerWriter, ReadResult, Root, RunState, SnapshotRef, SwapResult,
+    WriterAction,
+};
+use weir_storage::{ObjectPath, ObjectStore, PathError, StoreError, StoreErrorKind, Version};
+use weir_types::{Epoch, causes};
+
+use crate::job_master::Event;
+
+/// The name of a snapshot's metadata in its folder.
+pub(crate) const METADATA: &str = "_metadata";
+
+/// How many requests may wait for the store. There is one pointer write and a few checkpoints.
+const REQUESTS_WAITING_MAX: usize = 1024;
+
+/// The first and the longest pause before a store is asked again.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// How often a claim asks a store that does not answer.
+const CLAIM_TRIES_MAX: u32 = 8;
+
+/// Who wants to lead a job.
+pub struct Claim {
+    /// The job's state folder.
+    pub store: Arc<dyn ObjectStore>,
+    /// Who it is.
+    pub claimant: Claimant,
+    /// Randomness for telling writes apart.
+    pub seed: u64,
+}
+
+/// A job that is led by this process.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// The pointer as the claim has written it.
+    pub pointer: Pointer,
+    /// Its version.
+    pub version: String,
+    /// What there is to do.
+    pub task: LeaderTask,
+}
+
+/// This process does not lead the job.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// The job is over.
+    #[error("the job is over: {}", show(.0))]
+    Over(RunState),
+    /// It must not.
+    #[error(transparent)]
+    Refused(#[from] ClaimRefused),
+    /// Another process was quicker.
+    #[error("`{holder}` has claimed the job for epoch {epoch}")]
+    Lost {
+        /// Its epoch.
+        epoch: Epoch,
+        /// Its name.
+        holder: String,
+    },
+    /// The folder could not be looked at.
+    #[error("look into the job's state folder")]
+    Store(#[source] StoreError),
+    /// The pointer is damaged.
+    #[error(
+        "read the pointer in {folder}: {cause}; nothing is started, as it might begin with old \
+         state: repair it or restore a snapshot by name"
+    )]
+    Damaged {
+        /// Where.
+        folder: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// The newest snapshot cannot be read.
+    #[error(
+        "restore {path}: {cause}; results after an older snapshot are committed already, so the \
+         job does not go back by itself: repair the snapshot, or name another with `--restore`"
+    )]
+    LatestUnreadable {
+        /// Which one.
+        path: String,
+        /// Why.
+        cause: String,
+    },
+}
+
+fn show(state: &RunState) -> String {
+    match state {
+        RunState::Running => "it runs".to_owned(),
+        RunState::Stopping(operation) => format!("it is being stopped by `{}`", operation.0),
+        RunState::Stopped(operation) => format!("it was stopped by `{}`", operation.0),
+        RunState::Finished => "it has finished".to_owned(),
+        RunState::Failed => "it has failed".to_owned(),
+        RunState::Cancelled => "it was cancelled".to_owned(),
+        RunState::Deleted => "its state was deleted".to_owned(),
+    }
+}
+
+/// Reads the pointer without claiming anything.
+pub fn read_pointer(store: &dyn ObjectStore) -> Result<Option<Pointer>, ClaimError> {
+    let found = store
+        .read_register(&pointer_path())
+        .map_err(ClaimError::Store)?;
+    let Some((bytes, _)) = found else {
+        return Ok(None);
+    };
+    let pointer = Pointer::decode(&bytes).map_err(|error| damaged(store, &error))?;
+    Ok(Some(pointer))
+}
+
+fn damaged(store: &dyn ObjectStore, error: &dyn std::error::Error) -> ClaimError {
+    ClaimError::Damaged {
+        folder: store.location(),
+        cause: causes(error),
+    }
+}
+
+/// Claims a job. Blocks until that has ended one way or the other.
+pub fn claim(claim: Claim) -> Result<Claimed, ClaimError> {
+    let Claim {
+        store,
+        claimant,
+        seed,
+    } = claim;
+    let (mut claiming, mut next) = claim::Claim::new(claimant, Nonces::new(seed));
+    loop {
+        next = match next {
+            ClaimAction::Read { tries } => {
+                pause(tries);
+                let read = read(store.as_ref());
+                if matches!(read, ReadResult::Failed(_)) {
+                    // A damaged pointer stays damaged; a store that answers nothing for so long
+                    // is for a person to look at.
+                    match read_pointer(store.as_ref()) {
+                        Err(error @ ClaimError::Damaged { .. }) => return Err(error),
+                        Err(error) if tries >= CLAIM_TRIES_MAX => return Err(error),
+                        _ => {}
+                    }
+                }
+                let objects = match &read {
+                    ReadResult::Missing => has_objects(store.as_ref())?,
+                    _ => false,
+                };
+                claiming.on_read(read, objects)
+            }
+            ClaimAction::Swap { expected, content } => {
+                claiming.on_swap(swap(store.as_ref(), expected, &content))
+            }
+            ClaimAction::Done(outcome) => {
+                return match *outcome {
+                    ClaimOutcome::Leads {
+                        pointer,
+                        version,
+                        task,
+                    } => Ok(Claimed {
+                        pointer: *pointer,
+                        version,
+                        task,
+                    }),
+                    ClaimOutcome::Over { run_state, .. } => Err(ClaimError::Over(run_state)),
+                    ClaimOutcome::Lost { epoch, holder } => Err(ClaimError::Lost { epoch, holder }),
+                    ClaimOutcome::Refused(why) => Err(why.into()),
+                };
+            }
+        };
+    }
+}
+
+fn has_objects(store: &dyn ObjectStore) -> Result<bool, ClaimError> {
+    let listed = store
+        .list(&ObjectPath::default())
+        .map_err(ClaimError::Store)?;
+    let of_snapshots = |path: &str| {
+        ["chk-", "savepoint-", "shared/", "taskowned/"]
+            .iter()
+            .any(|prefix| path.starts_with(prefix))
+    };
+    Ok(listed
+        .iter()
+        .any(|object| of_snapshots(object.path.as_str())))
+}
+
+/// A snapshot's metadata, checked against what the pointer says of it.
+pub fn read_snapshot(
+    store: &dyn ObjectStore,
+    snapshot: &SnapshotRef,
+) -> Result<CheckpointMetadata, String> {
+    let path = ObjectPath::new(format!("{}/{METADATA}", snapshot.path));
+    let path = path.map_err(|error| error.to_string())?;
+    let bytes = store.get(&path).map_err(|error| causes(&error))?;
+    if sha256_hex(&bytes) != snapshot.sha256 {
+        return Err(format!(
+            "its metadata has another checksum than the pointer says ({} bytes, {} expected)",
+            bytes.len(),
+            snapshot.size
+        ));
+    }
+    metadata::decode(&bytes).map_err(|error: MetadataError| causes(&error))
+}
+
+/// What a claimed job goes on from, and a warning for people if that is not its newest snapshot.
+/// Only a job whose results cannot have been committed beyond it may fall back by itself.
+pub fn restore_point(
+    store: &dyn ObjectStore,
+    pointer: &Pointer,
+    transactional: bool,
+) -> Result<Option<(CheckpointMetadata, Option<String>)>, ClaimError> {
+    let Some(latest) = &pointer.latest else {
+        return Ok(None);
+    };
+    let cause = match read_snapshot(store, latest) {
+        Ok(metadata) => return Ok(Some((metadata, None))),
+        Err(cause) => cause,
+    };
+    if !transactional {
+        for older in pointer
+            .retained
+            .iter()
+            .rev()
+            .filter(|older| older.id < latest.id)
+        {
+            if let Ok(metadata) = read_snapshot(store, older) {
+                let warning = format!(
+                    "{} cannot be read ({cause}): the job goes back to {}",
+                    latest.path, older.path
+                );
+                return Ok(Some((metadata, Some(warning))));
+            }
+        }
+    }
+    Err(ClaimError::LatestUnreadable {
+        path: format!("{}/{}", store.location(), latest.path),
+        cause,
+    })
+}
+
+/// Notes in the pointer of a claimed job that an operation needs something, before that is read.
+pub fn record_root(
+    store: &dyn ObjectStore,
+    claimed: Claimed,
+    root: Root,
+    seed: u64,
+) -> Result<Claimed, ClaimError> {
+    let Claimed {
+        pointer,
+        version,
+        task,
+    } = claimed;
+    let mut nonces = Nonces::new(seed);
+    let mut wanted = pointer.clone();
+    wanted.roots.push(root);
+    wanted.nonce = nonces.draw();
+    let mut writer = PointerWriter::new(pointer, version, nonces);
+    match outcome_of_write(store, &mut writer, wanted.clone()).1 {
+        PointerOutcome::Written => {
+            let found = store
+                .read_register(&pointer_path())
+                .map_err(ClaimError::Store)?;
+            let (bytes, Version(version)) = found.ok_or(ClaimRefused::StateMissing)?;
+            let now = Pointer::decode(&bytes).map_err(|error| damaged(store, &error))?;
+            // The version is only good with the content that was written.
+            if now.nonce != wanted.nonce {
+                return Err(ClaimError::Lost {
+                    epoch: now.epoch,
+                    holder: now.holder,
+                });
+            }
+            Ok(Claimed {
+                pointer: wanted,
+                version,
+                task,
+            })
+        }
+        PointerOutcome::Failed(reason) => Err(ClaimRefused::Write { reason }.into()),
+        PointerOutcome::Fenced(other) => Err(ClaimError::Lost {
+            epoch: other.epoch,
+            holder: other.holder.clone(),
+        }),
+    }
+}
+
+/// The thread that completes checkpoints.
+pub(crate) struct StoreThread {
+    requests: blocking::SyncSender<Request>,
+}
+
+enum Request {
+    Metadata {
+        path: String,
+        metadata: Box<CheckpointMetadata>,
+    },
+    Pointer(Box<Pointer>),
+}
+
+/// What the thread works with.
+pub(crate) struct StoreWork {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    pub(crate) claimed: Claimed,
+    pub(crate) seed: u64,
+    pub(crate) events: mpsc::Sender<Event>,
+}
+
+impl StoreThread {
+    pub(crate) fn start(work: StoreWork) -> std::io::Result<Self> {
+        let (requests, asked) = blocking::sync_channel(REQUESTS_WAITING_MAX);
+        thread::Builder::new()
+            .name("checkpoint-store".to_owned())
+            .spawn(move || work.run(&asked))?;
+        Ok(Self { requests })
+    }
+
+    /// Stores the metadata of a checkpoint; the outcome is an event.
+    pub(crate) fn write_metadata(&self, path: String, metadata: Box<CheckpointMetadata>) {
+        self.ask(Request::Metadata { path, metadata });
+    }
+
+    /// Moves the pointer; the outcome is an event.
+    pub(crate) fn write_pointer(&self, pointer: Box<Pointer>) {
+        self.ask(Request::Pointer(pointer));
+    }
+
+    fn ask(&self, request: Request) {
+        if self.requests.try_send(request).is_err() {
+            tracing::error!("the thread that completes checkpoints takes no more requests");
+        }
+    }
+}
+
+impl StoreWork {
+    fn run(self, requests: &blocking::Receiver<Request>) {
+        let Claimed {
+            pointer, version, ..
+        } = self.claimed;
+        let mut writer = PointerWriter::new(pointer, version, Nonces::new(self.seed));
+        while let Ok(request) = requests.recv() {
+            let event = match request {
+                Request::Metadata { path, metadata } => Event::MetadataWritten {
+                    id: metadata.id,
+                    result: write_metadata(self.store.as_ref(), &path, &metadata),
+                },
+                Request::Pointer(pointer) => {
+                    write_pointer(self.store.as_ref(), &mut writer, *pointer)
+                }
+            };
+            if self.events.blocking_send(event).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn write_metadata(
+    store: &dyn ObjectStore,
+    path: &str,
+    metadata: &CheckpointMetadata,
+) -> Result<(String, u64), String> {
+    let bytes = metadata::encode(metadata);
+    let object = ObjectPath::new(format!("{path}/{METADATA}"))
+        .map_err(|error: PathError| error.to_string())?;
+    store
+        .create(&object, &bytes)
+        .map_err(|error| causes(&error))?;
+    Ok((sha256_hex(&bytes), bytes.len() as u64))
+}
+
+fn write_pointer(store: &dyn ObjectStore, writer: &mut PointerWriter, pointer: Pointer) -> Event {
+    let (nonce, outcome) = outcome_of_write(store, writer, pointer);
+    Event::PointerWritten { nonce, outcome }
+}
+
+/// Obeys the writer until the outcome is certain.
+fn outcome_of_write(
+    store: &dyn ObjectStore,
+    writer: &mut PointerWriter,
+    pointer: Pointer,
+) -> (u128, PointerOutcome) {
+    let mut next = Some(writer.write(pointer));
+    loop {
+        next = match next {
+            Some(WriterAction::Swap { expected, content }) => {
+                writer.on_swap(swap(store, Some(expected), &content))
+            }
+            Some(WriterAction::Read { tries }) => {
+                pause(tries);
+                writer.on_read(read(store))
+            }
+            Some(WriterAction::Done { nonce, outcome }) => {
+                return (nonce, outcome);
+            }
+            None => unreachable!("the writer has a write to end"),
+        };
+    }
+}
+
+fn pointer_path() -> ObjectPath {
+    ObjectPath::new(POINTER).expect("the pointer's name is a good name")
+}
+
+fn read(store: &dyn ObjectStore) -> ReadResult {
+    match store.read_register(&pointer_path()) {
+        Ok(Some((bytes, Version(version)))) => match Pointer::decode(&bytes) {
+            Ok(pointer) => ReadResult::Found {
+                pointer: Box::new(pointer),
+                version,
+            },
+            Err(error) => ReadResult::Failed(causes(&error)),
+        },
+        Ok(None) => ReadResult::Missing,
+        Err(error) => {
+            tracing::warn!("{}", causes(&error));
+            ReadResult::Failed(causes(&error))
+        }
+    }
+}
+
+fn swap(store: &dyn ObjectStore, expected: Option<String>, content: &Pointer) -> SwapResult {
+    let expected = expected.map(Version);
+    match store.swap_register(&pointer_path(), expected.as_ref(), &content.encode()) {
+        Ok(Version(version)) => SwapResult::Written { version },
+        Err(error) => match error.kind {
+            StoreErrorKind::Conflict | StoreErrorKind::AlreadyExists => SwapResult::Conflict,
+            StoreErrorKind::InDoubt | StoreErrorKind::Unavailable | StoreErrorKind::Other => {
+                SwapResult::InDoubt(causes(&error))
+            }
+            StoreErrorKind::NotFound
+            | StoreErrorKind::Denied
+            | StoreErrorKind::NoSpace
+            | StoreErrorKind::Unsuitable => SwapResult::Failed(causes(&error)),
+        },
+    }
+}
+
+/// Longer and longer before each further try.
+fn pause(tries: u32) {
+    if tries > 0 {
+        let grown = PAUSE_MIN.saturating_mul(1 << tries.min(10));
+        thread::sleep(grown.min(PAUSE_MAX));
+    }
+}

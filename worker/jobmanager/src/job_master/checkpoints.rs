@@ -1,0 +1,458 @@
+//! The JobMaster's part in checkpoints: feeds the coordinator, and turns what it says into commands
+//! to TaskManagers and work for the store's thread.
+//!
+//! A source's state is in two places: splits that were not handed out are with the enumerator, the
+//! others with the readers. A checkpoint must find each split in exactly one of them. So what an
+//! enumerator hands out after it told its state is held back until the readers have been told to
+//! trigger: messages to a TaskManager keep their order, so each reader gets the split after the
+//! barrier.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use weir_checkpoint::coordinator::{self, Coordinator, FinalOutcome, Participant, SnapshotRequest};
+use weir_checkpoint::metadata::CheckpointMetadata;
+use weir_checkpoint::pointer::{OperationId, RunState};
+use weir_graph::{ExecutionVertexId, JobStatus, NodeId};
+use weir_rpc::{
+    CommitRequest, JobCheckpoints, OperationStatus, SplitResponse, TaskExecutorCommand,
+};
+use weir_stream::source::SplitBytes;
+use weir_types::{CheckpointId, ExecutionAttemptId, Fault, FaultClass, SubtaskIndex, Timestamp};
+
+use super::{Action, JobMaster, Now};
+use crate::restoring::Restoring;
+
+/// How many operations are remembered.
+const OPERATIONS_MAX: usize = 256;
+
+/// What a job with checkpoints has beside its graph.
+pub(crate) struct Checkpoints {
+    pub(super) coordinator: Coordinator,
+    /// What subtasks are restored from.
+    pub(super) restoring: Restoring,
+    /// The job's state folder, for people.
+    folder: String,
+    /// What the job was started from.
+    restored: Option<CheckpointId>,
+    /// All subtasks run, and the coordinator knows.
+    started: bool,
+    /// The coordinator knows that all input has ended.
+    input_ended: bool,
+    /// Enumerators that were asked for their state; true: they have told it.
+    enumerators: BTreeMap<NodeId, (CheckpointId, bool)>,
+    held: Vec<(ExecutionAttemptId, NodeId, SplitResponse)>,
+    handed_out: Vec<HandedOut>,
+    /// The highest checkpoint that sources were told to trigger.
+    triggered: CheckpointId,
+    operations: BTreeMap<OperationId, OperationStatus>,
+    pub(super) end: Option<FinalOutcome>,
+    /// Since when the end is to be recorded in the pointer.
+    pub(super) recording: Option<Timestamp>,
+    pub(super) recorded: bool,
+}
+
+/// A split that a reader has got.
+struct HandedOut {
+    node: NodeId,
+    subtask: SubtaskIndex,
+    split: SplitBytes,
+    /// The last checkpoint that was triggered before: it does not have the split with the reader.
+    after: CheckpointId,
+}
+
+impl Checkpoints {
+    pub(crate) fn new(coordinator: Coordinator, restoring: Restoring, folder: String) -> Self {
+        Self {
+            restored: restoring.checkpoint(),
+            coordinator,
+            restoring,
+            folder,
+            started: false,
+            input_ended: false,
+            enumerators: BTreeMap::new(),
+            held: Vec::new(),
+            handed_out: Vec::new(),
+            triggered: CheckpointId(0),
+            operations: BTreeMap::new(),
+            end: None,
+            recording: None,
+            recorded: false,
+        }
+    }
+
+    /// A split goes to a reader. False: it has to wait for a trigger.
+    fn may_hand_out(&self, node: NodeId) -> bool {
+        !self.enumerators.get(&node).is_some_and(|(_, told)| *told)
+    }
+
+    /// Splits that these readers got after the checkpoint.
+    pub(super) fn take_back(
+        &mut self,
+        node: NodeId,
+        subtasks: &BTreeSet<SubtaskIndex>,
+        restored: CheckpointId,
+    ) -> Vec<(SubtaskIndex, SplitBytes)> {
+        let mut back = Vec::new();
+        self.handed_out.retain(|handed| {
+            let lost = handed.node == node && subtasks.contains(&handed.subtask);
+            if lost && handed.after >= restored {
+                back.push((handed.subtask, handed.split.clone()));
+            }
+            !lost
+        });
+        back
+    }
+
+    /// The enumerator is made anew: what it handed out is forgotten.
+    pub(super) fn forget_splits(&mut self, node: NodeId) {
+        self.handed_out.retain(|handed| handed.node != node);
+    }
+
+    fn note_operation(&mut self, operation: OperationId, status: OperationStatus) {
+        self.operations.insert(operation, status);
+        while self.operations.len() > OPERATIONS_MAX {
+            self.operations.pop_first();
+        }
+    }
+}
+
+impl JobMaster {
+    /// Tells the coordinator something, if there is one, and does what it says.
+    pub(super) fn tell_coordinator(
+        &mut self,
+        now: Now,
+        event: coordinator::Event,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(checkpoints) = &mut self.checkpoints else {
+            return;
+        };
+        let said = checkpoints.coordinator.on_event(now.at, now.unix_ms, event);
+        for action in said {
+            self.carry_out(now, action, actions);
+        }
+    }
+
+    fn carry_out(&mut self, now: Now, action: coordinator::Action, actions: &mut Vec<Action>) {
+        use coordinator::Action as Said;
+        let Some(checkpoints) = &mut self.checkpoints else {
+            return;
+        };
+        match action {
+            Said::SnapshotEnumerator { id, node } => {
+                checkpoints.enumerators.insert(node, (id, false));
+                actions.push(Action::SnapshotEnumerator { id, node });
+            }
+            Said::Trigger {
+                barrier,
+                then,
+                attempts,
+            } => {
+                checkpoints.triggered = checkpoints.triggered.max(barrier.id);
+                for attempt in attempts {
+                    let command = TaskExecutorCommand::TriggerCheckpoint {
+                        attempt,
+                        barrier,
+                        then,
+                    };
+                    self.tell_attempt(attempt, command, actions);
+                }
+                self.release_splits(barrier.id, actions);
+            }
+            Said::Abort { id, reason } => {
+                actions.push(Action::Say(format!(
+                    "checkpoint {id} was given up: {reason}"
+                )));
+                self.tell_all(actions, |attempt| TaskExecutorCommand::AbortCheckpoint {
+                    attempt,
+                    checkpoint: id,
+                });
+                self.release_splits(id, actions);
+            }
+            Said::WriteMetadata { path, metadata } => {
+                actions.push(Action::WriteMetadata { path, metadata });
+            }
+            Said::WritePointer(pointer) => actions.push(Action::WritePointer(pointer)),
+            Said::Complete { id, last, .. } => {
+                checkpoints.handed_out.retain(|handed| handed.after >= id);
+                let commit = CommitRequest::Checkpoint { id, last };
+                self.tell_all(actions, |attempt| TaskExecutorCommand::Commit {
+                    attempt,
+                    commit,
+                });
+            }
+            Said::Answer { operation, result } => {
+                let status = match result {
+                    Ok(snapshot) => OperationStatus::Completed {
+                        location: format!("{}/{}", checkpoints.folder, snapshot.path),
+                        snapshot,
+                    },
+                    Err(reason) => OperationStatus::Failed(reason),
+                };
+                checkpoints.note_operation(operation, status);
+            }
+            Said::End(outcome) => {
+                if let FinalOutcome::Stopped(snapshot) = &outcome {
+                    let place = format!("{}/{}", checkpoints.folder, snapshot.path);
+                    actions.push(Action::Say(format!("the job has stopped with {place}")));
+                }
+                checkpoints.end = Some(outcome);
+                self.end_if_over(now, actions);
+            }
+            Said::EndRecorded => {
+                checkpoints.recorded = true;
+                self.end_if_over(now, actions);
+            }
+            Said::Fail { reason } => {
+                self.fail(now, Fault::job(FaultClass::Recoverable, reason), actions);
+            }
+            Said::Fenced { reason } => self.abdicate(&reason, actions),
+            Said::Say(text) => actions.push(Action::Say(text)),
+        }
+    }
+
+    /// Somebody else leads the job: nothing more is told to anybody.
+    fn abdicate(&mut self, reason: &str, actions: &mut Vec<Action>) {
+        if self.result.is_some() {
+            return;
+        }
+        let cause = format!("this JobManager no longer leads the job: {reason}");
+        let result = weir_rpc::JobResult::Failed(Fault::job(FaultClass::NonRecoverable, cause));
+        let connections: Vec<_> = self.task_managers.iter().map(|tm| tm.connection).collect();
+        let hang_up = connections
+            .into_iter()
+            .map(|connection| Action::HangUp { connection });
+        actions.extend(hang_up);
+        self.result = Some(result.clone());
+        actions.push(Action::End(result));
+    }
+
+    fn tell_all(
+        &self,
+        actions: &mut Vec<Action>,
+        command: impl Fn(ExecutionAttemptId) -> TaskExecutorCommand,
+    ) {
+        let live = self.graph.executions().iter();
+        for execution in live.filter(|execution| execution.state.is_deployed()) {
+            self.tell_attempt(execution.attempt, command(execution.attempt), actions);
+        }
+    }
+
+    /// Splits that waited for this checkpoint's trigger may go out.
+    fn release_splits(&mut self, id: CheckpointId, actions: &mut Vec<Action>) {
+        let Some(checkpoints) = &mut self.checkpoints else {
+            return;
+        };
+        checkpoints.enumerators.retain(|_, (asked, _)| *asked != id);
+        for (attempt, node, response) in std::mem::take(&mut checkpoints.held) {
+            self.hand_out(attempt, node, response, actions);
+        }
+    }
+
+    /// An enumerator has told what it keeps.
+    pub(super) fn enumerator_state(
+        &mut self,
+        now: Now,
+        (id, node): (CheckpointId, NodeId),
+        result: Result<Vec<u8>, String>,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(checkpoints) = &mut self.checkpoints
+            && let Some((asked, told)) = checkpoints.enumerators.get_mut(&node)
+            && *asked == id
+        {
+            *told = true;
+        }
+        let event = coordinator::Event::EnumeratorState { id, node, result };
+        self.tell_coordinator(now, event, actions);
+    }
+
+    /// An answer of an enumerator goes to its reader, or waits.
+    pub(super) fn hand_out(
+        &mut self,
+        attempt: ExecutionAttemptId,
+        node: NodeId,
+        response: SplitResponse,
+        actions: &mut Vec<Action>,
+    ) {
+        if !self.is_live(attempt) {
+            // The reader is gone; what it asked for must not be.
+            if let SplitResponse::Split(split) = response {
+                let splits = vec![(attempt.subtask, split)];
+                actions.push(Action::AddSplitsBack { node, splits });
+            }
+            return;
+        }
+        if let Some(checkpoints) = &mut self.checkpoints {
+            if !checkpoints.may_hand_out(node) {
+                checkpoints.held.push((attempt, node, response));
+                return;
+            }
+            if let SplitResponse::Split(split) = &response {
+                checkpoints.handed_out.push(HandedOut {
+                    node,
+                    subtask: attempt.subtask,
+                    split: split.clone(),
+                    after: checkpoints.triggered,
+                });
+            }
+        }
+        let command = TaskExecutorCommand::Split {
+            attempt,
+            node,
+            response,
+        };
+        self.tell_attempt(attempt, command, actions);
+    }
+
+    /// Tells the coordinator when all subtasks run, and when all have read everything.
+    pub(super) fn watch_progress(&mut self, now: Now, actions: &mut Vec<Action>) {
+        let Some(checkpoints) = &mut self.checkpoints else {
+            return;
+        };
+        if self.graph.status() != JobStatus::Running || self.result.is_some() {
+            return;
+        }
+        if !checkpoints.started && self.graph.all_running() {
+            checkpoints.started = true;
+            let participants = self.graph.executions().iter().map(|execution| {
+                let vertex = self.graph.job().vertex(execution.id.vertex);
+                Participant {
+                    attempt: execution.attempt,
+                    source: vertex.is_some_and(weir_graph::JobVertex::is_source),
+                    commits: execution.commits,
+                }
+            });
+            let participants = participants.collect();
+            self.tell_coordinator(now, coordinator::Event::Started { participants }, actions);
+        }
+        let Some(checkpoints) = &mut self.checkpoints else {
+            return;
+        };
+        if checkpoints.started && !checkpoints.input_ended && self.graph.all_input_ended() {
+            checkpoints.input_ended = true;
+            self.tell_coordinator(now, coordinator::Event::EndOfInput, actions);
+        }
+    }
+
+    /// Something failed: what is pending is given up.
+    pub(super) fn interrupt_checkpoints(
+        &mut self,
+        now: Now,
+        reason: &str,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.started = false;
+            checkpoints.input_ended = false;
+            checkpoints.enumerators.clear();
+            let held = std::mem::take(&mut checkpoints.held);
+            for (attempt, node, response) in held {
+                self.hand_out(attempt, node, response, actions);
+            }
+            let reason = reason.to_owned();
+            self.tell_coordinator(now, coordinator::Event::Interrupted { reason }, actions);
+        }
+    }
+
+    /// Whether the pointer says how the job ended; asks for it if it does not. A store that stays
+    /// out of reach does not hold up the end for ever.
+    pub(super) fn end_is_recorded(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
+        let status = self.graph.status();
+        let Some(checkpoints) = &mut self.checkpoints else {
+            return true;
+        };
+        if status == JobStatus::Finished {
+            return checkpoints.end.is_some();
+        }
+        if checkpoints.recorded {
+            return true;
+        }
+        let limit = self.config.cancellation_timeout;
+        match checkpoints.recording {
+            Some(since) if now.at.since(since) > limit => {
+                let text =
+                    "the store did not take the job's end; it will be resumed if started again";
+                actions.push(Action::Say(text.to_owned()));
+                true
+            }
+            Some(_) => false,
+            None => {
+                checkpoints.recording = Some(now.at);
+                let state = match status {
+                    JobStatus::Failed => RunState::Failed,
+                    _ => RunState::Cancelled,
+                };
+                self.tell_coordinator(now, coordinator::Event::Ended(state), actions);
+                self.checkpoints
+                    .as_ref()
+                    .is_none_or(|checkpoints| checkpoints.recorded)
+            }
+        }
+    }
+
+    /// Somebody asks for a snapshot.
+    pub(crate) fn request_snapshot(&mut self, now: Now, request: SnapshotRequest) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(checkpoints) = &mut self.checkpoints {
+            let known = checkpoints.operations.get(&request.operation);
+            if !matches!(known, Some(OperationStatus::Completed { .. })) {
+                let operation = request.operation.clone();
+                checkpoints.note_operation(operation, OperationStatus::InProgress);
+            }
+        }
+        self.tell_coordinator(now, coordinator::Event::Request(request), &mut actions);
+        actions
+    }
+
+    /// Whether the job takes snapshots.
+    pub(crate) fn takes_snapshots(&self) -> bool {
+        self.checkpoints.is_some()
+    }
+
+    /// How an operation is doing.
+    pub(crate) fn operation(&self, operation: &OperationId) -> Option<OperationStatus> {
+        let checkpoints = self.checkpoints.as_ref()?;
+        checkpoints.operations.get(operation).cloned()
+    }
+
+    /// What is known of the job's snapshots.
+    pub(crate) fn job_checkpoints(&self, now: Now) -> Option<JobCheckpoints> {
+        let checkpoints = self.checkpoints.as_ref()?;
+        Some(JobCheckpoints {
+            folder: checkpoints.folder.clone(),
+            restored: checkpoints.restored,
+            ..crate::history::of(&checkpoints.coordinator, now.unix_ms)
+        })
+    }
+
+    /// The newest completed state is what subtasks are restored from next.
+    pub(super) fn refresh_restore(&mut self) -> Result<(), Fault> {
+        let Some(checkpoints) = &mut self.checkpoints else {
+            return Ok(());
+        };
+        let Some(latest) = checkpoints.coordinator.latest_metadata() else {
+            return Ok(());
+        };
+        let latest: Arc<CheckpointMetadata> = Arc::new(latest.clone());
+        checkpoints.restoring.advance(latest)
+    }
+
+    /// When something is due that no event announces.
+    pub(crate) fn next_wakeup(&self) -> Option<Timestamp> {
+        let checkpoints = self.checkpoints.as_ref();
+        let due = checkpoints.and_then(|checkpoints| checkpoints.coordinator.next_wakeup());
+        let restart = self.restart.as_ref().map(|pending| pending.not_before);
+        due.into_iter().chain(restart).min()
+    }
+
+    /// What this subtask goes on from.
+    pub(super) fn restore_of(
+        &self,
+        id: ExecutionVertexId,
+    ) -> Option<weir_checkpoint::handle::SubtaskRestore> {
+        let checkpoints = self.checkpoints.as_ref()?;
+        checkpoints.restoring.subtask(id)
+    }
+}

@@ -1,0 +1,321 @@
+//! The JobMaster's part in checkpoints.
+
+use std::collections::BTreeMap;
+
+use weir_checkpoint::coordinator::{Coordinator, CoordinatorConfig, PointerOutcome};
+use weir_checkpoint::handle::{SnapshotMetrics, SubtaskState};
+use weir_checkpoint::pointer::{Pointer, RunState};
+use weir_checkpoint::restore::RestoreOptions;
+use weir_types::CheckpointId;
+
+use super::rig::*;
+use super::*;
+use crate::restoring::{Restoring, operators};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// word count with checkpoints, all running.
+fn running() -> Rig {
+    let graph = wordcount(2);
+    let config = JobMasterConfig {
+        restart: RestartStrategy::FixedDelay {
+            attempts: 9,
+            delay: Duration::ZERO,
+        },
+        ..config(&graph)
+    };
+    let coordinator = CoordinatorConfig {
+        interval: INTERVAL,
+        timeout: Duration::from_secs(60),
+        savepoint_timeout: Duration::from_secs(60),
+        min_pause: Duration::ZERO,
+        max_concurrent: 1,
+        tolerable_failures: 0,
+        retained: 2,
+        operators: operators(&config.job_graph),
+    };
+    let pointer = Pointer {
+        state_id: JobId(1),
+        deployment: 1,
+        epoch: Epoch(1),
+        holder: "test".to_owned(),
+        nonce: 1,
+        run_state: RunState::Running,
+        last_id: CheckpointId(0),
+        latest: None,
+        retained: Vec::new(),
+        roots: Vec::new(),
+    };
+    let folder = "/state/wordcount".to_owned();
+    let options = RestoreOptions::default();
+    let restoring = Restoring::new(&config.job_graph, folder.clone(), options, None);
+    let checkpoints = Checkpoints::new(
+        Coordinator::new(coordinator, pointer, 7),
+        restoring.expect("there is nothing to restore"),
+        folder,
+    );
+    Rig::with(config, Some(checkpoints)).run()
+}
+
+fn source_node(rig: &Rig) -> NodeId {
+    rig.master.graph.job().vertices[0].head().node
+}
+
+/// The barriers that sources were told to send, by subtask.
+fn triggers(actions: &[Action]) -> BTreeMap<ExecutionAttemptId, CheckpointId> {
+    let triggers = actions.iter().filter_map(|action| match action {
+        Action::Tell { command, .. } => match command.clone().open(Epoch(1)) {
+            Ok(TaskExecutorCommand::TriggerCheckpoint {
+                attempt, barrier, ..
+            }) => Some((attempt, barrier.id)),
+            _ => None,
+        },
+        _ => None,
+    });
+    triggers.collect()
+}
+
+fn commands(actions: &[Action]) -> Vec<TaskExecutorCommand> {
+    let told = actions.iter().filter_map(|action| match action {
+        Action::Tell { command, .. } => command.clone().open(Epoch(1)).ok(),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// Time for a checkpoint comes, and the enumerator tells its state.
+fn trigger(rig: &mut Rig) -> CheckpointId {
+    rig.log.clear();
+    rig.pass_ms(1_000);
+    let asked = rig.log.iter().find_map(|action| match action {
+        Action::SnapshotEnumerator { id, .. } => Some(*id),
+        _ => None,
+    });
+    let id = asked.expect("the interval has passed");
+    let node = source_node(rig);
+    let result = Ok(vec![7]);
+    let actions = rig.event(Event::EnumeratorState { id, node, result });
+    assert_eq!(triggers(&actions).len(), 2, "both sources");
+    id
+}
+
+fn acknowledge_all(rig: &mut Rig, id: CheckpointId) -> Vec<Action> {
+    let attempts: Vec<_> = rig
+        .master
+        .graph
+        .executions()
+        .iter()
+        .map(|execution| execution.attempt)
+        .collect();
+    let acknowledged = attempts.into_iter().flat_map(|attempt| {
+        rig.message_of(
+            attempt,
+            TaskManagerMessage::CheckpointAcknowledged {
+                attempt,
+                checkpoint: id,
+                state: SubtaskState::default(),
+                metrics: SnapshotMetrics::default(),
+            },
+        )
+    });
+    acknowledged.collect()
+}
+
+/// All that follows the last acknowledgement, with a store that works.
+fn complete(rig: &mut Rig, id: CheckpointId) -> Vec<Action> {
+    let actions = acknowledge_all(rig, id);
+    assert!(
+        matches!(actions.as_slice(), [Action::WriteMetadata { .. }]),
+        "{actions:?}"
+    );
+    let result = Ok(("ab".repeat(32), 10));
+    let actions = rig.event(Event::MetadataWritten { id, result });
+    let [Action::WritePointer(pointer)] = actions.as_slice() else {
+        panic!("the pointer comes next: {actions:?}");
+    };
+    let (nonce, outcome) = (pointer.nonce, PointerOutcome::Written);
+    rig.event(Event::PointerWritten { nonce, outcome })
+}
+
+#[test]
+fn a_checkpoint_is_committed_everywhere_once_the_pointer_names_it() {
+    let mut rig = running();
+    let id = trigger(&mut rig);
+    let told = commands(&complete(&mut rig, id));
+    let commits = told.iter().filter(|command| {
+        let want = CommitRequest::Checkpoint { id, last: false };
+        matches!(command, TaskExecutorCommand::Commit { commit, .. } if *commit == want)
+    });
+    assert_eq!(commits.count(), 4, "{told:?}");
+}
+
+#[test]
+fn a_restarted_subtask_goes_on_from_the_newest_checkpoint_and_so_does_the_enumerator() {
+    let mut rig = running();
+    let id = trigger(&mut rig);
+    complete(&mut rig, id);
+    let attempts: Vec<_> = rig
+        .master
+        .graph
+        .executions()
+        .iter()
+        .map(|e| e.attempt)
+        .collect();
+    rig.log.clear();
+    rig.fail(attempts[0], "boom");
+    for attempt in &attempts[1..] {
+        rig.state(*attempt, ExecutionState::Canceled);
+    }
+    rig.pass_ms(500);
+    let restored = rig.log.iter().find_map(|action| match action {
+        Action::PrepareSource { restore, .. } => Some(restore.clone()),
+        _ => None,
+    });
+    assert_eq!(restored, Some(Some(vec![7])));
+    rig.prepare_all();
+    let again = rig.deployed();
+    let restores: Vec<_> = again[4..].iter().map(|task| task.restore.clone()).collect();
+    assert_eq!(restores.len(), 4);
+    for restore in restores {
+        let restore = restore.expect("there is a checkpoint");
+        assert_eq!((restore.checkpoint, restore.own), (id, true));
+        assert_eq!(restore.base, "/state/wordcount");
+    }
+}
+
+#[test]
+fn no_restart_begins_while_it_is_uncertain_whether_the_newest_checkpoint_is_complete() {
+    let mut rig = running();
+    let id = trigger(&mut rig);
+    acknowledge_all(&mut rig, id);
+    let result = Ok(("ab".repeat(32), 10));
+    let actions = rig.event(Event::MetadataWritten { id, result });
+    let [Action::WritePointer(pointer)] = actions.as_slice() else {
+        panic!("the pointer comes next: {actions:?}");
+    };
+    let nonce = pointer.nonce;
+    let attempts: Vec<_> = rig
+        .master
+        .graph
+        .executions()
+        .iter()
+        .map(|e| e.attempt)
+        .collect();
+    rig.fail(attempts[0], "boom");
+    for attempt in &attempts[1..] {
+        rig.state(*attempt, ExecutionState::Canceled);
+    }
+    rig.pass_ms(5_000);
+    assert_eq!(rig.master.graph.status(), JobStatus::Restarting);
+    let outcome = PointerOutcome::Written;
+    rig.event(Event::PointerWritten { nonce, outcome });
+    assert_eq!(rig.master.graph.status(), JobStatus::Running);
+    rig.prepare_all();
+    let last = rig.deployed().pop().expect("it was deployed again");
+    assert_eq!(last.restore.expect("a checkpoint").checkpoint, id);
+}
+
+#[test]
+fn a_split_found_after_the_enumerator_told_its_state_reaches_the_reader_after_the_trigger() {
+    let mut rig = running();
+    rig.log.clear();
+    rig.pass_ms(1_000);
+    let (sources, _) = rig.sources_and_sinks();
+    let node = source_node(&rig);
+    let found = |split: u8| Event::SplitFound {
+        attempt: sources[1],
+        node,
+        life: 0,
+        response: Ok(SplitResponse::Split(vec![split])),
+    };
+    assert_eq!(
+        rig.event(found(1)).len(),
+        1,
+        "before the state it goes at once"
+    );
+    let Some(id) = rig.log.iter().find_map(|action| match action {
+        Action::SnapshotEnumerator { id, .. } => Some(*id),
+        _ => None,
+    }) else {
+        panic!("the interval has passed");
+    };
+    let result = Ok(vec![7]);
+    let mut told = commands(&rig.event(Event::EnumeratorState { id, node, result }));
+    told.extend(commands(&rig.event(found(2))));
+    let place = |wanted: &dyn Fn(&TaskExecutorCommand) -> bool| told.iter().position(wanted);
+    let triggered = place(
+        &|command| matches!(command, TaskExecutorCommand::TriggerCheckpoint { attempt, .. } if *attempt == sources[1]),
+    );
+    let handed = place(&|command| matches!(command, TaskExecutorCommand::Split { .. }));
+    assert!(triggered.is_some() && triggered < handed, "{told:?}");
+}
+
+#[test]
+fn a_leader_that_was_fenced_tells_nobody_anything_and_ends() {
+    let mut rig = running();
+    let id = trigger(&mut rig);
+    acknowledge_all(&mut rig, id);
+    let result = Ok(("ab".repeat(32), 10));
+    let actions = rig.event(Event::MetadataWritten { id, result });
+    let [Action::WritePointer(pointer)] = actions.as_slice() else {
+        panic!("the pointer comes next: {actions:?}");
+    };
+    let mut other = pointer.clone();
+    other.epoch = Epoch(2);
+    let nonce = pointer.nonce;
+    let outcome = PointerOutcome::Fenced(other);
+    let actions = rig.event(Event::PointerWritten { nonce, outcome });
+    assert_eq!(commands(&actions), []);
+    assert!(matches!(
+        actions.last(),
+        Some(Action::End(JobResult::Failed(_)))
+    ));
+}
+
+#[test]
+fn the_job_finishes_when_its_last_checkpoint_is_committed_and_recorded() {
+    let mut rig = running();
+    let attempts: Vec<_> = rig
+        .master
+        .graph
+        .executions()
+        .iter()
+        .map(|e| e.attempt)
+        .collect();
+    rig.log.clear();
+    for attempt in &attempts {
+        rig.end_of_input(*attempt);
+    }
+    let asked = rig.log.iter().find_map(|action| match action {
+        Action::SnapshotEnumerator { id, .. } => Some(*id),
+        _ => None,
+    });
+    let id = asked.expect("the last checkpoint");
+    let node = source_node(&rig);
+    let result = Ok(Vec::new());
+    rig.event(Event::EnumeratorState { id, node, result });
+    let told = commands(&complete(&mut rig, id));
+    let last = CommitRequest::Checkpoint { id, last: true };
+    assert!(told.iter().any(
+        |command| matches!(command, TaskExecutorCommand::Commit { commit, .. } if *commit == last)
+    ));
+    rig.log.clear();
+    for attempt in &attempts {
+        let committed = TaskManagerMessage::Committed {
+            attempt: *attempt,
+            checkpoint: id,
+        };
+        rig.message_of(*attempt, committed);
+        rig.state(*attempt, ExecutionState::Finished);
+    }
+    assert_eq!(rig.master.result(), None, "the pointer does not say so yet");
+    let write = rig.log.iter().find_map(|action| match action {
+        Action::WritePointer(pointer) => Some(pointer.clone()),
+        _ => None,
+    });
+    let pointer = write.expect("the pointer is to say that the job has finished");
+    assert_eq!(pointer.run_state, RunState::Finished);
+    let (nonce, outcome) = (pointer.nonce, PointerOutcome::Written);
+    rig.event(Event::PointerWritten { nonce, outcome });
+    assert_eq!(rig.master.result(), Some(&JobResult::Finished));
+}

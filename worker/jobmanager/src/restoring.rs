@@ -1,0 +1,134 @@
+//! From which snapshot a job's subtasks and enumerators go on. Pure.
+
+use std::sync::Arc;
+
+use weir_checkpoint::coordinator::OperatorInfo;
+use weir_checkpoint::handle::SubtaskRestore;
+use weir_checkpoint::metadata::CheckpointMetadata;
+use weir_checkpoint::pointer::SnapshotKind;
+use weir_checkpoint::restore::{self, RestoreError, RestoreOptions, RestorePlan};
+use weir_graph::{ExecutionVertexId, JobGraph, Role};
+use weir_types::{CheckpointId, Fault, FaultClass, OperatorId};
+
+/// A snapshot to go on from.
+#[derive(Clone, Debug)]
+pub struct RestoreFrom {
+    /// What it says of itself.
+    pub metadata: Arc<CheckpointMetadata>,
+    /// The folder that its objects' names are relative to.
+    pub base: String,
+    /// Whether its objects belong to this job's own checkpoints.
+    pub own: bool,
+    /// Whether it is the newest snapshot of this very job, not one that a person named.
+    pub lineage: bool,
+}
+
+/// The job's operators, and what they go on from.
+#[derive(Debug)]
+pub(crate) struct Restoring {
+    program: Vec<OperatorInfo>,
+    options: RestoreOptions,
+    /// The job's state folder.
+    folder: String,
+    plan: Option<RestorePlan>,
+    only_to_commit: bool,
+}
+
+impl Restoring {
+    /// Plans the restore that a job starts with. An error means that nothing may run.
+    pub(crate) fn new(
+        job: &JobGraph,
+        folder: String,
+        options: RestoreOptions,
+        from: Option<&RestoreFrom>,
+    ) -> Result<Self, RestoreError> {
+        let program = operators(job);
+        let plan = match from {
+            None => None,
+            Some(from) => {
+                let base = from.base.clone();
+                Some(restore::plan(
+                    &from.metadata,
+                    base,
+                    from.own,
+                    &program,
+                    options,
+                )?)
+            }
+        };
+        Ok(Self {
+            program,
+            options,
+            folder,
+            plan,
+            only_to_commit: false,
+        })
+    }
+
+    /// Subtasks are restored only so that their sinks commit: they have nothing to read.
+    pub(crate) fn only_to_commit(mut self, only: bool) -> Self {
+        self.only_to_commit = only;
+        self
+    }
+
+    /// The snapshot that the next attempts go on from.
+    pub(crate) fn checkpoint(&self) -> Option<CheckpointId> {
+        self.plan.as_ref().map(RestorePlan::checkpoint)
+    }
+
+    /// A newer snapshot has completed.
+    pub(crate) fn advance(&mut self, latest: Arc<CheckpointMetadata>) -> Result<(), Fault> {
+        if self.checkpoint() == Some(latest.id) {
+            return Ok(());
+        }
+        let base = base(&self.folder, &latest);
+        let own = latest.kind == SnapshotKind::Checkpoint;
+        let plan = restore::plan(&latest, base, own, &self.program, self.options);
+        let plan = plan.map_err(|error| {
+            let cause = format!("restore checkpoint {}: {error}", latest.id);
+            Fault::job(FaultClass::NonRecoverable, cause)
+        })?;
+        self.plan = Some(plan);
+        Ok(())
+    }
+
+    pub(crate) fn subtask(&self, id: ExecutionVertexId) -> Option<SubtaskRestore> {
+        let plan = self.plan.as_ref()?;
+        let mut restore = plan.subtask(id.vertex, id.subtask);
+        restore.ended |= self.only_to_commit;
+        Some(restore)
+    }
+
+    pub(crate) fn enumerator(&self, operator: OperatorId) -> Option<Vec<u8>> {
+        let plan = self.plan.as_ref()?;
+        plan.enumerators.get(&operator).cloned()
+    }
+}
+
+/// The folder that a snapshot's objects are relative to.
+pub(crate) fn base(folder: &str, metadata: &CheckpointMetadata) -> String {
+    match metadata.kind {
+        SnapshotKind::Checkpoint => folder.to_owned(),
+        SnapshotKind::Savepoint => {
+            let path = metadata.kind.folder(metadata.epoch, metadata.id);
+            format!("{folder}/{path}")
+        }
+    }
+}
+
+/// The job's operators, as snapshots know them.
+pub(crate) fn operators(job: &JobGraph) -> Vec<OperatorInfo> {
+    let mut operators = Vec::new();
+    for vertex in &job.vertices {
+        operators.extend(vertex.operators.iter().map(|operator| OperatorInfo {
+            operator: operator.operator_id,
+            vertex: vertex.id,
+            name: operator.name.clone(),
+            uid: operator.uid.clone(),
+            parallelism: vertex.parallelism,
+            max_parallelism: vertex.max_parallelism,
+            source: (operator.role == Role::Source).then_some(operator.node),
+        }));
+    }
+    operators
+}

@@ -1,0 +1,207 @@
+//! A Dispatcher that knows one job.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use weir_checkpoint::coordinator::SnapshotRequest;
+use weir_checkpoint::handle::SnapshotMetrics;
+use weir_checkpoint::pointer::{OperationId, SnapshotKind, SnapshotRef};
+use weir_graph::JobStatus;
+use weir_rpc::{
+    BoxFuture, CheckpointDetails, CheckpointState, ClusterOverview, DispatcherError,
+    DispatcherGateway, JobCheckpoints, JobDetails, JobExceptions, JobOverview, OperationStatus,
+    SubtaskCheckpoint, TaskManagerDetails,
+};
+use weir_types::{CheckpointId, Epoch, JobId, SubtaskIndex, VertexId};
+
+pub(super) const JOB: JobId = JobId(0xabc);
+
+/// What it was asked, and what it answers.
+#[derive(Default)]
+pub(super) struct Scripted {
+    pub(super) asked: Mutex<Vec<SnapshotRequest>>,
+    /// How many looks at an operation find it in progress, before it is complete.
+    pub(super) looks: Mutex<BTreeMap<String, u32>>,
+    refusal: Option<DispatcherError>,
+}
+
+impl Scripted {
+    /// One that answers all that concerns checkpoints with this.
+    pub(super) fn refusing(error: DispatcherError) -> Self {
+        Self {
+            refusal: Some(error),
+            ..Self::default()
+        }
+    }
+
+    fn refused(&self) -> Result<(), DispatcherError> {
+        self.refusal.clone().map_or(Ok(()), Err)
+    }
+}
+
+fn savepoint(id: u64) -> SnapshotRef {
+    SnapshotRef {
+        id: CheckpointId(id),
+        epoch: Epoch(3),
+        kind: SnapshotKind::Savepoint,
+        path: format!("savepoint-3-{id}"),
+        sha256: String::new(),
+        size: 100,
+        completed_ms: 10_500,
+        operation: Some(OperationId("slow".to_owned())),
+    }
+}
+
+fn taken(id: u64, state: CheckpointState, duration_ms: u64) -> CheckpointDetails {
+    CheckpointDetails {
+        id: CheckpointId(id),
+        kind: SnapshotKind::Checkpoint,
+        state,
+        operation: None,
+        triggered_ms: 10_000,
+        duration_ms,
+        acknowledged: 0,
+        participants: 2,
+        subtasks: Vec::new(),
+    }
+}
+
+fn part(index: u32) -> SubtaskCheckpoint {
+    let part = u64::from(index) + 1;
+    SubtaskCheckpoint {
+        vertex: VertexId(5),
+        subtask: SubtaskIndex(index),
+        metrics: SnapshotMetrics {
+            start_delay_us: 1_000,
+            alignment_us: 2_000 * part,
+            alignment_bytes: 7,
+            sync_us: 250 * part,
+            async_us: 90_000,
+            written_bytes: 10 * part,
+            full_bytes: 1_000 * part,
+        },
+    }
+}
+
+fn overview() -> JobOverview {
+    JobOverview {
+        id: JOB,
+        name: "words".to_owned(),
+        status: JobStatus::Running,
+        waiting_for: None,
+        started_at_ms: 0,
+        ended_at_ms: None,
+        duration_ms: 1,
+        tasks_total: 0,
+        tasks_running: 0,
+        tasks_finished: 0,
+    }
+}
+
+impl DispatcherGateway for Scripted {
+    fn overview(&self) -> BoxFuture<'_, Result<ClusterOverview, DispatcherError>> {
+        let overview = ClusterOverview {
+            version: String::new(),
+            epoch: Epoch(3),
+            taskmanagers: 0,
+            slots_total: 0,
+            slots_free: 0,
+            jobs_running: 1,
+            jobs_finished: 0,
+            jobs_canceled: 0,
+            jobs_failed: 0,
+        };
+        Box::pin(async { Ok(overview) })
+    }
+
+    fn jobs(&self) -> BoxFuture<'_, Result<Vec<JobOverview>, DispatcherError>> {
+        Box::pin(async { Ok(vec![overview()]) })
+    }
+
+    fn job(&self, _: JobId) -> BoxFuture<'_, Result<JobDetails, DispatcherError>> {
+        let job = JobDetails {
+            overview: overview(),
+            epoch: Epoch(3),
+            vertices: Vec::new(),
+            root_cause: None,
+        };
+        Box::pin(async { Ok(job) })
+    }
+
+    fn exceptions(&self, _: JobId) -> BoxFuture<'_, Result<JobExceptions, DispatcherError>> {
+        Box::pin(async { Ok(JobExceptions::default()) })
+    }
+
+    fn cancel(&self, _: JobId) -> BoxFuture<'_, Result<(), DispatcherError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn trigger_snapshot(
+        &self,
+        _: JobId,
+        request: SnapshotRequest,
+    ) -> BoxFuture<'_, Result<(), DispatcherError>> {
+        let answer = self.refused();
+        if answer.is_ok() {
+            self.asked.lock().expect("whole").push(request);
+        }
+        Box::pin(async { answer })
+    }
+
+    fn operation(
+        &self,
+        id: JobId,
+        operation: OperationId,
+    ) -> BoxFuture<'_, Result<OperationStatus, DispatcherError>> {
+        let mut looks = self.looks.lock().expect("whole");
+        let answer = match (operation.0.as_str(), looks.get_mut(&operation.0)) {
+            ("failed", _) => Ok(OperationStatus::Failed("the store is full".to_owned())),
+            (_, Some(0)) => Ok(OperationStatus::Completed {
+                snapshot: savepoint(12),
+                location: "/state/words/savepoint-3-12".to_owned(),
+            }),
+            (_, Some(left)) => {
+                *left -= 1;
+                Ok(OperationStatus::InProgress)
+            }
+            (_, None) => Err(DispatcherError::UnknownOperation {
+                id,
+                operation: operation.0,
+            }),
+        };
+        Box::pin(async { answer })
+    }
+
+    fn checkpoints(&self, _: JobId) -> BoxFuture<'_, Result<JobCheckpoints, DispatcherError>> {
+        let failed = CheckpointState::Failed("the store is full".to_owned());
+        let named = CheckpointDetails {
+            kind: SnapshotKind::Savepoint,
+            operation: Some(OperationId("slow".to_owned())),
+            subtasks: vec![part(0), part(1)],
+            ..taken(12, CheckpointState::Completed, 301)
+        };
+        let view = JobCheckpoints {
+            folder: "/state/words".to_owned(),
+            completed: 2,
+            failed: 1,
+            restored: Some(CheckpointId(7)),
+            retained: vec![savepoint(10), savepoint(12)],
+            history: vec![
+                taken(14, CheckpointState::InProgress, 5),
+                taken(13, failed, 700),
+                named,
+                taken(11, CheckpointState::Completed, 100),
+            ],
+        };
+        let answer = self.refused().map(|()| view);
+        Box::pin(async { answer })
+    }
+
+    fn taskmanagers(&self) -> BoxFuture<'_, Result<Vec<TaskManagerDetails>, DispatcherError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn config(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, DispatcherError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}

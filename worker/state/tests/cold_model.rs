@@ -1,0 +1,134 @@
+//! Keyed state over a tier that takes what memory has no room for, driven by random operations and
+//! compared with plain maps: memory limits from nothing to plenty, snapshots at random places,
+//! restores at another parallelism, with and without a tier. And what a slow tier must not change.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "cold_model/job.rs"]
+mod job;
+#[path = "support/memory_tier.rs"]
+mod memory_tier;
+#[path = "keyed_model/model.rs"]
+mod model;
+
+use std::sync::Arc;
+
+use job::Tiers;
+use memory_tier::MemoryTier;
+use proptest::prelude::*;
+use weir_state::{ColdSetup, FileSnapshot, KeyedBackend, MemoryBudget, SnapshotKind, key_hash};
+use weir_types::{CheckpointId, KeyGroupRange};
+
+struct InMemory;
+
+impl Tiers for InMemory {
+    const FILES: bool = false;
+
+    fn open(
+        &mut self,
+        _subtask: u32,
+        _range: KeyGroupRange,
+        _files: &[FileSnapshot],
+        memory: usize,
+    ) -> ColdSetup {
+        ColdSetup {
+            tier: Arc::new(MemoryTier::default()),
+            memory: MemoryBudget::new(memory).share(),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn state_over_a_tier_is_what_the_model_says_at_any_memory_limit(
+        memory in job::memory(), ops in prop::collection::vec(job::op(), 1..250),
+    ) {
+        job::run(InMemory, memory, ops);
+    }
+}
+
+const LIMIT: usize = 1 << 20;
+
+fn over_memory(tier: &Arc<MemoryTier>, limit: usize) -> KeyedBackend<u64> {
+    let range = KeyGroupRange::of_subtask(128, 1, 0);
+    let setup = ColdSetup {
+        tier: Arc::clone(tier) as _,
+        memory: MemoryBudget::new(limit).share(),
+    };
+    KeyedBackend::open(128, range, Vec::new(), Some(setup)).unwrap()
+}
+
+/// Adds 1 to the sum of each key, a chunk at a time; the most memory that was taken.
+fn add_to_all(keyed: &mut KeyedBackend<u64>, keys: u64, mut between: impl FnMut(u64)) -> usize {
+    let sum = keyed.value_state::<u64>("sum").unwrap();
+    let mut most = 0;
+    for start in (0..keys).step_by(512) {
+        let chunk: Vec<u64> = (start..keys.min(start + 512)).collect();
+        let hashes: Vec<u64> = chunk.iter().map(|key| key_hash(key).unwrap()).collect();
+        let table = keyed.table_mut(&sum).unwrap();
+        let rows = chunk.iter().map(|key| (key, 1));
+        let add = (|n| n, |sum: &mut u64, n| *sum += n);
+        table
+            .upsert_all(&hashes, &(), rows, add, |_, _| {})
+            .unwrap();
+        most = most.max(keyed.memory_bytes());
+        between(start);
+    }
+    most
+}
+
+#[test]
+fn every_key_changes_at_a_tenth_of_the_memory_and_the_limit_holds() {
+    let tier = Arc::new(MemoryTier::default());
+    let mut keyed = over_memory(&tier, LIMIT);
+    let keys = 300_000;
+    for _ in 0..3 {
+        let most = add_to_all(&mut keyed, keys, |_| {});
+        // Beside the limit: what one chunk may add.
+        assert!(most + tier.most_pending() < 2 * LIMIT + LIMIT / 4, "{most}");
+        assert!(most < LIMIT + LIMIT / 8, "{most}");
+    }
+    let sum = keyed.value_state::<u64>("sum").unwrap();
+    for key in (0..keys).step_by(97) {
+        keyed.set_key(key).unwrap();
+        assert_eq!(sum.get(&mut keyed).unwrap(), Some(&3), "key {key}");
+    }
+}
+
+#[test]
+fn with_memory_for_all_state_the_tier_is_never_read() {
+    let tier = Arc::new(MemoryTier::default());
+    let mut keyed = over_memory(&tier, 1 << 30);
+    for n in 1..=3 {
+        add_to_all(&mut keyed, 20_000, |_| {});
+        keyed
+            .snapshot_begin(CheckpointId(n), SnapshotKind::Full)
+            .unwrap();
+        keyed.snapshot_finish().unwrap();
+        keyed.confirm(CheckpointId(n));
+    }
+    let stats = keyed.cold_stats().unwrap();
+    assert_eq!((stats.read_keys, stats.written_entries), (0, 60_000));
+}
+
+#[test]
+fn an_unchanged_entry_is_written_once() {
+    let tier = Arc::new(MemoryTier::default());
+    let mut keyed = over_memory(&tier, 1 << 30);
+    add_to_all(&mut keyed, 1_000, |_| {});
+    for n in 1..=3 {
+        keyed
+            .snapshot_begin(CheckpointId(n), SnapshotKind::Full)
+            .unwrap();
+        let snapshot = keyed.snapshot_finish().unwrap();
+        assert_eq!(snapshot.base, None);
+        let restored =
+            KeyedBackend::restored(128, KeyGroupRange::of_subtask(128, 1, 0), [snapshot]);
+        let mut restored: KeyedBackend<u64> = restored.unwrap();
+        let sum = restored.value_state::<u64>("sum").unwrap();
+        assert_eq!(restored.table_mut(&sum).unwrap().len(), 1_000);
+    }
+    assert_eq!(keyed.cold_stats().unwrap().written_entries, 1_000);
+}

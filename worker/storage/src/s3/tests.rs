@@ -1,0 +1,199 @@
+//! S3 against a real server: versitygw, which `tests/tools/versitygw` builds once and caches.
+
+mod lost_answers;
+mod proxy;
+mod server;
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::tests::{names, noise, path, write_large};
+use server::{BUCKET, SECRET_KEY, Server};
+
+fn options(endpoint: &str, server: &Server) -> StoreOptions {
+    StoreOptions {
+        endpoint: Some(endpoint.into()),
+        path_style: true,
+        credentials_dir: Some(server.credentials()),
+        ..StoreOptions::default()
+    }
+}
+
+/// An empty store on a server of its own.
+pub(crate) fn on_a_server() -> Option<(Arc<dyn ObjectStore>, Server)> {
+    let server = Server::start()?;
+    let store = S3Store::open(
+        &format!("{BUCKET}/some/prefix"),
+        &options(server.url(), &server),
+    );
+    Some((Arc::new(store.unwrap()), server))
+}
+
+fn all_of(error: &StoreError) -> String {
+    format!("{error} {error:?} {} {:?}", error.source, error.source)
+}
+
+#[test]
+fn a_bucket_is_named_in_the_address() {
+    let options = StoreOptions {
+        region: Some("eu-central-1".into()),
+        ..StoreOptions::default()
+    };
+    for (address, location) in [
+        ("bucket", "s3://bucket"),
+        ("bucket/", "s3://bucket"),
+        ("my-bucket.x/a/b/", "s3://my-bucket.x/a/b"),
+    ] {
+        assert_eq!(
+            S3Store::open(address, &options).unwrap().location(),
+            location
+        );
+    }
+    for bad in [
+        "",
+        "/a",
+        "bucket//a",
+        "bucket/../a",
+        "b ucket",
+        "key:secret@bucket",
+    ] {
+        let error = S3Store::open(bad, &options).err().unwrap();
+        assert_eq!(error.kind, StoreErrorKind::Unsuitable, "{bad}");
+    }
+}
+
+#[test]
+fn a_store_may_be_used_from_a_thread_of_another_runtime() {
+    let Some((store, _server)) = on_a_server() else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime
+        .block_on(async { store.create(&path("object"), b"1") })
+        .unwrap();
+}
+
+#[test]
+fn wrong_credentials_and_a_wrong_bucket_are_denied_and_no_secret_is_shown() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let options = options(server.url(), &server);
+    let elsewhere = S3Store::open("no-such-bucket", &options).unwrap();
+    for error in [
+        elsewhere.get(&path("object")).unwrap_err(),
+        elsewhere.create(&path("object"), b"1").unwrap_err(),
+        elsewhere.list(&path("")).unwrap_err(),
+    ] {
+        assert_eq!(error.kind, StoreErrorKind::Denied, "{error:?}");
+        assert!(
+            all_of(&error).contains("check the bucket's name"),
+            "{}",
+            all_of(&error)
+        );
+    }
+    let store = S3Store::open(BUCKET, &options).unwrap();
+    store.create(&path("object"), b"1").unwrap();
+    fs::write(server.credentials().join("secretAccessKey"), "hunter2").unwrap();
+    for error in [
+        store.get(&path("object")).unwrap_err(),
+        store.create(&path("other"), b"1").unwrap_err(),
+        store
+            .swap_register(&path("register"), None, b"1")
+            .unwrap_err(),
+        write_large(&store, "large", &[&noise(9_000_000, 1)]).unwrap_err(),
+    ] {
+        let text = all_of(&error);
+        assert_eq!(error.kind, StoreErrorKind::Denied, "{text}");
+        assert!(text.contains("check the credentials"), "{text}");
+        assert!(
+            !text.contains("hunter2") && !text.contains(SECRET_KEY),
+            "{text}"
+        );
+    }
+    fs::remove_file(server.credentials().join("secretAccessKey")).unwrap();
+    let error = store.get(&path("object")).unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::Denied);
+    assert!(
+        all_of(&error).contains("secretAccessKey"),
+        "{}",
+        all_of(&error)
+    );
+    fs::write(server.credentials().join("secretAccessKey"), SECRET_KEY).unwrap();
+    assert_eq!(
+        store.get(&path("object")).unwrap(),
+        b"1",
+        "renewed credentials are used"
+    );
+    assert!(!format!("{options:?} {:?}", options.to_config()).contains(SECRET_KEY));
+}
+
+#[test]
+fn a_server_that_is_gone_is_unavailable_for_reads_and_in_doubt_for_writes() {
+    let Some(mut server) = Server::start() else {
+        return;
+    };
+    let options = StoreOptions {
+        retry_timeout: Duration::from_millis(300),
+        ..options(server.url(), &server)
+    };
+    let store = S3Store::open(BUCKET, &options).unwrap();
+    let version = store.swap_register(&path("register"), None, b"1").unwrap();
+    server.stop();
+    let read = store.get(&path("object")).unwrap_err();
+    assert_eq!(read.kind, StoreErrorKind::Unavailable, "{}", all_of(&read));
+    assert!(
+        all_of(&read).contains("attempts"),
+        "it was not repeated: {}",
+        all_of(&read)
+    );
+    assert_eq!(
+        store.list(&path("")).unwrap_err().kind,
+        StoreErrorKind::Unavailable
+    );
+    for write in [
+        store.create(&path("object"), b"1").unwrap_err(),
+        store
+            .swap_register(&path("register"), Some(&version), b"2")
+            .unwrap_err(),
+    ] {
+        assert_eq!(write.kind, StoreErrorKind::InDoubt, "{}", all_of(&write));
+    }
+}
+
+#[test]
+fn a_listing_has_more_than_one_page() {
+    let Some((store, server)) = on_a_server() else {
+        return;
+    };
+    let folder = server.folder().join(BUCKET).join("some/prefix/many");
+    fs::create_dir_all(&folder).unwrap();
+    for number in 0..2_100 {
+        fs::write(folder.join(format!("{number:04}")), "1").unwrap();
+    }
+    let names = names(&*store, "many");
+    assert_eq!(names.len(), 2_100);
+    assert_eq!(names[2_099], "many/2099");
+}
+
+#[test]
+fn an_abandoned_upload_is_aborted() {
+    let Some((store, server)) = on_a_server() else {
+        return;
+    };
+    let mut writer = store.create_large(&path("large")).unwrap();
+    writer.write(&noise(30_000_000, 1)).unwrap();
+    assert!(
+        server.has_uploads(),
+        "nothing was uploaded, so this tests nothing"
+    );
+    drop(writer);
+    assert!(
+        server.wait_for(|server| !server.has_uploads()),
+        "its parts stay for ever"
+    );
+}

@@ -1,0 +1,309 @@
+//! Reads a subtask's part of a checkpoint and gives it to its operators, before they are opened.
+//!
+//! It runs on the subtask's own thread, which has nothing else to do yet. Whatever cannot be read
+//! or does not have the right size and checksum fails the subtask: it never starts with less than
+//! the checkpoint holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_checkpoint::blob::{self, BlobError};
+use weir_checkpoint::handle::{KeyedHandle, ObjectRef, OperatorRestore, Stored, SubtaskRestore};
+use weir_checkpoint::keyed_file::{self, KeyedFileError, Reader};
+use weir_state::{KeyedSnapshot, StateError, repartition};
+use weir_storage::{ObjectPath, ObjectStore, PathError, StoreError, StoreErrorKind};
+use weir_stream::source::AnySource;
+use weir_stream::{OperatorContext, OperatorError, OperatorSnapshot};
+use weir_types::{CheckpointId, FaultClass, KeyGroupRange, OperatorId, SubtaskIndex, hash128};
+
+use crate::chain::OperatorChain;
+use crate::deployment::TaskCheckpoints;
+
+/// A subtask cannot be restored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RestoreError {
+    #[error("restore checkpoint {checkpoint}: the job runs without checkpoints")]
+    Off { checkpoint: CheckpointId },
+    #[error("restore checkpoint {checkpoint}: open `{base}`")]
+    Open {
+        checkpoint: CheckpointId,
+        base: String,
+        source: Box<StoreError>,
+    },
+    #[error("restore operator `{operator}` from checkpoint {checkpoint}: {what}")]
+    Read {
+        operator: Arc<str>,
+        checkpoint: CheckpointId,
+        /// The object, or that it is part of the metadata.
+        what: String,
+        source: Box<ReadError>,
+    },
+    #[error("restore operator `{operator}` from checkpoint {checkpoint}: deal out its lists")]
+    Deal {
+        operator: Arc<str>,
+        checkpoint: CheckpointId,
+        source: StateError,
+    },
+    #[error("restore operator `{operator}` from checkpoint {checkpoint}")]
+    Operator {
+        operator: Arc<str>,
+        checkpoint: CheckpointId,
+        source: Box<OperatorError>,
+    },
+}
+
+/// An object cannot be read, or is not what was written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error(transparent)]
+    Path(PathError),
+    #[error(transparent)]
+    Store(StoreError),
+    #[error("it has {found} bytes, the checkpoint says {want}")]
+    Size { found: usize, want: u64 },
+    #[error("its checksum is {found:032x}, the checkpoint says {want:032x}")]
+    Checksum { found: u128, want: u128 },
+    #[error(transparent)]
+    Keyed(KeyedFileError<FetchError>),
+    #[error("its key groups {found} of {max_parallelism} are not those of the checkpoint")]
+    KeyGroups {
+        found: KeyGroupRange,
+        max_parallelism: u32,
+    },
+    #[error(transparent)]
+    Blob(BlobError),
+}
+
+/// Reading a range of an object.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FetchError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("it has {0} bytes")]
+    Range(usize),
+}
+
+impl RestoreError {
+    /// Trying again helps against an outage, not against an object that is gone or damaged.
+    pub(crate) fn class(&self) -> FaultClass {
+        let store = match self {
+            Self::Open { source, .. } => Some(&**source),
+            Self::Read { source, .. } => match &**source {
+                ReadError::Store(error)
+                | ReadError::Keyed(KeyedFileError::Read {
+                    source: FetchError::Store(error),
+                    ..
+                }) => Some(error),
+                _ => None,
+            },
+            Self::Operator { source, .. } => {
+                return match &**source {
+                    OperatorError::Invalid(_) | OperatorError::State(_) => {
+                        FaultClass::NonRecoverable
+                    }
+                    _ => FaultClass::Recoverable,
+                };
+            }
+            Self::Off { .. } | Self::Deal { .. } => None,
+        };
+        match store.map(|error| error.kind) {
+            Some(StoreErrorKind::Unavailable | StoreErrorKind::Other | StoreErrorKind::Denied) => {
+                FaultClass::Recoverable
+            }
+            _ => FaultClass::NonRecoverable,
+        }
+    }
+}
+
+/// Gives the operators of a chain, and its source, what the checkpoint has of them.
+pub(crate) fn restore(
+    restore: &SubtaskRestore,
+    config: Option<&TaskCheckpoints>,
+    chain: &mut OperatorChain,
+    mut source: Option<&mut dyn AnySource>,
+) -> Result<(), RestoreError> {
+    let checkpoint = restore.checkpoint;
+    let config = config.ok_or(RestoreError::Off { checkpoint })?;
+    let store = (config.open_base)(&restore.base).map_err(|source| RestoreError::Open {
+        checkpoint,
+        base: restore.base.clone(),
+        source: Box::new(source),
+    })?;
+    let by_operator: BTreeMap<OperatorId, &OperatorRestore> = restore
+        .operators
+        .iter()
+        .map(|(operator, restore)| (*operator, restore))
+        .collect();
+    for node in &mut chain.nodes {
+        let Some(restore) = by_operator.get(&node.context.operator) else {
+            continue;
+        };
+        let reading = Reading {
+            store: &*store,
+            checkpoint,
+            context: &node.context,
+        };
+        let snapshots = reading.snapshots(restore)?;
+        if snapshots.is_empty() {
+            continue;
+        }
+        let taken = match (&mut node.operator, &mut source) {
+            (Some(operator), _) => operator.restore(snapshots),
+            (None, Some(source)) => source.restore(snapshots),
+            (None, None) => Ok(()),
+        };
+        taken.map_err(|error| RestoreError::Operator {
+            operator: Arc::clone(&node.context.name),
+            checkpoint,
+            source: Box::new(error),
+        })?;
+    }
+    Ok(())
+}
+
+/// Reads the state of one operator.
+struct Reading<'a> {
+    store: &'a dyn ObjectStore,
+    checkpoint: CheckpointId,
+    context: &'a OperatorContext,
+}
+
+impl Reading<'_> {
+    /// One snapshot for each file of keyed state, in order, and for each former subtask that kept
+    /// something for itself; the first one has this subtask's part of the operator state.
+    fn snapshots(&self, restore: &OperatorRestore) -> Result<Vec<OperatorSnapshot>, RestoreError> {
+        let mut snapshots = Vec::new();
+        if let Some(state) = self.operator_state(restore)? {
+            snapshots.push(OperatorSnapshot {
+                operator: Some(state),
+                ..OperatorSnapshot::default()
+            });
+        }
+        for file in &restore.keyed {
+            let keyed = self
+                .keyed(file)
+                .map_err(|source| self.error(&file.stored, source))?;
+            snapshots.push(OperatorSnapshot {
+                keyed: Some(keyed),
+                ..OperatorSnapshot::default()
+            });
+        }
+        for (_, stored) in &restore.raw {
+            snapshots.push(OperatorSnapshot {
+                raw: self.blob(stored)?,
+                ..OperatorSnapshot::default()
+            });
+        }
+        Ok(snapshots)
+    }
+
+    /// This subtask's part of the lists and maps of all former subtasks.
+    fn operator_state(
+        &self,
+        restore: &OperatorRestore,
+    ) -> Result<Option<weir_state::OperatorSnapshot>, RestoreError> {
+        if restore.operator_state.is_empty() {
+            return Ok(None);
+        }
+        let mut former =
+            vec![weir_state::OperatorSnapshot::default(); restore.former_parallelism as usize];
+        for (SubtaskIndex(subtask), stored) in &restore.operator_state {
+            let state = self.blob(stored)?;
+            if let Some(place) = former.get_mut(*subtask as usize) {
+                *place = state;
+            }
+        }
+        let dealt = repartition(&former, self.context.parallelism as usize);
+        let mut dealt = dealt.map_err(|source| RestoreError::Deal {
+            operator: Arc::clone(&self.context.name),
+            checkpoint: self.checkpoint,
+            source,
+        })?;
+        let own = dealt.swap_remove(self.context.attempt.subtask.0 as usize);
+        Ok(Some(own).filter(|state| !state.states.is_empty()))
+    }
+
+    fn error(&self, stored: &Stored, source: ReadError) -> RestoreError {
+        let what = match stored {
+            Stored::Inline(_) => "a part that its metadata holds".to_owned(),
+            Stored::Object(object) => {
+                format!("object `{}` in {}", object.path, self.store.location())
+            }
+        };
+        RestoreError::Read {
+            operator: Arc::clone(&self.context.name),
+            checkpoint: self.checkpoint,
+            what,
+            source: Box::new(source),
+        }
+    }
+
+    fn blob<B: blob::Blob>(&self, stored: &Stored) -> Result<B, RestoreError> {
+        let read = || match stored {
+            Stored::Inline(bytes) => blob::decode(bytes).map_err(ReadError::Blob),
+            Stored::Object(object) => {
+                let bytes = self.object(object)?;
+                blob::decode(&bytes).map_err(ReadError::Blob)
+            }
+        };
+        read().map_err(|source| self.error(stored, source))
+    }
+
+    fn object(&self, object: &ObjectRef) -> Result<Vec<u8>, ReadError> {
+        let path = ObjectPath::new(object.path.as_str()).map_err(ReadError::Path)?;
+        let bytes = self.store.get(&path).map_err(ReadError::Store)?;
+        let (found, want) = (bytes.len(), object.size);
+        if found as u64 != want {
+            return Err(ReadError::Size { found, want });
+        }
+        let (found, want) = (hash128(&bytes), object.checksum);
+        if found != want {
+            return Err(ReadError::Checksum { found, want });
+        }
+        Ok(bytes)
+    }
+
+    /// The key groups of a file that belong to this subtask. Only they are read; the file has
+    /// checksums of its own for each of them.
+    fn keyed(&self, file: &KeyedHandle) -> Result<KeyedSnapshot, ReadError> {
+        let own = self.context.key_groups;
+        let wanted = KeyGroupRange {
+            start: own.start.max(file.range.start),
+            end: own.end.min(file.range.end),
+        };
+        let max_parallelism = self.context.max_parallelism;
+        if wanted.start > wanted.end || file.max_parallelism != max_parallelism {
+            let found = file.range;
+            return Err(ReadError::KeyGroups {
+                found,
+                max_parallelism: file.max_parallelism,
+            });
+        }
+        match &file.stored {
+            Stored::Inline(bytes) => {
+                let mut read = |range: std::ops::Range<u64>| {
+                    let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
+                    let part = start.ok().zip(end.ok());
+                    let part = part.and_then(|(start, end)| bytes.get(start..end));
+                    part.map(<[u8]>::to_vec)
+                        .ok_or(FetchError::Range(bytes.len()))
+                };
+                read_groups(&mut read, bytes.len() as u64, wanted)
+            }
+            Stored::Object(object) => {
+                let path = ObjectPath::new(object.path.as_str()).map_err(ReadError::Path)?;
+                let mut read = |range| Ok(self.store.get_range(&path, range)?);
+                read_groups(&mut read, object.size, wanted)
+            }
+        }
+    }
+}
+
+fn read_groups(
+    read: &mut keyed_file::ReadRange<'_, FetchError>,
+    size: u64,
+    wanted: KeyGroupRange,
+) -> Result<KeyedSnapshot, ReadError> {
+    let mut file = Reader::open(read, size).map_err(ReadError::Keyed)?;
+    file.read_groups(wanted).map_err(ReadError::Keyed)
+}

@@ -1,0 +1,325 @@
+//! A subtask's part in checkpoints: the freeze at the barrier, the copying between records, and the
+//! hand-over to the uploader (Flink's `SubtaskCheckpointCoordinatorImpl`).
+//!
+//! ```text
+//!  barrier ─▶ begin: every operator freezes      the task stands still for this alone
+//!             step: keyed state is copied,       a bounded piece between two chunks
+//!             ▼
+//!             uploader ─▶ objects ─▶ acknowledged, or declined
+//!  completed ─▶ confirm: later deltas build on it      aborted ─▶ what was frozen flows back
+//! ```
+//!
+//! It belongs to the subtask's thread, the uploader to its own. Nothing here knows when a
+//! checkpoint is complete: the runtime is told. Failure story: what cannot be copied or stored
+//! declines the checkpoint, and the subtask runs on; a sink that cannot prepare its results fails
+//! the subtask, as it does not know any more what it has written.
+
+mod bases;
+mod store;
+mod uploader;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use weir_checkpoint::handle::SnapshotMetrics;
+use weir_state::SnapshotKind;
+use weir_stream::source::AnySource;
+use weir_stream::{OperatorError, OperatorSnapshot, SnapshotRequest};
+use weir_types::{
+    BarrierKind, CheckpointBarrier, CheckpointId, Clock, ExecutionAttemptId, OperatorId, Timestamp,
+    causes,
+};
+
+use self::bases::Bases;
+use self::store::Chain;
+use self::uploader::{Upload, Uploader};
+use crate::chain::OperatorChain;
+use crate::deployment::{TaskCheckpoints, TaskEvents};
+
+/// How much of a snapshot is copied at once: some tenths of a millisecond.
+const COPY_BYTES: usize = 128 << 10;
+
+/// While there are records to process, so many times as long as a piece took goes by before the
+/// next one. The snapshot takes longer by that, and the records hardly notice it.
+const PAUSE: u32 = 8;
+
+/// Whether the subtask has something better to do than to copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// There may be records.
+    Busy,
+    /// There are none.
+    Idle,
+}
+
+/// A barrier that has come on all channels, and how that went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Aligned {
+    pub(crate) barrier: CheckpointBarrier,
+    /// From the first barrier to the last.
+    pub(crate) alignment: Duration,
+    /// What waited in blocked channels when the last barrier came.
+    pub(crate) bytes_blocked: usize,
+}
+
+impl Aligned {
+    /// A barrier that did not have to wait for others.
+    pub(crate) fn at_once(barrier: CheckpointBarrier) -> Self {
+        Self {
+            barrier,
+            alignment: Duration::ZERO,
+            bytes_blocked: 0,
+        }
+    }
+}
+
+/// What one operator puts into the snapshot.
+struct Part {
+    /// Its place in the chain.
+    place: usize,
+    operator: OperatorId,
+    snapshot: OperatorSnapshot,
+    /// The files that its keyed part continues, if that is a delta.
+    base: Chain,
+}
+
+/// The snapshot that is being copied.
+struct Copying {
+    barrier: CheckpointBarrier,
+    parts: Vec<Part>,
+    ended: bool,
+    metrics: SnapshotMetrics,
+    frozen_at: Timestamp,
+    /// When the next piece is due, if there are records to process.
+    due: Timestamp,
+}
+
+/// The snapshots of one subtask.
+pub(crate) struct Snapshots {
+    config: Arc<TaskCheckpoints>,
+    attempt: ExecutionAttemptId,
+    events: Arc<dyn TaskEvents>,
+    clock: Arc<dyn Clock>,
+    uploader: Uploader,
+    copying: Option<Copying>,
+    bases: Bases,
+    /// Those that are neither complete nor aborted: nothing builds on them.
+    savepoints: BTreeSet<CheckpointId>,
+}
+
+impl Snapshots {
+    /// For a subtask whose chain has so many operators. Starts the uploader's thread.
+    pub(crate) fn new(
+        config: &Arc<TaskCheckpoints>,
+        attempt: ExecutionAttemptId,
+        events: &Arc<dyn TaskEvents>,
+        clock: &Arc<dyn Clock>,
+        operators: usize,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            config: Arc::clone(config),
+            attempt,
+            events: Arc::clone(events),
+            clock: Arc::clone(clock),
+            uploader: Uploader::start(config, attempt, events, clock)?,
+            copying: None,
+            bases: Bases::new(operators, config.full_every),
+            savepoints: BTreeSet::new(),
+        })
+    }
+
+    /// Whether there is something to copy.
+    pub(crate) fn is_copying(&self) -> bool {
+        self.copying.is_some()
+    }
+
+    /// Freezes the chain for a checkpoint whose barrier has been passed on.
+    pub(crate) fn begin(
+        &mut self,
+        chain: &mut OperatorChain,
+        mut source: Option<&mut dyn AnySource>,
+        aligned: Aligned,
+        ended: bool,
+    ) -> Result<(), OperatorError> {
+        let id = aligned.barrier.id;
+        // Keyed state is copied for one snapshot at a time.
+        while self.is_copying() {
+            self.copy(chain, usize::MAX);
+        }
+        let began = self.clock.now();
+        let metrics = self.begun(&aligned);
+        if aligned.barrier.kind == BarrierKind::Savepoint {
+            self.savepoints.insert(id);
+        }
+        let mut parts = Vec::with_capacity(chain.nodes.len());
+        for (place, node) in chain.nodes.iter_mut().enumerate() {
+            let kind = self.kind(place, aligned.barrier.kind);
+            let frozen = match (&mut node.operator, &mut source) {
+                (Some(operator), _) => operator.snapshot_begin(SnapshotRequest { id, kind }),
+                (None, Some(source)) => source.snapshot(),
+                (None, None) => Ok(OperatorSnapshot::default()),
+            };
+            match frozen {
+                Ok(snapshot) => parts.push(Part {
+                    place,
+                    operator: node.context.operator,
+                    snapshot,
+                    base: Chain::default(),
+                }),
+                Err(OperatorError::State(error)) => {
+                    self.decline(chain, id, format!("freeze: {}", causes(&error)));
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let frozen_at = self.clock.now();
+        self.copying = Some(Copying {
+            barrier: aligned.barrier,
+            parts,
+            ended,
+            metrics: SnapshotMetrics {
+                sync_us: micros(frozen_at.since(began)),
+                ..metrics
+            },
+            frozen_at,
+            due: frozen_at,
+        });
+        self.step(chain, Input::Idle);
+        Ok(())
+    }
+
+    fn begun(&self, aligned: &Aligned) -> SnapshotMetrics {
+        let since_trigger = self.clock.unix_ms() - aligned.barrier.triggered_at_ms;
+        let since_trigger = u64::try_from(since_trigger).unwrap_or(0) * 1000;
+        let alignment_us = micros(aligned.alignment);
+        SnapshotMetrics {
+            start_delay_us: since_trigger.saturating_sub(alignment_us),
+            alignment_us,
+            alignment_bytes: aligned.bytes_blocked as u64,
+            ..SnapshotMetrics::default()
+        }
+    }
+
+    fn kind(&self, place: usize, barrier: BarrierKind) -> SnapshotKind {
+        match barrier {
+            BarrierKind::Checkpoint if self.config.incremental => self.bases.kind(place),
+            BarrierKind::Checkpoint | BarrierKind::Savepoint => SnapshotKind::Full,
+        }
+    }
+
+    /// Copies a piece of the snapshot, if there is one and it is due. To be called between two
+    /// chunks, and while there are none.
+    pub(crate) fn step(&mut self, chain: &mut OperatorChain, input: Input) {
+        let Some(copying) = &self.copying else {
+            return;
+        };
+        let began = self.clock.now();
+        if input == Input::Busy && began < copying.due {
+            return;
+        }
+        self.copy(chain, COPY_BYTES);
+        if let Some(copying) = &mut self.copying {
+            let now = self.clock.now();
+            copying.due = now + now.since(began) * PAUSE;
+        }
+    }
+
+    fn copy(&mut self, chain: &mut OperatorChain, budget: usize) {
+        let Some(mut copying) = self.copying.take() else {
+            return;
+        };
+        let id = copying.barrier.id;
+        for part in &mut copying.parts {
+            let Some(operator) = &mut chain.nodes[part.place].operator else {
+                continue;
+            };
+            if operator.snapshot_running() != Some(id) {
+                continue;
+            }
+            match operator.snapshot_step(budget) {
+                Ok(None) => {
+                    self.copying = Some(copying);
+                    return;
+                }
+                Ok(Some(keyed)) => {
+                    if let Some(base) = keyed.base {
+                        part.base = self.bases.chain(part.place, base);
+                    }
+                    part.snapshot.keyed = Some(keyed);
+                }
+                Err(error) => {
+                    self.decline(chain, id, format!("copy: {}", causes(&error)));
+                    return;
+                }
+            }
+        }
+        let upload = Upload {
+            barrier: copying.barrier,
+            parts: copying.parts,
+            ended: copying.ended,
+            metrics: copying.metrics,
+            frozen_at: copying.frozen_at,
+        };
+        if let Err(reason) = self.uploader.put(upload) {
+            self.decline(chain, id, reason.to_owned());
+        }
+    }
+
+    /// Gives up a checkpoint and says so.
+    pub(crate) fn decline(&mut self, chain: &mut OperatorChain, id: CheckpointId, reason: String) {
+        self.abort(chain, id);
+        self.events.declined(self.attempt, id, reason);
+    }
+
+    /// The checkpoint will never be complete.
+    pub(crate) fn abort(&mut self, chain: &mut OperatorChain, id: CheckpointId) {
+        if self
+            .copying
+            .as_ref()
+            .is_some_and(|copying| copying.barrier.id == id)
+        {
+            self.copying = None;
+        }
+        self.savepoints.remove(&id);
+        self.uploader.abort(id);
+        chain.snapshot_abort(id);
+    }
+
+    /// The checkpoint is complete.
+    pub(crate) fn confirm(&mut self, chain: &mut OperatorChain, id: CheckpointId) {
+        let stored = self.uploader.take_stored(id);
+        if self.savepoints.contains(&id) || stored.is_none() {
+            // A savepoint may be moved or deleted: no checkpoint may need it. And one that was not
+            // stored by this attempt is none to build on.
+            chain.snapshot_abort(id);
+        } else if let Some(chains) = stored {
+            self.bases.confirm(id, chains);
+            chain.snapshot_confirm(id);
+        }
+        self.savepoints.retain(|open| *open > id);
+    }
+}
+
+impl OperatorChain {
+    fn snapshot_abort(&mut self, id: CheckpointId) {
+        for node in &mut self.nodes {
+            if let Some(operator) = &mut node.operator {
+                operator.snapshot_abort(id);
+            }
+        }
+    }
+
+    fn snapshot_confirm(&mut self, id: CheckpointId) {
+        for node in &mut self.nodes {
+            if let Some(operator) = &mut node.operator {
+                operator.snapshot_confirm(id);
+            }
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

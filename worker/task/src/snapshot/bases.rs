@@ -1,0 +1,106 @@
+//! What deltas of keyed state build on: by operator, the files of the newest confirmed checkpoint.
+//! Pure.
+
+use weir_checkpoint::handle::KeyedHandle;
+use weir_state::SnapshotKind;
+use weir_types::CheckpointId;
+
+use super::store::{Chain, StoredChains};
+
+/// The files of the newest confirmed checkpoint of one operator, a full one first.
+struct Base {
+    checkpoint: CheckpointId,
+    chain: Chain,
+}
+
+/// By the operators' places in their chain.
+pub(super) struct Bases {
+    operators: Vec<Option<Base>>,
+    full_every: u32,
+}
+
+impl Bases {
+    pub(super) fn new(operators: usize, full_every: u32) -> Self {
+        Self {
+            operators: (0..operators).map(|_| None).collect(),
+            full_every,
+        }
+    }
+
+    /// What the operator's next snapshot should be: a full one from time to time, so that a
+    /// restore reads few files, and as soon as the deltas together outweigh a full one.
+    pub(super) fn kind(&self, place: usize) -> SnapshotKind {
+        let chain = self.operators[place].as_ref().map(|base| &base.chain);
+        let Some((full, deltas)) = chain.and_then(|chain| chain.split_first()) else {
+            return SnapshotKind::Full;
+        };
+        let weight: u64 = deltas.iter().map(size).sum();
+        if deltas.len() >= self.full_every as usize || weight > size(full) {
+            SnapshotKind::Full
+        } else {
+            SnapshotKind::Incremental
+        }
+    }
+
+    /// The files that a delta relative to `base` continues.
+    pub(super) fn chain(&self, place: usize, base: CheckpointId) -> Chain {
+        let known = self.operators[place].as_ref();
+        let known = known.filter(|known| known.checkpoint == base);
+        let known = known.expect("a delta is relative to the last checkpoint that was confirmed");
+        known.chain.clone()
+    }
+
+    /// A checkpoint is complete, and these are its files.
+    pub(super) fn confirm(&mut self, checkpoint: CheckpointId, chains: StoredChains) {
+        for base in &mut self.operators {
+            *base = None;
+        }
+        for (place, chain) in chains {
+            self.operators[place] = Some(Base { checkpoint, chain });
+        }
+    }
+}
+
+fn size(handle: &KeyedHandle) -> u64 {
+    handle.stored.size()
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_checkpoint::handle::Stored;
+    use weir_types::KeyGroupRange;
+
+    use super::*;
+
+    fn file(checkpoint: u64, bytes: usize) -> KeyedHandle {
+        KeyedHandle {
+            stored: Stored::Inline(vec![0; bytes]),
+            checkpoint: CheckpointId(checkpoint),
+            base: None,
+            range: KeyGroupRange { start: 0, end: 127 },
+            max_parallelism: 128,
+            states: Vec::new(),
+        }
+    }
+
+    fn kind_after(sizes: &[usize]) -> SnapshotKind {
+        let mut bases = Bases::new(1, 3);
+        let chain: Chain = (1..).zip(sizes).map(|(id, size)| file(id, *size)).collect();
+        bases.confirm(CheckpointId(chain.len() as u64), vec![(0, chain)]);
+        bases.kind(0)
+    }
+
+    #[test]
+    fn the_first_snapshot_is_full() {
+        assert_eq!(Bases::new(1, 3).kind(0), SnapshotKind::Full);
+    }
+
+    #[test]
+    fn a_full_one_follows_when_there_are_many_deltas_or_heavy_ones() {
+        assert_eq!(kind_after(&[100]), SnapshotKind::Incremental);
+        assert_eq!(kind_after(&[100, 1, 1]), SnapshotKind::Incremental);
+        assert_eq!(kind_after(&[100, 1, 1, 1]), SnapshotKind::Full);
+        assert_eq!(kind_after(&[100, 50, 50]), SnapshotKind::Incremental);
+        assert_eq!(kind_after(&[100, 50, 51]), SnapshotKind::Full);
+    }
+}

@@ -1,0 +1,173 @@
+//! The thread that stores a subtask's snapshots, one after the other, while the subtask goes on.
+//!
+//! It ends when its subtask has ended and it has nothing to do; a call to the store that hangs then
+//! keeps nobody waiting, and whatever it still writes nobody refers to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use weir_checkpoint::handle::SnapshotMetrics;
+use weir_types::{CheckpointBarrier, CheckpointId, Clock, ExecutionAttemptId, Timestamp, causes};
+
+use super::store::{Saver, StoredChains};
+use super::{Part, micros};
+use crate::deployment::{TaskCheckpoints, TaskEvents};
+use crate::panics;
+
+/// How many snapshots may wait for the one that is being stored. Each holds a copy of the state;
+/// beyond that checkpoints are declined.
+const WAITING_MAX: usize = 2;
+
+/// How many given-up checkpoints are remembered.
+const ABORTED_MAX: usize = 64;
+
+/// A snapshot to be stored.
+pub(super) struct Upload {
+    pub(super) barrier: CheckpointBarrier,
+    pub(super) parts: Vec<Part>,
+    pub(super) ended: bool,
+    pub(super) metrics: SnapshotMetrics,
+    pub(super) frozen_at: Timestamp,
+}
+
+/// What the subtask and the thread both look at.
+#[derive(Default)]
+struct Shared {
+    /// The subtask has ended: nobody wants to hear anything.
+    closed: bool,
+    aborted: BTreeSet<CheckpointId>,
+    /// The files of stored checkpoints whose end is not known yet.
+    stored: BTreeMap<CheckpointId, StoredChains>,
+}
+
+/// The subtask's end. Dropping it ends the thread.
+pub(super) struct Uploader {
+    queue: SyncSender<Upload>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+struct Worker {
+    config: Arc<TaskCheckpoints>,
+    attempt: ExecutionAttemptId,
+    events: Arc<dyn TaskEvents>,
+    clock: Arc<dyn Clock>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl Uploader {
+    pub(super) fn start(
+        config: &Arc<TaskCheckpoints>,
+        attempt: ExecutionAttemptId,
+        events: &Arc<dyn TaskEvents>,
+        clock: &Arc<dyn Clock>,
+    ) -> std::io::Result<Self> {
+        let (queue, uploads) = mpsc::sync_channel(WAITING_MAX);
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let worker = Worker {
+            config: Arc::clone(config),
+            attempt,
+            events: Arc::clone(events),
+            clock: Arc::clone(clock),
+            shared: Arc::clone(&shared),
+        };
+        thread::Builder::new()
+            .name(format!("upload/{}", attempt.subtask))
+            .spawn(move || worker.run(&uploads))?;
+        Ok(Self { queue, shared })
+    }
+
+    /// Hands over a snapshot; an error says why it cannot be stored.
+    pub(super) fn put(&self, upload: Upload) -> Result<(), &'static str> {
+        self.queue.try_send(upload).map_err(|error| match error {
+            TrySendError::Full(_) => "earlier snapshots are still being stored",
+            TrySendError::Disconnected(_) => "the subtask's uploader has ended",
+        })
+    }
+
+    /// Nobody needs this checkpoint any more.
+    pub(super) fn abort(&self, id: CheckpointId) {
+        let mut shared = lock(&self.shared);
+        shared.stored.remove(&id);
+        shared.aborted.insert(id);
+        if shared.aborted.len() > ABORTED_MAX {
+            shared.aborted.pop_first();
+        }
+    }
+
+    /// The files of a checkpoint that was stored, which is complete now. Those of earlier ones are
+    /// forgotten.
+    pub(super) fn take_stored(&self, id: CheckpointId) -> Option<StoredChains> {
+        let mut shared = lock(&self.shared);
+        let later = shared.stored.split_off(&CheckpointId(id.0 + 1));
+        let mut done = std::mem::replace(&mut shared.stored, later);
+        done.remove(&id)
+    }
+}
+
+impl Drop for Uploader {
+    fn drop(&mut self) {
+        lock(&self.shared).closed = true;
+    }
+}
+
+impl Worker {
+    fn run(&self, uploads: &Receiver<Upload>) {
+        while let Ok(upload) = uploads.recv() {
+            let id = upload.barrier.id;
+            if let Err(panic) = panics::catch(|| self.store(upload))
+                && self.is_wanted(id)
+            {
+                self.events.declined(self.attempt, id, panic);
+            }
+        }
+    }
+
+    fn is_wanted(&self, id: CheckpointId) -> bool {
+        let shared = lock(&self.shared);
+        !shared.closed && !shared.aborted.contains(&id)
+    }
+
+    fn store(&self, upload: Upload) {
+        let Upload {
+            barrier,
+            parts,
+            ended,
+            metrics,
+            frozen_at,
+        } = upload;
+        let id = barrier.id;
+        let saver = Saver::new(&self.config, self.attempt, barrier);
+        let saved = match saver.save(parts, ended, || self.is_wanted(id)) {
+            Ok(Some(saved)) => saved,
+            Ok(None) => return,
+            Err(error) => {
+                if self.is_wanted(id) {
+                    self.events.declined(self.attempt, id, causes(&error));
+                }
+                return;
+            }
+        };
+        let mut shared = lock(&self.shared);
+        if shared.closed || shared.aborted.contains(&id) {
+            return;
+        }
+        // Before anybody can learn that the checkpoint is complete.
+        shared.stored.insert(id, saved.chains);
+        drop(shared);
+        let metrics = SnapshotMetrics {
+            async_us: micros(self.clock.now().since(frozen_at)),
+            written_bytes: saved.written_bytes,
+            full_bytes: saved.full_bytes,
+            ..metrics
+        };
+        self.events
+            .acknowledged(self.attempt, id, saved.state, metrics);
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    // Its parts are changed one by one: a panic elsewhere leaves none of them half-changed.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,424 @@
+//! From `--checkpoint-dir` and `--restore` to a job that this process leads: opens the job's state
+//! folder, is elected, claims the job, and finds what it goes on from.
+//!
+//! The folder is `DIR/JOB`. Whatever stands in the way is found here, before anything is started.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use weir_checkpoint::claim::Claimant;
+use weir_checkpoint::metadata::{self, CheckpointMetadata};
+use weir_checkpoint::pointer::{OperationId, Root, RunState, SnapshotKind};
+use weir_cli::{CheckpointArgs, Exit, Failure, RestoreChoice};
+use weir_crd::{CheckpointMode, CheckpointSpec, LocalJob};
+use weir_jobmanager::{
+    CheckpointOptions, Claim, Claimed, FileElection, LeaderElection, Leadership, RestoreFrom,
+};
+use weir_rpc::CheckpointSettings;
+use weir_storage::{ObjectPath, ObjectStore, StoreOptions};
+use weir_types::{Clock, Epoch, JobId, SystemClock};
+
+use crate::program::Plan;
+use crate::random;
+
+/// What of a job matters for its state.
+pub(crate) struct StateOf<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) checkpoint: &'a CheckpointSpec,
+    pub(crate) savepoint_timeout: Duration,
+    pub(crate) allow_non_restored_state: bool,
+}
+
+impl<'a> From<&'a LocalJob> for StateOf<'a> {
+    fn from(job: &'a LocalJob) -> Self {
+        Self {
+            name: &job.name,
+            checkpoint: &job.checkpoint,
+            savepoint_timeout: job.savepoint_timeout.get(),
+            allow_non_restored_state: job.allow_non_restored_state,
+        }
+    }
+}
+
+/// How this process stands for election.
+pub(crate) struct Candidate {
+    /// Where; none: in the state folder if it is on this machine, else it is the only one.
+    pub(crate) dir: Option<PathBuf>,
+    /// The operation that started it; none: it goes on with whatever was there.
+    pub(crate) deployment: Option<u64>,
+}
+
+/// What became of the wish to run a job.
+pub(crate) enum Start {
+    /// It keeps no state outside.
+    WithoutCheckpoints,
+    /// This process leads it.
+    Leads(Box<Lead>),
+    /// There is nothing to run.
+    Over(Exit),
+}
+
+/// A job that this process leads.
+pub(crate) struct Lead {
+    pub(crate) options: CheckpointOptions,
+    pub(crate) id: JobId,
+    pub(crate) epoch: Epoch,
+    pub(crate) deployment: u64,
+    /// Held while the job runs.
+    pub(crate) leadership: Option<Leadership>,
+}
+
+/// Does all of it. Blocks, for as long as another process leads the job. `say` tells people.
+pub(crate) fn lead(
+    job: StateOf<'_>,
+    args: &CheckpointArgs,
+    plan: &Plan,
+    candidate: &Candidate,
+    say: &dyn Fn(&str),
+) -> Result<Start, Failure> {
+    let Some(dir) = &args.dir else {
+        if args.restore.is_some() {
+            let text =
+                "`--restore` needs `--checkpoint-dir`: it says where the job's state is kept";
+            return Err(Failure::usage(anyhow!(text)));
+        }
+        return Ok(Start::WithoutCheckpoints);
+    };
+    let folder = Folder::open(dir, job.name, args)?;
+    let leadership = folder.elect(candidate, say)?;
+    let Some(wish) = folder.wish(args, candidate, say)? else {
+        return Ok(Start::Over(Exit::Finished));
+    };
+    let claimed = folder.claim(&wish)?;
+    let (claimed, restore) = folder.restore(claimed, &wish, plan, say)?;
+    let pointer = &claimed.pointer;
+    let (id, epoch, deployment) = (pointer.state_id, pointer.epoch, pointer.deployment);
+    let options = options(&job, args, folder, claimed, restore);
+    Ok(Start::Leads(Box::new(Lead {
+        options,
+        id,
+        epoch,
+        deployment,
+        leadership,
+    })))
+}
+
+/// What a process wants of a job.
+struct Wish {
+    claimant: Claimant,
+    /// A snapshot that a person named, if the job has not gone on from it yet.
+    named: Option<String>,
+}
+
+/// A job's state folder.
+struct Folder {
+    address: String,
+    store: Arc<dyn ObjectStore>,
+    store_options: StoreOptions,
+    config: BTreeMap<String, String>,
+}
+
+impl Folder {
+    fn open(dir: &str, job: &str, args: &CheckpointArgs) -> Result<Self, Failure> {
+        let store_options = StoreOptions::from_config(&args.store).map_err(Failure::usage)?;
+        let address = format!("{}/{job}", absolute(dir)?.trim_end_matches('/'));
+        let store = weir_storage::open(&address, &store_options).map_err(Failure::failed)?;
+        weir_storage::probe(store.as_ref())
+            .context("check that the checkpoint folder can be used")
+            .map_err(Failure::failed)?;
+        Ok(Self {
+            address,
+            store,
+            config: store_options.to_config(),
+            store_options,
+        })
+    }
+
+    fn elect(
+        &self,
+        candidate: &Candidate,
+        say: &dyn Fn(&str),
+    ) -> Result<Option<Leadership>, Failure> {
+        let local = !self.address.contains("://");
+        let dir = match &candidate.dir {
+            Some(dir) => dir.clone(),
+            None if local => PathBuf::from(&self.address),
+            None => return Ok(None),
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut election = FileElection::new(dir, holder(), random::word(), clock);
+        let mut said = false;
+        let won = election.campaign(&mut |other| {
+            if !said {
+                say(&format!("standing by: {other} leads the job"));
+                said = true;
+            }
+            true
+        });
+        won.map_err(Failure::failed)
+    }
+
+    /// What to ask of the job, by what the pointer says now. None: it has finished.
+    fn wish(
+        &self,
+        args: &CheckpointArgs,
+        candidate: &Candidate,
+        say: &dyn Fn(&str),
+    ) -> Result<Option<Wish>, Failure> {
+        let pointer =
+            weir_jobmanager::read_pointer(self.store.as_ref()).map_err(Failure::failed)?;
+        let choice = args.restore.as_ref();
+        let Some(pointer) = pointer else {
+            if choice == Some(&RestoreChoice::Latest) {
+                say("the store has never held a checkpoint of this job: it starts with no state");
+            }
+            return Ok(Some(Wish {
+                claimant: claimant(
+                    JobId(random::bits()),
+                    candidate.deployment.unwrap_or(1),
+                    None,
+                ),
+                named: named(choice),
+            }));
+        };
+        let goes_on = match choice {
+            Some(RestoreChoice::Latest) => true,
+            Some(RestoreChoice::Path(path)) => pointer.roots.iter().any(|root| root.path == *path),
+            Some(RestoreChoice::None) | None => false,
+        };
+        if pointer.latest.is_some() && !goes_on {
+            return Err(Failure::usage(self.has_state(choice)));
+        }
+        if pointer.run_state == RunState::Finished && goes_on {
+            say("the job has finished before: there is nothing left to do");
+            return Ok(None);
+        }
+        if pointer.latest.is_none() && choice == Some(&RestoreChoice::Latest) {
+            say("no checkpoint of this job has completed yet: it starts with no state");
+        }
+        let runs = matches!(pointer.run_state, RunState::Running | RunState::Stopping(_));
+        let same = if runs {
+            pointer.deployment
+        } else {
+            pointer.deployment + 1
+        };
+        let deployment = candidate.deployment.unwrap_or(same);
+        let from = (deployment > pointer.deployment).then_some(pointer.deployment);
+        Ok(Some(Wish {
+            claimant: claimant(pointer.state_id, deployment, from),
+            named: named(choice).filter(|_| pointer.latest.is_none()),
+        }))
+    }
+
+    fn has_state(&self, choice: Option<&RestoreChoice>) -> anyhow::Error {
+        let address = &self.address;
+        match choice {
+            Some(RestoreChoice::Path(path)) => anyhow!(
+                "{address} holds newer state of this job than `{path}`, whose results may be \
+                 published already: give the job another `--checkpoint-dir` to go back to `{path}`"
+            ),
+            Some(_) => anyhow!(
+                "{address} holds state of this job: give it another `--checkpoint-dir` to start \
+                 with none"
+            ),
+            None => anyhow!(
+                "{address} holds state of this job: go on from it with `--restore latest`, or give \
+                 the job another `--checkpoint-dir`"
+            ),
+        }
+    }
+
+    fn claim(&self, wish: &Wish) -> Result<Claimed, Failure> {
+        let claim = Claim {
+            store: Arc::clone(&self.store),
+            claimant: wish.claimant.clone(),
+            seed: random::word(),
+        };
+        weir_jobmanager::claim(claim).map_err(Failure::failed)
+    }
+
+    /// What the job goes on from.
+    fn restore(
+        &self,
+        claimed: Claimed,
+        wish: &Wish,
+        plan: &Plan,
+        say: &dyn Fn(&str),
+    ) -> Result<(Claimed, Option<RestoreFrom>), Failure> {
+        if let Some(path) = &wish.named {
+            return self.restore_named(claimed, path, say);
+        }
+        let vertices = plan.program.job_graph.vertices.iter();
+        let mut operators = vertices.flat_map(|vertex| &vertex.operators);
+        let transactional = operators.any(|operator| operator.commits);
+        let found =
+            weir_jobmanager::restore_point(self.store.as_ref(), &claimed.pointer, transactional);
+        let Some((metadata, warning)) = found.map_err(Failure::failed)? else {
+            return Ok((claimed, None));
+        };
+        if let Some(warning) = warning {
+            say(&warning);
+        }
+        say(&format!(
+            "restoring {} {}",
+            noun(metadata.kind),
+            metadata.id
+        ));
+        let base = match metadata.kind {
+            SnapshotKind::Checkpoint => self.address.clone(),
+            SnapshotKind::Savepoint => {
+                let path = metadata.kind.folder(metadata.epoch, metadata.id);
+                format!("{}/{path}", self.address)
+            }
+        };
+        let own = metadata.kind == SnapshotKind::Checkpoint;
+        let from = RestoreFrom {
+            metadata: Arc::new(metadata),
+            base,
+            own,
+            lineage: true,
+        };
+        Ok((claimed, Some(from)))
+    }
+
+    /// A snapshot that a person named, by its folder or its `_metadata`.
+    fn restore_named(
+        &self,
+        claimed: Claimed,
+        path: &str,
+        say: &dyn Fn(&str),
+    ) -> Result<(Claimed, Option<RestoreFrom>), Failure> {
+        let (base, metadata) = read_named(path, &self.store_options)?;
+        let root = Root {
+            operation: OperationId("restore".to_owned()),
+            path: path.to_owned(),
+        };
+        let seed = random::word();
+        let claimed = weir_jobmanager::record_root(self.store.as_ref(), claimed, root, seed);
+        let claimed: Claimed = claimed.map_err(Failure::failed)?;
+        say(&format!(
+            "restoring {} {} of {path}",
+            noun(metadata.kind),
+            metadata.id
+        ));
+        let from = RestoreFrom {
+            metadata: Arc::new(metadata),
+            base,
+            own: false,
+            lineage: false,
+        };
+        Ok((claimed, Some(from)))
+    }
+}
+
+/// The snapshot in a folder, and what its objects' names are relative to.
+pub(crate) fn read_named(
+    path: &str,
+    options: &StoreOptions,
+) -> Result<(String, CheckpointMetadata), Failure> {
+    let folder = absolute(path.trim_end_matches("/_metadata").trim_end_matches('/'))?;
+    let read = || -> anyhow::Result<CheckpointMetadata> {
+        let store = weir_storage::open(&folder, options)?;
+        let bytes = store.get(&ObjectPath::new("_metadata")?)?;
+        Ok(metadata::decode(&bytes)?)
+    };
+    let metadata = read()
+        .with_context(|| format!("restore `{path}`: name the folder of a checkpoint or savepoint"))
+        .map_err(Failure::failed)?;
+    let base = match metadata.kind {
+        SnapshotKind::Savepoint => folder,
+        // A checkpoint shares objects with others of its job.
+        SnapshotKind::Checkpoint => match folder.rsplit_once('/') {
+            Some((parent, _)) => parent.to_owned(),
+            None => folder,
+        },
+    };
+    Ok((base, metadata))
+}
+
+fn noun(kind: SnapshotKind) -> &'static str {
+    match kind {
+        SnapshotKind::Checkpoint => "checkpoint",
+        SnapshotKind::Savepoint => "savepoint",
+    }
+}
+
+fn named(choice: Option<&RestoreChoice>) -> Option<String> {
+    match choice {
+        Some(RestoreChoice::Path(path)) => Some(path.clone()),
+        _ => None,
+    }
+}
+
+fn claimant(state_id: JobId, deployment: u64, from_deployment: Option<u64>) -> Claimant {
+    Claimant {
+        state_id,
+        deployment,
+        from_deployment,
+        holder: holder(),
+    }
+}
+
+fn holder() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("process {} on {}", std::process::id(), host.trim())
+}
+
+/// Folders mean the same to all processes of a job, wherever they were started.
+fn absolute(dir: &str) -> Result<String, Failure> {
+    if dir.contains("://") {
+        return Ok(dir.to_owned());
+    }
+    let path = std::path::absolute(dir.trim_start_matches("file:"))
+        .with_context(|| format!("find the folder `{dir}`"))
+        .map_err(Failure::usage)?;
+    let path = path.to_str().map(str::to_owned);
+    path.ok_or_else(|| Failure::usage(anyhow!("the folder `{dir}` has a name that is not UTF-8")))
+}
+
+fn options(
+    job: &StateOf<'_>,
+    args: &CheckpointArgs,
+    folder: Folder,
+    claimed: Claimed,
+    restore: Option<RestoreFrom>,
+) -> CheckpointOptions {
+    let spec = job.checkpoint;
+    CheckpointOptions {
+        store: folder.store,
+        settings: CheckpointSettings {
+            folder: folder.address,
+            store: folder.config,
+            exactly_once: spec.mode == CheckpointMode::ExactlyOnce,
+            incremental: spec.incremental,
+            compress: false,
+        },
+        claimed,
+        restore,
+        allow_non_restored_state: args.allow_non_restored_state || job.allow_non_restored_state,
+        interval: args.interval.unwrap_or(spec.interval.get()),
+        timeout: spec.timeout.get(),
+        savepoint_timeout: job.savepoint_timeout,
+        min_pause: spec.min_pause.get(),
+        max_concurrent: spec.max_concurrent,
+        tolerable_failures: spec.tolerable_failures,
+        retained: spec.retained,
+        seed: random::word(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_folder_is_made_absolute_and_an_address_is_left_alone() {
+        let here = std::env::current_dir().unwrap();
+        let want = here.join("state").to_str().unwrap().to_owned();
+        assert_eq!(absolute("state").unwrap(), want);
+        assert_eq!(absolute("s3://bucket/a").unwrap(), "s3://bucket/a");
+    }
+}
