@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use crate::manifest::quoted;
 use crate::spec::{
-    CheckpointSpec, FailoverStrategy, JobSpec, ManifestDuration, RestartPolicy, RestartStrategySpec,
-    StateBackendType, StreamJobSpec,
+    CheckpointSpec, FailoverStrategy, JobSpec, ManifestDuration, RestartPolicy,
+    RestartStrategySpec, StateBackendType, StreamJobSpec,
 };
 use crate::stream_job::StreamJob;
 use crate::validate::Violation;

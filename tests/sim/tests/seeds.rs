@@ -28,7 +28,8 @@ fn no_record_is_lost_or_repeated_in_any_run() {
                         return;
                     }
                     let report = std::panic::catch_unwind(|| run(Plan::random(seed)));
-                    let violation = report.map_or(Some("panic".to_owned()), |r| r.violation);
+                    let violation =
+                        report.map_or_else(|_| Some("panic".to_owned()), |r| r.violation);
                     if let Some(violation) = violation {
                         failed.lock().unwrap().push((seed, violation));
                     }

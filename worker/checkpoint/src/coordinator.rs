@@ -59,7 +59,7 @@ pub struct Coordinator {
     pointer: Pointer,
     /// Of the completed checkpoints and savepoints that the pointer keeps, as far as they were
     /// completed or restored in this epoch; the newest is the last.
-    kept: Vec<Box<CheckpointMetadata>>,
+    kept: Vec<CheckpointMetadata>,
     nonces: Nonces,
     /// The number after all that were given in this epoch.
     next_id: CheckpointId,
@@ -117,7 +117,7 @@ impl Coordinator {
     /// checkpoint is completed that builds on the restored one.
     #[must_use]
     pub fn with_latest(mut self, metadata: CheckpointMetadata) -> Self {
-        self.kept = vec![Box::new(metadata)];
+        self.kept = vec![metadata];
         self
     }
 
@@ -128,7 +128,7 @@ impl Coordinator {
 
     /// The content of the newest completed checkpoint: what a failover in this epoch restores.
     pub fn latest_metadata(&self) -> Option<&CheckpointMetadata> {
-        self.kept.last().map(|metadata| &**metadata)
+        self.kept.last()
     }
 
     /// Whether a write of the pointer is under way. Until its outcome is known nobody can say which

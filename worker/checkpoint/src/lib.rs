@@ -16,8 +16,8 @@
 
 pub mod align;
 pub mod blob;
-pub mod collector;
 pub mod claim;
+pub mod collector;
 pub mod coordinator;
 mod envelope;
 pub mod fsck;

@@ -194,8 +194,11 @@ pub trait ColdTier: Send + Sync + fmt::Debug {
     fn stats(&self) -> ColdStats;
 }
 
-/// Splits a block into the last change of each key, in the order of keys. None: removed.
-pub fn sorted_changes(block: &[u8]) -> Result<Vec<(&[u8], Option<&[u8]>)>, CodecError> {
+/// An encoded key and its value; None: it is removed.
+pub type ColdChange<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// Splits a block into the last change of each key, in the order of keys.
+pub fn sorted_changes(block: &[u8]) -> Result<Vec<ColdChange<'_>>, CodecError> {
     let mut changes = Vec::new();
     let mut rest = block;
     while let Some(record) = read_record(&mut rest)? {
@@ -203,7 +206,7 @@ pub fn sorted_changes(block: &[u8]) -> Result<Vec<(&[u8], Option<&[u8]>)>, Codec
     }
     // Stable, so that the last of equal keys is the newest.
     changes.sort_by(|a, b| a.0.cmp(b.0));
-    let mut kept: Vec<(&[u8], Option<&[u8]>)> = Vec::with_capacity(changes.len());
+    let mut kept: Vec<ColdChange<'_>> = Vec::with_capacity(changes.len());
     for change in changes {
         match kept.last_mut() {
             Some(last) if last.0 == change.0 => *last = change,

@@ -58,9 +58,9 @@ mod ttl;
 
 pub use codec::{CodecError, FORMAT_VERSION, StateValue, decode, decode_front, encode};
 pub use cold::{
-    BackendRequest, ColdBatch, ColdError, ColdSetup, ColdSnapshot, ColdSnapshotKind, ColdStateId,
-    ColdStats, ColdTier, FileSnapshot, Found, HeapFactory, MemoryBudget, MemoryShare, SnapshotFile,
-    StateBackendFactory, Visit, append_entry, group_prefix, sorted_changes,
+    BackendRequest, ColdBatch, ColdChange, ColdError, ColdSetup, ColdSnapshot, ColdSnapshotKind,
+    ColdStateId, ColdStats, ColdTier, FileSnapshot, Found, HeapFactory, MemoryBudget, MemoryShare,
+    SnapshotFile, StateBackendFactory, Visit, append_entry, group_prefix, sorted_changes,
 };
 pub use error::StateError;
 pub use key::{KeyError, StateKey, key_hash};

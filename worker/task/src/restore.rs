@@ -42,7 +42,7 @@ pub(crate) enum RestoreError {
     Deal {
         operator: Arc<str>,
         checkpoint: CheckpointId,
-        source: StateError,
+        source: Box<StateError>,
     },
     #[error("restore operator `{operator}` from checkpoint {checkpoint}")]
     Operator {
@@ -215,9 +215,9 @@ impl Reading<'_> {
         }
         let dealt = repartition(&former, self.context.parallelism as usize);
         let mut dealt = dealt.map_err(|source| RestoreError::Deal {
+            source: Box::new(source),
             operator: Arc::clone(&self.context.name),
             checkpoint: self.checkpoint,
-            source,
         })?;
         let own = dealt.swap_remove(self.context.attempt.subtask.0 as usize);
         Ok(Some(own).filter(|state| !state.states.is_empty()))

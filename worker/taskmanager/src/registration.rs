@@ -23,7 +23,7 @@ const MESSAGE_INTERVAL: Duration = Duration::from_secs(5);
 /// How asking came out.
 pub(crate) enum Outcome {
     /// Taken in.
-    Accepted(Registered, TaskExecutorInbox),
+    Accepted(Box<Registered>, TaskExecutorInbox),
     /// There is nothing left to do.
     JobEnded(JobResult),
     /// Not wanted.
@@ -48,7 +48,7 @@ pub(crate) async fn register(
         // An acceptance that comes too late finds its session dropped, which ends the connection.
         let asked = gateway.register(registration.clone(), Arc::new(executor));
         let unreachable = match timeout(rest.max(ANSWER_MIN), asked).await {
-            Ok(Ok(registered)) => return Outcome::Accepted(registered, inbox),
+            Ok(Ok(registered)) => return Outcome::Accepted(Box::new(registered), inbox),
             Ok(Err(RegisterError::JobEnded(result))) => return Outcome::JobEnded(result),
             Ok(Err(RegisterError::Refused(reason))) => return Outcome::Refused(reason),
             Ok(Err(error @ RegisterError::Unreachable { .. })) => error,

@@ -122,7 +122,7 @@ impl TaskManager {
             let ask = registration(&self.options, id, door.address());
             let asked = register(self.gateway.as_ref(), &ask, clock.as_ref(), since, limit);
             let (registered, inbox) = match asked.await {
-                Outcome::Accepted(registered, inbox) => (registered, inbox),
+                Outcome::Accepted(registered, inbox) => (*registered, inbox),
                 Outcome::JobEnded(result) => return Ok(result),
                 Outcome::Refused(reason) => return Err(TaskManagerError::Refused(reason)),
                 Outcome::OutOfReach(source) => {

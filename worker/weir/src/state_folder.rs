@@ -186,7 +186,10 @@ impl Folder {
         };
         let goes_on = match choice {
             Some(RestoreChoice::Latest) => true,
-            Some(RestoreChoice::Path(path)) => pointer.roots.iter().any(|root| root.path == *path),
+            Some(RestoreChoice::Path(path)) => {
+                let path = absolute(path)?;
+                pointer.roots.iter().any(|root| root.path == path)
+            }
             Some(RestoreChoice::None) | None => false,
         };
         if pointer.latest.is_some() && !goes_on {
@@ -294,7 +297,7 @@ impl Folder {
         let (base, metadata) = read_named(path, &self.store_options)?;
         let root = Root {
             operation: OperationId("restore".to_owned()),
-            path: path.to_owned(),
+            path: absolute(path)?,
         };
         let seed = random::word();
         let claimed = weir_jobmanager::record_root(self.store.as_ref(), claimed, root, seed);
@@ -399,7 +402,7 @@ fn options(
         claimed,
         restore,
         allow_non_restored_state: args.allow_non_restored_state || job.allow_non_restored_state,
-        interval: args.interval.unwrap_or(spec.interval.get()),
+        interval: args.interval.unwrap_or_else(|| spec.interval.get()),
         timeout: spec.timeout.get(),
         savepoint_timeout: job.savepoint_timeout,
         min_pause: spec.min_pause.get(),

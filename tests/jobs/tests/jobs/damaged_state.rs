@@ -95,7 +95,10 @@ fn damaged_metadata_is_refused() {
 fn damaged_state_objects_are_refused() {
     let is_state = |path: &Path| {
         let name = name(path);
-        !name.starts_with("pointer") && name != "_metadata" && name != "leader" && !name.starts_with('.')
+        !name.starts_with("pointer")
+            && name != "_metadata"
+            && name != "leader"
+            && !name.starts_with('.')
     };
     refused_while_damaged(is_state, &["state", "checksum", "object", "checkpoint"]);
 }

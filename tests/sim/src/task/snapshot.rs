@@ -107,7 +107,7 @@ impl Count {
         let mut handles = if full { Vec::new() } else { base.clone() };
         if full || !rows.is_empty() {
             let path = match savepoint {
-                true => name.clone(),
+                true => name,
                 false => format!("shared/{name}"),
             };
             let handle = KeyedHandle {

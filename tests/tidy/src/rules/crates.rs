@@ -10,7 +10,13 @@ use crate::{Kind, Tree, Violation, Workspace};
 /// here.
 const ROWS: &[&[&str]] = &[
     &["weir-types"],
-    &["weir-graph", "weir-state", "weir-network", "weir-storage", "weir-crd"],
+    &[
+        "weir-graph",
+        "weir-state",
+        "weir-network",
+        "weir-storage",
+        "weir-crd",
+    ],
     &["weir-checkpoint"],
     &["weir-rpc", "weir-stream"],
     &["weir-rest", "weir-connectors", "weir-api", "weir-task"],
@@ -18,7 +24,13 @@ const ROWS: &[&[&str]] = &[
     &["weir-cli", "weir-programs"],
     &["weir"],
     &["weir-testkit"],
-    &["weir-tests-tidy", "weir-tests-jobs", "weir-tests-sim", "weir-tests-cluster", "weir-benches"],
+    &[
+        "weir-tests-tidy",
+        "weir-tests-jobs",
+        "weir-tests-sim",
+        "weir-tests-cluster",
+        "weir-benches",
+    ],
 ];
 
 /// A crate that only tests may use.
@@ -108,7 +120,11 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
         &[],
         "the Kubernetes client belongs to the operator",
     ),
-    ("aws-*", &["weir-storage"], "object storage has a crate of its own"),
+    (
+        "aws-*",
+        &["weir-storage"],
+        "object storage has a crate of its own",
+    ),
     ("rocksdb", &[], "the RocksDB backend has a crate of its own"),
     (
         "librocksdb*",

@@ -138,7 +138,7 @@ impl Coordinator {
     /// heard yet of a newer one. The files may be deleted at any moment. It counts as no failure:
     /// by the next checkpoint the subtask has heard.
     fn give_up_groundless(&mut self, turn: &mut Turn<'_>) {
-        let kept: Vec<&CheckpointMetadata> = self.kept.iter().map(|kept| &**kept).collect();
+        let kept: Vec<&CheckpointMetadata> = self.kept.iter().collect();
         let groundless = |pending: &&PendingCheckpoint| {
             let metadata = pending.ready_metadata();
             metadata.is_some_and(|metadata| !reused_outside(metadata, &kept).is_empty())
@@ -195,7 +195,7 @@ impl Coordinator {
         for older in older {
             self.abort(turn, older, "a newer one is complete");
         }
-        self.kept.push(metadata);
+        self.kept.push(*metadata);
         let retained = &self.pointer.retained;
         self.kept
             .retain(|kept| retained.iter().any(|snapshot| snapshot.id == kept.id));

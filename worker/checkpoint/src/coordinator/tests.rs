@@ -119,7 +119,7 @@ fn short(action: &Action) -> String {
         Action::Answer { operation, result } => {
             let result = result
                 .as_ref()
-                .map_or("error".to_owned(), |s| s.id.to_string());
+                .map_or_else(|_| "error".to_owned(), |s| s.id.to_string());
             format!("answer {} {result}", operation.0)
         }
         Action::End(FinalOutcome::Finished) => "end finished".to_owned(),

@@ -95,7 +95,7 @@ fn options() -> JobManagerOptions {
     }
 }
 
-async fn start(spec: JobSpec) -> JobManager {
+fn start(spec: JobSpec) -> JobManager {
     JobManager::start(options(), spec).expect("nothing to open")
 }
 
@@ -226,7 +226,7 @@ async fn runs_to_its_end(manager: &JobManager, gateway: &dyn JobMasterGateway) {
 
 #[tokio::test]
 async fn a_job_runs_to_its_end_within_one_process() {
-    let manager = start(splits(&[1])).await;
+    let manager = start(splits(&[1]));
     runs_to_its_end(&manager, manager.gateway().as_ref()).await;
     // Whoever comes late hears so, and questions are still answered.
     let late = Fake::register(manager.gateway().as_ref()).await.err();
@@ -277,18 +277,18 @@ async fn a_port_in_use_is_named_with_the_next_step() {
 
 #[tokio::test]
 async fn a_source_that_cannot_be_opened_fails_the_job_with_its_name_and_cause() {
-    let manager = start(spec(Arc::new(|_| Err("no such file: /data/x".into())))).await;
+    let manager = start(spec(Arc::new(|_| Err("no such file: /data/x".into()))));
     let cause = cause(result(&manager).await);
     assert_eq!(cause, "source `source: numbers`: no such file: /data/x");
 }
 
 #[tokio::test]
 async fn a_panic_in_an_enumerator_fails_the_job_and_not_the_process() {
-    let manager = start(spec(Arc::new(|_| panic!("a defect")))).await;
+    let manager = start(spec(Arc::new(|_| panic!("a defect"))));
     let text = cause(result(&manager).await);
     assert_eq!(text, "source `source: numbers`: panicked: a defect");
 
-    let manager = start(splits(&[255])).await;
+    let manager = start(splits(&[255]));
     let mut fake = Fake::register(manager.gateway().as_ref())
         .await
         .expect("taken in");
@@ -307,7 +307,7 @@ async fn a_panic_in_an_enumerator_fails_the_job_and_not_the_process() {
 
 #[tokio::test]
 async fn an_enumerator_that_fails_later_cancels_what_runs() {
-    let manager = start(splits(&[0])).await;
+    let manager = start(splits(&[0]));
     let mut fake = Fake::register(manager.gateway().as_ref())
         .await
         .expect("taken in");
@@ -330,14 +330,14 @@ async fn a_sink_that_refuses_fails_the_job_before_anything_is_deployed() {
     let (_, _, sink) = graph();
     let check = |_restored: bool| -> Result<(), BoxError> { Err("it holds finished files".into()) };
     spec.factories.sink_checks.insert(sink, Arc::new(check));
-    let manager = start(spec).await;
+    let manager = start(spec);
     let text = cause(result(&manager).await);
     assert_eq!(text, "sink `sink: file`: it holds finished files");
 }
 
 #[tokio::test]
 async fn a_lost_connection_fails_the_job() {
-    let manager = start(splits(&[1])).await;
+    let manager = start(splits(&[1]));
     let mut fake = Fake::register(manager.gateway().as_ref())
         .await
         .expect("taken in");
@@ -352,7 +352,7 @@ async fn a_lost_connection_fails_the_job() {
 
 #[tokio::test]
 async fn a_taskmanager_that_does_not_hang_up_holds_the_end_back_only_for_a_while() {
-    let manager = start(splits(&[])).await;
+    let manager = start(splits(&[]));
     let fake = Fake::register(manager.gateway().as_ref())
         .await
         .expect("taken in");
@@ -371,7 +371,7 @@ async fn a_taskmanager_that_does_not_hang_up_holds_the_end_back_only_for_a_while
 
 #[tokio::test]
 async fn questions_about_other_jobs_are_answered_with_what_to_do() {
-    let manager = start(splits(&[])).await;
+    let manager = start(splits(&[]));
     let dispatcher = manager.dispatcher();
     let error = dispatcher.job(JobId(9)).await.expect_err("no such job");
     assert!(
@@ -411,8 +411,7 @@ async fn an_enumerator_that_hangs_holds_up_neither_questions_nor_cancelling() {
         let held = held.lock().map_err(|_| "poisoned")?;
         held.recv().unwrap_or_default();
         Err("released".into())
-    })))
-    .await;
+    })));
     let jobs = manager.dispatcher().jobs().await.expect("it answers");
     let waiting = jobs[0].waiting_for.clone().expect("it waits");
     assert!(waiting.contains("slot"), "{waiting}");

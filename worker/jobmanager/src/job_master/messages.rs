@@ -3,7 +3,9 @@
 
 use weir_checkpoint::coordinator;
 use weir_graph::{Fingerprint, NodeId};
-use weir_rpc::{ConnectionId, Fenced, Registration, TaskExecutorCommand, TaskManagerMessage};
+use weir_rpc::{
+    ConnectionId, Fenced, Registration, TaskExecutorCommand, TaskManagerMessage, TaskMetricsReport,
+};
 use weir_types::{ExecutionAttemptId, TaskManagerId};
 
 use super::{Action, JobMaster, Now};
@@ -60,11 +62,7 @@ impl JobMaster {
                 self.ready(now, id, &fingerprint, actions);
             }
             TaskManagerMessage::Heartbeat { tasks } => {
-                for report in tasks {
-                    if self.runs_on(report.attempt, id) {
-                        self.metrics.report(report, now.at);
-                    }
-                }
+                self.report(tasks, id, now);
             }
             TaskManagerMessage::TaskState {
                 attempt,
@@ -76,9 +74,7 @@ impl JobMaster {
                     actions.push(Action::Note(format!("{attempt} is not a task of {id}")));
                     return;
                 }
-                if let Some(report) = metrics.filter(|report| report.attempt == attempt) {
-                    self.metrics.report(report, now.at);
-                }
+                self.report(metrics.filter(|report| report.attempt == attempt), id, now);
                 let update = self.graph.update(attempt, state, fault, now.unix_ms);
                 self.follow_if_valid(update, now, actions);
             }
@@ -97,42 +93,63 @@ impl JobMaster {
                 state,
                 metrics,
             } => {
-                if self.runs_on(attempt, id) {
-                    let event = coordinator::Event::Acknowledged {
-                        id: checkpoint,
-                        attempt,
-                        state,
-                        metrics,
-                    };
-                    self.tell_coordinator(now, event, actions);
-                }
+                let event = coordinator::Event::Acknowledged {
+                    id: checkpoint,
+                    attempt,
+                    state,
+                    metrics,
+                };
+                self.of_checkpoint(now, (attempt, id), event, actions);
             }
             TaskManagerMessage::CheckpointDeclined {
                 attempt,
                 checkpoint,
                 reason,
             } => {
-                if self.runs_on(attempt, id) {
-                    let event = coordinator::Event::Declined {
-                        id: checkpoint,
-                        attempt,
-                        reason,
-                    };
-                    self.tell_coordinator(now, event, actions);
-                }
+                let event = coordinator::Event::Declined {
+                    id: checkpoint,
+                    attempt,
+                    reason,
+                };
+                self.of_checkpoint(now, (attempt, id), event, actions);
             }
             TaskManagerMessage::Committed {
                 attempt,
                 checkpoint,
             } => {
-                if self.runs_on(attempt, id) {
-                    let event = coordinator::Event::Committed {
-                        id: checkpoint,
-                        attempt,
-                    };
-                    self.tell_coordinator(now, event, actions);
-                }
+                let event = coordinator::Event::Committed {
+                    id: checkpoint,
+                    attempt,
+                };
+                self.of_checkpoint(now, (attempt, id), event, actions);
             }
+        }
+    }
+
+    /// Takes in the counters of subtasks that run there.
+    fn report(
+        &mut self,
+        reports: impl IntoIterator<Item = TaskMetricsReport>,
+        id: TaskManagerId,
+        now: Now,
+    ) {
+        for report in reports {
+            if self.runs_on(report.attempt, id) {
+                self.metrics.report(report, now.at);
+            }
+        }
+    }
+
+    /// A subtask says something of a checkpoint, if it runs where that comes from.
+    fn of_checkpoint(
+        &mut self,
+        now: Now,
+        (attempt, id): (ExecutionAttemptId, TaskManagerId),
+        event: coordinator::Event,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.runs_on(attempt, id) {
+            self.tell_coordinator(now, event, actions);
         }
     }
 

@@ -258,6 +258,15 @@ pub(crate) fn commands() -> Vec<TaskExecutorCommand> {
         node,
         response,
     };
+    commands.extend(checkpoint_commands());
+    commands.extend(responses.into_iter().map(split));
+    commands.extend(results().into_iter().map(TaskExecutorCommand::JobEnded));
+    commands
+}
+
+fn checkpoint_commands() -> Vec<TaskExecutorCommand> {
+    let attempt = attempt();
+    let mut commands = Vec::new();
     for then in [Then::Continue, Then::Stop, Then::Drain] {
         commands.push(TaskExecutorCommand::TriggerCheckpoint {
             attempt,
@@ -274,7 +283,5 @@ pub(crate) fn commands() -> Vec<TaskExecutorCommand> {
         attempt,
         checkpoint: CheckpointId(8),
     });
-    commands.extend(responses.into_iter().map(split));
-    commands.extend(results().into_iter().map(TaskExecutorCommand::JobEnded));
     commands
 }

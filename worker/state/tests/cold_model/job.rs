@@ -90,7 +90,7 @@ impl<T: Tiers> Job<T> {
         let mut opened = Vec::new();
         for subtask in 0..parallelism {
             let range = KeyGroupRange::of_subtask(MAX_PARALLELISM, parallelism, subtask);
-            let memory = memory.or((!files.is_empty()).then_some(1 << 20));
+            let memory = memory.or_else(|| (!files.is_empty()).then_some(1 << 20));
             let setup = memory.map(|bytes| self.tiers.open(subtask, range, files, bytes));
             let keyed = KeyedBackend::open(MAX_PARALLELISM, range, entries.to_vec(), setup);
             opened.push(Backend::open(keyed.unwrap()));

@@ -6,7 +6,10 @@ use crate::harness::{HarnessOptions, OneInputHarness};
 
 /// What the outside world has of a sink: prepared and visible transactions.
 #[derive(Clone, Default)]
-struct World(Arc<Mutex<(BTreeSet<Vec<u8>>, Vec<u8>)>>);
+struct World(Arc<Mutex<Written>>);
+
+/// What is prepared, and what was committed.
+type Written = (BTreeSet<Vec<u8>>, Vec<u8>);
 
 impl World {
     fn visible(&self) -> Vec<u8> {

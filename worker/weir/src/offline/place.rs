@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_may_be_called_like_a_checkpoint() {
+    fn folders_that_only_a_job_holds_are_known_by_their_names() {
         for name in ["chk-1-2", "shared"] {
             assert!(is_part_of_job(name), "{name}");
         }

@@ -6,6 +6,7 @@
 //! or a job beside this one may mean stays, however its path is written.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use weir_checkpoint::collector::{
     self, Batch, Contents as Needed, Listed, MarkError, Marked, SweepOptions,
@@ -103,7 +104,7 @@ fn beside(place: &Place, folders: &[Folder]) -> Result<Vec<Beside>, Failure> {
         folders
     } else {
         let whole = Place {
-            store: place.store.clone(),
+            store: Arc::clone(&place.store),
             options: place.options.clone(),
             jobs: Vec::new(),
         };

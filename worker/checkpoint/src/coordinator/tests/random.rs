@@ -132,6 +132,7 @@ impl Book {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each kind of step")]
 fn run(steps: Vec<Step>, max_concurrent: u32) -> Result<(), TestCaseError> {
     let mut job = Job::new(CoordinatorConfig {
         max_concurrent,

@@ -211,7 +211,7 @@ proptest! {
     fn an_outcome_is_never_taken_back(fates in prop::collection::vec(fate(), 1..80)) {
         let start = content(1, 0, 100);
         let mut writer = writer();
-        let mut store = Store { content: start.clone(), version: 0, late: Vec::new(), held: vec![100] };
+        let mut store = Store { content: start, version: 0, late: Vec::new(), held: vec![100] };
         let (mut id, mut refused, mut written) = (0, Vec::new(), vec![100]);
         let mut action = None;
         for (fate, deliver, foreign) in fates {
