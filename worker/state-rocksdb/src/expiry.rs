@@ -11,12 +11,17 @@ use crate::writer::lock;
 
 /// Until when values have expired, by column family. By name, because a column family is opened
 /// with its filter before anybody knows what is in it.
-#[derive(Clone, Default)]
-pub(crate) struct Expiry(Arc<Mutex<BTreeMap<String, Arc<AtomicI64>>>>);
+#[derive(Default)]
+pub(crate) struct Expiry {
+    until_ms: Mutex<BTreeMap<String, Arc<AtomicI64>>>,
+    /// The filters belong to the options, and column families made after the database was opened do
+    /// not keep theirs. So this must live longer than the database.
+    options: Mutex<Vec<Options>>,
+}
 
 impl Expiry {
     fn of(&self, family: &str) -> Arc<AtomicI64> {
-        let mut known = lock(&self.0);
+        let mut known = lock(&self.until_ms);
         let until = known.entry(family.to_owned());
         Arc::clone(until.or_insert_with(|| Arc::new(AtomicI64::new(i64::MIN))))
     }
@@ -38,6 +43,7 @@ impl Expiry {
                 CompactionDecision::Keep
             }
         });
+        lock(&self.options).push(options.clone());
         options
     }
 }

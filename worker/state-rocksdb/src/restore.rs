@@ -162,7 +162,7 @@ fn clip(
 ) -> Result<(), rocksdb::Error> {
     let mut unlogged = WriteOptions::default();
     unlogged.disable_wal(true);
-    let (from, behind) = (bound(wanted.start), bound(wanted.end));
+    let (from, behind) = (bound(wanted.start), bound(wanted.end + 1));
     for meta in metas {
         let Some(family) = db.cf_handle(&meta.name) else {
             continue;
@@ -204,7 +204,7 @@ fn copy(
         let start = source.range.start.max(wanted.start);
         let end = source.range.end.min(wanted.end);
         let mut range = ReadOptions::default();
-        range.set_iterate_upper_bound(bound(end));
+        range.set_iterate_upper_bound(bound(end + 1));
         range.fill_cache(false);
         let mut files = SortedFiles::new(&spill, &own, options, next_file);
         let mut entries = from.raw_iterator_cf_opt(&old, range);

@@ -41,7 +41,8 @@ pub(crate) struct Shared {
     /// Names of the column families, by state.
     pub(crate) families: Mutex<Vec<String>>,
     pub(crate) pending_bytes: AtomicUsize,
-    /// What each column family forgets when its files are merged, by name.
+    /// What each column family forgets when its files are merged. Behind the database, so that it
+    /// is dropped after it.
     pub(crate) expiry: Expiry,
     /// Nobody wants the result of a copy any more.
     pub(crate) closing: AtomicBool,

@@ -161,6 +161,7 @@ impl LocalCluster {
         let id = TaskManagerId(random::bits());
         let mut taskmanager = TaskManagerOptions::new(id, "local", slots);
         taskmanager.data_bind = None;
+        taskmanager.deployment = options.jobmanager.deployment;
         taskmanager.clock = Arc::clone(&options.jobmanager.clock);
         let job = spec.id;
         let jobmanager = JobManager::start(options.jobmanager, spec)?;

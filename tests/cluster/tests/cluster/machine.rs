@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use weir_testkit::{Process, Random, until_within};
 use weir_tests_cluster::{Party, Store};
+use weir_types::{Clock, SystemClock};
 
 use crate::word_count;
 
@@ -94,6 +95,12 @@ fn a_clock_that_goes_back_an_hour_costs_nothing() {
     party.kill_jobmanager(leader);
     party.start_jobmanager(leader);
     party.until_progress("a takeover an hour ago");
+    let started = party.ask_job("").and_then(|job| job["start-time"].as_i64());
+    let half_an_hour_ago = SystemClock.unix_ms() - 30 * 60 * 1_000;
+    assert!(
+        started.is_some_and(|time| time < half_an_hour_ago),
+        "the clock is real"
+    );
     std::fs::write(&time, "+3h").expect("written");
     thread::sleep(random.millis(500, 1_000));
     party.until_progress("a clock that went ahead");

@@ -8,8 +8,10 @@ mod network;
 mod store;
 mod taskmanagers;
 
-use weir_testkit::{Job, Random};
-use weir_tests_cluster::{Party, Store};
+use std::time::Duration;
+
+use weir_testkit::{Job, Random, until_within};
+use weir_tests_cluster::{Party, Store, TASKMANAGERS};
 
 /// A word count of about so many seconds.
 fn word_count(random: &mut Random, seconds: usize) -> Job {
@@ -27,4 +29,19 @@ fn in_a_folder(job: Job) -> Party {
 #[track_caller]
 fn on_s3(random: &Random, job: Job) -> Option<Party> {
     Some(Party::start(job, Store::s3(random)?))
+}
+
+/// A TaskManager that runs a part of the job.
+#[track_caller]
+fn busy_one(party: &Party) -> usize {
+    let mut found = None;
+    until_within(
+        Duration::from_secs(10),
+        "a TaskManager without free slots",
+        || {
+            found = (0..TASKMANAGERS).find(|at| party.is_busy(*at));
+            found.is_some()
+        },
+    );
+    found.expect("it was found")
 }

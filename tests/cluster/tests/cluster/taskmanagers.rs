@@ -6,7 +6,7 @@ use std::time::Duration;
 use weir_testkit::{Job, Random, until_within};
 use weir_tests_cluster::{Party, TASKMANAGERS};
 
-use crate::{in_a_folder, on_s3, word_count};
+use crate::{busy_one, in_a_folder, on_s3, word_count};
 
 /// A connection that breaks is noticed at once; the machine may be busy.
 const DETECTION_MAX: Duration = Duration::from_secs(5);
@@ -68,17 +68,6 @@ fn a_death_is_noticed_when_connections_break_and_rest_names_it() {
     // The third has a slot for what the killed one did.
     party.until_progress("a TaskManager's death");
     party.finish();
-}
-
-/// A TaskManager that runs a part of the job.
-#[track_caller]
-fn busy_one(party: &Party) -> usize {
-    let mut found = None;
-    until_within(DETECTION_MAX, "a TaskManager without free slots", || {
-        found = (0..TASKMANAGERS).find(|at| party.is_busy(*at));
-        found.is_some()
-    });
-    found.expect("it was found")
 }
 
 #[test]

@@ -25,8 +25,10 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
         self.load_group_if_room(shard_at)?;
         let group = self.shards.groups().group_of_shard(shard_at);
         let (shard, below) = self.shards.over(shard_at);
-        if shard.is_complete() {
-            return Ok(shard.find(entry_hash, key, namespace));
+        // It may have come with its key group.
+        let found = shard.find(entry_hash, key, namespace);
+        if found.is_some() || shard.is_complete() {
+            return Ok(found);
         }
         let text = below.key(group, |out| {
             encode(key, out)?;
@@ -74,6 +76,9 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
             self.load_group_if_room(shard_at)?;
             let group = self.shards.groups().group_of_shard(shard_at);
             let (shard, below) = self.shards.over(shard_at);
+            if shard.find(entry_hash, key, namespace).is_some() {
+                continue;
+            }
             let Some(partial) = shard.partial_mut() else {
                 continue;
             };

@@ -20,8 +20,10 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
         namespace: &N,
     ) -> Result<Option<u32>, StateError> {
         self.load_group_if_room(shard_at)?;
-        if self.entries.shard(shard_at).is_complete() {
-            return Ok(self.heads[shard_at].find(entry_hash, key, namespace));
+        // It may have come with its key group.
+        let found = self.heads[shard_at].find(entry_hash, key, namespace);
+        if found.is_some() || self.entries.shard(shard_at).is_complete() {
+            return Ok(found);
         }
         let group = self.entries.groups().group_of_shard(shard_at);
         let (shard, below) = self.entries.over(shard_at);
