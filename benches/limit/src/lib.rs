@@ -1,7 +1,8 @@
 //! What the two programs share: the shape of the job, its random numbers, its figures.
 //!
 //! Two source tasks send chunks of 1,024 rows over bounded queues to two keyed tasks; a row goes to
-//! the task that owns its key group. That is what an engine has to do too, and all that is done here.
+//! the task that owns its key group. That is what an engine has to do too, and all that is done
+//! here.
 
 use std::hash::{BuildHasher, Hash};
 use std::time::Instant;

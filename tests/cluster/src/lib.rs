@@ -1,6 +1,6 @@
-//! Clusters of real processes, what happens to them, and whether their output is exact all the same:
-//! two JobManagers, of which one leads, three TaskManagers, of which two are needed, and a job whose
-//! output an independent count knows.
+//! Clusters of real processes, what happens to them, and whether their output is exact all the
+//! same: two JobManagers, of which one leads, three TaskManagers, of which two are needed, and a
+//! job whose output an independent count knows.
 //!
 //! ```text
 //!   TaskManager 0..3 ──proxy each──▶ JobManager 0, 1 ──▶ checkpoint folder, or

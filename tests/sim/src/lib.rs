@@ -2,9 +2,9 @@
 //! TaskManagers, a source, a keyed count and a sink that commits in two phases; over a store and a
 //! network that lose, delay and repeat, and processes that are killed and paused at any step.
 //!
-//! The decisions are those of the product's pure cores: claim, pointer writer, coordinator, aligner,
-//! restore plan and collector of `weir_checkpoint`. What moves data and starts tasks is a model, as
-//! simple as can be with the same duties.
+//! The decisions are those of the product's pure cores: claim, pointer writer, coordinator,
+//! aligner, restore plan and collector of `weir_checkpoint`. What moves data and starts tasks is a
+//! model, as simple as can be with the same duties.
 //!
 //! A run is a function of its [`Plan`], which is a function of a seed. What it must show:
 //!

@@ -111,8 +111,8 @@ fn a_process_of_an_older_deployment_never_takes_the_job_back() {
     some(&reports, |report| report.epochs >= 2);
 }
 
-/// The savepoint to stop with is complete, its leader is lost before the commits: the successor only
-/// finishes them, and nothing is read that the savepoint does not hold.
+/// The savepoint to stop with is complete, its leader is lost before the commits: the successor
+/// only finishes them, and nothing is read that the savepoint does not hold.
 #[test]
 fn a_stopped_job_only_finishes_its_commits_under_a_new_leader() {
     for nth in 0..6 {

@@ -2,11 +2,11 @@
 //! half, and its `CheckpointBarrierTracker`).
 //!
 //! A subtask takes its snapshot for a checkpoint when the checkpoint's barrier has come on every
-//! channel, so that the snapshot holds what lies before the barriers. With [`AlignMode::ExactlyOnce`]
-//! a channel whose barrier has come is blocked until then, so that it holds nothing else; with
-//! [`AlignMode::AtLeastOnce`] no channel is ever blocked, and what comes early is counted again
-//! after a restore. A channel that has ended counts as one whose barrier has come: all that it will
-//! ever bring is in the snapshot.
+//! channel, so that the snapshot holds what lies before the barriers. With
+//! [`AlignMode::ExactlyOnce`] a channel whose barrier has come is blocked until then, so that it
+//! holds nothing else; with [`AlignMode::AtLeastOnce`] no channel is ever blocked, and what comes
+//! early is counted again after a restore. A channel that has ended counts as one whose barrier has
+//! come: all that it will ever bring is in the snapshot.
 //!
 //! Pure: the thread that reads the channels feeds in what it sees and does what comes out, before
 //! it reads on. Checkpoints whose barriers never come on all channels are given up when a newer one

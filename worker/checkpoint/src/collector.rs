@@ -1,16 +1,16 @@
 //! Which objects nothing needs any more: mark and sweep. A pure function of the pointer, of the
 //! metadata of all that it lists, and of a listing of the job's state folder.
 //!
-//! **Mark**: the pointer lists the snapshots that are kept and the folders of open operations. Their
-//! metadata and all objects that it names are needed; of an operation's folder, all that is in
-//! it. **Sweep**: of the rest, what is older than the grace period goes. Younger objects may belong to
-//! a checkpoint that is still being taken.
+//! **Mark**: the pointer lists the snapshots that are kept and the folders of open operations.
+//! Their metadata and all objects that it names are needed; of an operation's folder, all that is
+//! in it. **Sweep**: of the rest, what is older than the grace period goes. Younger objects may
+//! belong to a checkpoint that is still being taken.
 //!
 //! Why an object that goes never becomes needed again: a checkpoint that takes longer than half the
 //! grace period is never completed, and one that is completed refers to its own new objects and to
 //! those of kept snapshots only ([`reused_outside`] tells). Whoever deletes must read the pointer
-//! again before each batch and stop if it no longer fits ([`Batch::still_holds`]): the kept snapshots
-//! may be others by then.
+//! again before each batch and stop if it no longer fits ([`Batch::still_holds`]): the kept
+//! snapshots may be others by then.
 //!
 //! Only objects in folders that snapshots are written to are ever deleted: the pointer itself and
 //! whatever else lies there stays. What sinks keep under `taskowned/` is theirs to delete.

@@ -7,9 +7,9 @@
 //!   a Failure ─▶ `error: …` on stderr, once, and the exit code
 //! ```
 //!
-//! How a job runs and what a store looks like is not known here: the binary passes in an [`Engine`]. What goes to stdout is the
-//! answer to what was asked; everything else (progress, logs, errors) goes to stderr, so that a job
-//! that prints its results can be piped.
+//! How a job runs and what a store looks like is not known here: the binary passes in an
+//! [`Engine`]. What goes to stdout is the answer to what was asked; everything else (progress,
+//! logs, errors) goes to stderr, so that a job that prints its results can be piped.
 
 #![warn(missing_docs)]
 

@@ -16,8 +16,8 @@ pub const FORMAT_VERSION: u16 = 1;
 /// (`#[serde(untagged)]`, `#[serde(flatten)]`, `serde_json::Value`) cannot be read back.
 ///
 /// A later version of the program may add fields that have a `#[serde(default)]` or are options,
-/// remove or reorder fields, add variants to enums, and make integers wider; fields and variants are
-/// told by their names. Anything else is refused when the state is restored. Types that are
+/// remove or reorder fields, add variants to enums, and make integers wider; fields and variants
+/// are told by their names. Anything else is refused when the state is restored. Types that are
 /// recursive, that have `#[serde(alias)]`, or whose `Deserialize` refuses ones and zeros cannot be
 /// looked into: they must stay as they are, and keep their names.
 pub trait StateValue: Serialize + DeserializeOwned + Clone + Send + 'static {}

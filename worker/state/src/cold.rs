@@ -138,8 +138,8 @@ pub type Found<'a> = &'a mut dyn FnMut(usize, &[u8]) -> Result<(), CodecError>;
 /// Takes key and value of each entry of a scan; false ends it.
 pub type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<bool, CodecError>;
 
-/// Holds entries on disk for one operator of one subtask. Methods are called by the subtask's thread
-/// alone; the tier has threads of its own for what takes long.
+/// Holds entries on disk for one operator of one subtask. Methods are called by the subtask's
+/// thread alone; the tier has threads of its own for what takes long.
 pub trait ColdTier: Send + Sync + fmt::Debug {
     /// The states that the tier was restored with.
     fn restored(&self) -> Vec<(StateMeta, ColdStateId)>;
@@ -152,8 +152,8 @@ pub trait ColdTier: Send + Sync + fmt::Debug {
     /// milliseconds since 1970) or before may vanish, whenever it suits. Nobody will miss them.
     fn expire(&self, state: ColdStateId, until_ms: i64);
 
-    /// Takes changes and writes them on another thread, in the order of these calls. An error may be
-    /// that of an earlier batch.
+    /// Takes changes and writes them on another thread, in the order of these calls. An error may
+    /// be that of an earlier batch.
     fn write(&self, batch: ColdBatch) -> Result<(), ColdError>;
 
     /// Waits until everything given so far can be read.

@@ -3,13 +3,14 @@
 //! [`ObjectStore`] is what the rest of the tree sees. Objects are written once and never changed;
 //! the few small things that do change (the pointer to a job's newest state) are *registers*, which
 //! move only by compare-and-swap. All calls block, so they belong on threads that may wait: a
-//! subtask's uploader, the JobManager's checkpoint thread. None of them holds a lock while it waits.
+//! subtask's uploader, the JobManager's checkpoint thread. None of them holds a lock while it
+//! waits.
 //!
 //! [`open`] finds the store behind an address, [`probe()`] shows that it keeps its promises.
 //!
 //! Failure story: every error says what was tried, on which object of which store, and what kind of
-//! failure it was ([`StoreErrorKind`]). Passing trouble is retried inside, with pauses that grow and
-//! jitter; what comes out is either final or has lasted longer than the store's own patience.
+//! failure it was ([`StoreErrorKind`]). Passing trouble is retried inside, with pauses that grow
+//! and jitter; what comes out is either final or has lasted longer than the store's own patience.
 
 #![warn(missing_docs)]
 

@@ -2,8 +2,8 @@
 //!
 //! A store that takes conditional writes but ignores the conditions looks right until two
 //! JobManagers write at once; then it loses a job's state. So it is asked before it is used:
-//! writers race, and exactly one may win. The ways in which stores have been found to fail are those that
-//! this looks for; it is a test, not a proof.
+//! writers race, and exactly one may win. The ways in which stores have been found to fail are
+//! those that this looks for; it is a test, not a proof.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Barrier;

@@ -1,8 +1,8 @@
 //! A store in a bucket of S3, or of a server that speaks it.
 //!
 //! Objects are created by `PutObject` with `If-None-Match: *`, large ones by a multipart upload
-//! that is completed under the same condition. A register is an object whose version is its ETag; it
-//! moves by `PutObject` with `If-Match`.
+//! that is completed under the same condition. A register is an object whose version is its ETag;
+//! it moves by `PutObject` with `If-Match`.
 //!
 //! The answer to a request can be lost after the server has carried it out; the next attempt then
 //! meets its own result as a failed condition. So a failed condition, and the end of patience, are

@@ -2,8 +2,8 @@
 //!
 //! It belongs to another package, and cargo tells a test only where its own package's programs are.
 //! Beside each program cargo lists the sources it was made of: if one of them is newer, cargo is
-//! asked to build it. In a test of the whole workspace it has just been built. Another binary can be
-//! named with `WEIR_TEST_BINARY`.
+//! asked to build it. In a test of the whole workspace it has just been built. Another binary can
+//! be named with `WEIR_TEST_BINARY`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! keyed [EVENTS [KEYS]]: a running sum per key in memory, as `benches/flink` defines it; by default
-//! 50 million updates of 10 million keys.
+//! keyed [EVENTS [KEYS]]: a running sum per key in memory, as `benches/flink` defines it; by
+//! default 50 million updates of 10 million keys.
 
 use hashbrown::HashMap;
 use limit::{Exchange, PARALLELISM, QUEUE, Stopwatch, mix64, random_at, runtime};

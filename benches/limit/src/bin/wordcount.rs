@@ -1,4 +1,5 @@
-//! wordcount DIR: the running count of every word of the files in DIR, as `benches/flink` defines it.
+//! wordcount DIR: the running count of every word of the files in DIR, as `benches/flink` defines
+//! it.
 
 use std::io::BufRead;
 use std::path::PathBuf;
@@ -70,7 +71,8 @@ async fn read(files: Vec<PathBuf>, mut exchange: Exchange<Row>) {
     exchange.finish().await;
 }
 
-/// Counts words and takes the checksum of the updates, which are gathered first as a sink gets them.
+/// Counts words and takes the checksum of the updates, which are gathered first as a sink gets
+/// them.
 async fn count(mut rows: mpsc::Receiver<Vec<Row>>) -> (u64, u64) {
     let hasher = foldhash::fast::FixedState::with_seed(7);
     let mut counts: HashMap<CompactString, u64, _> = HashMap::with_hasher(hasher);

@@ -1,5 +1,5 @@
-//! State that is damaged, missing, or not to be used: a job that cannot go on exactly does not go on
-//! at all.
+//! State that is damaged, missing, or not to be used: a job that cannot go on exactly does not go
+//! on at all.
 
 use std::fs;
 use std::path::{Path, PathBuf};

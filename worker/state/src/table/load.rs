@@ -1,8 +1,8 @@
 //! Reads entries that are not in memory from the tier below.
 //!
 //! While there is plenty of room, a key group is read whole the first time that anything in it is
-//! missing: reading in order costs a tenth of reading single entries, and a complete key group never
-//! asks the tier again.
+//! missing: reading in order costs a tenth of reading single entries, and a complete key group
+//! never asks the tier again.
 
 use crate::codec::{CodecError, StateValue, decode_front, encode};
 use crate::cold::group_prefix;

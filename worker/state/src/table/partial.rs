@@ -1,8 +1,8 @@
 //! What a shard knows of entries that are not in memory.
 //!
 //! The tier below may still hold an entry that was removed: its removal is written with the next
-//! spill, and that is written by another thread. Until then the shard remembers the key, so that the
-//! entry does not come back.
+//! spill, and that is written by another thread. Until then the shard remembers the key, so that
+//! the entry does not come back.
 
 use std::collections::HashSet;
 

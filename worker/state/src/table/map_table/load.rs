@@ -1,5 +1,5 @@
-//! Reads maps that are not in memory from the tier below. A map is in memory whole or not at all, so
-//! that it can be iterated and be known to be empty.
+//! Reads maps that are not in memory from the tier below. A map is in memory whole or not at all,
+//! so that it can be iterated and be known to be empty.
 
 use crate::codec::{CodecError, StateValue, decode_front, encode};
 use crate::cold::group_prefix;
