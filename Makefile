@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build release run test check fmt lint tidy deny sim bench clean
+.PHONY: help setup build release run test check fmt lint tidy deny sim soak bench clean
 
 # Whatever can be made again lives outside the checkout, so that a clean clone starts warm.
 export WEIR_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir
@@ -44,6 +44,9 @@ deny: setup ## licences, bans and sources of the dependencies
 
 sim: setup ## simulate jobs under faults: make sim SEEDS=1000000
 	cargo run --locked --quiet -p weir-tests-sim -- --seeds $(or $(SEEDS),100000)
+
+soak: build ## jobs on clusters under faults, for long: make soak MINUTES=60
+	cargo run --locked --quiet -p weir-tests-cluster -- $(or $(MINUTES),10)
 
 bench: setup ## benchmarks: make bench WORKLOAD=wordcount ARGS="--parallelism=2"
 	@benches/run $(or $(WORKLOAD),wordcount) $(ARGS)

@@ -170,6 +170,8 @@ pub struct Claim {
     /// What was tried so far and may be in.
     tried: Vec<Pointer>,
     reads: u32,
+    /// The epoch is to be higher than this.
+    above: Epoch,
 }
 
 impl Claim {
@@ -182,8 +184,17 @@ impl Claim {
             first_read: true,
             tried: Vec::new(),
             reads: 1,
+            above: Epoch(0),
         };
         (claim, ClaimAction::Read { tries: 0 })
+    }
+
+    /// Claims an epoch above this one: that of a snapshot of another job, which this one goes on
+    /// from. Names of results hold the epoch, and must not come twice in one place.
+    #[must_use]
+    pub fn above(mut self, epoch: Epoch) -> Self {
+        self.above = epoch;
+        self
     }
 
     /// The read has ended. `objects_exist` says whether there is anything in the job's state
@@ -252,7 +263,7 @@ impl Claim {
             });
         }
         let mut content = found;
-        content.epoch = Epoch(content.epoch.0 + 1);
+        content.epoch = Epoch(content.epoch.max(self.above).0 + 1);
         if !own {
             content.run_state = RunState::Running;
         }
@@ -295,7 +306,7 @@ impl Claim {
         Pointer {
             state_id: self.claimant.state_id,
             deployment: self.claimant.deployment,
-            epoch: Epoch(1),
+            epoch: Epoch(self.above.0 + 1),
             holder: String::new(),
             nonce: 0,
             run_state: RunState::Running,

@@ -44,6 +44,8 @@ pub struct Claim {
     pub claimant: Claimant,
     /// Randomness for telling writes apart.
     pub seed: u64,
+    /// The epoch of another job's snapshot that it goes on from; 0 if there is none.
+    pub above: Epoch,
 }
 
 /// A job that is led by this process.
@@ -138,8 +140,10 @@ pub fn claim(claim: Claim) -> Result<Claimed, ClaimError> {
         store,
         claimant,
         seed,
+        above,
     } = claim;
-    let (mut claiming, mut next) = claim::Claim::new(claimant, Nonces::new(seed));
+    let (claiming, mut next) = claim::Claim::new(claimant, Nonces::new(seed));
+    let mut claiming = claiming.above(above);
     loop {
         next = match next {
             ClaimAction::Read { tries } => {
@@ -440,6 +444,7 @@ fn swap(store: &dyn ObjectStore, expected: Option<String>, content: &Pointer) ->
                 SwapResult::InDoubt(causes(&error))
             }
             StoreErrorKind::NotFound
+            | StoreErrorKind::Truncated
             | StoreErrorKind::Denied
             | StoreErrorKind::NoSpace
             | StoreErrorKind::Unsuitable => SwapResult::Failed(causes(&error)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use weir_rpc::{ConnectionId, Registration, version_mismatch};
+use weir_rpc::{ANY_DEPLOYMENT, ConnectionId, Registration, version_mismatch};
 use weir_types::{TaskManagerId, Timestamp};
 
 /// The most slots that one TaskManager may offer: each costs memory here and a thread per vertex
@@ -59,7 +59,7 @@ impl TaskManagers {
             data_address,
             ..
         } = registration;
-        if deployment != self.deployment {
+        if deployment != self.deployment && deployment != ANY_DEPLOYMENT {
             return Err(format!(
                 "it belongs to deployment {deployment}, this JobManager to deployment {}: start it \
                  with the JobManager of its own deployment",

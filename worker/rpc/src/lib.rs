@@ -48,8 +48,8 @@ pub use local::{
 pub use message::{CommitRequest, SplitResponse, TaskExecutorCommand, TaskManagerMessage};
 pub use metrics::{OperatorMetricsReport, TaskMetricsReport};
 pub use registration::{
-    CheckpointSettings, JobInfo, JobResult, PROTOCOL_VERSION, ProgramSpec, Registered,
-    Registration, VERSION, version_mismatch,
+    ANY_DEPLOYMENT, CheckpointSettings, JobInfo, JobResult, PROTOCOL_VERSION, ProgramSpec,
+    Registered, Registration, VERSION, version_mismatch,
 };
 pub use server::{ServerError, ServerOptions, serve};
 pub use view::{

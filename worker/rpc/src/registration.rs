@@ -27,6 +27,9 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The deployment of a TaskManager that no operation has started in particular.
+pub const ANY_DEPLOYMENT: u64 = 0;
+
 /// A TaskManager presents itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
@@ -38,7 +41,8 @@ pub struct Registration {
     pub id: TaskManagerId,
     /// What a person calls it, for example its host name.
     pub name: String,
-    /// The operation that started it; a JobMaster takes in only those of its own.
+    /// The operation that started it; a JobMaster takes in only those of its own, and those that
+    /// say [`ANY_DEPLOYMENT`].
     pub deployment: u64,
     /// How many slots it offers.
     pub slots: u32,

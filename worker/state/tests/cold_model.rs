@@ -132,3 +132,43 @@ fn an_unchanged_entry_is_written_once() {
     }
     assert_eq!(keyed.cold_stats().unwrap().written_entries, 1_000);
 }
+
+/// One key group, of which a part is read ahead and the rest one by one.
+#[test]
+fn an_entry_that_was_read_ahead_is_not_read_again() {
+    let range = KeyGroupRange::of_subtask(1, 1, 0);
+    let mut heap = KeyedBackend::<u64>::new(1, range);
+    let (sum, map) = (heap.value_state::<u64>("sum").unwrap(), "map");
+    let entries = heap.map_state::<u8, u64>(map).unwrap();
+    for key in 0..4_000 {
+        heap.set_key(key).unwrap();
+        sum.set(&mut heap, key).unwrap();
+        entries.put(&mut heap, 1, key).unwrap();
+    }
+    heap.snapshot_begin(CheckpointId(1), SnapshotKind::Full)
+        .unwrap();
+    let snapshot = heap.snapshot_finish().unwrap();
+    let setup = InMemory.open(0, range, &[], 60_000);
+    let mut keyed = KeyedBackend::<u64>::open(1, range, vec![snapshot], Some(setup)).unwrap();
+    let sum = keyed.value_state::<u64>("sum").unwrap();
+    let entries = keyed.map_state::<u8, u64>(map).unwrap();
+    for key in 0..4_000 {
+        keyed.set_key(key).unwrap();
+        sum.modify(&mut keyed, || 0, |sum| *sum += 1).unwrap();
+        let value = *entries.get(&mut keyed, &1).unwrap().unwrap();
+        entries.put(&mut keyed, 1, value + 2).unwrap();
+    }
+    keyed
+        .snapshot_begin(CheckpointId(2), SnapshotKind::Full)
+        .unwrap();
+    let snapshot = keyed.snapshot_finish().unwrap();
+    let mut heap = KeyedBackend::<u64>::restored(1, range, [snapshot]).unwrap();
+    let sum = heap.value_state::<u64>("sum").unwrap();
+    let entries = heap.map_state::<u8, u64>(map).unwrap();
+    assert_eq!(heap.table_mut(&sum).unwrap().len(), 4_000);
+    for key in 0..4_000 {
+        heap.set_key(key).unwrap();
+        assert_eq!(sum.get(&mut heap).unwrap(), Some(&(key + 1)));
+        assert_eq!(entries.get(&mut heap, &1).unwrap(), Some(&(key + 2)));
+    }
+}

@@ -9,6 +9,8 @@ pub enum StoreErrorKind {
     NotFound,
     /// The object exists and has another content than the one that was to be written.
     AlreadyExists,
+    /// The object ends before the range that was asked for: it was cut off, or is another one.
+    Truncated,
     /// A register is not in the expected state: somebody else has moved it.
     Conflict,
     /// A write may or may not have happened: reading back gave no answer either.

@@ -153,7 +153,8 @@ impl ObjectStore for LocalStore {
         let read = || {
             let mut file = File::open(self.file(path))?;
             let size = file.metadata()?.len();
-            let length = check_range(&range, size).map_err(io::Error::other)?;
+            let length = check_range(&range, size)
+                .map_err(|cause| io::Error::new(io::ErrorKind::UnexpectedEof, cause))?;
             file.seek(SeekFrom::Start(range.start))?;
             let mut bytes = vec![0; length];
             file.read_exact(&mut bytes)?;
@@ -285,6 +286,7 @@ fn kind_of(error: &io::Error) -> StoreErrorKind {
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreErrorKind::NoSpace,
         io::ErrorKind::Unsupported => StoreErrorKind::Unsuitable,
+        io::ErrorKind::UnexpectedEof => StoreErrorKind::Truncated,
         _ => StoreErrorKind::Other,
     }
 }

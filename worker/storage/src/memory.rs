@@ -126,7 +126,7 @@ impl ObjectStore for MemoryStore {
         let operation = "read a part of";
         let bytes = self.object(operation, path)?;
         let length = check_range(&range, bytes.len() as u64)
-            .map_err(|cause| self.failed(StoreErrorKind::Other, operation, path, cause))?;
+            .map_err(|cause| self.failed(StoreErrorKind::Truncated, operation, path, cause))?;
         Ok(bytes
             .iter()
             .copied()

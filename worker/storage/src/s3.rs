@@ -171,7 +171,7 @@ impl ObjectStore for S3Store {
 
     fn get_range(&self, path: &ObjectPath, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
         let operation = "read a part of";
-        let outside = |cause: String| self.error(StoreErrorKind::Other, operation, path, cause);
+        let outside = |cause: String| self.error(StoreErrorKind::Truncated, operation, path, cause);
         if range.start >= range.end {
             // HTTP has no empty ranges.
             let head = |bucket: Arc<Bucket>, key: String| async move { bucket.head(&key).await };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_network::ExchangeOptions;
+use weir_rpc::ANY_DEPLOYMENT;
 use weir_types::{Clock, SystemClock, TaskManagerId};
 
 use crate::memory::MemoryOptions;
@@ -16,7 +17,8 @@ pub struct TaskManagerOptions {
     pub id: TaskManagerId,
     /// What a person calls it, for example its host name.
     pub name: String,
-    /// The operation that started this process; the JobManager's has to be the same.
+    /// The operation that started this process; the JobManager's has to be the same. By default
+    /// any is.
     pub deployment: u64,
     /// How many slots it offers.
     pub slots: u32,
@@ -45,7 +47,7 @@ impl TaskManagerOptions {
         Self {
             id,
             name: name.into(),
-            deployment: 1,
+            deployment: ANY_DEPLOYMENT,
             slots,
             data_bind: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
             exchange: ExchangeOptions::default(),

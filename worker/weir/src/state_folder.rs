@@ -235,7 +235,12 @@ impl Folder {
     }
 
     fn claim(&self, wish: &Wish) -> Result<Claimed, Failure> {
+        let above = match &wish.named {
+            Some(path) => read_named(path, &self.store_options)?.1.epoch,
+            None => Epoch(0),
+        };
         let claim = Claim {
+            above,
             store: Arc::clone(&self.store),
             claimant: wish.claimant.clone(),
             seed: random::word(),

@@ -35,10 +35,22 @@ fn name(path: &Path) -> String {
         .into_owned()
 }
 
-/// Damages files in every way, and expects each time that the job says so, that it publishes
+/// A name, and what is left of a file.
+type Way = (&'static str, fn(&[u8]) -> Vec<u8>);
+
+const FLIPPED: Way = ("flipped", |bytes| {
+    let mut bytes = bytes.to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    bytes
+});
+const CUT: Way = ("cut", |bytes| bytes[..bytes.len() / 2].to_vec());
+const EMPTIED: Way = ("emptied", |_| Vec::new());
+
+/// Damages files in each of these ways, and expects each time that the job says so, that it publishes
 /// nothing, and that it goes on to exact output once the files are whole again.
 #[track_caller]
-fn refused_while_damaged(which: impl Fn(&Path) -> bool, parts: &[&str]) {
+fn refused_while_damaged(which: impl Fn(&Path) -> bool, ways: &[Way], parts: &[&str]) {
     let job = killed_in_the_middle();
     let published = job.published();
     let found: Vec<PathBuf> = files(&job.path("state"))
@@ -50,16 +62,6 @@ fn refused_while_damaged(which: impl Fn(&Path) -> bool, parts: &[&str]) {
         .iter()
         .map(|path| fs::read(path).expect("read"))
         .collect();
-    let flipped = |bytes: &[u8]| {
-        let mut bytes = bytes.to_vec();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 0x10;
-        bytes
-    };
-    let cut = |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec();
-    let emptied = |_: &[u8]| Vec::new();
-    let ways: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 3] =
-        [("flipped", &flipped), ("cut", &cut), ("emptied", &emptied)];
     for (way, damage) in ways {
         for (path, bytes) in found.iter().zip(&whole) {
             fs::write(path, damage(bytes)).expect("written");
@@ -80,27 +82,38 @@ fn refused_while_damaged(which: impl Fn(&Path) -> bool, parts: &[&str]) {
 
 #[test]
 fn a_damaged_pointer_is_refused() {
-    refused_while_damaged(|path| name(path).starts_with("pointer"), &["pointer"]);
+    refused_while_damaged(
+        |path| name(path).starts_with("pointer"),
+        &[FLIPPED, CUT, EMPTIED],
+        &["pointer"],
+    );
 }
 
 #[test]
 fn damaged_metadata_is_refused() {
     refused_while_damaged(
         |path| name(path) == "_metadata",
+        &[FLIPPED, CUT, EMPTIED],
         &["metadata", "checkpoint"],
     );
 }
 
+fn is_state_object(path: &Path) -> bool {
+    let name = name(path);
+    let other = ["pointer", "leader", "."]
+        .iter()
+        .any(|start| name.starts_with(start));
+    !other && name != "_metadata"
+}
+
 #[test]
 fn damaged_state_objects_are_refused() {
-    let is_state = |path: &Path| {
-        let name = name(path);
-        !name.starts_with("pointer")
-            && name != "_metadata"
-            && name != "leader"
-            && !name.starts_with('.')
-    };
-    refused_while_damaged(is_state, &["state", "checksum", "object", "checkpoint"]);
+    refused_while_damaged(is_state_object, &[FLIPPED], &["checksum", "damaged"]);
+}
+
+#[test]
+fn state_objects_that_are_cut_off_are_refused() {
+    refused_while_damaged(is_state_object, &[CUT, EMPTIED], &["cut off"]);
 }
 
 #[test]

@@ -50,7 +50,9 @@ fn killed(make: Make, parallelisms: &[&str]) {
             until("output", || job.published() > 0);
         }
         thread::sleep(random.millis(20, 1_400));
-        assert!(process.code().is_none(), "{}", process.stderr());
+        // It may have finished before its last kill, but not failed.
+        let code = process.code();
+        assert!(matches!(code, None | Some(0)), "{}", process.stderr());
         process.kill_nine();
         assert_eq!(job.wrong_so_far(), None, "after kill {at}");
     }

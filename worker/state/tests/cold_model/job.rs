@@ -63,6 +63,8 @@ pub(crate) struct Job<T> {
     subtasks: Vec<Backend>,
     model: Model,
     next: u64,
+    /// Whether the subtasks have tiers.
+    tiered: bool,
     /// The snapshot under way: what it must show, and the parts that are complete.
     running: Option<(Model, Vec<Option<TakenSnapshot>>)>,
 }
@@ -74,6 +76,7 @@ impl<T: Tiers> Job<T> {
             subtasks: Vec::new(),
             model: Model::default(),
             next: 0,
+            tiered: false,
             running: None,
         };
         job.subtasks = job.open(1, memory, &[], &[]);
@@ -88,6 +91,7 @@ impl<T: Tiers> Job<T> {
         entries: &[KeyedSnapshot],
     ) -> Vec<Backend> {
         let mut opened = Vec::new();
+        self.tiered = memory.is_some() || !files.is_empty();
         for subtask in 0..parallelism {
             let range = KeyGroupRange::of_subtask(MAX_PARALLELISM, parallelism, subtask);
             let memory = memory.or_else(|| (!files.is_empty()).then_some(1 << 20));
@@ -135,7 +139,7 @@ impl<T: Tiers> Job<T> {
 
     fn begin(&mut self, files: bool) {
         self.next += 1;
-        let kind = if T::FILES && files {
+        let kind = if T::FILES && files && self.tiered {
             SnapshotKind::Files
         } else {
             SnapshotKind::Full

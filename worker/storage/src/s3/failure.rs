@@ -95,6 +95,7 @@ impl Failure {
             ),
             (404, "NoSuchUpload") => (Class::UploadMissing, ""),
             (404, _) => (Class::Missing, ""),
+            (416, _) => (Class::Final(StoreErrorKind::Truncated), ""),
             (_, "ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired") => (
                 Class::Final(Denied),
                 "the credentials have expired: check what renews them",

@@ -111,7 +111,11 @@ fn a_range_beyond_the_end_is_an_error(store: Store) {
     store.create(&path("object"), b"12345").unwrap();
     for range in [0..6, 5..6, 100..200, 6..6, 3..2] {
         let read = store.get_range(&path("object"), range.clone());
-        assert_eq!(read.unwrap_err().kind, StoreErrorKind::Other, "{range:?}");
+        assert_eq!(
+            read.unwrap_err().kind,
+            StoreErrorKind::Truncated,
+            "{range:?}"
+        );
     }
 }
 
