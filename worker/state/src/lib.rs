@@ -12,8 +12,8 @@
 //!   and when one is taken, confirmed or aborted, is somebody else's business.
 //!
 //! A backend belongs to its subtask's thread: no locks, no I/O, no clock (the caller tells the
-//! time). Keyed state is in memory, over a tier on disk if a [`StateBackendFactory`] gives one: then it
-//! may be larger than memory, and each use may read a disk and fail.
+//! time). Keyed state is in memory, over a tier on disk if a [`StateBackendFactory`] gives one:
+//! then it may be larger than memory, and each use may read a disk and fail.
 //!
 //! From a handle down: `keyed` (handles, backend, restore) → `table` (a state's entries by key
 //! group: shard = slots + hash index; what changed since which snapshot) → `codec` (bytes).

@@ -47,8 +47,8 @@ const FLIPPED: Way = ("flipped", |bytes| {
 const CUT: Way = ("cut", |bytes| bytes[..bytes.len() / 2].to_vec());
 const EMPTIED: Way = ("emptied", |_| Vec::new());
 
-/// Damages files in each of these ways, and expects each time that the job says so, that it publishes
-/// nothing, and that it goes on to exact output once the files are whole again.
+/// Damages files in each of these ways, and expects each time that the job says so, that it
+/// publishes nothing, and that it goes on to exact output once the files are whole again.
 #[track_caller]
 fn refused_while_damaged(which: impl Fn(&Path) -> bool, ways: &[Way], parts: &[&str]) {
     let job = killed_in_the_middle();
