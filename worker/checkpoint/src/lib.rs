@@ -20,6 +20,8 @@ pub mod claim;
 pub mod collector;
 pub mod coordinator;
 mod envelope;
+#[cfg(test)]
+mod fixtures;
 pub mod fsck;
 pub mod handle;
 pub mod keyed_file;

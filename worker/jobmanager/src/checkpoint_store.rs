@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use weir_checkpoint::claim::{self, ClaimAction, ClaimOutcome, ClaimRefused, Claimant, LeaderTask};
+use weir_checkpoint::collector::METADATA;
 use weir_checkpoint::coordinator::PointerOutcome;
 use weir_checkpoint::metadata::{self, CheckpointMetadata, MetadataError, sha256_hex};
 use weir_checkpoint::pointer::{
@@ -22,9 +23,6 @@ use weir_storage::{ObjectPath, ObjectStore, PathError, StoreError, StoreErrorKin
 use weir_types::{Epoch, causes};
 
 use crate::job_master::Event;
-
-/// The name of a snapshot's metadata in its folder.
-pub(crate) const METADATA: &str = "_metadata";
 
 /// How many requests may wait for the store. There is one pointer write and a few checkpoints.
 const REQUESTS_WAITING_MAX: usize = 1024;

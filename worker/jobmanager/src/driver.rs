@@ -67,18 +67,16 @@ impl Driver {
                     None => asked = false,
                 },
                 _ = ticks.tick() => self.tick(),
-                () = tokio::time::sleep(due) => self.tick(),
+                () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => self.tick(),
                 _ = &mut released => return,
             }
         }
     }
 
-    /// How long nothing needs to be done, if nothing happens.
-    fn due(&self) -> Duration {
-        let wakeup = self.master.next_wakeup();
-        wakeup.map_or(self.tick, |at| {
-            at.since(self.clock.now()).clamp(SOON, self.tick)
-        })
+    /// How long it is until something is due before the next tick, if something is.
+    fn due(&self) -> Option<Duration> {
+        let due = self.master.next_wakeup()?.since(self.clock.now());
+        (due < self.tick).then_some(due.max(SOON))
     }
 
     fn now(&self) -> Now {

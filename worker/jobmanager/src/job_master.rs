@@ -95,8 +95,6 @@ pub(crate) struct JobMaster {
     failover: Failover,
     backoff: RestartBackoff,
     restart: Option<PendingRestart>,
-    /// How often the job or a part of it was restarted.
-    restarts: u32,
     checkpoints: Option<Checkpoints>,
     /// How often each source's enumerator was made anew.
     source_lives: BTreeMap<NodeId, u32>,
@@ -135,7 +133,6 @@ impl JobMaster {
             failover: Failover::new(config.failover, &config.job_graph),
             backoff,
             restart: None,
-            restarts: 0,
             checkpoints,
             source_lives: BTreeMap::new(),
             blocked: BTreeMap::new(),

@@ -23,6 +23,19 @@ pub struct RestoreFrom {
     pub lineage: bool,
 }
 
+impl RestoreFrom {
+    /// The newest snapshot of a job whose state folder this is.
+    pub fn latest(folder: &str, metadata: CheckpointMetadata) -> Self {
+        let (base, own) = place(folder, &metadata);
+        Self {
+            metadata: Arc::new(metadata),
+            base,
+            own,
+            lineage: true,
+        }
+    }
+}
+
 /// The job's operators, and what they go on from.
 #[derive(Debug)]
 pub(crate) struct Restoring {
@@ -77,13 +90,12 @@ impl Restoring {
     }
 
     /// A newer snapshot has completed.
-    pub(crate) fn advance(&mut self, latest: Arc<CheckpointMetadata>) -> Result<(), Fault> {
+    pub(crate) fn advance(&mut self, latest: &CheckpointMetadata) -> Result<(), Fault> {
         if self.checkpoint() == Some(latest.id) {
             return Ok(());
         }
-        let base = base(&self.folder, &latest);
-        let own = latest.kind == SnapshotKind::Checkpoint;
-        let plan = restore::plan(&latest, base, own, &self.program, self.options);
+        let (base, own) = place(&self.folder, latest);
+        let plan = restore::plan(latest, base, own, &self.program, self.options);
         let plan = plan.map_err(|error| {
             let cause = format!("restore checkpoint {}: {error}", latest.id);
             Fault::job(FaultClass::NonRecoverable, cause)
@@ -105,13 +117,14 @@ impl Restoring {
     }
 }
 
-/// The folder that a snapshot's objects are relative to.
-pub(crate) fn base(folder: &str, metadata: &CheckpointMetadata) -> String {
+/// The folder that the objects of a job's own snapshot are relative to, and whether they are shared
+/// with other checkpoints.
+fn place(folder: &str, metadata: &CheckpointMetadata) -> (String, bool) {
     match metadata.kind {
-        SnapshotKind::Checkpoint => folder.to_owned(),
+        SnapshotKind::Checkpoint => (folder.to_owned(), true),
         SnapshotKind::Savepoint => {
             let path = metadata.kind.folder(metadata.epoch, metadata.id);
-            format!("{folder}/{path}")
+            (format!("{folder}/{path}"), false)
         }
     }
 }

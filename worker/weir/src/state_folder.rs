@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use weir_checkpoint::claim::Claimant;
+use weir_checkpoint::collector::METADATA;
 use weir_checkpoint::metadata::{self, CheckpointMetadata};
 use weir_checkpoint::pointer::{OperationId, Root, RunState, SnapshotKind};
 use weir_cli::{CheckpointArgs, Exit, Failure, RestoreChoice};
@@ -93,7 +94,7 @@ pub(crate) fn lead(
         return Ok(Start::Over(Exit::Finished));
     };
     let claimed = folder.claim(&wish)?;
-    let (claimed, restore) = folder.restore(claimed, &wish, plan, say)?;
+    let (claimed, restore) = folder.restore(claimed, wish.named, plan, say)?;
     let pointer = &claimed.pointer;
     let (id, epoch, deployment) = (pointer.state_id, pointer.epoch, pointer.deployment);
     let options = options(&job, args, folder, claimed, restore);
@@ -110,7 +111,16 @@ pub(crate) fn lead(
 struct Wish {
     claimant: Claimant,
     /// A snapshot that a person named, if the job has not gone on from it yet.
-    named: Option<String>,
+    named: Option<Named>,
+}
+
+/// A snapshot that a person named.
+struct Named {
+    /// As the person did.
+    path: String,
+    /// What its objects' names are relative to.
+    base: String,
+    metadata: CheckpointMetadata,
 }
 
 /// A job's state folder.
@@ -181,7 +191,7 @@ impl Folder {
                     candidate.deployment.unwrap_or(1),
                     None,
                 ),
-                named: named(choice),
+                named: self.named(choice)?,
             }));
         };
         let goes_on = match choice {
@@ -210,10 +220,21 @@ impl Folder {
         };
         let deployment = candidate.deployment.unwrap_or(same);
         let from = (deployment > pointer.deployment).then_some(pointer.deployment);
+        let named = match pointer.latest {
+            Some(_) => None,
+            None => self.named(choice)?,
+        };
         Ok(Some(Wish {
             claimant: claimant(pointer.state_id, deployment, from),
-            named: named(choice).filter(|_| pointer.latest.is_none()),
+            named,
         }))
+    }
+
+    fn named(&self, choice: Option<&RestoreChoice>) -> Result<Option<Named>, Failure> {
+        match choice {
+            Some(RestoreChoice::Path(path)) => read_named(path, &self.store_options).map(Some),
+            _ => Ok(None),
+        }
     }
 
     fn has_state(&self, choice: Option<&RestoreChoice>) -> anyhow::Error {
@@ -235,12 +256,9 @@ impl Folder {
     }
 
     fn claim(&self, wish: &Wish) -> Result<Claimed, Failure> {
-        let above = match &wish.named {
-            Some(path) => read_named(path, &self.store_options)?.1.epoch,
-            None => Epoch(0),
-        };
+        let named = wish.named.as_ref();
         let claim = Claim {
-            above,
+            above: named.map_or(Epoch(0), |named| named.metadata.epoch),
             store: Arc::clone(&self.store),
             claimant: wish.claimant.clone(),
             seed: random::word(),
@@ -252,16 +270,15 @@ impl Folder {
     fn restore(
         &self,
         claimed: Claimed,
-        wish: &Wish,
+        named: Option<Named>,
         plan: &Plan,
         say: &dyn Fn(&str),
     ) -> Result<(Claimed, Option<RestoreFrom>), Failure> {
-        if let Some(path) = &wish.named {
-            return self.restore_named(claimed, path, say);
+        if let Some(named) = named {
+            return self.restore_named(claimed, named, say);
         }
-        let vertices = plan.program.job_graph.vertices.iter();
-        let mut operators = vertices.flat_map(|vertex| &vertex.operators);
-        let transactional = operators.any(|operator| operator.commits);
+        let mut vertices = plan.program.job_graph.vertices.iter();
+        let transactional = vertices.any(|vertex| vertex.commits);
         let found =
             weir_jobmanager::restore_point(self.store.as_ref(), &claimed.pointer, transactional);
         let Some((metadata, warning)) = found.map_err(Failure::failed)? else {
@@ -275,20 +292,7 @@ impl Folder {
             noun(metadata.kind),
             metadata.id
         ));
-        let base = match metadata.kind {
-            SnapshotKind::Checkpoint => self.address.clone(),
-            SnapshotKind::Savepoint => {
-                let path = metadata.kind.folder(metadata.epoch, metadata.id);
-                format!("{}/{path}", self.address)
-            }
-        };
-        let own = metadata.kind == SnapshotKind::Checkpoint;
-        let from = RestoreFrom {
-            metadata: Arc::new(metadata),
-            base,
-            own,
-            lineage: true,
-        };
+        let from = RestoreFrom::latest(&self.address, metadata);
         Ok((claimed, Some(from)))
     }
 
@@ -296,13 +300,17 @@ impl Folder {
     fn restore_named(
         &self,
         claimed: Claimed,
-        path: &str,
+        named: Named,
         say: &dyn Fn(&str),
     ) -> Result<(Claimed, Option<RestoreFrom>), Failure> {
-        let (base, metadata) = read_named(path, &self.store_options)?;
+        let Named {
+            path,
+            base,
+            metadata,
+        } = named;
         let root = Root {
             operation: OperationId("restore".to_owned()),
-            path: absolute(path)?,
+            path: absolute(&path)?,
         };
         let seed = random::word();
         let claimed = weir_jobmanager::record_root(self.store.as_ref(), claimed, root, seed);
@@ -322,15 +330,12 @@ impl Folder {
     }
 }
 
-/// The snapshot in a folder, and what its objects' names are relative to.
-pub(crate) fn read_named(
-    path: &str,
-    options: &StoreOptions,
-) -> Result<(String, CheckpointMetadata), Failure> {
+/// Reads what a snapshot that a person named says of itself.
+fn read_named(path: &str, options: &StoreOptions) -> Result<Named, Failure> {
     let folder = absolute(path.trim_end_matches("/_metadata").trim_end_matches('/'))?;
     let read = || -> anyhow::Result<CheckpointMetadata> {
         let store = weir_storage::open(&folder, options)?;
-        let bytes = store.get(&ObjectPath::new("_metadata")?)?;
+        let bytes = store.get(&ObjectPath::new(METADATA)?)?;
         Ok(metadata::decode(&bytes)?)
     };
     let metadata = read()
@@ -344,20 +349,17 @@ pub(crate) fn read_named(
             None => folder,
         },
     };
-    Ok((base, metadata))
+    Ok(Named {
+        path: path.to_owned(),
+        base,
+        metadata,
+    })
 }
 
 fn noun(kind: SnapshotKind) -> &'static str {
     match kind {
         SnapshotKind::Checkpoint => "checkpoint",
         SnapshotKind::Savepoint => "savepoint",
-    }
-}
-
-fn named(choice: Option<&RestoreChoice>) -> Option<String> {
-    match choice {
-        Some(RestoreChoice::Path(path)) => Some(path.clone()),
-        _ => None,
     }
 }
 

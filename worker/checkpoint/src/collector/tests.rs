@@ -1,9 +1,9 @@
 use proptest::prelude::*;
-use weir_types::{CheckpointId, JobId, KeyGroupRange, OperatorId, SubtaskIndex};
+use weir_types::{CheckpointId, JobId, KeyGroupRange};
 
 use super::*;
-use crate::handle::{KeyedHandle, OperatorSubtaskState};
-use crate::metadata::OperatorMetadata;
+use crate::fixtures;
+use crate::handle::KeyedHandle;
 use crate::pointer::{OperationId, RunState};
 
 fn object(path: &str) -> ObjectRef {
@@ -30,33 +30,8 @@ fn metadata(id: u64, kind: SnapshotKind, chain: &[(u64, String)]) -> CheckpointM
         SnapshotKind::Checkpoint => format!("{}/raw", chk(1, id)),
         SnapshotKind::Savepoint => "raw".to_owned(),
     };
-    let state = OperatorSubtaskState {
-        operator: OperatorId(1),
-        keyed: keyed.collect(),
-        operator_state: None,
-        raw: Some(Stored::Object(object(&own))),
-        uncommitted: false,
-    };
-    CheckpointMetadata {
-        state_id: JobId(1),
-        id: CheckpointId(id),
-        epoch: Epoch(1),
-        kind,
-        operation: None,
-        triggered_ms: 0,
-        completed_ms: 0,
-        weir_version: String::new(),
-        operators: vec![OperatorMetadata {
-            operator: OperatorId(1),
-            name: "count".to_owned(),
-            uid: None,
-            parallelism: 1,
-            max_parallelism: 1,
-            enumerator: None,
-            subtasks: vec![(SubtaskIndex(0), state)],
-            ended: Vec::new(),
-        }],
-    }
+    let raw = Stored::Object(object(&own));
+    fixtures::metadata(id, kind, 1, keyed.collect(), raw)
 }
 
 fn chk(epoch: u64, id: u64) -> String {

@@ -1,9 +1,10 @@
 use weir_state::{KeyedBackend, SnapshotKind as Size};
-use weir_types::{Epoch, JobId, KeyGroupRange, OperatorId};
+use weir_types::{Epoch, KeyGroupRange};
 
 use super::*;
+use crate::fixtures;
 use crate::keyed_file::Compression;
-use crate::metadata::{OperatorMetadata, encode};
+use crate::metadata::encode;
 use crate::pointer::SnapshotKind;
 
 const RANGE: KeyGroupRange = KeyGroupRange { start: 0, end: 3 };
@@ -23,40 +24,15 @@ fn stored(path: &str, bytes: &[u8]) -> Stored {
 }
 
 fn metadata(kind: SnapshotKind, raw: Stored) -> CheckpointMetadata {
-    let state = OperatorSubtaskState {
-        operator: OperatorId(1),
-        keyed: vec![KeyedHandle {
-            stored: stored("keyed", &keyed_bytes()),
-            checkpoint: CheckpointId(5),
-            base: None,
-            range: RANGE,
-            max_parallelism: 4,
-            states: Vec::new(),
-        }],
-        operator_state: None,
-        raw: Some(raw),
-        uncommitted: false,
+    let keyed = KeyedHandle {
+        stored: stored("keyed", &keyed_bytes()),
+        checkpoint: CheckpointId(5),
+        base: None,
+        range: RANGE,
+        max_parallelism: 4,
+        states: Vec::new(),
     };
-    CheckpointMetadata {
-        state_id: JobId(1),
-        id: CheckpointId(5),
-        epoch: Epoch(1),
-        kind,
-        operation: None,
-        triggered_ms: 0,
-        completed_ms: 0,
-        weir_version: String::new(),
-        operators: vec![OperatorMetadata {
-            operator: OperatorId(1),
-            name: "count".to_owned(),
-            uid: None,
-            parallelism: 1,
-            max_parallelism: 4,
-            enumerator: None,
-            subtasks: vec![(SubtaskIndex(0), state)],
-            ended: Vec::new(),
-        }],
-    }
+    fixtures::metadata(5, kind, 4, vec![keyed], raw)
 }
 
 #[test]

@@ -25,15 +25,8 @@ impl ExecutionGraph {
             self.enter(JobStatus::Restarting, now_ms, &mut update)?;
         }
         for position in 0..self.executions.len() {
-            let execution = &self.executions[position];
-            if !subtasks.contains(&execution.id) {
-                continue;
-            }
-            if execution.state.may_become(ExecutionState::Canceling) {
-                update.cancel.push(execution.attempt);
-                self.move_to(position, ExecutionState::Canceling, now_ms, &mut update);
-            } else if !execution.state.is_terminal() && !execution.state.is_deployed() {
-                self.move_to(position, ExecutionState::Canceled, now_ms, &mut update);
+            if subtasks.contains(&self.executions[position].id) {
+                self.stop(position, now_ms, &mut update);
             }
         }
         Ok(update)

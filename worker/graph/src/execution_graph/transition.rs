@@ -224,13 +224,18 @@ impl ExecutionGraph {
 
     fn cancel_the_rest(&mut self, now_ms: i64, update: &mut Update) {
         for position in 0..self.executions.len() {
-            let execution = &self.executions[position];
-            if execution.state.may_become(ExecutionState::Canceling) {
-                update.cancel.push(execution.attempt);
-                self.move_to(position, ExecutionState::Canceling, now_ms, update);
-            } else if !execution.state.is_terminal() && !execution.state.is_deployed() {
-                self.move_to(position, ExecutionState::Canceled, now_ms, update);
-            }
+            self.stop(position, now_ms, update);
+        }
+    }
+
+    /// Has an attempt stopped, if it has not ended: by its TaskManager if one may have it.
+    pub(super) fn stop(&mut self, position: usize, now_ms: i64, update: &mut Update) {
+        let execution = &self.executions[position];
+        if execution.state.may_become(ExecutionState::Canceling) {
+            update.cancel.push(execution.attempt);
+            self.move_to(position, ExecutionState::Canceling, now_ms, update);
+        } else if !execution.state.is_terminal() && !execution.state.is_deployed() {
+            self.move_to(position, ExecutionState::Canceled, now_ms, update);
         }
     }
 

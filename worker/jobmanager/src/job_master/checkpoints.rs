@@ -8,10 +8,8 @@
 //! barrier.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use weir_checkpoint::coordinator::{self, Coordinator, FinalOutcome, Participant, SnapshotRequest};
-use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{OperationId, RunState};
 use weir_graph::{ExecutionVertexId, JobStatus, NodeId};
 use weir_rpc::{
@@ -435,7 +433,6 @@ impl JobMaster {
         let Some(latest) = checkpoints.coordinator.latest_metadata() else {
             return Ok(());
         };
-        let latest: Arc<CheckpointMetadata> = Arc::new(latest.clone());
         checkpoints.restoring.advance(latest)
     }
 
@@ -443,8 +440,7 @@ impl JobMaster {
     pub(crate) fn next_wakeup(&self) -> Option<Timestamp> {
         let checkpoints = self.checkpoints.as_ref();
         let due = checkpoints.and_then(|checkpoints| checkpoints.coordinator.next_wakeup());
-        let restart = self.restart.as_ref().map(|pending| pending.not_before);
-        due.into_iter().chain(restart).min()
+        due.into_iter().chain(self.restart_due()).min()
     }
 
     /// What this subtask goes on from.

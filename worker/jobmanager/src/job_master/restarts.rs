@@ -24,7 +24,7 @@ use crate::restart_strategy::Verdict;
 #[derive(Debug)]
 pub(crate) struct PendingRestart {
     subtasks: BTreeSet<ExecutionVertexId>,
-    pub(super) not_before: Timestamp,
+    not_before: Timestamp,
 }
 
 impl JobMaster {
@@ -59,7 +59,6 @@ impl JobMaster {
                     actions.push(Action::Say(format!(
                         "restarting {what} in {delay:.1?}: {cause}"
                     )));
-                    self.restarts += 1;
                     self.restart = Some(PendingRestart {
                         subtasks: concerned.clone(),
                         not_before: now.at + delay,
@@ -79,20 +78,23 @@ impl JobMaster {
         }
     }
 
-    /// Starts what has been stopped again, once it may.
-    pub(super) fn restart_if_possible(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let Some(pending) = &self.restart else {
-            return;
-        };
-        if self.graph.status() != JobStatus::Restarting {
-            self.restart = None;
-            return;
-        }
+    /// When what has been stopped may start again, if nothing but time is in the way.
+    pub(super) fn restart_due(&self) -> Option<Timestamp> {
+        let pending = self.restart.as_ref()?;
         let in_doubt = self
             .checkpoints
             .as_ref()
             .is_some_and(|checkpoints| checkpoints.coordinator.in_doubt());
-        if now.at < pending.not_before || in_doubt || !self.graph.have_ended(&pending.subtasks) {
+        (!in_doubt && self.graph.have_ended(&pending.subtasks)).then_some(pending.not_before)
+    }
+
+    /// Starts what has been stopped again, once it may.
+    pub(super) fn restart_if_possible(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if self.graph.status() != JobStatus::Restarting {
+            self.restart = None;
+            return;
+        }
+        if self.restart_due().is_none_or(|due| now.at < due) {
             return;
         }
         let Some(pending) = self.restart.take() else {

@@ -11,7 +11,7 @@ use crate::codec::CodecError;
 use crate::cold::{ColdStateId, ColdTier, group_prefix};
 use crate::error::StateError;
 use crate::table::shard::{EntryCodec, Shard};
-use crate::table::shards::{Block, Shards};
+use crate::table::shards::{Block, Shards, TableSnapshot};
 use crate::table::state_table::ValueFormat;
 
 /// The place of one state in the tier below.
@@ -84,8 +84,17 @@ impl Below {
     }
 }
 
-/// What the backend asks of the entries of any table that may lie over a tier.
-pub(crate) trait OverBelow {
+/// What the backend asks of the entries of any table, whatever their types: to take part in
+/// snapshots, and to lie over a tier.
+pub(crate) trait AnyShards {
+    /// See [`Shards::begin`].
+    fn begin(&mut self, checkpoint: CheckpointId, complete: bool);
+    /// See [`Shards::finish`].
+    fn finish(&mut self) -> Option<TableSnapshot>;
+    /// See [`Shards::confirm`].
+    fn confirm(&mut self, checkpoint: CheckpointId);
+    /// See [`Shards::abort`].
+    fn abort(&mut self, checkpoint: CheckpointId);
     /// Puts the tier under the table. `complete`: the table has all the tier has.
     fn lay_over(&mut self, below: Below, complete: bool);
     /// What was frozen and copied, in order, and has not been taken yet.
@@ -104,7 +113,23 @@ pub(crate) struct Owned {
     at: usize,
 }
 
-impl<K: Eq, N: Eq, V> OverBelow for Shards<K, N, V> {
+impl<K: Eq, N: Eq, V> AnyShards for Shards<K, N, V> {
+    fn begin(&mut self, checkpoint: CheckpointId, complete: bool) {
+        Shards::begin(self, checkpoint, complete);
+    }
+
+    fn finish(&mut self) -> Option<TableSnapshot> {
+        Shards::finish(self)
+    }
+
+    fn confirm(&mut self, checkpoint: CheckpointId) {
+        Shards::confirm(self, checkpoint);
+    }
+
+    fn abort(&mut self, checkpoint: CheckpointId) {
+        Shards::abort(self, checkpoint);
+    }
+
     fn lay_over(&mut self, below: Below, complete: bool) {
         for shard in self.all_mut() {
             shard.lay_over(complete);

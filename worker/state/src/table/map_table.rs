@@ -5,15 +5,15 @@
 //! key; the entries of one map form a doubly linked list in the order in which they were added.
 //! Heads and links are not in snapshots: they follow from the entries.
 
-use weir_types::{CheckpointId, KeyGroup};
+use weir_types::KeyGroup;
 
 use crate::codec::{CodecError, StateValue, decode_front, encode};
 use crate::error::StateError;
 use crate::key::{StateKey, hash_within};
-use crate::table::below::OverBelow;
+use crate::table::below::AnyShards;
 use crate::table::record::read_record;
 use crate::table::shard::{EntryCodec, PlainCodec, Shard};
-use crate::table::shards::{Block, KeyGroups, Shards, TableSnapshot};
+use crate::table::shards::{Block, KeyGroups, Shards};
 use crate::table::state_table::{ReadValue, StateTable, ValueFormat, check_read, checked_hash};
 use crate::table::{Place, entry_hash, rehash};
 
@@ -340,26 +340,14 @@ impl<'a, K: StateKey, N: StateKey, U: StateKey, V: StateValue> Iterator for Walk
 }
 
 impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> StateTable for MapTable<K, N, U, V> {
-    fn begin(&mut self, checkpoint: CheckpointId, complete: bool) {
-        self.entries.begin(checkpoint, complete);
+    fn shards(&mut self) -> &mut dyn AnyShards {
+        &mut self.entries
     }
 
     fn copy_some(&mut self, budget: &mut usize) -> Result<bool, CodecError> {
         let heads = &self.heads;
         self.entries
             .copy_some(budget, |shard| MapCodec(&heads[shard]))
-    }
-
-    fn finish(&mut self) -> Option<TableSnapshot> {
-        self.entries.finish()
-    }
-
-    fn confirm(&mut self, checkpoint: CheckpointId) {
-        self.entries.confirm(checkpoint);
-    }
-
-    fn abort(&mut self, checkpoint: CheckpointId) {
-        self.entries.abort(checkpoint);
     }
 
     fn restore(
@@ -391,10 +379,6 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> StateTable for MapTab
             done.map_err(|e| CodecError::decode::<(K, N, U)>(e.to_string()))?;
         }
         Ok(())
-    }
-
-    fn over_below(&mut self) -> &mut dyn OverBelow {
-        &mut self.entries
     }
 
     fn memory(&mut self) -> usize {

@@ -1,14 +1,14 @@
 //! What the backend does with a state whose types it does not know, and how blocks are read.
 
-use weir_types::{CheckpointId, KeyGroup};
+use weir_types::KeyGroup;
 
 use crate::codec::{CodecError, StateValue, decode_front};
 use crate::key::{StateKey, key_hash};
 use crate::table::Table;
-use crate::table::below::OverBelow;
+use crate::table::below::AnyShards;
 use crate::table::record::{Record, read_record};
 use crate::table::shard::PlainCodec;
-use crate::table::shards::{Block, KeyGroups, TableSnapshot};
+use crate::table::shards::{Block, KeyGroups};
 
 /// Reads a value from a snapshot, whether it was written with a time to live or not.
 pub(crate) type ReadValue<V> = fn(&[u8], ValueFormat) -> Result<V, CodecError>;
@@ -24,11 +24,9 @@ pub(crate) struct ValueFormat {
 
 /// What the backend does with a state whose types it does not know.
 pub(crate) trait StateTable: std::any::Any + Send {
-    fn begin(&mut self, checkpoint: CheckpointId, complete: bool);
+    /// The table's entries, for what needs no types.
+    fn shards(&mut self) -> &mut dyn AnyShards;
     fn copy_some(&mut self, budget: &mut usize) -> Result<bool, CodecError>;
-    fn finish(&mut self) -> Option<TableSnapshot>;
-    fn confirm(&mut self, checkpoint: CheckpointId);
-    fn abort(&mut self, checkpoint: CheckpointId);
     fn restore(
         &mut self,
         group: KeyGroup,
@@ -36,8 +34,6 @@ pub(crate) trait StateTable: std::any::Any + Send {
         format: ValueFormat,
     ) -> Result<(), CodecError>;
     fn bytes(&self) -> usize;
-    /// The part that a tier below the table deals with.
-    fn over_below(&mut self) -> &mut dyn OverBelow;
     /// About how much memory the table takes, with what keys and values own.
     fn memory(&mut self) -> usize;
     /// Writes out what some key groups changed, so that [`Self::evict`] can give back about so much
@@ -48,24 +44,12 @@ pub(crate) trait StateTable: std::any::Any + Send {
 }
 
 impl<K: StateKey, N: StateKey, V: StateValue> StateTable for Table<K, N, V> {
-    fn begin(&mut self, checkpoint: CheckpointId, complete: bool) {
-        self.shards.begin(checkpoint, complete);
+    fn shards(&mut self) -> &mut dyn AnyShards {
+        &mut self.shards
     }
 
     fn copy_some(&mut self, budget: &mut usize) -> Result<bool, CodecError> {
         self.shards.copy_some(budget, |_| PlainCodec)
-    }
-
-    fn finish(&mut self) -> Option<TableSnapshot> {
-        self.shards.finish()
-    }
-
-    fn confirm(&mut self, checkpoint: CheckpointId) {
-        self.shards.confirm(checkpoint);
-    }
-
-    fn abort(&mut self, checkpoint: CheckpointId) {
-        self.shards.abort(checkpoint);
     }
 
     fn restore(
@@ -95,10 +79,6 @@ impl<K: StateKey, N: StateKey, V: StateValue> StateTable for Table<K, N, V> {
 
     fn bytes(&self) -> usize {
         self.shards.bytes()
-    }
-
-    fn over_below(&mut self) -> &mut dyn OverBelow {
-        &mut self.shards
     }
 
     fn memory(&mut self) -> usize {

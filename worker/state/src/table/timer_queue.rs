@@ -7,17 +7,17 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use weir_types::{CheckpointId, KeyGroup};
+use weir_types::KeyGroup;
 
 use crate::codec::{CodecError, decode, decode_front};
 use crate::error::StateError;
 use crate::key::{StateKey, hash_within};
-use crate::table::below::OverBelow;
+use crate::table::below::AnyShards;
 use crate::table::entry_hash;
 use crate::table::hash_index::Position;
 use crate::table::record::read_record;
 use crate::table::shard::PlainCodec;
-use crate::table::shards::{Block, KeyGroups, Shards, TableSnapshot};
+use crate::table::shards::{Block, KeyGroups, Shards};
 use crate::table::state_table::{StateTable, ValueFormat, check_read, checked_hash};
 
 #[derive(Debug)]
@@ -177,24 +177,12 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
 }
 
 impl<K: StateKey, N: StateKey> StateTable for TimerQueue<K, N> {
-    fn begin(&mut self, checkpoint: CheckpointId, complete: bool) {
-        self.timers.begin(checkpoint, complete);
+    fn shards(&mut self) -> &mut dyn AnyShards {
+        &mut self.timers
     }
 
     fn copy_some(&mut self, budget: &mut usize) -> Result<bool, CodecError> {
         self.timers.copy_some(budget, |_| PlainCodec)
-    }
-
-    fn finish(&mut self) -> Option<TableSnapshot> {
-        self.timers.finish()
-    }
-
-    fn confirm(&mut self, checkpoint: CheckpointId) {
-        self.timers.confirm(checkpoint);
-    }
-
-    fn abort(&mut self, checkpoint: CheckpointId) {
-        self.timers.abort(checkpoint);
     }
 
     fn restore(
@@ -225,10 +213,6 @@ impl<K: StateKey, N: StateKey> StateTable for TimerQueue<K, N> {
 
     fn bytes(&self) -> usize {
         self.timers.bytes() + self.due.capacity() * size_of::<Due>()
-    }
-
-    fn over_below(&mut self) -> &mut dyn OverBelow {
-        &mut self.timers
     }
 
     fn memory(&mut self) -> usize {

@@ -83,15 +83,29 @@ fn commands(actions: &[Action]) -> Vec<TaskExecutorCommand> {
     told.collect()
 }
 
+/// The checkpoint for which the enumerator was asked.
+fn asked(rig: &Rig) -> Option<CheckpointId> {
+    rig.log.iter().find_map(|action| match action {
+        Action::SnapshotEnumerator { id, .. } => Some(*id),
+        _ => None,
+    })
+}
+
+/// The store has the metadata: what the pointer is to become.
+fn store_metadata(rig: &mut Rig, id: CheckpointId) -> Box<Pointer> {
+    let result = Ok(("ab".repeat(32), 10));
+    let actions = rig.event(Event::MetadataWritten { id, result });
+    let [Action::WritePointer(pointer)] = actions.as_slice() else {
+        panic!("the pointer comes next: {actions:?}");
+    };
+    pointer.clone()
+}
+
 /// Time for a checkpoint comes, and the enumerator tells its state.
 fn trigger(rig: &mut Rig) -> CheckpointId {
     rig.log.clear();
     rig.pass_ms(1_000);
-    let asked = rig.log.iter().find_map(|action| match action {
-        Action::SnapshotEnumerator { id, .. } => Some(*id),
-        _ => None,
-    });
-    let id = asked.expect("the interval has passed");
+    let id = asked(rig).expect("the interval has passed");
     let node = source_node(rig);
     let result = Ok(vec![7]);
     let actions = rig.event(Event::EnumeratorState { id, node, result });
@@ -100,13 +114,7 @@ fn trigger(rig: &mut Rig) -> CheckpointId {
 }
 
 fn acknowledge_all(rig: &mut Rig, id: CheckpointId) -> Vec<Action> {
-    let attempts: Vec<_> = rig
-        .master
-        .graph
-        .executions()
-        .iter()
-        .map(|execution| execution.attempt)
-        .collect();
+    let attempts = rig.attempts();
     let acknowledged = attempts.into_iter().flat_map(|attempt| {
         rig.message_of(
             attempt,
@@ -128,11 +136,7 @@ fn complete(rig: &mut Rig, id: CheckpointId) -> Vec<Action> {
         matches!(actions.as_slice(), [Action::WriteMetadata { .. }]),
         "{actions:?}"
     );
-    let result = Ok(("ab".repeat(32), 10));
-    let actions = rig.event(Event::MetadataWritten { id, result });
-    let [Action::WritePointer(pointer)] = actions.as_slice() else {
-        panic!("the pointer comes next: {actions:?}");
-    };
+    let pointer = store_metadata(rig, id);
     let (nonce, outcome) = (pointer.nonce, PointerOutcome::Written);
     rig.event(Event::PointerWritten { nonce, outcome })
 }
@@ -154,13 +158,7 @@ fn a_restarted_subtask_goes_on_from_the_newest_checkpoint_and_so_does_the_enumer
     let mut rig = running();
     let id = trigger(&mut rig);
     complete(&mut rig, id);
-    let attempts: Vec<_> = rig
-        .master
-        .graph
-        .executions()
-        .iter()
-        .map(|e| e.attempt)
-        .collect();
+    let attempts = rig.attempts();
     rig.log.clear();
     rig.fail(attempts[0], "boom");
     for attempt in &attempts[1..] {
@@ -188,19 +186,9 @@ fn no_restart_begins_while_it_is_uncertain_whether_the_newest_checkpoint_is_comp
     let mut rig = running();
     let id = trigger(&mut rig);
     acknowledge_all(&mut rig, id);
-    let result = Ok(("ab".repeat(32), 10));
-    let actions = rig.event(Event::MetadataWritten { id, result });
-    let [Action::WritePointer(pointer)] = actions.as_slice() else {
-        panic!("the pointer comes next: {actions:?}");
-    };
+    let pointer = store_metadata(&mut rig, id);
     let nonce = pointer.nonce;
-    let attempts: Vec<_> = rig
-        .master
-        .graph
-        .executions()
-        .iter()
-        .map(|e| e.attempt)
-        .collect();
+    let attempts = rig.attempts();
     rig.fail(attempts[0], "boom");
     for attempt in &attempts[1..] {
         rig.state(*attempt, ExecutionState::Canceled);
@@ -233,12 +221,7 @@ fn a_split_found_after_the_enumerator_told_its_state_reaches_the_reader_after_th
         1,
         "before the state it goes at once"
     );
-    let Some(id) = rig.log.iter().find_map(|action| match action {
-        Action::SnapshotEnumerator { id, .. } => Some(*id),
-        _ => None,
-    }) else {
-        panic!("the interval has passed");
-    };
+    let id = asked(&rig).expect("the interval has passed");
     let result = Ok(vec![7]);
     let mut told = commands(&rig.event(Event::EnumeratorState { id, node, result }));
     told.extend(commands(&rig.event(found(2))));
@@ -255,11 +238,7 @@ fn a_leader_that_was_fenced_tells_nobody_anything_and_ends() {
     let mut rig = running();
     let id = trigger(&mut rig);
     acknowledge_all(&mut rig, id);
-    let result = Ok(("ab".repeat(32), 10));
-    let actions = rig.event(Event::MetadataWritten { id, result });
-    let [Action::WritePointer(pointer)] = actions.as_slice() else {
-        panic!("the pointer comes next: {actions:?}");
-    };
+    let pointer = store_metadata(&mut rig, id);
     let mut other = pointer.clone();
     other.epoch = Epoch(2);
     let nonce = pointer.nonce;
@@ -275,22 +254,12 @@ fn a_leader_that_was_fenced_tells_nobody_anything_and_ends() {
 #[test]
 fn the_job_finishes_when_its_last_checkpoint_is_committed_and_recorded() {
     let mut rig = running();
-    let attempts: Vec<_> = rig
-        .master
-        .graph
-        .executions()
-        .iter()
-        .map(|e| e.attempt)
-        .collect();
+    let attempts = rig.attempts();
     rig.log.clear();
     for attempt in &attempts {
         rig.end_of_input(*attempt);
     }
-    let asked = rig.log.iter().find_map(|action| match action {
-        Action::SnapshotEnumerator { id, .. } => Some(*id),
-        _ => None,
-    });
-    let id = asked.expect("the last checkpoint");
+    let id = asked(&rig).expect("the last checkpoint");
     let node = source_node(&rig);
     let result = Ok(Vec::new());
     rig.event(Event::EnumeratorState { id, node, result });

@@ -21,12 +21,6 @@ fn running(attempts: u32) -> Rig {
     Rig::with(restartable(&wordcount(2), attempts), None).run()
 }
 
-/// The current attempts, all subtasks.
-fn current(rig: &Rig) -> Vec<ExecutionAttemptId> {
-    let executions = rig.master.graph.executions().iter();
-    executions.map(|execution| execution.attempt).collect()
-}
-
 /// Those that were asked to stop say that they have.
 fn stop_cancelled(rig: &mut Rig) {
     let canceling: Vec<_> = rig
@@ -45,16 +39,16 @@ fn stop_cancelled(rig: &mut Rig) {
 #[test]
 fn a_failed_region_is_started_again_after_the_delay_as_new_attempts() {
     let mut rig = running(3);
-    let first = current(&rig);
+    let first = rig.attempts();
     rig.fail(first[0], "boom");
     assert_eq!(rig.master.graph.status(), JobStatus::Restarting);
     assert_eq!(rig.cancelled().len(), 3, "the rest of the region");
     stop_cancelled(&mut rig);
-    assert_eq!(current(&rig), first, "the delay has not passed");
+    assert_eq!(rig.attempts(), first, "the delay has not passed");
     rig.log.clear();
     rig.pass_ms(1_000);
     assert_eq!(rig.master.graph.status(), JobStatus::Running);
-    let numbers = current(&rig).into_iter().map(|attempt| attempt.attempt.0);
+    let numbers = rig.attempts().into_iter().map(|attempt| attempt.attempt.0);
     assert_eq!(numbers.collect::<Vec<_>>(), [1; 4]);
     let again = rig
         .log
@@ -69,7 +63,7 @@ fn a_failed_region_is_started_again_after_the_delay_as_new_attempts() {
 #[test]
 fn nothing_starts_again_before_every_task_of_the_region_has_stopped() {
     let mut rig = running(3);
-    let first = current(&rig);
+    let first = rig.attempts();
     rig.fail(first[0], "boom");
     rig.pass_ms(5_000);
     assert_eq!(rig.master.graph.status(), JobStatus::Restarting);
@@ -80,12 +74,12 @@ fn nothing_starts_again_before_every_task_of_the_region_has_stopped() {
 #[test]
 fn a_job_that_used_up_its_restarts_fails_with_the_last_cause() {
     let mut rig = running(1);
-    rig.fail(current(&rig)[0], "first");
+    rig.fail(rig.attempts()[0], "first");
     stop_cancelled(&mut rig);
     rig.pass_ms(1_000);
     rig.prepare_all();
     rig.run_all();
-    rig.fail(current(&rig)[1], "second");
+    rig.fail(rig.attempts()[1], "second");
     stop_cancelled(&mut rig);
     let Some(JobResult::Failed(fault)) = rig.master.result() else {
         panic!("it should have failed: {:?}", rig.master.result());
@@ -96,7 +90,7 @@ fn a_job_that_used_up_its_restarts_fails_with_the_last_cause() {
 #[test]
 fn a_fault_that_a_restart_cannot_help_ends_the_job() {
     let mut rig = running(3);
-    let attempt = current(&rig)[0];
+    let attempt = rig.attempts()[0];
     let fault = Fault::task(FaultClass::NonRecoverable, attempt, "a bad argument");
     rig.message_of(
         attempt,
@@ -113,7 +107,7 @@ fn a_fault_that_a_restart_cannot_help_ends_the_job() {
 #[test]
 fn a_job_that_lost_a_taskmanager_waits_for_slots_and_goes_on_when_one_comes() {
     let mut rig = running(3);
-    let lost = rig.home(current(&rig)[0]);
+    let lost = rig.home(rig.attempts()[0]);
     rig.disconnect(lost);
     stop_cancelled(&mut rig);
     rig.pass_ms(3_000);
@@ -130,7 +124,7 @@ fn a_job_that_lost_a_taskmanager_waits_for_slots_and_goes_on_when_one_comes() {
 #[test]
 fn an_answer_of_an_enumerator_that_was_made_anew_since_is_ignored() {
     let mut rig = running(3);
-    let source = current(&rig)[0];
+    let source = rig.attempts()[0];
     let node = rig.master.graph.job().vertices[0].head().node;
     rig.fail(source, "boom");
     stop_cancelled(&mut rig);
@@ -156,7 +150,7 @@ fn an_answer_of_an_enumerator_that_was_made_anew_since_is_ignored() {
 fn a_machine_at_fault_is_used_only_if_there_is_no_other() {
     let mut rig = running(3);
     rig.take_in(8, 2);
-    let attempt = current(&rig)[0];
+    let attempt = rig.attempts()[0];
     let faulty = rig.home(attempt);
     let fault = Fault::task(FaultClass::Environment, attempt, "disk full");
     rig.message_of(
@@ -171,7 +165,8 @@ fn a_machine_at_fault_is_used_only_if_there_is_no_other() {
     stop_cancelled(&mut rig);
     rig.pass_ms(1_000);
     rig.prepare_all();
-    let homes: Vec<_> = current(&rig)
+    let homes: Vec<_> = rig
+        .attempts()
         .iter()
         .map(|attempt| rig.home(*attempt))
         .collect();

@@ -412,6 +412,12 @@ impl Rig {
             .expect("two TaskManagers")
     }
 
+    /// The current attempts of all subtasks.
+    pub(super) fn attempts(&self) -> Vec<ExecutionAttemptId> {
+        let executions = self.master.graph.executions().iter();
+        executions.map(|execution| execution.attempt).collect()
+    }
+
     /// The attempts of the first and of the last vertex.
     pub(super) fn sources_and_sinks(&self) -> (Vec<ExecutionAttemptId>, Vec<ExecutionAttemptId>) {
         let vertices = &self.master.graph.job().vertices;

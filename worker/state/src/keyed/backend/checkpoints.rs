@@ -57,7 +57,10 @@ impl<K: StateKey> KeyedBackend<K> {
         };
         self.expire_below();
         for state in &mut self.states {
-            state.table.begin(checkpoint, kind == SnapshotKind::Full);
+            state
+                .table
+                .shards()
+                .begin(checkpoint, kind == SnapshotKind::Full);
         }
         let below = self.cold.as_ref().map(|cold| {
             let states = self.states.iter();
@@ -116,7 +119,7 @@ impl<K: StateKey> KeyedBackend<K> {
             ..
         } = copied;
         for state in &mut self.states {
-            let Some(copied) = state.table.finish() else {
+            let Some(copied) = state.table.shards().finish() else {
                 continue;
             };
             states.push(entries_of(
@@ -175,13 +178,13 @@ impl<K: StateKey> KeyedBackend<K> {
             }
             let done = state.table.copy_some(&mut budget);
             let done = done.map_err(|source| StateError::encode(name, source))?;
-            cold.write(name, id, state.table.over_below().take_finished())?;
+            cold.write(name, id, state.table.shards().take_finished())?;
             if !done {
                 return Ok(false);
             }
         }
         for state in &mut self.states {
-            state.table.finish();
+            state.table.shards().finish();
         }
         let kind = match copying.kind {
             SnapshotKind::Files => ColdSnapshotKind::Files,
@@ -205,7 +208,7 @@ impl<K: StateKey> KeyedBackend<K> {
             return Ok(None);
         };
         for state in &mut self.states {
-            state.table.over_below().written();
+            state.table.shards().written();
         }
         let Some(Copying {
             checkpoint,
@@ -254,7 +257,7 @@ impl<K: StateKey> KeyedBackend<K> {
     /// The checkpoint is complete and stored: later incremental snapshots continue it.
     pub fn confirm(&mut self, checkpoint: CheckpointId) {
         for state in &mut self.states {
-            state.table.confirm(checkpoint);
+            state.table.shards().confirm(checkpoint);
         }
         match &self.cold {
             Some(cold) => cold.setup.tier.confirm(checkpoint),
@@ -268,7 +271,7 @@ impl<K: StateKey> KeyedBackend<K> {
             self.copying = None;
         }
         for state in &mut self.states {
-            state.table.abort(checkpoint);
+            state.table.shards().abort(checkpoint);
         }
         if let Some(cold) = &self.cold {
             cold.setup.tier.abort(checkpoint);

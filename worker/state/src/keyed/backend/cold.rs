@@ -247,7 +247,7 @@ impl<K: StateKey> KeyedBackend<K> {
             room: cold.room.clone(),
         };
         cold.unclaimed.remove(&meta.name);
-        table.over_below().lay_over(below.clone(), !as_it_is);
+        table.shards().lay_over(below.clone(), !as_it_is);
         match was {
             Some(was) if !as_it_is => self.read_all(nth, &below, (&was, change), values),
             _ => Ok(()),
@@ -279,7 +279,7 @@ impl<K: StateKey> KeyedBackend<K> {
                 block = restore::rewrite(&block, was, values).map_err(decode)?;
             }
             table.restore(group, &block, format).map_err(decode)?;
-            table.over_below().nothing_is_fresh();
+            table.shards().nothing_is_fresh();
             self.make_room(CHUNK_USES)?;
         }
         Ok(())
