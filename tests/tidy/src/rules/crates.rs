@@ -17,7 +17,7 @@ const ROWS: &[&[&str]] = &[
         "weir-storage",
         "weir-crd",
     ],
-    &["weir-checkpoint"],
+    &["weir-checkpoint", "weir-state-rocksdb"],
     &["weir-rpc", "weir-stream"],
     &["weir-rest", "weir-connectors", "weir-api", "weir-task"],
     &["weir-taskmanager", "weir-jobmanager"],
@@ -125,11 +125,15 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
         &["weir-storage"],
         "object storage has a crate of its own",
     ),
-    ("rocksdb", &[], "the RocksDB backend has a crate of its own"),
+    (
+        "rocksdb",
+        &["weir-state-rocksdb"],
+        "the RocksDB tier has a crate of its own",
+    ),
     (
         "librocksdb*",
         &[],
-        "the RocksDB backend has a crate of its own",
+        "the RocksDB tier has a crate of its own",
     ),
     (
         "tonic*",

@@ -1,0 +1,108 @@
+//! The local folder of one attempt, and what a killed process may have left beside it.
+//!
+//! ```text
+//! <job's folder>/<operator>-<subtask>/<epoch>-<attempt>/db       the database
+//!                                                     /spill    files on their way into it
+//!                                                     /chk-<n>  hard links for a checkpoint
+//! ```
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use weir_state::{BackendRequest, ColdError};
+use weir_types::CheckpointId;
+
+use crate::error::Place;
+
+/// The folder, which goes when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Makes the folder of an attempt and removes those of earlier attempts of the subtask.
+    pub(crate) fn create(job: &Path, request: &BackendRequest) -> Result<Self, ColdError> {
+        let attempt = request.attempt;
+        let parent = job.join(format!("{}-{}", request.operator, attempt.subtask));
+        let place = Place::new(&parent);
+        let own = (attempt.epoch.0, attempt.attempt.0);
+        let found = match fs::read_dir(&parent) {
+            Ok(found) => found.collect::<io::Result<Vec<_>>>(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
+        for entry in found.map_err(place.io("look for folders of earlier attempts"))? {
+            let name = entry.file_name();
+            // Also its own: a process that was killed may be back with the same numbers.
+            if name
+                .to_str()
+                .and_then(parse)
+                .is_some_and(|other| other <= own)
+            {
+                remove(&entry.path())
+                    .map_err(place.io("remove the folder of an earlier attempt"))?;
+            }
+        }
+        let path = parent.join(format!("{}-{}", own.0, own.1));
+        let folder = Self { path };
+        fs::create_dir_all(folder.spill()).map_err(place.io("make a folder"))?;
+        Ok(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.path.join("db")
+    }
+
+    pub(crate) fn spill(&self) -> PathBuf {
+        self.path.join("spill")
+    }
+
+    pub(crate) fn checkpoint(&self, checkpoint: CheckpointId) -> PathBuf {
+        self.path.join(format!("chk-{checkpoint}"))
+    }
+
+    /// Removes the folders of checkpoints that the function names.
+    pub(crate) fn remove_checkpoints(&self, mut gone: impl FnMut(CheckpointId) -> bool) {
+        let Ok(found) = fs::read_dir(&self.path) else {
+            return;
+        };
+        for entry in found.flatten() {
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix("chk-"));
+            let number = number.and_then(|number| number.parse().ok());
+            if number.is_some_and(|number| gone(CheckpointId(number))) {
+                // What stays is removed with the whole folder.
+                drop(remove(&entry.path()));
+            }
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What stays is removed by the next attempt.
+        drop(remove(&self.path));
+        if let Some(parent) = self.path.parent() {
+            // Succeeds once no other attempt is in it.
+            drop(fs::remove_dir(parent));
+        }
+    }
+}
+
+fn parse(name: &str) -> Option<(u64, u32)> {
+    let (epoch, attempt) = name.split_once('-')?;
+    Some((epoch.parse().ok()?, attempt.parse().ok()?))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}

@@ -1,0 +1,220 @@
+//! A database out of the files of checkpoints: those of the same key groups are linked and opened as
+//! they are; of others, the one that brings the most key groups is opened and cut to those wanted,
+//! and the rest is read in order and written as sorted files. Files that another database wrote are
+//! never put into this one: they may hold key groups that they must not bring, and numbers of
+//! changes that mean nothing here.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use rocksdb::{ColumnFamilyDescriptor, Options, ReadOptions, WriteOptions};
+use weir_state::{BackendRequest, ColdError, FileSnapshot, StateMeta, group_prefix};
+use weir_types::{KeyGroup, KeyGroupRange};
+
+use crate::error::Place;
+use crate::expiry::Expiry;
+use crate::folder::Folder;
+use crate::sst::{Db, SortedFiles};
+
+/// RocksDB's own column family, which stays empty.
+const UNUSED: &str = "default";
+
+/// Opens a database and says which states are in it.
+pub(crate) fn open(
+    folder: &Folder,
+    options: &Options,
+    expiry: &Expiry,
+    request: &BackendRequest,
+) -> Result<(Db, Vec<StateMeta>), ColdError> {
+    let place = Place::new(folder.path());
+    let wanted = request.key_groups;
+    let mut sources: Vec<&FileSnapshot> = request.files.iter().collect();
+    sources.retain(|source| common(source.range, wanted) > 0);
+    sources.sort_by_key(|source| std::cmp::Reverse(common(source.range, wanted)));
+    check(request, &place)?;
+    let metas = union(&sources, &place)?;
+    let path = folder.database();
+    let Some((base, others)) = sources.split_first() else {
+        let db = open_database(&path, (options, expiry), &metas, &place)?;
+        return Ok((db, metas));
+    };
+    link(base, &path).map_err(place.io("link the files of a checkpoint"))?;
+    let db = open_database(&path, (options, expiry), &metas, &place)?;
+    clip(&db, &metas, wanted, base.range).map_err(place.rocksdb("cut a database"))?;
+    let mut next_file = 0;
+    for source in others {
+        copy(&db, options, (folder, &mut next_file), (source, wanted))?;
+    }
+    Ok((db, metas))
+}
+
+/// Nothing may be missing: a key group without its state would look like one that never had any.
+fn check(request: &BackendRequest, place: &Place) -> Result<(), ColdError> {
+    let files = &request.files;
+    if files.is_empty() {
+        return Ok(());
+    }
+    let refuse = |cause: String| Err(place.failed("restore files", cause));
+    for source in files {
+        if source.max_parallelism != request.max_parallelism {
+            return refuse(format!(
+                "the job has {} key groups and checkpoint {} has {}",
+                request.max_parallelism, source.checkpoint, source.max_parallelism
+            ));
+        }
+        for file in &source.files {
+            let path = source.folder.join(&file.name);
+            let bytes = fs::metadata(&path).map(|found| found.len());
+            let bytes = bytes.map_err(place.io("look for a file of a checkpoint"))?;
+            if bytes != file.bytes {
+                let path = path.display();
+                return refuse(format!(
+                    "{path} has {bytes} bytes instead of {}",
+                    file.bytes
+                ));
+            }
+        }
+    }
+    let mut wanted = request.key_groups.iter();
+    let covered = |group: &KeyGroup| {
+        let sources = files.iter().filter(|source| source.range.contains(*group));
+        sources.count() == 1
+    };
+    match wanted.find(|group| !covered(group)) {
+        Some(group) => refuse(format!(
+            "key group {group} is not in exactly one checkpoint"
+        )),
+        None => Ok(()),
+    }
+}
+
+fn common(a: KeyGroupRange, b: KeyGroupRange) -> usize {
+    a.iter().filter(|group| b.contains(*group)).count()
+}
+
+fn union(sources: &[&FileSnapshot], place: &Place) -> Result<Vec<StateMeta>, ColdError> {
+    let mut metas = BTreeMap::<&str, &StateMeta>::new();
+    for meta in sources.iter().flat_map(|source| &source.states) {
+        let known = metas.entry(&meta.name).or_insert(meta);
+        if *known != meta {
+            let cause = format!(
+                "state `{}` was written in two encodings; restore from a savepoint instead",
+                meta.name
+            );
+            return Err(place.failed("restore files", cause));
+        }
+    }
+    Ok(metas.into_values().cloned().collect())
+}
+
+/// Opens a database; states that are not wanted any more go.
+fn open_database(
+    path: &Path,
+    (options, expiry): (&Options, &Expiry),
+    metas: &[StateMeta],
+    place: &Place,
+) -> Result<Db, ColdError> {
+    let failed = place.rocksdb("open a database");
+    let existing = if path.join("CURRENT").exists() {
+        Db::list_cf(options, path).map_err(&failed)?
+    } else {
+        vec![UNUSED.to_owned()]
+    };
+    let families = existing.iter();
+    let families =
+        families.map(|name| ColumnFamilyDescriptor::new(name, expiry.options(name, options)));
+    let db = Db::open_cf_descriptors(options, path, families).map_err(&failed)?;
+    for name in &existing {
+        if name != UNUSED && metas.iter().all(|meta| meta.name != *name) {
+            db.drop_cf(name).map_err(&failed)?;
+        }
+    }
+    for meta in metas {
+        if db.cf_handle(&meta.name).is_none() {
+            let options = expiry.options(&meta.name, options);
+            db.create_cf(&meta.name, &options).map_err(&failed)?;
+        }
+    }
+    Ok(db)
+}
+
+/// Links what never changes and copies the rest.
+fn link(source: &FileSnapshot, into: &Path) -> io::Result<()> {
+    fs::create_dir_all(into)?;
+    for file in &source.files {
+        let (from, to) = (source.folder.join(&file.name), into.join(&file.name));
+        // Not on the same disk: copied.
+        if !file.shared || fs::hard_link(&from, &to).is_err() {
+            fs::copy(&from, &to)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the key groups that are not wanted.
+fn clip(
+    db: &Db,
+    metas: &[StateMeta],
+    wanted: KeyGroupRange,
+    has: KeyGroupRange,
+) -> Result<(), rocksdb::Error> {
+    let mut unlogged = WriteOptions::default();
+    unlogged.disable_wal(true);
+    let (from, behind) = (bound(wanted.start), bound(wanted.end + 1));
+    for meta in metas {
+        let Some(family) = db.cf_handle(&meta.name) else {
+            continue;
+        };
+        if has.start < wanted.start {
+            db.delete_range_cf_opt(&family, &[][..], &from[..], &unlogged)?;
+        }
+        if has.end > wanted.end {
+            // No key group has the largest number.
+            db.delete_range_cf_opt(&family, &behind[..], &[u8::MAX; 2][..], &unlogged)?;
+        }
+        db.flush_cf(&family)?;
+    }
+    Ok(())
+}
+
+fn bound(group: u16) -> [u8; 2] {
+    group_prefix(KeyGroup(group))
+}
+
+/// Copies the wanted key groups of one checkpoint into the database.
+fn copy(
+    db: &Db,
+    options: &Options,
+    (folder, next_file): (&Folder, &mut u64),
+    (source, wanted): (&FileSnapshot, KeyGroupRange),
+) -> Result<(), ColdError> {
+    let place = Place::new(&source.folder);
+    let failed = place.rocksdb("read the files of a checkpoint");
+    let names = Db::list_cf(options, &source.folder).map_err(&failed)?;
+    let from = Db::open_cf_for_read_only(options, &source.folder, &names, false);
+    let from = from.map_err(&failed)?;
+    let own = Place::new(folder.path());
+    let spill = folder.spill();
+    for meta in &source.states {
+        let (Some(old), Some(new)) = (from.cf_handle(&meta.name), db.cf_handle(&meta.name)) else {
+            continue;
+        };
+        let start = source.range.start.max(wanted.start);
+        let end = source.range.end.min(wanted.end);
+        let mut range = ReadOptions::default();
+        range.set_iterate_upper_bound(bound(end + 1));
+        range.fill_cache(false);
+        let mut files = SortedFiles::new(&spill, &own, options, next_file);
+        let mut entries = from.raw_iterator_cf_opt(&old, range);
+        entries.seek(bound(start));
+        while let Some((key, value)) = entries.item() {
+            files.add(key, Some(value))?;
+            entries.next();
+        }
+        entries.status().map_err(&failed)?;
+        files.ingest(db, &new)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! The thread that writes: it takes changes and questions for snapshots in order, and so keeps
+//! them in order.
+//!
+//! Changes are gathered until there are enough for a file, or until somebody needs them to be
+//! written. The first failure stays: everything after it fails alike, because a later change must
+//! not be written when an earlier one is missing.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use rocksdb::Options;
+use weir_state::{
+    ColdBatch, ColdError, ColdSnapshot, ColdSnapshotKind, ColdStateId, GroupBlock, group_prefix,
+    sorted_changes,
+};
+use weir_types::{CheckpointId, KeyGroup};
+
+use crate::error::Place;
+use crate::expiry::Expiry;
+use crate::folder::Folder;
+use crate::snapshot;
+use crate::sst::{Db, SortedFiles};
+
+/// What the writer is asked for.
+pub(crate) enum Command {
+    Write(ColdBatch),
+    /// Write everything, then say so.
+    Flush(SyncSender<Result<(), ColdError>>),
+    Snapshot(CheckpointId, ColdSnapshotKind),
+}
+
+/// What the writer and the tier share.
+pub(crate) struct Shared {
+    pub(crate) db: Db,
+    pub(crate) options: Options,
+    pub(crate) place: Place,
+    /// Names of the column families, by state.
+    pub(crate) families: Mutex<Vec<String>>,
+    pub(crate) pending_bytes: AtomicUsize,
+    /// What each column family forgets when its files are merged. Behind the database, so that it
+    /// is dropped after it.
+    pub(crate) expiry: Expiry,
+    /// Nobody wants the result of a copy any more.
+    pub(crate) closing: AtomicBool,
+    pub(crate) written_entries: AtomicU64,
+    /// What the tables' indices and filters take in memory.
+    pub(crate) reader_bytes: AtomicUsize,
+    failure: Mutex<Option<ColdError>>,
+    ready: Mutex<Vec<(CheckpointId, Result<ColdSnapshot, ColdError>)>>,
+    is_ready: Condvar,
+    /// The writer's thread is gone.
+    ended: AtomicBool,
+    /// Last, so that the database is closed before it is removed.
+    pub(crate) folder: Folder,
+}
+
+/// Nothing panics while a lock is held that would leave its content half changed.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn new(db: Db, options: Options, expiry: Expiry, folder: Folder) -> Self {
+        Self {
+            db,
+            options,
+            place: Place::new(folder.path()),
+            families: Mutex::default(),
+            pending_bytes: AtomicUsize::new(0),
+            expiry,
+            closing: AtomicBool::new(false),
+            written_entries: AtomicU64::new(0),
+            reader_bytes: AtomicUsize::new(0),
+            failure: Mutex::default(),
+            ready: Mutex::default(),
+            is_ready: Condvar::new(),
+            ended: AtomicBool::new(false),
+            folder,
+        }
+    }
+
+    pub(crate) fn failure(&self) -> Result<(), ColdError> {
+        lock(&self.failure).clone().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn family(&self, state: ColdStateId) -> Result<String, ColdError> {
+        let families = lock(&self.families);
+        let name = families.get(state.0 as usize).cloned();
+        name.ok_or_else(|| self.place.failed("find a state", "it was never opened"))
+    }
+
+    pub(crate) fn say_ready(
+        &self,
+        checkpoint: CheckpointId,
+        snapshot: Result<ColdSnapshot, ColdError>,
+    ) {
+        lock(&self.ready).push((checkpoint, snapshot));
+        self.is_ready.notify_all();
+    }
+
+    /// Nothing will be written any more.
+    fn end(&self) {
+        let _ready = lock(&self.ready);
+        self.ended.store(true, Ordering::Relaxed);
+        self.is_ready.notify_all();
+    }
+
+    /// The result of a snapshot; none if it is not ready. Waits for it, or a moment, so that
+    /// whoever asks again and again does not keep the processor busy.
+    pub(crate) fn take_ready(
+        &self,
+        checkpoint: CheckpointId,
+        wait: bool,
+    ) -> Result<Option<ColdSnapshot>, ColdError> {
+        const MOMENT: std::time::Duration = std::time::Duration::from_micros(200);
+        let mut ready = lock(&self.ready);
+        let mut waited = false;
+        loop {
+            // Whatever else is there was aborted.
+            let found = ready.drain(..).find(|(number, _)| *number == checkpoint);
+            if let Some((_, snapshot)) = found {
+                return snapshot.map(Some);
+            }
+            if wait {
+                if self.ended.load(Ordering::Relaxed) {
+                    return Err(self
+                        .place
+                        .failed("take a snapshot", "the writing thread ended"));
+                }
+                let woken = self.is_ready.wait(ready);
+                ready = woken.unwrap_or_else(PoisonError::into_inner);
+            } else if waited {
+                return Ok(None);
+            } else {
+                let woken = self.is_ready.wait_timeout(ready, MOMENT);
+                ready = woken.unwrap_or_else(PoisonError::into_inner).0;
+                waited = true;
+            }
+        }
+    }
+}
+
+/// Changes that wait to be written, and what has been.
+struct Writer {
+    shared: Arc<Shared>,
+    gathered: BTreeMap<ColdStateId, BTreeMap<KeyGroup, Vec<u8>>>,
+    gathered_bytes: usize,
+    /// Gather at most so much.
+    file_bytes: usize,
+    next_file: u64,
+}
+
+/// Even a panic must not leave anybody waiting.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.shared.end();
+    }
+}
+
+/// Runs until nobody can ask for anything any more.
+pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes: usize) {
+    let mut writer = Writer {
+        shared,
+        gathered: BTreeMap::new(),
+        gathered_bytes: 0,
+        file_bytes,
+        next_file: 0,
+    };
+    while let Ok(command) = commands.recv() {
+        match command {
+            Command::Write(batch) => writer.gather(batch),
+            Command::Flush(reply) => {
+                // Nobody may be waiting any more: the subtask was cancelled.
+                drop(reply.send(writer.write_all()));
+            }
+            Command::Snapshot(checkpoint, kind) => writer.snapshot(checkpoint, kind),
+        }
+    }
+}
+
+impl Writer {
+    fn gather(&mut self, batch: ColdBatch) {
+        let groups = self.gathered.entry(batch.state).or_default();
+        for GroupBlock { group, bytes } in batch.blocks {
+            self.gathered_bytes += bytes.len();
+            let block = groups.entry(group).or_default();
+            if block.is_empty() {
+                *block = bytes;
+            } else {
+                block.extend_from_slice(&bytes);
+            }
+        }
+        if self.gathered_bytes >= self.file_bytes {
+            // Whoever asks next is told.
+            drop(self.write_all());
+        }
+    }
+
+    /// Writes what was gathered.
+    fn write_all(&mut self) -> Result<(), ColdError> {
+        self.shared.failure()?;
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let gathered = std::mem::take(&mut self.gathered);
+        let written = gathered
+            .into_iter()
+            .try_for_each(|(state, groups)| self.write_state(state, &groups));
+        let shared = &self.shared;
+        shared
+            .pending_bytes
+            .fetch_sub(self.gathered_bytes, Ordering::Relaxed);
+        self.gathered_bytes = 0;
+        shared.note_readers();
+        written.inspect_err(|error| *lock(&shared.failure) = Some(error.clone()))
+    }
+
+    fn write_state(
+        &mut self,
+        state: ColdStateId,
+        groups: &BTreeMap<KeyGroup, Vec<u8>>,
+    ) -> Result<(), ColdError> {
+        let shared = &*self.shared;
+        let name = shared.family(state)?;
+        let Some(family) = shared.db.cf_handle(&name) else {
+            return Err(shared
+                .place
+                .failed("write a state", format!("`{name}` is gone")));
+        };
+        let spill = shared.folder.spill();
+        let mut files =
+            SortedFiles::new(&spill, &shared.place, &shared.options, &mut self.next_file);
+        let (mut key, mut entries) = (Vec::new(), 0);
+        for (group, block) in groups {
+            key.clear();
+            key.extend_from_slice(&group_prefix(*group));
+            for (text, value) in sorted_changes(block)? {
+                key.truncate(2);
+                key.extend_from_slice(text);
+                files.add(&key, value)?;
+                entries += 1;
+            }
+        }
+        shared.written_entries.fetch_add(entries, Ordering::Relaxed);
+        files.ingest(&shared.db, &family)
+    }
+
+    fn snapshot(&mut self, checkpoint: CheckpointId, kind: ColdSnapshotKind) {
+        let written = self.write_all();
+        let shared = Arc::clone(&self.shared);
+        let snapshot = match (written, kind) {
+            (Err(error), _) => Err(error),
+            (Ok(()), ColdSnapshotKind::Files) => shared.link_files(checkpoint),
+            (Ok(()), ColdSnapshotKind::Blocks) => {
+                return snapshot::copy_elsewhere(&shared, checkpoint);
+            }
+        };
+        shared.say_ready(checkpoint, snapshot);
+    }
+}
+
+impl Shared {
+    fn note_readers(&self) {
+        let names = lock(&self.families).clone();
+        let figure = |name: &String| {
+            let family = self.db.cf_handle(name)?;
+            let bytes = self
+                .db
+                .property_int_value_cf(&family, "rocksdb.estimate-table-readers-mem");
+            bytes.ok().flatten()
+        };
+        let bytes: u64 = names.iter().filter_map(figure).sum();
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        self.reader_bytes.store(bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,380 @@
+//! The life of a database: its folder, a kill, a full disk, files that are not whole, its memory.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use weir_state::{
+    BackendRequest, FileSnapshot, KeyedBackend, SnapshotKind, StateBackendFactory, StateDescriptor,
+    StateError, TakenSnapshot, TtlConfig, key_hash,
+};
+use weir_state_rocksdb::{RocksDbFactory, RocksDbOptions};
+use weir_types::{AttemptNumber, CheckpointId, Epoch, ExecutionAttemptId, KeyGroupRange};
+use weir_types::{OperatorId, SubtaskIndex, VertexId};
+
+const GROUPS: u32 = 128;
+
+fn whole() -> KeyGroupRange {
+    KeyGroupRange::of_subtask(GROUPS, 1, 0)
+}
+
+fn request(attempt: u32, files: Vec<FileSnapshot>) -> BackendRequest {
+    BackendRequest {
+        operator: OperatorId(8),
+        attempt: ExecutionAttemptId {
+            epoch: Epoch(3),
+            vertex: VertexId(7),
+            subtask: SubtaskIndex(0),
+            attempt: AttemptNumber(attempt),
+        },
+        max_parallelism: GROUPS,
+        key_groups: whole(),
+        files,
+    }
+}
+
+fn open(
+    folder: &Path,
+    memory: usize,
+    request: &BackendRequest,
+) -> Result<KeyedBackend<u64>, StateError> {
+    let factory = RocksDbFactory::new(RocksDbOptions::new(folder, memory));
+    let setup = factory.open(request).map_err(|source| StateError::Cold {
+        state: String::new(),
+        source,
+    })?;
+    KeyedBackend::open(GROUPS, request.key_groups, Vec::new(), setup)
+}
+
+/// Adds 1 to the sums of these keys, a chunk at a time; the most memory that was taken.
+fn add(keyed: &mut KeyedBackend<u64>, keys: std::ops::Range<u64>) -> Result<usize, StateError> {
+    let sum = keyed.value_state::<u64>("sum")?;
+    let mut most = 0;
+    let keys: Vec<u64> = keys
+        .map(|key| key.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        .collect();
+    for chunk in keys.chunks(512) {
+        let hashes: Vec<u64> = chunk.iter().map(|key| key_hash(key).unwrap()).collect();
+        let table = keyed.table_mut(&sum)?;
+        let rows = chunk.iter().map(|key| (key, 1));
+        table.upsert_all(
+            &hashes,
+            &(),
+            rows,
+            (|n| n, |sum: &mut u64, n| *sum += n),
+            |_, _| {},
+        )?;
+        most = most.max(keyed.memory_bytes());
+    }
+    Ok(most)
+}
+
+fn sum_of(keyed: &mut KeyedBackend<u64>, key: u64) -> Option<u64> {
+    let sum = keyed.value_state::<u64>("sum").unwrap();
+    keyed
+        .set_key(key.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        .unwrap();
+    sum.get(keyed).unwrap().copied()
+}
+
+fn files_of(keyed: &mut KeyedBackend<u64>, checkpoint: u64) -> Result<FileSnapshot, StateError> {
+    keyed.snapshot_begin(CheckpointId(checkpoint), SnapshotKind::Files)?;
+    match keyed.snapshot_poll(usize::MAX)? {
+        Some(TakenSnapshot::Files(files)) => Ok(files),
+        other => panic!("wanted files, got {other:?}"),
+    }
+}
+
+#[test]
+fn ten_times_the_memory_keeps_its_limit_and_every_sum() {
+    let folder = tempfile::tempdir().unwrap();
+    let memory = 2 << 20;
+    let mut keyed = open(folder.path(), memory, &request(0, Vec::new())).unwrap();
+    let keys = 500_000;
+    for _ in 0..2 {
+        let most = add(&mut keyed, 0..keys).unwrap();
+        assert!(most <= memory, "{most} bytes of tables");
+    }
+    for key in (0..keys).step_by(991) {
+        assert_eq!(sum_of(&mut keyed, key), Some(2), "key {key}");
+    }
+    let stats = keyed.cold_stats().unwrap();
+    assert!(stats.read_keys > 400_000, "{stats:?}");
+}
+
+#[test]
+fn an_unchanged_file_is_the_same_in_the_next_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keyed = open(folder.path(), 64 << 20, &request(0, Vec::new())).unwrap();
+    add(&mut keyed, 0..50_000).unwrap();
+    let first = files_of(&mut keyed, 1).unwrap();
+    add(&mut keyed, 0..10).unwrap();
+    let second = files_of(&mut keyed, 2).unwrap();
+    let shared = |files: &FileSnapshot| -> Vec<_> {
+        files
+            .files
+            .iter()
+            .filter(|file| file.shared)
+            .cloned()
+            .collect()
+    };
+    let (first, second) = (shared(&first), shared(&second));
+    assert!(
+        !first.is_empty() && second.len() == first.len() + 1,
+        "{first:?} {second:?}"
+    );
+    assert!(first.iter().all(|file| second.contains(file)));
+    let new = second.iter().filter(|file| !first.contains(file));
+    assert!(
+        new.map(|file| file.bytes).sum::<u64>() < 10_000,
+        "only what changed"
+    );
+}
+
+#[test]
+fn a_later_write_changes_no_linked_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keyed = open(folder.path(), 64 << 20, &request(0, Vec::new())).unwrap();
+    add(&mut keyed, 0..20_000).unwrap();
+    let files = files_of(&mut keyed, 1).unwrap();
+    let read = |files: &FileSnapshot| -> Vec<Vec<u8>> {
+        let names = files.files.iter().map(|file| files.folder.join(&file.name));
+        names.map(|path| fs::read(path).unwrap()).collect()
+    };
+    let before = read(&files);
+    for n in 2..6 {
+        add(&mut keyed, 0..20_000).unwrap();
+        files_of(&mut keyed, n).unwrap();
+    }
+    assert!(before == read(&files));
+}
+
+#[test]
+fn a_closed_database_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keyed = open(folder.path(), 4 << 20, &request(0, Vec::new())).unwrap();
+    add(&mut keyed, 0..10_000).unwrap();
+    files_of(&mut keyed, 1).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    drop(keyed);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// Runs in a process of its own, until it is killed.
+#[test]
+#[ignore = "a part of the test below"]
+fn works_until_it_is_killed() {
+    let folder = std::env::var("WEIR_TEST_FOLDER").unwrap();
+    let mut keyed = open(folder.as_ref(), 1 << 20, &request(0, Vec::new())).unwrap();
+    for checkpoint in 1.. {
+        add(&mut keyed, 0..100_000).unwrap();
+        files_of(&mut keyed, checkpoint).unwrap();
+        fs::write(Path::new(&folder).join("working"), "").unwrap();
+    }
+}
+
+#[test]
+fn a_killed_process_leaves_nothing_that_the_next_attempt_trips_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["works_until_it_is_killed", "--exact", "--ignored"])
+        .env("WEIR_TEST_FOLDER", folder.path())
+        .spawn()
+        .unwrap();
+    let working = folder.path().join("working");
+    while !working.exists() {
+        assert_eq!(child.try_wait().unwrap(), None, "it works");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::remove_file(&working).unwrap();
+    // A process that is back may count its attempts from the same number again.
+    for attempt in [0, 1] {
+        let mut keyed = open(folder.path(), 1 << 20, &request(attempt, Vec::new())).unwrap();
+        assert_eq!(
+            sum_of(&mut keyed, 1),
+            None,
+            "nothing of the old attempt is seen"
+        );
+        add(&mut keyed, 0..1_000).unwrap();
+        let own: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(own.len(), 1);
+        let attempts = fs::read_dir(own[0].as_ref().unwrap().path()).unwrap();
+        assert_eq!(attempts.count(), 1, "the old attempt's folder is gone");
+    }
+}
+
+#[test]
+fn a_cut_file_or_a_missing_key_group_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keyed = open(&folder.path().join("a"), 4 << 20, &request(0, Vec::new())).unwrap();
+    add(&mut keyed, 0..10_000).unwrap();
+    let files = files_of(&mut keyed, 1).unwrap();
+
+    let half = FileSnapshot {
+        range: KeyGroupRange::of_subtask(GROUPS, 2, 0),
+        ..files.clone()
+    };
+    let error = open(&folder.path().join("b"), 4 << 20, &request(1, vec![half]))
+        .err()
+        .unwrap();
+    let text = format!("{:?}", chain(&error));
+    assert!(text.contains("key group 64"), "{text}");
+
+    let sst = files.files.iter().find(|file| file.shared).unwrap();
+    let bytes = fs::read(files.folder.join(&sst.name)).unwrap();
+    fs::remove_file(files.folder.join(&sst.name)).unwrap();
+    fs::write(files.folder.join(&sst.name), &bytes[..bytes.len() / 2]).unwrap();
+    let error = open(
+        &folder.path().join("c"),
+        4 << 20,
+        &request(1, vec![files.clone()]),
+    )
+    .err()
+    .unwrap();
+    let text = format!("{:?}", chain(&error));
+    assert!(
+        text.contains(&sst.name) && text.contains("instead of"),
+        "{text}"
+    );
+}
+
+fn chain(error: &dyn std::error::Error) -> Vec<String> {
+    let all = std::iter::successors(Some(error), |error| error.source());
+    all.map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_full_disk_is_the_machines_fault_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=6m", "none"];
+    let mounted = Command::new("mount")
+        .args(mount)
+        .arg(folder.path())
+        .status();
+    if !mounted.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no right to mount a small file system");
+        return;
+    }
+    let failed = (|| {
+        let mut keyed = open(&folder.path().join("job"), 1 << 20, &request(0, Vec::new()))?;
+        add(&mut keyed, 0..2_000_000).map(drop)
+    })();
+    let unmounted = Command::new("umount").arg(folder.path()).status();
+    assert!(unmounted.unwrap().success());
+    let error = failed.unwrap_err();
+    assert!(error.is_environment(), "{error:?}");
+    let text = chain(&error).join(": ");
+    assert!(
+        text.contains("the disk is full") && text.contains("free space"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_slots_memory_is_shared_by_its_operators() {
+    let folder = tempfile::tempdir().unwrap();
+    let factory = RocksDbFactory::new(RocksDbOptions::new(folder.path(), 10 << 20));
+    let first = factory.open(&request(0, Vec::new())).unwrap().unwrap();
+    let alone = first.memory.bytes();
+    assert!(alone > 8 << 20, "a tenth is the cache");
+    let other = BackendRequest {
+        operator: OperatorId(9),
+        ..request(0, Vec::new())
+    };
+    let second = factory.open(&other).unwrap().unwrap();
+    assert_eq!(first.memory.bytes(), alone / 2);
+    drop(second);
+    assert_eq!(first.memory.bytes(), alone);
+}
+
+#[test]
+fn a_value_that_nobody_asks_for_goes_when_its_time_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let ttl = TtlConfig::new(std::time::Duration::from_secs(10)).with_sweep_size(0);
+    let mut keyed = open(folder.path(), 1 << 20, &request(0, Vec::new())).unwrap();
+    let seen = || StateDescriptor::new("seen").with_ttl(ttl);
+    let mut put_all = |now_ms: i64, keys: std::ops::Range<u64>, checkpoint: u64| {
+        keyed.set_now_ms(now_ms);
+        let seen = keyed.value_state::<u64>(seen()).unwrap();
+        for key in keys {
+            keyed.set_key(key).unwrap();
+            seen.set(&mut keyed, 7).unwrap();
+        }
+        files_of(&mut keyed, checkpoint).unwrap();
+        let figures = keyed.cold_stats().unwrap().figures;
+        let of = |name| {
+            figures
+                .iter()
+                .find(|(figure, _)| *figure == name)
+                .unwrap()
+                .1
+        };
+        of("sst_bytes")
+    };
+    let full = put_all(0, 0..200_000, 1);
+    // Long after, other keys keep the state busy until its files are merged.
+    let bytes_left = (2..1000).map(|n| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        put_all(100_000, 1_000_000..1_000_500, n)
+    });
+    let found = bytes_left.into_iter().any(|left| left < full / 2);
+    assert!(found, "{full} bytes stayed");
+}
+
+/// Subtasks of one operator, each with a folder of its own.
+fn rescaled(folder: &Path, parallelism: u32, files: &[FileSnapshot]) -> Vec<KeyedBackend<u64>> {
+    let open = |subtask| {
+        let request = BackendRequest {
+            key_groups: KeyGroupRange::of_subtask(GROUPS, parallelism, subtask),
+            ..request(subtask, files.to_vec())
+        };
+        let folder = folder.join(format!("{parallelism}-{subtask}"));
+        open(&folder, 1 << 20, &request).unwrap()
+    };
+    (0..parallelism).map(open).collect()
+}
+
+#[test]
+fn files_restore_at_any_parallelism_with_removals_in_between() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut subtasks = rescaled(&folder.path().join("0"), 1, &[]);
+    let keys = 30_000;
+    let mut want = vec![None; 30_000];
+    for (step, parallelism) in [2u32, 1, 3, 2, 5].into_iter().enumerate() {
+        let former = u32::try_from(subtasks.len()).unwrap();
+        for key in 0..keys {
+            let group = weir_types::KeyGroup::of_hash(key_hash(&key).unwrap(), GROUPS);
+            let subtask = weir_types::subtask_of_key_group(group, GROUPS, former);
+            let keyed = &mut subtasks[subtask as usize];
+            let sum = keyed.value_state::<u64>("sum").unwrap();
+            keyed.set_key(key).unwrap();
+            let of_key = &mut want[usize::try_from(key).unwrap()];
+            assert_eq!(
+                sum.get(keyed).unwrap(),
+                of_key.as_ref(),
+                "key {key}, step {step}"
+            );
+            if key % 7 == step as u64 {
+                sum.clear(keyed).unwrap();
+                *of_key = None;
+            } else if key % 2 == 0 || step == 0 {
+                sum.set(keyed, key + step as u64).unwrap();
+                *of_key = Some(key + step as u64);
+            }
+        }
+        let files = subtasks
+            .iter_mut()
+            .map(|keyed| files_of(keyed, step as u64 + 1).unwrap());
+        let files: Vec<_> = files.collect();
+        let folder = folder.path().join((step + 1).to_string());
+        subtasks = rescaled(&folder, parallelism, &files);
+    }
+}
