@@ -16,7 +16,7 @@ use weir::types::{Clock, Timestamp};
 
 use crate::report::{Flags, Report, peak_rss_mb};
 use crate::rng::{at, below};
-use crate::run::measure;
+use crate::run::{measure_with, state};
 use crate::seq::{SeqSource, due, start};
 
 /// Microseconds; one list per process.
@@ -47,7 +47,8 @@ pub(crate) fn run(flags: &Flags) -> Result<Report> {
         end: Duration::from_secs(secs),
     };
     let events = rate * secs;
-    let measured = measure(flags.number("parallelism", 2)?, |env| {
+    let state = state(flags, 0)?;
+    let measured = measure_with(flags.number("parallelism", 2)?, state, |env| {
         let make = move |index| (below(at(17, index), keys), index);
         let source = SeqSource::new(make, events, 1, rate)
             .with_event_time(|index, rate| i64::try_from(index * 1000 / rate).unwrap_or(i64::MAX));
@@ -87,6 +88,7 @@ pub(crate) fn run(flags: &Flags) -> Result<Report> {
         samples.last().map_or(0.0, |us| f64::from(*us) / 1000.0),
     );
     report.put_rounded("peak_rss_mb", peak_rss_mb()?);
+    report.put_checkpoints(measured.checkpoints.as_ref());
     report.put("checksum", json!("0"));
     Ok(report)
 }

@@ -3,6 +3,7 @@
 
 mod latency;
 mod processes;
+mod recovery;
 mod report;
 mod rng;
 mod run;
@@ -20,11 +21,13 @@ use report::Flags;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const USAGE: &str = "usage: weir-bench wordcount|keyed|latency|startup [--key=value…]
+const USAGE: &str = "usage: weir-bench wordcount|keyed|latency|recovery|startup [--key=value…]
   wordcount  --words=50M --parallelism=2 --input=DIR --taskmanagers=0 (N processes; 0: this one)
   keyed      --keys=10M --events=50M --parallelism=2 --backend=heap
   latency    --mode=record|window --rate=100K --secs=30 --warmup-s=10 --keys=10K --window-ms=1000
-  startup    --events=2";
+  recovery   --keys=10M --updates=30M --checkpoint-ms=4000 --fail-after-ms=12000
+  startup    --events=2
+keyed, latency and recovery: --checkpoint-ms=N --checkpoint-dir=DIR --incremental=true";
 
 fn main() -> ExitCode {
     let part = std::env::args().nth(1).unwrap_or_default();
@@ -48,6 +51,7 @@ fn work() -> Result<()> {
         "wordcount" => workloads::wordcount(&flags)?,
         "keyed" => workloads::keyed(&flags)?,
         "latency" => latency::run(&flags)?,
+        "recovery" => recovery::run(&flags)?,
         "startup" => workloads::startup(&flags)?,
         _ => bail!("{USAGE}"),
     };

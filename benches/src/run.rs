@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use weir::api::{EnvSettings, StreamEnv};
-use weir::local::{JobCheckpoints, JobResult, LocalOptions, LocalState};
+use weir::local::{
+    JobCheckpoints, JobManagerOptions, JobResult, LocalOptions, LocalState, RestartStrategy,
+};
 use weir::types::{Clock, SystemClock};
 
 use crate::report::{Flags, cpu_seconds};
@@ -17,9 +19,17 @@ pub(crate) struct Measured {
     pub(crate) checkpoints: Option<JobCheckpoints>,
 }
 
+/// How a job is run.
+pub(crate) struct Plan {
+    pub(crate) parallelism: u64,
+    pub(crate) state: Option<LocalState>,
+    /// What fails is started again without delay.
+    pub(crate) restart_at_once: bool,
+}
+
 /// How a workload takes checkpoints: `--checkpoint-ms`, `--checkpoint-dir`, `--incremental`.
-pub(crate) fn state(flags: &Flags) -> Result<Option<LocalState>> {
-    let ms = flags.number("checkpoint-ms", 0)?;
+pub(crate) fn state(flags: &Flags, interval_ms: u64) -> Result<Option<LocalState>> {
+    let ms = flags.number("checkpoint-ms", interval_ms)?;
     let scratch = std::env::temp_dir().join(format!("weir-bench-state-{}", std::process::id()));
     let dir = flags.text("checkpoint-dir", &scratch.to_string_lossy());
     let incremental = flags.text("incremental", "true") == "true";
@@ -41,6 +51,21 @@ pub(crate) fn measure_with(
     state: Option<LocalState>,
     build: impl FnOnce(&mut StreamEnv),
 ) -> Result<Measured> {
+    let plan = Plan {
+        parallelism,
+        state,
+        restart_at_once: false,
+    };
+    measure_plan(plan, build)
+}
+
+/// The same with all that can be said about it.
+pub(crate) fn measure_plan(plan: Plan, build: impl FnOnce(&mut StreamEnv)) -> Result<Measured> {
+    let Plan {
+        parallelism,
+        state,
+        restart_at_once,
+    } = plan;
     let parallelism = u32::try_from(parallelism)?;
     let mut env = StreamEnv::new(&EnvSettings {
         parallelism,
@@ -50,8 +75,16 @@ pub(crate) fn measure_with(
     let built = env.build()?;
     let (from, cpu) = (SystemClock.now(), cpu_seconds()?);
     let dir = state.as_ref().map(|state| state.dir.clone());
+    let mut jobmanager = JobManagerOptions::default();
+    if restart_at_once {
+        jobmanager.restart = RestartStrategy::FixedDelay {
+            attempts: 1,
+            delay: Duration::ZERO,
+        };
+    }
     let options = LocalOptions {
         state,
+        jobmanager,
         ..LocalOptions::default()
     };
     let (result, checkpoints) = weir::local::run_observed(built, options)?;

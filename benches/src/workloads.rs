@@ -102,7 +102,7 @@ pub(crate) fn keyed(flags: &Flags) -> Result<Report> {
     if !["heap", "hashmap"].contains(&backend.as_str()) {
         bail!("--backend={backend}: this version has `heap` only");
     }
-    let (state, rate) = (state(flags)?, flags.number("rate", 0)?);
+    let (state, rate) = (state(flags, 0)?, flags.number("rate", 0)?);
     let measured = measure_with(flags.number("parallelism", 2)?, state, |env| {
         let make = move |index| {
             let key = below(at(11, index), keys);

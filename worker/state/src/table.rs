@@ -11,6 +11,7 @@ pub(crate) mod state_table;
 pub(crate) mod below;
 mod bit_set;
 mod changes;
+mod due_times;
 mod hash_index;
 mod load;
 mod partial;

@@ -17,7 +17,7 @@ use weir_task::Program;
 use weir_taskmanager::{TaskManager, TaskManagerError, TaskManagerOptions};
 use weir_types::{JobId, TaskManagerId};
 
-pub use weir_jobmanager::{JobManagerOptions, JobResult};
+pub use weir_jobmanager::{JobManagerOptions, JobResult, RestartStrategy};
 
 use crate::program::{Plan, chained};
 use crate::state_folder::{self, Candidate, Lead, Start, StateOf};

@@ -25,7 +25,8 @@ use crate::keyed::restore::Restored;
 use crate::schema::{Schema, ValueType};
 use crate::snapshot::{KeyedSnapshot, SnapshotKind, StateKind, StateMeta, StateSchemas};
 use crate::table::shards::KeyGroups;
-use crate::table::state_table::StateTable;
+use crate::table::state_table::{StateTable, Upcoming};
+use crate::table::timer_queue::TimerQueue;
 use crate::ttl::TtlConfig;
 
 /// Holds an operator's keyed state.
@@ -41,6 +42,8 @@ pub struct KeyedBackend<K> {
     copying: Option<Copying>,
     /// The tier below the tables, if there is one.
     cold: Option<Box<Cold>>,
+    /// Room for [`Self::look_ahead`].
+    upcoming: Vec<Upcoming>,
 }
 
 struct CurrentKey<K> {
@@ -84,6 +87,7 @@ impl<K: StateKey> KeyedBackend<K> {
             confirmed: None,
             copying: None,
             cold: None,
+            upcoming: Vec::new(),
         }
     }
 
@@ -209,6 +213,25 @@ impl<K: StateKey> KeyedBackend<K> {
         let table = state.and_then(|state| downcast(&mut *state.table));
         let wanted = std::any::type_name::<T>();
         table.ok_or(StateError::ForeignHandle { wanted })
+    }
+
+    /// Now and then, brings the next timers that are due and the state of their keys into the
+    /// cache.
+    #[inline]
+    pub(crate) fn look_ahead<N: StateKey>(
+        &mut self,
+        timers: StateId,
+        until: i64,
+    ) -> Result<(), StateError> {
+        let mut upcoming = std::mem::take(&mut self.upcoming);
+        self.table::<TimerQueue<K, N>>(timers)?
+            .look_ahead(until, &mut upcoming);
+        if !upcoming.is_empty() {
+            let states = self.states.iter();
+            states.for_each(|state| state.table.bring_in(&upcoming));
+        }
+        self.upcoming = upcoming;
+        Ok(())
     }
 
     /// Finds the state with this name or makes it, with what was restored for it.

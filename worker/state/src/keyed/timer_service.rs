@@ -196,6 +196,7 @@ fn pop<C: KeyedContext, N: StateKey>(
     until: i64,
 ) -> Result<Option<Timer<N>>, StateError> {
     let backend = ctx.keyed();
+    backend.look_ahead::<N>(id, until)?;
     let Some((key, namespace, time)) = backend.table::<Queue<C, N>>(id)?.pop(until) else {
         return Ok(None);
     };

@@ -22,6 +22,13 @@ pub(crate) struct ValueFormat {
     pub(crate) now_ms: i64,
 }
 
+/// A key that is about to be asked for, with a namespace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Upcoming {
+    pub(crate) shard: usize,
+    pub(crate) entry_hash: u64,
+}
+
 /// What the backend does with a state whose types it does not know.
 pub(crate) trait StateTable: std::any::Any + Send {
     /// The table's entries, for what needs no types.
@@ -41,6 +48,8 @@ pub(crate) trait StateTable: std::any::Any + Send {
     fn spill(&mut self, at_least: usize) -> Result<Vec<Block>, CodecError>;
     /// Drops what was spilled.
     fn evict(&mut self);
+    /// Brings what is in memory of these into the processor's cache, if it is worth it.
+    fn bring_in(&self, _upcoming: &[Upcoming]) {}
 }
 
 impl<K: StateKey, N: StateKey, V: StateValue> StateTable for Table<K, N, V> {
@@ -91,6 +100,20 @@ impl<K: StateKey, N: StateKey, V: StateValue> StateTable for Table<K, N, V> {
 
     fn evict(&mut self) {
         self.shards.evict(|_| {});
+    }
+
+    /// The entries of keys that come one after the other, when their timers fire, are far from
+    /// each other in memory: the processor waits for all of them at once here.
+    fn bring_in(&self, upcoming: &[Upcoming]) {
+        let mut touched = 0;
+        for next in upcoming {
+            touched ^= self.shards.shard(next.shard).touch_index(next.entry_hash);
+        }
+        for next in upcoming {
+            let shard = self.shards.shard(next.shard);
+            touched ^= shard.touch_slot(shard.guess(next.entry_hash));
+        }
+        std::hint::black_box(touched);
     }
 }
 

@@ -1,11 +1,8 @@
 //! Timers of one kind: a table of (key, namespace, time), so that they are deduplicated and part
-//! of snapshots like any other state, and a heap over it that knows which one is due first.
+//! of snapshots like any other state, and an order over it that knows which one is due first.
 //!
-//! The heap is not told of deletions: what it names is looked up when it comes up, and skipped if
-//! it is gone. When most of the heap is gone it is built anew.
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+//! The order is not told of deletions: what it names is looked up when it comes up, and skipped if
+//! it is gone. When most of it is gone it is built anew.
 
 use weir_types::KeyGroup;
 
@@ -13,18 +10,25 @@ use crate::codec::{CodecError, decode, decode_front};
 use crate::error::StateError;
 use crate::key::{StateKey, hash_within};
 use crate::table::below::AnyShards;
+use crate::table::due_times::{Due, DueTimes};
 use crate::table::entry_hash;
 use crate::table::hash_index::Position;
 use crate::table::record::read_record;
 use crate::table::shard::PlainCodec;
 use crate::table::shards::{Block, KeyGroups, Shards};
-use crate::table::state_table::{StateTable, ValueFormat, check_read, checked_hash};
+use crate::table::state_table::{StateTable, Upcoming, ValueFormat, check_read, checked_hash};
+
+/// How many timers are brought into the cache at a time. They and what they are for stay there
+/// until their turn comes.
+const AHEAD: usize = 64;
 
 #[derive(Debug)]
 pub(crate) struct TimerQueue<K, N> {
     timers: Shards<K, Moment<N>, ()>,
-    due: BinaryHeap<Reverse<Due>>,
+    due: DueTimes,
     live: usize,
+    /// How many of the next timers were brought into the cache.
+    ahead: usize,
 }
 
 /// A namespace and a time.
@@ -32,16 +36,6 @@ pub(crate) struct TimerQueue<K, N> {
 struct Moment<N> {
     namespace: N,
     time: i64,
-}
-
-/// Orders timers: by time, then by the hash of key and namespace, so that the order does not
-/// depend on that of registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Due {
-    time: i64,
-    hash: u64,
-    shard: u32,
-    slot: u32,
 }
 
 /// The hash of a timer among those of its shard.
@@ -57,8 +51,9 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
     pub(crate) fn new(groups: KeyGroups) -> Self {
         Self {
             timers: Shards::new(groups),
-            due: BinaryHeap::new(),
+            due: DueTimes::default(),
             live: 0,
+            ahead: 0,
         }
     }
 
@@ -87,12 +82,12 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
         }
         let slot = shard.insert(timer_hash, key.clone(), moment, (), rehash);
         let shard = u32::try_from(shard_index).expect("a shard per key group");
-        self.due.push(Reverse(Due {
-            time,
+        let due = Due {
             hash: entry_hash,
             shard,
             slot,
-        }));
+        };
+        self.due.push(time, due);
         self.live += 1;
         Ok(true)
     }
@@ -126,53 +121,73 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
 
     /// The time of the timer that is due first.
     pub(crate) fn next_time(&mut self) -> Option<i64> {
-        self.first().map(|(due, _)| due.time)
+        self.first().map(|(time, ..)| time)
     }
 
     /// Takes the timer that is due first, if it is due at this time.
     pub(crate) fn pop(&mut self, until: i64) -> Option<(K, N, i64)> {
-        let (due, position) = self.first().filter(|(due, _)| due.time <= until)?;
+        let (_, due, position) = self.first().filter(|(time, ..)| *time <= until)?;
         self.due.pop();
         self.live -= 1;
+        self.ahead = self.ahead.saturating_sub(1);
         let shard = self.timers.shard_mut(due.shard as usize);
         let removed = shard.remove_at(position, due.slot, &PlainCodec);
         let (key, moment, ()) = removed.expect("the timer was just looked at");
         Some((key, moment.namespace, moment.time))
     }
 
-    /// The first of the heap, and where the index has its timer, after what is gone was taken off
-    /// it.
-    fn first(&mut self) -> Option<(Due, Position)> {
-        while let Some(Reverse(due)) = self.due.peek().copied() {
+    /// When those that were brought into the cache are used up: brings in the next ones that are
+    /// due, and says which they are, so that what they are for can be brought in as well.
+    pub(crate) fn look_ahead(&mut self, until: i64, upcoming: &mut Vec<Upcoming>) {
+        upcoming.clear();
+        if self.ahead > 0 {
+            return;
+        }
+        let Some((time, _)) = self.due.first().filter(|(time, _)| *time <= until) else {
+            return;
+        };
+        let mut touched = 0;
+        for due in self.due.next_few(AHEAD) {
+            let shard = self.timers.shard(due.shard as usize);
+            touched ^= shard.touch_slot(due.slot) ^ shard.touch_index(timer_hash(due.hash, time));
+            upcoming.push(Upcoming {
+                shard: due.shard as usize,
+                entry_hash: due.hash,
+            });
+        }
+        std::hint::black_box(touched);
+        self.ahead = upcoming.len();
+    }
+
+    /// The first one, its time, and where the index has it, after what is gone was taken off.
+    fn first(&mut self) -> Option<(i64, Due, Position)> {
+        while let Some((time, due)) = self.due.first() {
             let shard = self.timers.shard(due.shard as usize);
             // The slot may have been given to another timer. Should that one have the same time
             // and almost the same hash, it is as much due as this one, and its own place in the
-            // heap will find the slot empty.
+            // order will find the slot empty.
             let entry = shard.entry(due.slot);
-            if entry.is_some_and(|(_, moment, ())| moment.time == due.time)
-                && let Some(position) = shard.position_of(timer_hash(due.hash, due.time), due.slot)
+            if entry.is_some_and(|(_, moment, ())| moment.time == time)
+                && let Some(position) = shard.position_of(timer_hash(due.hash, time), due.slot)
             {
-                return Some((due, position));
+                return Some((time, due, position));
             }
             self.due.pop();
+            self.ahead = self.ahead.saturating_sub(1);
         }
         None
     }
 
     fn rebuild_due(&mut self) {
-        let mut due = Vec::with_capacity(self.live);
-        for (shard, timers) in (0u32..).zip(self.timers.iter()) {
-            for (slot, key, moment, ()) in timers.iter() {
+        let shards = (0u32..).zip(self.timers.iter());
+        let all = shards.flat_map(|(shard, timers)| {
+            timers.iter().map(move |(slot, key, moment, ())| {
                 let hash = crate::table::rehash(key, &moment.namespace);
-                due.push(Reverse(Due {
-                    time: moment.time,
-                    hash,
-                    shard,
-                    slot,
-                }));
-            }
-        }
-        self.due = BinaryHeap::from(due);
+                (moment.time, Due { hash, shard, slot })
+            })
+        });
+        self.due = all.collect();
+        self.ahead = 0;
     }
 }
 
@@ -212,11 +227,11 @@ impl<K: StateKey, N: StateKey> StateTable for TimerQueue<K, N> {
     }
 
     fn bytes(&self) -> usize {
-        self.timers.bytes() + self.due.capacity() * size_of::<Due>()
+        self.timers.bytes() + self.due.bytes()
     }
 
     fn memory(&mut self) -> usize {
-        self.timers.memory(|_| PlainCodec) + self.due.capacity() * size_of::<Due>()
+        self.timers.memory(|_| PlainCodec) + self.due.bytes()
     }
 
     /// Nothing: which timer is due first is known only of those in memory.

@@ -1,0 +1,203 @@
+//! Which timer is due first: timers by time, those of one time by their hash, so that the order
+//! does not depend on that of registration.
+//!
+//! Windows make many timers of few times. So the timers of one time lie in a list of their own,
+//! which is sorted once, when their turn comes; from then on it is known which ones are next, and
+//! what they need can be brought into the cache before it is asked for. A heap, as Flink has it
+//! (`HeapPriorityQueueSet`), gives its next elements away one at a time, each from another place
+//! in memory.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+/// Where a timer is, and the hash of its key and namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Due {
+    pub(crate) hash: u64,
+    pub(crate) shard: u32,
+    pub(crate) slot: u32,
+}
+
+/// Timers by time. It is not told of deletions: whoever takes the first one looks whether it is
+/// still there.
+#[derive(Debug, Default)]
+pub(crate) struct DueTimes {
+    times: BTreeMap<i64, SameTime>,
+    len: usize,
+}
+
+/// Timers of one time. Most often there is one, or there are thousands.
+#[derive(Debug)]
+enum SameTime {
+    One(Due),
+    Many(Box<Many>),
+}
+
+#[derive(Debug, Default)]
+struct Many {
+    /// Until their turn comes in no order; then sorted, the first one last.
+    timers: Vec<Due>,
+    sorted: bool,
+    /// What came after they were sorted.
+    late: BinaryHeap<Reverse<Due>>,
+}
+
+impl Many {
+    fn push(&mut self, due: Due) {
+        if self.sorted {
+            self.late.push(Reverse(due));
+        } else {
+            self.timers.push(due);
+        }
+    }
+
+    fn sort(&mut self) {
+        if !self.sorted {
+            self.timers.sort_unstable_by(|a, b| b.cmp(a));
+            self.sorted = true;
+        }
+    }
+
+    /// Of sorted ones. Whether the first one came late, and which one it is.
+    fn first(&self) -> Option<(bool, Due)> {
+        match (self.timers.last(), self.late.peek()) {
+            (Some(due), Some(Reverse(late))) if late < due => Some((true, *late)),
+            (Some(due), _) => Some((false, *due)),
+            (None, late) => late.map(|Reverse(late)| (true, *late)),
+        }
+    }
+}
+
+impl DueTimes {
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn push(&mut self, time: i64, due: Due) {
+        self.len += 1;
+        self.times
+            .entry(time)
+            .and_modify(|same| match same {
+                SameTime::Many(many) => many.push(due),
+                SameTime::One(one) => {
+                    let timers = vec![*one, due];
+                    let many = Many {
+                        timers,
+                        ..Many::default()
+                    };
+                    *same = SameTime::Many(Box::new(many));
+                }
+            })
+            .or_insert(SameTime::One(due));
+    }
+
+    /// The first timer and its time.
+    pub(crate) fn first(&mut self) -> Option<(i64, Due)> {
+        let mut entry = self.times.first_entry()?;
+        let time = *entry.key();
+        match entry.get_mut() {
+            SameTime::One(due) => Some((time, *due)),
+            SameTime::Many(many) => {
+                many.sort();
+                many.first().map(|(_, due)| (time, due))
+            }
+        }
+    }
+
+    /// Takes the first timer off.
+    pub(crate) fn pop(&mut self) {
+        let Some(mut entry) = self.times.first_entry() else {
+            return;
+        };
+        self.len -= 1;
+        if let SameTime::Many(many) = entry.get_mut() {
+            many.sort();
+            if many.first().is_some_and(|(late, _)| late) {
+                many.late.pop();
+            } else {
+                many.timers.pop();
+            }
+            if !many.timers.is_empty() || !many.late.is_empty() {
+                return;
+            }
+        }
+        entry.remove();
+    }
+
+    /// The next ones of the first time, as far as they are known.
+    pub(crate) fn next_few(&self, most: usize) -> impl Iterator<Item = &Due> {
+        let sorted = match self.times.first_key_value() {
+            Some((_, SameTime::Many(many))) if many.sorted => many.timers.as_slice(),
+            _ => &[],
+        };
+        sorted.iter().rev().take(most)
+    }
+
+    /// About how much memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let node = size_of::<(i64, SameTime)>() * 3 / 2;
+        self.times.len() * node + self.len * size_of::<Due>()
+    }
+}
+
+impl FromIterator<(i64, Due)> for DueTimes {
+    fn from_iter<I: IntoIterator<Item = (i64, Due)>>(timers: I) -> Self {
+        let mut due_times = Self::default();
+        for (time, due) in timers {
+            due_times.push(time, due);
+        }
+        due_times
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Against a sorted set. Slots make timers distinct; pushes go on while timers are taken,
+        /// to the first time too.
+        #[test]
+        fn timers_come_in_the_order_of_time_and_hash(
+            ops in prop::collection::vec(prop::option::weighted(0.6, (0i64..4, 0u64..8)), 0..300),
+        ) {
+            let (mut times, mut model) = (DueTimes::default(), BTreeSet::new());
+            for (slot, op) in (0u32..).zip(ops) {
+                if let Some((time, hash)) = op {
+                    let due = Due { hash, shard: 0, slot };
+                    times.push(time, due);
+                    model.insert((time, due));
+                } else {
+                    prop_assert_eq!(times.first(), model.first().copied());
+                    times.pop();
+                    model.pop_first();
+                }
+                prop_assert_eq!(times.len(), model.len());
+            }
+            while let Some(first) = model.pop_first() {
+                prop_assert_eq!(times.first(), Some(first));
+                times.pop();
+            }
+            prop_assert!(times.first().is_none() && times.len() == 0);
+        }
+    }
+
+    #[test]
+    fn the_next_few_are_those_that_come_next() {
+        let due = |hash| Due {
+            hash,
+            shard: 0,
+            slot: 0,
+        };
+        let mut times: DueTimes = (0..100).map(|n| (7, due(n * 37 % 100))).collect();
+        assert_eq!(times.first(), Some((7, due(0))));
+        let next: Vec<u64> = times.next_few(5).map(|due| due.hash).collect();
+        assert_eq!(next, [0, 1, 2, 3, 4]);
+        times.pop();
+        assert_eq!(times.next_few(1).next(), Some(&due(1)));
+    }
+}
