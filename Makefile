@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build release run test check fmt lint tidy deny sim soak bench clean
+.PHONY: help setup build release run test check fmt lint tidy deny sim soak bench k8s-up k8s-down clean
 
 # Whatever can be made again lives outside the checkout, so that a clean clone starts warm.
 export WEIR_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir
@@ -10,7 +10,7 @@ export CARGO_TARGET_DIR ?= $(WEIR_CACHE)/target
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what is missing (Debian packages, the Rust toolchain); nothing to do takes no time
 	@tests/tools/setup
@@ -50,6 +50,14 @@ soak: build ## jobs on clusters under faults, for long: make soak MINUTES=60
 
 bench: setup ## benchmarks: make bench WORKLOAD=wordcount ARGS="--parallelism=2"
 	@benches/run $(or $(WORKLOAD),wordcount) $(ARGS)
+
+k8s-up: setup ## start Kubernetes and an S3 server on this machine, with the images; prints the kubeconfig's path
+	cargo build --locked --bin weir --bin weir-operator
+	@tests/k8s/images >/dev/null
+	@tests/k8s/stand up
+
+k8s-down: ## end them
+	@tests/k8s/stand down
 
 clean: ## remove what builds and runs left in the cache
 	rm -rf "$(CARGO_TARGET_DIR)" "$(WEIR_CACHE)/data" "$(WEIR_CACHE)/run"
