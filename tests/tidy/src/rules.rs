@@ -2,6 +2,7 @@
 
 pub mod attributes;
 pub mod budgets;
+pub mod charts;
 pub mod citations;
 pub mod crates;
 pub mod documents;

@@ -1,10 +1,11 @@
 //! The rules, applied to this repository.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::LazyLock;
 
 use weir_tests_tidy::rules::{
-    attributes, budgets, citations, crates, documents, layout, links, manifests, programs,
+    attributes, budgets, charts, citations, crates, documents, layout, links, manifests, programs,
     reachability,
 };
 use weir_tests_tidy::{Tree, Violation, Workspace};
@@ -100,4 +101,23 @@ fn files_lie_where_they_belong() {
 #[test]
 fn programs_have_a_manifest_and_a_page() {
     none(&programs::check(&TREE));
+}
+
+#[test]
+fn the_chart_repeats_the_repository_faithfully() {
+    none(&charts::check(&TREE));
+}
+
+#[test]
+fn the_charts_page_describes_its_values() {
+    let table = Command::new(root().join("tests/tools/chart-table"))
+        .arg("--check")
+        .output()
+        .expect("the script starts");
+    assert!(
+        table.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&table.stdout),
+        String::from_utf8_lossy(&table.stderr)
+    );
 }

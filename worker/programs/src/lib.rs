@@ -2,6 +2,7 @@
 //! API: read them as examples.
 
 mod fraud_detection;
+mod page_views;
 mod top_pages;
 mod wordcount;
 
@@ -25,6 +26,11 @@ pub fn all() -> Vec<Entry> {
             name: "fraud-detection",
             summary: "alerts for a small transaction that a large one follows within a minute",
             build: fraud_detection::build,
+        },
+        Entry {
+            name: "page-views",
+            summary: "how often each page was viewed, per window, over views that it makes itself",
+            build: page_views::build,
         },
         Entry {
             name: "top-pages",

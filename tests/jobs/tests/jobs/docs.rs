@@ -91,3 +91,8 @@ fn the_examples_of_fraud_detection_print_what_its_page_says() {
 fn the_examples_of_top_pages_print_what_its_page_says() {
     check("docs/programs/top-pages.md", 2);
 }
+
+#[test]
+fn the_examples_of_page_views_print_what_its_page_says() {
+    check("docs/programs/page-views.md", 2);
+}

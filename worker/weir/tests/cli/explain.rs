@@ -21,6 +21,7 @@ fn the_texts_are_as_they_were() {
         "fraud_detection",
         explained(&["examples/fraud-detection.yaml"])
     );
+    insta::assert_snapshot!("page_views", explained(&["examples/page-views.yaml"]));
     insta::assert_snapshot!("top_pages", explained(&["examples/top-pages.yaml"]));
     let wide = [
         "examples/wordcount.yaml",

@@ -115,7 +115,7 @@ fn an_unknown_program_is_told_with_the_known_ones() {
         2,
         &[
             "error: unknown program `wordcuont`: did you mean `wordcount`?",
-            "fraud-detection, top-pages, wordcount",
+            "fraud-detection, page-views, top-pages, wordcount",
         ],
     );
 }
