@@ -96,8 +96,10 @@ fn host(line: &str) -> Option<String> {
         let end = rest.find(|char: char| !char.is_ascii_alphanumeric() && !"-.".contains(char));
         let (host, after) = rest.split_at(end.unwrap_or(rest.len()));
         let host = host.trim_end_matches('.');
-        // An address made up at run time, or one of this machine.
-        let is_local = !host.contains('.') || host.chars().all(|c| c.is_ascii_digit() || c == '.');
+        // An address made up at run time, one of this machine, or a Service of a cluster.
+        let is_local = !host.contains('.')
+            || host.chars().all(|c| c.is_ascii_digit() || c == '.')
+            || host.ends_with(".svc");
         let is_template = after.starts_with(['{', '$', '<', '%']);
         let is_known = HOSTS
             .iter()
@@ -243,7 +245,11 @@ mod tests {
             0
         );
         assert_eq!(
-            found("README.md", "http://127.0.0.1:8081/jobs http://localhost/").len(),
+            found(
+                "README.md",
+                "http://127.0.0.1:8081/jobs http://localhost/ http://s3.default.svc:7070"
+            )
+            .len(),
             0
         );
         assert_eq!(
