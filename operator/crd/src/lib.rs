@@ -9,18 +9,25 @@
 //! (`Deserialize`) is for objects that the Kubernetes API server has admitted: it ignores fields
 //! that a newer version added, so that an older program can still read them.
 //!
-//! This crate does no I/O, knows no Kubernetes client and no other crate of the tree. The derive
-//! that turns [`StreamJobSpec`] into a Kubernetes resource belongs behind a feature of this crate,
-//! on that type; [`StreamJob`] has the shape (`metadata`, `spec`, `new`) that such a derive makes.
+//! [`custom_resource_definition`] makes the definition of the Kubernetes resource from the same
+//! types, and [`StreamJobStatus`] is what the controller writes beside the spec.
+//!
+//! This crate does no I/O, knows no Kubernetes client and no other crate of the tree.
 
 #![warn(missing_docs)]
 
+mod definition;
 mod local;
 mod manifest;
 mod spec;
+mod status;
 mod stream_job;
 mod validate;
 
+pub use definition::{
+    CRD_NAME, GROUP, RULES, Rule, VERSION, custom_resource_definition,
+    custom_resource_definition_yaml,
+};
 pub use local::{LocalJob, OverrideError, Overrides};
 pub use manifest::{
     Advice, MANIFEST_BYTES_MAX, MANIFEST_DEPTH_MAX, MANIFEST_NODES_MAX, ManifestError,
@@ -36,6 +43,11 @@ pub use spec::{
     SavepointOnDelete, SavepointSpec, SecretName, SnapshotRetention, SseSpec, SseType,
     StateBackendSpec, StateBackendType, StorageSpec, StreamJobSpec, TaskManagerSpec, UiSpec,
     UpgradeFallback, UpgradeMode, UpgradeSpec, UpgradeStrategy, WorkloadIdentity,
+};
+pub use status::{
+    CheckpointStatus, Condition, ConditionStatus, HandledNonces, JobManagerStatus, LastError,
+    Operation, OperationType, Phase, Restored, Retry, RolledBack, Savepoint, SavepointStatus,
+    SnapshotState, Step, StreamJobStatus, TaskManagerStatus,
 };
 pub use stream_job::{ApiVersion, Kind, Metadata, StreamJob};
 pub use validate::Violation;

@@ -7,6 +7,7 @@
 
 mod cron;
 mod job;
+mod kubernetes;
 mod lifecycle;
 mod names;
 mod pods;
