@@ -8,7 +8,7 @@ use weir_checkpoint::claim::{
 };
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Nonces, Pointer, ReadResult};
-use weir_types::JobId;
+use weir_types::{ExecutionAttemptId, JobId};
 
 use crate::bug::Bug;
 use crate::message::ToJm;
@@ -77,6 +77,11 @@ impl JobManager {
             self.state = State::Candidate;
         }
         lives
+    }
+
+    /// Whether it leads the job, and this attempt is one of those that it has deployed last.
+    pub(crate) fn runs(&self, attempt: ExecutionAttemptId) -> bool {
+        matches!(&self.state, State::Leading(leader) if leader.runs(attempt))
     }
 
     pub(crate) fn restart_as_candidate(&mut self) {

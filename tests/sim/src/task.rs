@@ -197,7 +197,7 @@ impl Task {
         if self.attempt.vertex.0 != SINK {
             return Ok(());
         }
-        if world.store.epoch() == self.attempt.epoch {
+        if world.is_current(self.attempt) {
             world
                 .store
                 .cleaned
@@ -561,7 +561,7 @@ fn read_counts(
     };
     match world.store.objects.get(&path).map(|object| &object.content) {
         Some(Content::Counts(rows)) => Ok(rows.clone()),
-        _ if world.store.epoch() == attempt.epoch => {
+        _ if world.is_current(attempt) => {
             Err(world.violate(format!("object {path} of the restored snapshot is gone")))
         }
         _ => Err("a successor has let go of the snapshot".to_owned()),

@@ -110,8 +110,11 @@ impl TaskManager {
         let leader = Some((jm, leads.life));
         let this = &mut world.tms[tm];
         if matches!(message, ToTm::Registered) {
-            this.leader = leader;
-            this.call_lost = false;
+            // The answer to a second request says nothing of calls since the first one's.
+            if this.leader != leader {
+                this.leader = leader;
+                this.call_lost = false;
+            }
         } else if this.leader.map(|(jm, _)| jm) != Some(jm) {
             return;
         }

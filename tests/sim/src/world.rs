@@ -316,6 +316,13 @@ impl World {
         }
     }
 
+    /// Whether the newest leader counts on this attempt. Any other may find that what it was to
+    /// restore is gone: its successors have let go of it.
+    pub(crate) fn is_current(&self, attempt: ExecutionAttemptId) -> bool {
+        self.store.epoch() == attempt.epoch
+            && self.jms.iter().flatten().any(|jm| jm.runs(attempt))
+    }
+
     pub(crate) fn schedule_step(&mut self, task: &mut Task) {
         if !task.stepping {
             task.stepping = true;

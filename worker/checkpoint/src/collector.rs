@@ -6,11 +6,12 @@
 //! in it. **Sweep**: of the rest, what is older than the grace period goes. Younger objects may
 //! belong to a checkpoint that is still being taken.
 //!
-//! Why an object that goes never becomes needed again: a checkpoint that takes longer than half the
-//! grace period is never completed, and one that is completed refers to its own new objects and to
-//! those of kept snapshots only ([`reused_outside`] tells). Whoever deletes must read the pointer
-//! again before each batch and stop if it no longer fits ([`Batch::still_holds`]): the kept
-//! snapshots may be others by then.
+//! Why an object that goes never becomes needed again: no write of the pointer that names a
+//! checkpoint begins after the checkpoint's time-out, and the grace period is longer than twice
+//! that; and a checkpoint refers to its own new objects and to those of kept snapshots only
+//! ([`reused_outside`] tells). So the collector may be a process that knows nothing of what the
+//! job's leader is doing. Whoever deletes must read the pointer again before each batch and stop if
+//! it no longer fits ([`Batch::still_holds`]): the kept snapshots may be others by then.
 //!
 //! Only objects in folders that snapshots are written to are ever deleted: the pointer itself and
 //! whatever else lies there stays. What sinks keep under `taskowned/` is theirs to delete.

@@ -12,8 +12,10 @@
 //!
 //! The pointer decides: from `WritePointer` on the checkpoint neither times out nor is given up, as
 //! nobody knows whether it is complete, until the write's outcome is certain. Everything before
-//! that point can be given up at any time; nothing after it can be taken back. Numbers only grow,
-//! and of two checkpoints the older never completes after the newer: `latest` never goes back.
+//! that point can be given up at any time; nothing after it can be taken back. A write that has
+//! certainly failed is tried again, but never after the checkpoint's time-out: its objects are not
+//! safe from collectors for ever while no pointer names them. Numbers only grow, and of two
+//! checkpoints the older never completes after the newer: `latest` never goes back.
 //!
 //! Where it differs from Flink: a savepoint becomes `latest`, so that a restore never goes behind
 //! it, and therefore no periodic checkpoint begins while a savepoint is under way. A drained job's

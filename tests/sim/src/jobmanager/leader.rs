@@ -152,6 +152,10 @@ impl Leader {
         self.ended.clone()
     }
 
+    pub(super) fn runs(&self, attempt: ExecutionAttemptId) -> bool {
+        self.assigned.contains_key(&attempt)
+    }
+
     pub(super) fn is_restarting(&self) -> bool {
         matches!(self.phase, Phase::Waiting(_))
     }

@@ -167,7 +167,11 @@ impl Coordinator {
                 }
             }
             (PointerOutcome::Failed(reason), Some(id)) => {
-                self.fail(turn, id, &format!("write the pointer: {reason}"));
+                let now = turn.now;
+                let young = self.pending.get_mut(&id).is_some_and(|p| p.come_back(now));
+                if !young || !self.started {
+                    self.fail(turn, id, &format!("write the pointer: {reason}"));
+                }
             }
             (PointerOutcome::Failed(reason), None) => {
                 let text = format!("record how the job ended, will be tried again: {reason}");

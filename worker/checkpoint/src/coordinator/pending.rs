@@ -13,6 +13,9 @@ use crate::handle::{OperatorSubtaskState, SubtaskState};
 use crate::metadata::{CheckpointMetadata, OperatorMetadata};
 use crate::pointer::{OperationId, SnapshotKind, SnapshotRef};
 
+/// How often the pointer is written for one checkpoint before that is given up.
+const WRITES_MAX: u32 = 3;
+
 /// How far it has come.
 #[derive(Debug)]
 enum Step {
@@ -72,6 +75,8 @@ pub(super) struct PendingCheckpoint {
     triggered_ms: i64,
     deadline: Timestamp,
     step: Step,
+    /// How often the pointer's write has begun.
+    writes: u32,
     /// `None`: not told yet.
     enumerators: BTreeMap<NodeId, Option<Vec<u8>>>,
     awaited: BTreeSet<ExecutionAttemptId>,
@@ -94,6 +99,7 @@ impl PendingCheckpoint {
             triggered_ms,
             deadline,
             step: Step::Enumerators,
+            writes: 0,
             enumerators: sources.map(|node| (node, None)).collect(),
             awaited: participants
                 .map(|participant| participant.attempt)
@@ -271,6 +277,18 @@ impl PendingCheckpoint {
             Step::Ready(metadata, snapshot) => Step::InFlight(metadata, snapshot),
             other => other,
         };
+        self.writes += 1;
+    }
+
+    /// The pointer's write has failed for certain. `true`: it may be tried again, as the checkpoint
+    /// is still young enough that nobody takes its objects for garbage.
+    pub(super) fn come_back(&mut self, now: Timestamp) -> bool {
+        let step = std::mem::replace(&mut self.step, Step::Subtasks);
+        self.step = match step {
+            Step::InFlight(metadata, snapshot) => Step::Ready(metadata, snapshot),
+            other => other,
+        };
+        self.writes < WRITES_MAX && now < self.deadline
     }
 
     /// The pointer names it.
@@ -290,6 +308,7 @@ impl PendingCheckpoint {
                 self.awaited.len(),
                 self.awaited.len() + self.acknowledged.len()
             ),
+            (Step::Ready(..), _) => "the pointer is not written".to_owned(),
             _ => "its metadata is not stored".to_owned(),
         }
     }

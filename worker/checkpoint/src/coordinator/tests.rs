@@ -248,6 +248,10 @@ impl Job {
         self.pointer(PointerOutcome::Written)
     }
 
+    fn refused(&mut self) -> Vec<String> {
+        self.pointer(PointerOutcome::Failed("denied".to_owned()))
+    }
+
     fn commit(&mut self, id: u64) -> Vec<String> {
         let attempt = self.attempt_of(SINK, 0);
         self.on(Event::Committed {
@@ -442,13 +446,37 @@ fn a_checkpoint_in_doubt_whose_write_failed_is_given_up() {
     job.wait(100);
     job.until_pointer(7);
     job.interrupt();
-    assert_eq!(
-        job.pointer(PointerOutcome::Failed("denied".to_owned())),
-        ["abort 7"]
-    );
+    assert_eq!(job.refused(), ["abort 7"]);
     assert_eq!(job.latest(), 0);
     job.start();
     job.checkpoint(8);
+}
+
+#[test]
+fn a_pointer_write_that_failed_is_tried_again_a_few_times() {
+    let mut job = Job::running(config());
+    job.wait(100);
+    job.until_pointer(7);
+    assert_eq!(job.refused(), ["pointer 7 Running"]);
+    assert_eq!(job.written(), ["complete 7 x1"]);
+    job.wait(100);
+    job.until_pointer(8);
+    assert_eq!(job.refused(), ["pointer 8 Running"]);
+    assert_eq!(job.refused(), ["pointer 8 Running"]);
+    assert_eq!(job.refused(), ["abort 8", "fail"]);
+}
+
+/// While the store was out of reach, a collector in another process may have deleted the objects
+/// of a checkpoint that no pointer names.
+#[test]
+fn the_pointer_is_not_written_again_for_a_checkpoint_beyond_its_time_out() {
+    let mut job = Job::running(config());
+    job.wait(100);
+    job.until_pointer(7);
+    job.wait(999);
+    assert_eq!(job.refused(), ["pointer 7 Running"]);
+    assert_eq!(job.wait(1), [""; 0], "it is in doubt");
+    assert_eq!(job.refused(), ["abort 7", "fail"]);
 }
 
 #[test]

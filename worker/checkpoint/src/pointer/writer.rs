@@ -7,12 +7,17 @@
 //! content as before and a new nonce. Once that one is in, the old write can never succeed, and the
 //! wanted content is written anew.
 //!
+//! A write that names a new snapshot is the exception: it has failed then. Nobody knows how long the
+//! store was out of reach, and meanwhile a collector in another process may have taken the
+//! snapshot's objects for garbage. Whoever wanted it knows its age, and may ask again.
+//!
 //! ```text
 //!            swap wanted ──written──────────────────────────► Written
 //!             ▲      ├────refused───────────────────────────► Failed
 //!             │      └────in doubt, conflict──► read ──own──► Written
 //!  superseded │                                  │ └─foreign► Fenced
 //!             └────────── swap current content ◄─┘ unchanged
+//!                                  └─superseded, a snapshot─► Failed
 //! ```
 //!
 //! Pure: whoever owns it carries the actions out, one at a time, and says how they went. It waits
@@ -179,7 +184,7 @@ impl PointerWriter {
             SwapResult::Written { version } if flight.direct => self.written(version)?,
             SwapResult::Written { version } => {
                 let landed = flight.superseding.pop()?;
-                self.superseded(landed, version)
+                self.superseded(landed, version)?
             }
             // That the wanted content is refused here says all: any earlier try is superseded.
             SwapResult::Failed(reason) if flight.direct => {
@@ -211,7 +216,7 @@ impl PointerWriter {
         let mut superseding = flight.superseding.iter();
         if let Some(place) = superseding.position(|content| content.nonce == found.nonce) {
             let landed = flight.superseding.swap_remove(place);
-            return Some(self.superseded(landed, version));
+            return self.superseded(landed, version);
         }
         self.fenced = Some(found.clone());
         self.done(PointerOutcome::Fenced(found))
@@ -249,13 +254,16 @@ impl PointerWriter {
     }
 
     /// The register has left the version that all earlier writes expect.
-    fn superseded(&mut self, landed: Pointer, version: String) -> WriterAction {
+    fn superseded(&mut self, landed: Pointer, version: String) -> Option<WriterAction> {
         self.current = landed;
         self.version = version;
-        if let Some(flight) = &mut self.flight {
-            flight.superseding.clear();
+        let flight = self.flight.as_mut()?;
+        flight.superseding.clear();
+        if flight.wanted.latest == self.current.latest {
+            return Some(self.swap_wanted());
         }
-        self.swap_wanted()
+        let text = "the store did not answer, and did not take it until it was called off";
+        self.done(PointerOutcome::Failed(text.to_owned()))
     }
 
     fn written(&mut self, version: String) -> Option<WriterAction> {

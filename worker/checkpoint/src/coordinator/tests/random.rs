@@ -49,6 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Default)]
 struct Book {
     begun: Vec<u64>,
+    begun_ms: BTreeMap<u64, u64>,
     enumerated: BTreeSet<u64>,
     acked: BTreeMap<u64, BTreeSet<ExecutionAttemptId>>,
     aborted: BTreeSet<u64>,
@@ -68,6 +69,7 @@ impl Book {
                 Action::SnapshotEnumerator { id, .. } => {
                     prop_assert!(self.begun.iter().all(|old| *old < id.0), "numbers grow");
                     self.begun.push(id.0);
+                    self.begun_ms.insert(id.0, job.now_ms);
                     let live = self.live();
                     prop_assert!(live <= 3, "{} at once", live);
                 }
@@ -102,6 +104,16 @@ impl Book {
                     prop_assert_ne!(pointer.nonce, before.nonce);
                     let decoded = Pointer::decode(&pointer.encode());
                     prop_assert_eq!(&decoded.expect("it is consistent"), &*pointer);
+                    if let Some(latest) = &pointer.latest
+                        && before.latest.as_ref() != Some(latest)
+                    {
+                        let age = job.now_ms - self.begun_ms[&latest.id.0];
+                        let limit = match latest.kind {
+                            SnapshotKind::Checkpoint => 1_000,
+                            SnapshotKind::Savepoint => 5_000,
+                        };
+                        prop_assert!(age < limit, "{} is written when {} ms old", latest.id, age);
+                    }
                     self.in_flight = Some(pointer);
                 }
                 Action::Complete { id, .. } => {

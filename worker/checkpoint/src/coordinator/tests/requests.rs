@@ -151,8 +151,7 @@ fn a_stop_in_doubt_is_resolved_before_anything_runs_again() {
     failed.on(savepoint("s", Then::Stop));
     failed.until_pointer(7);
     failed.interrupt();
-    let refused = failed.pointer(PointerOutcome::Failed("denied".to_owned()));
-    assert_eq!(refused, ["abort 7", "answer s error"]);
+    assert_eq!(failed.refused(), ["abort 7", "answer s error"]);
     failed.start();
     failed.checkpoint(8);
 }

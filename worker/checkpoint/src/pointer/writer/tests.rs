@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use weir_types::{CheckpointId, Epoch, JobId};
 
 use super::*;
-use crate::pointer::RunState;
+use crate::pointer::{RunState, SnapshotKind, SnapshotRef};
 
 fn content(epoch: u64, last_id: u64, nonce: u128) -> Pointer {
     Pointer {
@@ -19,6 +19,24 @@ fn content(epoch: u64, last_id: u64, nonce: u128) -> Pointer {
         retained: Vec::new(),
         roots: Vec::new(),
     }
+}
+
+/// The content that names a new snapshot.
+fn naming(id: u64, nonce: u128) -> Pointer {
+    let mut pointer = content(1, id, nonce);
+    let (epoch, id, kind) = (Epoch(1), CheckpointId(id), SnapshotKind::Checkpoint);
+    let snapshot = SnapshotRef {
+        id,
+        epoch,
+        kind,
+        path: kind.folder(epoch, id),
+        sha256: String::new(),
+        size: 1,
+        completed_ms: 0,
+        operation: None,
+    };
+    pointer.complete(snapshot, 1);
+    pointer
 }
 
 fn writer() -> PointerWriter {
@@ -74,6 +92,25 @@ fn a_late_write_is_superseded_before_it_is_tried_again() {
         content: Box::new(wanted),
     };
     assert_eq!(again, Some(swap));
+}
+
+/// Nobody knows how old its snapshot is by then, and whether the objects are still there.
+#[test]
+fn a_superseded_write_that_names_a_snapshot_is_not_tried_again_by_itself() {
+    let mut writer = writer();
+    writer.write(naming(1, 101));
+    writer.on_swap(in_doubt());
+    writer.on_read(found(&content(1, 0, 100), "v0"));
+    let end = writer.on_swap(SwapResult::Written {
+        version: "v1".to_owned(),
+    });
+    let Some(WriterAction::Done { nonce, outcome }) = end else {
+        panic!("{end:?}");
+    };
+    assert_eq!(nonce, 101);
+    assert!(matches!(outcome, PointerOutcome::Failed(_)), "{outcome:?}");
+    let next = writer.write(naming(2, 102));
+    assert!(matches!(next, WriterAction::Swap { expected, .. } if expected == "v1"));
 }
 
 #[test]
@@ -225,7 +262,9 @@ proptest! {
             action = match action.take() {
                 None => {
                     id += 1;
-                    Some(writer.write(content(1, id, 100 + u128::from(id))))
+                    let nonce = 100 + u128::from(id);
+                    let wanted = if deliver { naming(id, nonce) } else { content(1, id, nonce) };
+                    Some(writer.write(wanted))
                 }
                 Some(WriterAction::Swap { expected, content }) => {
                     writer.on_swap(store.swap(fate, expected, *content))
