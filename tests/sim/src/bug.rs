@@ -14,6 +14,9 @@ pub enum Bug {
     NoGrace,
     /// Splits are handed out between the enumerator's snapshot and the readers' trigger.
     SplitsNotHeld,
+    /// After a failure, splits that were handed out since the restored checkpoint stay with readers
+    /// that are gone.
+    SplitsNotGivenBack,
     /// A job that is over is led again after a change of leadership.
     Reanimated,
     /// A commit that fails is logged, and counts as done.
@@ -35,20 +38,28 @@ pub enum Bug {
     /// A write of the pointer whose answer is lost, and which a read does not show, counts as
     /// failed.
     InDoubtIsFailed,
-    /// An acknowledgement counts by its subtask, whatever its attempt.
+    /// What a task says, and what is said to it, counts by its subtask, whatever its attempt.
     AnyAttempt,
+    /// The same, whatever its epoch.
+    AnyEpoch,
+    /// A channel is known by its two subtasks, whatever their attempts.
+    AnyChannel,
+    /// A write of the pointer that was called off is repeated, however old its checkpoint is.
+    RewrittenLate,
     /// Dirty entries of a checkpoint that was given up are not part of the next.
     AbortedDirtyLost,
     /// Prepared results are committed when the checkpoint is acknowledged, before the pointer.
     CommitTooEarly,
 }
 
-/// Those that are known to be found.
-pub const BUGS: [Bug; 16] = [
+/// All of them.
+pub const BUGS: [Bug; 22] = [
     Bug::UnreadableIgnored,
     Bug::PointerCleaned,
     Bug::TaskDiscards,
     Bug::NoGrace,
+    Bug::SplitsNotHeld,
+    Bug::SplitsNotGivenBack,
     Bug::Reanimated,
     Bug::CommitErrorSwallowed,
     Bug::NamesReused,
@@ -59,6 +70,10 @@ pub const BUGS: [Bug; 16] = [
     Bug::Lingering,
     Bug::RequestRepeated,
     Bug::InDoubtIsFailed,
+    Bug::AnyAttempt,
+    Bug::AnyEpoch,
+    Bug::AnyChannel,
+    Bug::RewrittenLate,
     Bug::AbortedDirtyLost,
     Bug::CommitTooEarly,
 ];

@@ -147,7 +147,9 @@ impl JobManager {
         world.push(TICK, to_jm(self.index, self.life, ToJm::Tick));
         let now = world.now;
         let lease = &mut world.lease;
-        if lease.holder == Some(me) {
+        if now < lease.down_until {
+            // Nobody can lead in its place; that it still does, the pointer says.
+        } else if lease.holder == Some(me) {
             lease.expires = now + LEASE;
         } else if now > lease.expires && !matches!(self.state, State::Candidate) {
             // Another one was elected since, and may have led.
@@ -171,7 +173,10 @@ impl JobManager {
         if let State::Leading(leader) = &mut self.state {
             leader.tick(world, me);
             self.if_ended(world);
-        } else if matches!(self.state, State::Candidate) && world.lease.holder == Some(me) {
+        } else if matches!(self.state, State::Candidate)
+            && world.lease.holder == Some(me)
+            && now >= world.lease.down_until
+        {
             self.stand(world);
         }
     }
@@ -284,7 +289,7 @@ fn world_kill(process: &mut JobManager, world: &mut World) {
 /// Reads the pointer.
 fn read(world: &mut World, (jm, life): (usize, u32), tries: u32) {
     let per_mille = world.plan.errors_per_mille.max(100);
-    let result = if world.fails(per_mille) {
+    let result = if world.fails_for(jm, per_mille) {
         ReadResult::Failed("no answer".to_owned())
     } else {
         match &world.store.register {
@@ -304,7 +309,7 @@ fn read(world: &mut World, (jm, life): (usize, u32), tries: u32) {
 fn load(world: &mut World, (jm, life): (usize, u32), pointer: &Pointer, wait: Ms) {
     let loaded = match &pointer.latest {
         None => None,
-        Some(_) if world.fails(world.plan.errors_per_mille) => None,
+        Some(_) if world.fails_for(jm, world.plan.errors_per_mille) => None,
         Some(latest) => {
             let metadata = world.store.metadata(&latest.path).cloned();
             if metadata.is_none() && world.store.epoch() == pointer.epoch {

@@ -1,5 +1,6 @@
 //! `weir-sim [--seeds N] [--from SEED] [--threads N]`: runs seeds and says which of them fail.
 //! `weir-sim --trace SEED`: shows what happens in one run.
+//! `--bug NAME` plants one of the bugs in the runs.
 
 use std::io::{self, Write};
 use std::panic::catch_unwind;
@@ -7,18 +8,31 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use weir_tests_sim::{Plan, run, run_traced};
+use weir_tests_sim::{BUGS, Plan, run, run_traced};
+
+fn text(name: &str) -> Option<String> {
+    let mut arguments = std::env::args().skip_while(|argument| argument != name);
+    arguments.nth(1)
+}
 
 fn argument(name: &str) -> Option<u64> {
-    let mut arguments = std::env::args().skip_while(|argument| argument != name);
-    arguments.nth(1)?.parse().ok()
+    text(name)?.parse().ok()
+}
+
+fn plan(seed: u64) -> Plan {
+    let bug = text("--bug");
+    let bug = bug.and_then(|name| BUGS.into_iter().find(|bug| format!("{bug:?}") == name));
+    Plan {
+        bug,
+        ..Plan::random(seed)
+    }
 }
 
 fn main() -> io::Result<ExitCode> {
     let mut out = io::stdout().lock();
     if let Some(seed) = argument("--trace") {
-        let report = run_traced(Plan::random(seed));
-        writeln!(out, "{:#?}", Plan::random(seed))?;
+        let report = run_traced(plan(seed));
+        writeln!(out, "{:#?}", plan(seed))?;
         for line in &report.trace {
             writeln!(out, "{line}")?;
         }
@@ -36,7 +50,7 @@ fn main() -> io::Result<ExitCode> {
             if seed >= from + seeds {
                 return failed;
             }
-            let report = catch_unwind(|| run(Plan::random(seed)));
+            let report = catch_unwind(|| run(plan(seed)));
             match report.map(|report| report.violation) {
                 Ok(None) => {}
                 Ok(Some(violation)) => failed.push((seed, violation)),

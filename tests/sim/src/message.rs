@@ -1,11 +1,12 @@
 //! What processes send each other, and what they send themselves for later.
 
-use weir_checkpoint::collector::Batch;
 use weir_checkpoint::coordinator::{SnapshotRequest, Then};
 use weir_checkpoint::handle::{SubtaskRestore, SubtaskState};
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Pointer, ReadResult, SwapResult};
 use weir_types::{CheckpointBarrier, CheckpointId, Epoch, ExecutionAttemptId};
+
+use crate::world::Collecting;
 
 /// To a JobManager.
 #[derive(Clone, Debug)]
@@ -20,7 +21,11 @@ pub(crate) enum ToJm {
     MetadataWritten(CheckpointId, Result<(), String>),
     /// It is the enumerator's turn to say what it keeps.
     Enumerator(CheckpointId),
+    /// What it has said.
+    Enumerated(CheckpointId, Vec<u8>),
     Request(SnapshotRequest),
+    /// A person wants the job to end here and now.
+    Cancel,
     Register {
         tm: usize,
         reg: u64,
@@ -40,10 +45,8 @@ pub(crate) enum ToJm {
         attempt: ExecutionAttemptId,
         told: FromTask,
     },
-    /// Reads the pointer again and deletes, if it still fits.
-    Collect(Batch),
-    /// Deletes at last.
-    Delete(Vec<String>),
+    /// It goes on deleting what nothing needs.
+    Collect(Collecting),
 }
 
 /// What a task tells the JobManager.
@@ -76,8 +79,14 @@ pub(crate) enum ToTm {
         barrier: CheckpointBarrier,
         then: Then,
     },
-    Abort(CheckpointId),
-    Complete(CheckpointId),
+    Abort {
+        attempt: ExecutionAttemptId,
+        id: CheckpointId,
+    },
+    Complete {
+        attempt: ExecutionAttemptId,
+        id: CheckpointId,
+    },
     Assign {
         attempt: ExecutionAttemptId,
         split: Option<u8>,
@@ -118,6 +127,10 @@ pub(crate) enum Event {
         id: CheckpointId,
         ok: bool,
     },
+    /// A task that was cancelled has noticed it.
+    Cancelled(ExecutionAttemptId),
+    /// A person's collector goes on.
+    Collect(Collecting),
     /// A write of the pointer arrives at the store.
     Swap {
         expected: Option<String>,

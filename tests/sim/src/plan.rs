@@ -33,6 +33,16 @@ pub enum Fault {
     FailTask,
     /// The store refuses or loses everything for so long.
     StoreDown(Ms),
+    /// A JobManager, and nobody else, does not get through to the store for so long.
+    StoreCut(usize, Ms),
+    /// Nobody is elected, and nobody's election is renewed, for so long.
+    ElectionDown(Ms),
+    /// A person has deleted what nothing needs, by a process of its own.
+    Collect,
+    /// Somebody deletes the pointer.
+    PointerGone,
+    /// A person cancels the job, to start it again as its next deployment.
+    CancelJob,
     /// The wall clock is set back by an hour.
     ClockBack,
     /// A new deployment takes the job over. With `true`, one process of the old one stays.
@@ -80,6 +90,11 @@ pub enum PointFault {
     Fate(Fate),
     /// A task fails.
     FailTask,
+    /// A TaskManager stands still for so long.
+    PauseTm(usize, Ms),
+    /// It does not get through to the store for so long, at the end of which a person has deleted
+    /// what nothing needs.
+    CutStore(Ms),
 }
 
 /// What becomes of a write of the pointer.
@@ -215,7 +230,31 @@ impl Plan {
             let at = rng.below(CALM / 2);
             plan.operations.push(Operation { at, then });
         }
+        plan.add_outages(&mut rng);
         plan
+    }
+
+    /// Long outages of one service for some, and people who clean up meanwhile.
+    fn add_outages(&mut self, rng: &mut Rng) {
+        if rng.chance(120) {
+            let cut = PointFault::CutStore(rng.between(20, 400));
+            let nth = u32::from(small(rng, 3));
+            self.points.push((Point::WritePointer, nth, cut));
+        }
+        if rng.chance(50) {
+            let cut = Fault::StoreCut(rng.index(self.job_managers), rng.between(20, 300));
+            self.faults.push((rng.below(CALM), cut));
+        }
+        if rng.chance(80) {
+            let down = Fault::ElectionDown(rng.between(20, 200));
+            self.faults.push((rng.below(CALM - 200), down));
+        }
+        if rng.chance(50) {
+            self.faults.push((rng.below(CALM), Fault::Collect));
+        }
+        if rng.chance(50) {
+            self.faults.push((rng.below(CALM), Fault::CancelJob));
+        }
     }
 
     fn random_fault(&self, rng: &mut Rng) -> Fault {

@@ -54,6 +54,8 @@ pub(crate) struct Store {
     pub(crate) repeated: Vec<Row>,
     /// Nothing gets through until then.
     pub(crate) down_until: Ms,
+    /// Nothing of these JobManagers gets through until then.
+    pub(crate) cut_until: BTreeMap<usize, Ms>,
 }
 
 impl Store {
@@ -97,6 +99,12 @@ impl Store {
         self.version += 1;
         self.register = Some(content);
         Ok(true)
+    }
+
+    /// Whether nothing of this JobManager gets through.
+    pub(crate) fn is_out_of_reach(&self, jm: usize, now: Ms) -> bool {
+        let cut = self.cut_until.get(&jm).is_some_and(|until| now < *until);
+        cut || now < self.down_until
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
@@ -153,6 +161,15 @@ impl Store {
             }
         }
         Ok(needed)
+    }
+
+    /// What the pointer needs must be there.
+    pub(crate) fn is_whole(&self) -> Result<(), String> {
+        let needed = self.needed()?;
+        match needed.iter().find(|path| !self.objects.contains_key(*path)) {
+            Some(path) => Err(format!("the pointer needs {path}, which is gone")),
+            None => Ok(()),
+        }
     }
 
     /// Every row that is visible to readers of the output, in order.

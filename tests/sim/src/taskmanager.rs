@@ -1,7 +1,7 @@
 //! A TaskManager: it runs what the newest leader that it knows tells it to, and cancels everything
 //! when it loses that leader.
 
-use weir_types::Epoch;
+use weir_types::{Epoch, ExecutionAttemptId};
 
 use crate::message::{Event, FromTask, ToJm, ToTm};
 use crate::plan::Ms;
@@ -10,6 +10,8 @@ use crate::world::{World, to_tm};
 
 pub(crate) const TICK: Ms = 15;
 pub(crate) const HEARTBEAT_TIMEOUT: Ms = 60;
+/// A TaskManager waits longer for its leader than that for it: there may soon be another.
+const LEADER_TIMEOUT: Ms = 100;
 
 pub(crate) struct TaskManager {
     index: usize,
@@ -58,6 +60,21 @@ impl TaskManager {
         );
     }
 
+    /// Cancels tasks, some of which notice it late and go on meanwhile.
+    fn cancel_slowly(world: &mut World, tm: usize, which: impl Fn(&Task) -> bool) {
+        let tasks = world.tasks.values();
+        let tasks = tasks.filter(|task| task.tm == tm && which(task));
+        let attempts: Vec<_> = tasks.map(|task| task.attempt).collect();
+        for attempt in attempts {
+            let delay = match world.rng.below(10) {
+                0..2 => world.rng.below(150),
+                2..5 => world.rng.below(30),
+                _ => 0,
+            };
+            world.push(delay, Event::Cancelled(attempt));
+        }
+    }
+
     fn cancel(world: &mut World, tm: usize, which: impl Fn(&Task) -> bool, cleanly: bool) {
         let attempts = world
             .tasks
@@ -102,7 +119,7 @@ impl TaskManager {
                 return;
             }
             this.epoch = epoch;
-            Self::cancel(world, tm, |task| task.attempt.epoch < epoch, true);
+            Self::cancel_slowly(world, tm, |task| task.attempt.epoch < epoch);
         }
         let Some(leads) = &world.jms[jm] else {
             return;
@@ -125,7 +142,7 @@ impl TaskManager {
     fn tick(world: &mut World, tm: usize) {
         let (now, this) = (world.now, &world.tms[tm]);
         debug_assert_eq!(this.index, tm, "it stands at its place");
-        let lost = now.saturating_sub(this.last_heard) > HEARTBEAT_TIMEOUT || this.call_lost;
+        let lost = now.saturating_sub(this.last_heard) > LEADER_TIMEOUT || this.call_lost;
         if this.leader.is_some() && lost {
             Self::forget_leader(world, tm);
         }
@@ -171,43 +188,46 @@ impl TaskManager {
                     }
                 }
             }
-            ToTm::Go(attempt) => world.with_task(attempt, |task, world| {
+            ToTm::Go(attempt) => Self::with(world, tm, attempt, |task, world| {
                 task.go(world);
                 Ok(())
             }),
             ToTm::Cancel { attempt } => {
-                Self::cancel(world, tm, |task| task.attempt.attempt.0 <= attempt, true);
+                Self::cancel_slowly(world, tm, |task| task.attempt.attempt.0 <= attempt);
             }
             ToTm::Trigger {
                 attempt,
                 barrier,
                 then,
-            } => world.with_task(attempt, |task, world| {
+            } => Self::with(world, tm, attempt, |task, world| {
                 task.trigger(world, barrier, then);
                 Ok(())
             }),
-            ToTm::Abort(id) => Self::each(world, tm, |task, world| {
+            ToTm::Abort { attempt, id } => Self::with(world, tm, attempt, |task, world| {
                 task.aborted(world, id);
                 Ok(())
             }),
-            ToTm::Complete(id) => {
-                Self::each(world, tm, |task, world| task.completed(world, id));
+            ToTm::Complete { attempt, id } => {
+                Self::with(world, tm, attempt, |task, world| task.completed(world, id));
             }
-            ToTm::Assign { attempt, split } => world.with_task(attempt, |task, world| {
+            ToTm::Assign { attempt, split } => Self::with(world, tm, attempt, |task, world| {
                 task.assign(world, split);
                 Ok(())
             }),
         }
     }
 
-    fn each(
+    /// Lets the task do something that this is for.
+    fn with(
         world: &mut World,
         tm: usize,
+        attempt: ExecutionAttemptId,
         work: impl Fn(&mut Task, &mut World) -> Result<(), String>,
     ) {
-        let attempts = world.tasks.iter().filter(|(_, task)| task.tm == tm);
-        let attempts: Vec<_> = attempts.map(|(attempt, _)| *attempt).collect();
-        for attempt in attempts {
+        let tasks = world.tasks.values().filter(|task| task.tm == tm);
+        let here: Vec<_> = tasks.map(|task| task.attempt).collect();
+        let meant: Vec<_> = world.taken_for(attempt, here.into_iter()).collect();
+        for attempt in meant {
             world.with_task(attempt, &work);
         }
     }

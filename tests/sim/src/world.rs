@@ -1,6 +1,7 @@
 //! Everything that exists in a run: the time, what is under way, the store, the processes; and what
 //! people want of the job, with the judgement of what they got.
 
+mod collecting;
 mod faults;
 mod people;
 mod swaps;
@@ -21,6 +22,8 @@ use crate::rng::Rng;
 use crate::store::{Store, Txn};
 use crate::task::{self, Task};
 use crate::taskmanager::TaskManager;
+
+pub(crate) use collecting::{Collecting, Collector};
 
 /// A process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,6 +69,8 @@ impl Ord for Entry {
 pub(crate) struct Lease {
     pub(crate) holder: Option<(usize, u32)>,
     pub(crate) expires: Ms,
+    /// The service does not answer until then.
+    pub(crate) down_until: Ms,
 }
 
 /// What people asked for.
@@ -178,6 +183,11 @@ impl World {
         self.now < CALM && per_mille > 0 && (down || self.rng.chance(per_mille))
     }
 
+    /// The same, for a call of a JobManager.
+    pub(crate) fn fails_for(&mut self, jm: usize, per_mille: u64) -> bool {
+        self.fails(per_mille) || self.store.is_out_of_reach(jm, self.now)
+    }
+
     /// Records what must not be, and gives it back as the error that it is for whoever meets it.
     pub(crate) fn violate(&mut self, text: String) -> String {
         self.note(|| format!("VIOLATION {text}"));
@@ -248,7 +258,7 @@ impl World {
         let process = match event {
             Event::ToJm { jm, .. } => Process::Jm(*jm),
             Event::ToTm { tm, .. } => Process::Tm(*tm),
-            Event::Step(attempt) | Event::Stored { attempt, .. } => {
+            Event::Step(attempt) | Event::Cancelled(attempt) | Event::Stored { attempt, .. } => {
                 Process::Tm(self.tasks.get(attempt)?.tm)
             }
             _ => return None,
@@ -281,6 +291,12 @@ impl World {
                 }
             }
             Event::Step(attempt) => self.with_task(attempt, |task, world| task.step(world)),
+            Event::Cancelled(attempt) => {
+                if let Some(task) = self.tasks.remove(&attempt) {
+                    task.cancelled(self);
+                }
+            }
+            Event::Collect(step) => self.go_on_collecting(Collector::Person, step),
             Event::Stored { attempt, id, ok } => {
                 self.with_task(attempt, |task, world| task.stored(world, id, ok));
             }
@@ -319,8 +335,23 @@ impl World {
     /// Whether the newest leader counts on this attempt. Any other may find that what it was to
     /// restore is gone: its successors have let go of it.
     pub(crate) fn is_current(&self, attempt: ExecutionAttemptId) -> bool {
-        self.store.epoch() == attempt.epoch
-            && self.jms.iter().flatten().any(|jm| jm.runs(attempt))
+        self.store.epoch() == attempt.epoch && self.jms.iter().flatten().any(|jm| jm.runs(attempt))
+    }
+
+    /// Those of the known attempts that count as this one: it alone, unless a planted bug compares
+    /// less than all of it.
+    pub(crate) fn taken_for(
+        &self,
+        attempt: ExecutionAttemptId,
+        known: impl Iterator<Item = ExecutionAttemptId>,
+    ) -> impl Iterator<Item = ExecutionAttemptId> {
+        let any_attempt = self.has(Bug::AnyAttempt);
+        let any_epoch = self.has(Bug::AnyEpoch);
+        known.filter(move |known| {
+            (known.vertex, known.subtask) == (attempt.vertex, attempt.subtask)
+                && (any_epoch || known.epoch == attempt.epoch)
+                && (any_attempt || known.attempt == attempt.attempt)
+        })
     }
 
     pub(crate) fn schedule_step(&mut self, task: &mut Task) {
@@ -394,7 +425,7 @@ impl World {
         let (jm, life, epoch) = from;
         let twice = matches!(
             message,
-            ToTm::Trigger { .. } | ToTm::Abort(_) | ToTm::Complete(_)
+            ToTm::Trigger { .. } | ToTm::Abort { .. } | ToTm::Complete { .. }
         ) && self.rng.chance(self.plan.twice_per_mille);
         for _ in 0..=usize::from(twice) {
             match self.delivery(Process::Jm(jm), Process::Tm(tm)) {

@@ -1,7 +1,9 @@
 //! The interleavings that the rules of checkpoints and fencing exist for, each by its name, over a
 //! range of seeds for all that the scenario leaves open.
 
-use weir_tests_sim::{Fate, Fault, Operation, Plan, Point, PointFault, Report, Then, run};
+use std::panic::catch_unwind;
+
+use weir_tests_sim::{Bug, Fate, Fault, Operation, Plan, Point, PointFault, Report, Then, run};
 
 const RUNS: u64 = 60;
 
@@ -15,6 +17,17 @@ fn scenario(change: impl Fn(&mut Plan)) -> Vec<Report> {
         report
     };
     (0..RUNS).map(run_one).collect()
+}
+
+/// The same with a planted bug, which the scenario is there for: it must show.
+fn finds(bug: Bug, change: impl Fn(&mut Plan)) {
+    let shows = |seed| {
+        let mut plan = Plan::quiet(seed);
+        change(&mut plan);
+        plan.bug = Some(bug);
+        catch_unwind(|| run(plan)).map_or(true, |report| report.violation.is_some())
+    };
+    assert!((0..RUNS).any(shows), "{bug:?} does not show");
 }
 
 fn some(reports: &[Report], wanted: impl Fn(&Report) -> bool) {
@@ -42,14 +55,16 @@ fn a_leader_that_wakes_late_does_not_overwrite_its_successors_checkpoint() {
 #[test]
 fn a_write_that_arrives_after_the_read_back_completes_nothing_that_was_given_up() {
     for after in [1, 5, 10, 40, 120] {
-        scenario(|plan| {
+        let plan = |plan: &mut Plan| {
             let late = PointFault::Fate(Fate::Late(after));
             plan.points = vec![
                 (Point::WritePointer, 1, late),
                 (Point::WritePointer, 1, PointFault::FailTask),
                 (Point::WritePointer, 2, late),
             ];
-        });
+        };
+        scenario(plan);
+        finds(Bug::InDoubtIsFailed, plan);
     }
 }
 
@@ -115,6 +130,13 @@ fn a_process_of_an_older_deployment_never_takes_the_job_back() {
 /// only finishes them, and nothing is read that the savepoint does not hold.
 #[test]
 fn a_stopped_job_only_finishes_its_commits_under_a_new_leader() {
+    finds(Bug::Reanimated, |plan| {
+        plan.operations = vec![Operation {
+            at: 60,
+            then: Then::Stop,
+        }];
+        plan.faults = vec![(80, Fault::KillJm(0)), (80, Fault::KillJm(1))];
+    });
     for nth in 0..6 {
         scenario(|plan| {
             plan.operations = vec![Operation {
@@ -161,24 +183,42 @@ fn a_task_that_wakes_late_does_not_acknowledge_for_its_successor() {
 
 #[test]
 fn splits_that_were_handed_out_after_the_restored_checkpoint_are_read_again() {
-    let reports = scenario(|plan| {
+    let plan = |plan: &mut Plan| {
         plan.splits = vec![3; 10];
         plan.faults = vec![
             (60, Fault::FailTask),
             (100, Fault::KillTm(0)),
             (150, Fault::FailTask),
         ];
-    });
+    };
+    let reports = scenario(plan);
     some(&reports, |report| report.restarts >= 2);
+    finds(Bug::SplitsNotGivenBack, plan);
+}
+
+/// A split that is handed out while a checkpoint is between the enumerator and the readers is in
+/// one of the two.
+#[test]
+fn a_split_is_either_with_its_enumerator_or_with_its_reader() {
+    let plan = |plan: &mut Plan| {
+        plan.splits = vec![1; 24];
+        plan.interval = 14;
+        plan.faults = vec![(90, Fault::FailTask), (160, Fault::FailTask)];
+    };
+    scenario(plan);
+    finds(Bug::SplitsNotHeld, plan);
 }
 
 #[test]
 fn a_commit_that_is_repeated_late_or_refused_at_first_gives_the_same_output() {
-    scenario(|plan| {
+    let plan = |plan: &mut Plan| {
         plan.commit_errors_per_mille = 400;
         plan.twice_per_mille = 300;
         plan.faults = vec![(80, Fault::KillTm(1))];
-    });
+    };
+    scenario(plan);
+    finds(Bug::CommitNotIdempotent, plan);
+    finds(Bug::CommitErrorSwallowed, plan);
 }
 
 /// The collector is stopped between mark and delete, and another leader goes on meanwhile.
@@ -218,4 +258,200 @@ fn one_way_cuts_and_an_outage_of_the_store_lose_nothing() {
             (300, Fault::ClockBack),
         ];
     });
+}
+
+/// A TaskManager that is told to start a task, and stands still until the job has been restarted
+/// and has let go of what the task was to restore, finds that gone: nobody minds.
+#[test]
+fn a_task_that_starts_late_finds_its_snapshot_gone_and_nobody_minds() {
+    let late = PointFault::PauseTm(0, 420);
+    let reports = scenario(|plan| {
+        plan.splits = vec![12; 5];
+        plan.parallelism = vec![[1, 2, 2]];
+        plan.faults = vec![(90, Fault::FailTask)];
+        plan.points = vec![(Point::Deploy, 1, late)];
+    });
+    some(&reports, |report| {
+        report.restarts >= 2 && report.ended_at > 520
+    });
+}
+
+/// A TaskManager whose word that its tasks are deployed gets lost must not count as if nothing had
+/// happened because an older request of it is answered afterwards.
+#[test]
+fn a_lost_word_of_a_task_manager_costs_a_new_registration_and_not_the_job() {
+    for at in 28..34 {
+        scenario(|plan| {
+            (plan.job_managers, plan.task_managers) = (1, 1);
+            plan.faults = vec![
+                (at, Fault::PauseJm(0, 40)),
+                (at + 39, Fault::CutUp(0, 0, 25)),
+            ];
+        });
+    }
+}
+
+/// The store is out of a leader's reach for longer than the grace period while it writes the
+/// pointer, and a person's collector, which sees no snapshot that needs them, deletes the objects
+/// of the checkpoint. The pointer must not name it afterwards.
+#[test]
+fn a_collector_in_another_process_and_a_write_in_doubt_beyond_the_grace_period() {
+    for nth in 0..4 {
+        let cut = PointFault::CutStore(380);
+        let plan = |plan: &mut Plan| {
+            plan.job_managers = 1;
+            plan.splits = vec![12; 4];
+            plan.points = vec![(Point::WritePointer, nth, cut)];
+        };
+        let reports = scenario(plan);
+        finds(Bug::RewrittenLate, plan);
+        some(&reports, |report| {
+            report.epochs == 1 && report.ended_at > 450
+        });
+    }
+}
+
+/// While nobody can be elected the leader leads on: nobody can be in its place, and each of its
+/// writes of the pointer shows that nobody is.
+#[test]
+fn a_leader_goes_on_while_nobody_can_be_elected() {
+    let reports = scenario(|plan| {
+        plan.splits = vec![9; 4];
+        plan.faults = vec![(60, Fault::ElectionDown(400))];
+    });
+    some(&reports, |report| {
+        report.epochs == 1 && report.restarts == 0 && report.ended_at > 200
+    });
+}
+
+/// Without the pointer nobody knows what the job's newest state is. Starting with none, or with
+/// what a listing shows, would lose or repeat results.
+#[test]
+fn a_job_whose_pointer_is_gone_is_not_started() {
+    for seed in 0..RUNS {
+        let mut plan = Plan::quiet(seed);
+        plan.job_managers = 1;
+        plan.splits = vec![12; 4];
+        plan.faults = vec![(120, Fault::PointerGone), (125, Fault::KillJm(0))];
+        let violation = run(plan).violation.unwrap_or_default();
+        assert!(
+            violation.contains("the pointer that says which are its newest is missing"),
+            "seed {seed}: {violation}"
+        );
+    }
+}
+
+/// Going back to the former program goes on from the newest snapshot: what the new one has
+/// committed since the upgrade is not emitted again.
+#[test]
+fn a_rollback_goes_on_from_the_newest_snapshot() {
+    let reports = scenario(|plan| {
+        plan.splits = vec![9; 4];
+        plan.parallelism = vec![[2, 2, 2], [1, 2, 1], [2, 2, 2]];
+        plan.operations = vec![Operation {
+            at: 60,
+            then: Then::Continue,
+        }];
+        plan.faults = vec![(110, Fault::Upgrade(false)), (260, Fault::Upgrade(false))];
+    });
+    some(&reports, |report| report.epochs >= 3);
+}
+
+/// A snapshot that cannot be read just now is waited for: results after an older one are visible.
+#[test]
+fn a_newest_snapshot_that_cannot_be_read_is_waited_for() {
+    let plan = |plan: &mut Plan| {
+        plan.splits = vec![9; 4];
+        plan.errors_per_mille = 100;
+        let kill = |at| [(at, Fault::KillJm(0)), (at, Fault::KillJm(1))];
+        plan.faults = [80, 250, 420].into_iter().flat_map(kill).collect();
+    };
+    let reports = scenario(plan);
+    finds(Bug::UnreadableIgnored, plan);
+    some(&reports, |report| report.epochs >= 2);
+}
+
+/// Whoever asks again after a lost answer, also another leader, gets the same savepoint.
+#[test]
+fn an_operation_that_is_asked_for_again_has_one_savepoint() {
+    for nth in 0..4 {
+        let plan = |plan: &mut Plan| {
+            let at = |at| Operation {
+                at,
+                then: Then::Continue,
+            };
+            plan.operations = vec![at(40), at(90)];
+            plan.points = vec![
+                (Point::WritePointer, nth, PointFault::Fate(Fate::LostAnswer)),
+                (Point::Complete, nth, PointFault::Kill),
+            ];
+        };
+        scenario(plan);
+        finds(Bug::RequestRepeated, plan);
+    }
+}
+
+/// Of two checkpoints at once the newer completes, and lets go of what the older builds on; or a
+/// task builds on one that it does not know to be let go of.
+#[test]
+fn a_checkpoint_on_top_of_one_that_is_let_go_of_does_not_complete() {
+    let reports = scenario(|plan| {
+        plan.splits = vec![12; 4];
+        plan.interval = 12;
+        plan.max_concurrent = 2;
+        plan.twice_per_mille = 100;
+        plan.faults = vec![(90, Fault::CutDown(0, 0, 10)), (140, Fault::PauseTm(1, 40))];
+    });
+    some(&reports, |report| report.completed >= 5);
+}
+
+/// What has changed since the last completed checkpoint is in the next one, whatever became of
+/// those in between.
+#[test]
+fn what_was_in_a_checkpoint_that_was_given_up_is_in_the_next_one() {
+    let plan = |plan: &mut Plan| {
+        plan.splits = vec![12; 4];
+        plan.interval = 15;
+        plan.errors_per_mille = 100;
+        plan.faults = vec![(200, Fault::FailTask)];
+    };
+    let reports = scenario(plan);
+    finds(Bug::AbortedDirtyLost, plan);
+    some(&reports, |report| {
+        report.restarts >= 1 && report.completed >= 2
+    });
+}
+
+/// A task that is slow to stop goes on beside its successor: what it says, reads and sends counts
+/// for nobody.
+#[test]
+fn an_attempt_that_is_slow_to_stop_disturbs_nobody() {
+    let plan = |plan: &mut Plan| {
+        plan.task_managers = 1;
+        plan.splits = vec![12; 4];
+        plan.interval = 12;
+        plan.faults = (0..8).map(|i| (50 + 55 * i, Fault::FailTask)).collect();
+    };
+    let reports = scenario(plan);
+    finds(Bug::AnyAttempt, plan);
+    finds(Bug::AnyChannel, plan);
+    some(&reports, |report| report.restarts >= 4);
+}
+
+/// A job is cancelled at any moment, also while it stops or its last results are being committed:
+/// its next deployment goes on from its newest snapshot, and commits what that holds.
+#[test]
+fn a_cancelled_job_goes_on_where_its_newest_snapshot_is() {
+    for at in [40, 65, 75, 85, 95] {
+        let reports = scenario(|plan| {
+            plan.faults = vec![(at, Fault::CancelJob), (at + 120, Fault::CancelJob)];
+            plan.operations = vec![Operation {
+                at: 60,
+                then: Then::Stop,
+            }];
+            plan.fates_per_mille = 200;
+            plan.commit_errors_per_mille = 200;
+        });
+        some(&reports, |report| report.epochs >= 3);
+    }
 }

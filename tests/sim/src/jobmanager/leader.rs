@@ -1,7 +1,6 @@
 //! A leader: the driver of the real coordinator, with a model of scheduling and failover. The whole
 //! job is one region, as every task exchanges records with every other.
 
-mod collecting;
 mod deploying;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -15,12 +14,10 @@ use weir_checkpoint::coordinator::{
 use weir_checkpoint::handle::SnapshotMetrics;
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{
-    Nonces, Pointer, PointerWriter, ReadResult, RunState, SwapResult, WriterAction,
+    Nonces, Pointer, PointerWriter, ReadResult, RunState, WriterAction,
 };
 use weir_graph::NodeId;
-use weir_types::{
-    AttemptNumber, CheckpointId, Epoch, ExecutionAttemptId, OperatorId, Timestamp, VertexId,
-};
+use weir_types::{CheckpointId, Epoch, ExecutionAttemptId, OperatorId, Timestamp, VertexId};
 
 use super::read;
 use crate::bug::Bug;
@@ -29,13 +26,11 @@ use crate::plan::{Ms, Plan, Point};
 use crate::store::{Content, Object};
 use crate::task::{COUNT, KEY_GROUPS, SINK, SOURCE};
 use crate::taskmanager::HEARTBEAT_TIMEOUT;
-use crate::world::{World, to_jm};
+use crate::world::{Collector, World, to_jm};
 
 const NODE: NodeId = NodeId(0);
 const CHECKPOINT_TIMEOUT: Ms = 80;
 const SAVEPOINT_TIMEOUT: Ms = 120;
-/// More than twice the longest time-out.
-const GRACE: Ms = 300;
 
 /// Why it leads no more.
 #[derive(Clone, Debug)]
@@ -62,6 +57,8 @@ pub(super) struct Leader {
     epoch: Epoch,
     coordinator: Coordinator,
     writer: PointerWriter,
+    /// What it was to write last.
+    wanted: Box<Pointer>,
     operators: Vec<OperatorInfo>,
     parallelism: [u32; 3],
     only_commits: bool,
@@ -74,7 +71,9 @@ pub(super) struct Leader {
     splits: VecDeque<u8>,
     /// Readers that wait for one.
     readers: VecDeque<ExecutionAttemptId>,
-    /// Checkpoints whose enumerator's snapshot may be taken, and whose sources are not told.
+    /// Checkpoints whose enumerator is to say what it keeps.
+    asked: BTreeSet<CheckpointId>,
+    /// Checkpoints whose enumerator's snapshot is taken, and whose sources are not told.
     holding: BTreeSet<CheckpointId>,
     draining: bool,
     wake: Option<Ms>,
@@ -122,6 +121,7 @@ impl Leader {
         let seed = world.rng.draw();
         let writer = PointerWriter::new(pointer.clone(), version, Nonces::new(!seed));
         let epoch = pointer.epoch;
+        let wanted = Box::new(pointer.clone());
         let mut coordinator = Coordinator::new(config, pointer, seed);
         if let Some(metadata) = metadata {
             coordinator = coordinator.with_latest(*metadata);
@@ -130,6 +130,7 @@ impl Leader {
             epoch,
             coordinator,
             writer,
+            wanted,
             operators,
             parallelism,
             only_commits: matches!(task, LeaderTask::FinishCommits(_)),
@@ -140,6 +141,7 @@ impl Leader {
             done: BTreeSet::new(),
             splits: VecDeque::new(),
             readers: VecDeque::new(),
+            asked: BTreeSet::new(),
             holding: BTreeSet::new(),
             draining: false,
             wake: None,
@@ -192,7 +194,10 @@ impl Leader {
         self.deploy(world, me);
         if world.plan.collects && now >= self.collects_at && !self.coordinator.in_doubt() {
             self.collects_at = now + 40;
-            self.collect(world, me);
+            world.collect(Collector::Leader(me.0, me.1));
+            if world.at_point(me.0, Point::Marked) {
+                self.ended = Some(Ended::Killed);
+            }
         }
     }
 
@@ -210,25 +215,33 @@ impl Leader {
             ToJm::Read(result, _) => {
                 let unchanged = matches!(&result, ReadResult::Found { pointer, .. }
                     if pointer.nonce == self.coordinator.pointer().nonce);
-                let action = self.writer.on_read(result);
-                if unchanged && world.has(Bug::InDoubtIsFailed) {
+                let action = if unchanged && world.has(Bug::InDoubtIsFailed) {
                     // What a client does that takes a read for a proof.
-                    let refused = SwapResult::Failed("not there".to_owned());
-                    self.writer.on_swap(SwapResult::Written {
-                        version: world.store.version(),
-                    });
-                    let action = self.writer.on_swap(refused);
-                    self.write(world, me, action);
+                    let (pointer, version) = (self.coordinator.pointer(), world.store.version());
+                    let nonces = Nonces::new(world.rng.draw());
+                    self.writer = PointerWriter::new(pointer.clone(), version, nonces);
+                    Some(WriterAction::Done {
+                        nonce: self.wanted.nonce,
+                        outcome: PointerOutcome::Failed("it is not there".to_owned()),
+                    })
                 } else {
-                    self.write(world, me, action);
-                }
+                    self.writer.on_read(result)
+                };
+                self.write(world, me, action);
             }
             ToJm::MetadataWritten(id, result) => {
                 let result = result.map(|()| ("00".repeat(32), 1));
                 self.feed(world, me, Event::MetadataWritten { id, result });
             }
             ToJm::Enumerator(id) => {
-                let state: Vec<u8> = self.splits.iter().copied().collect();
+                if self.asked.remove(&id) {
+                    self.holding.insert(id);
+                    let state = self.splits.iter().copied().collect();
+                    let delay = world.rng.between(0, 8);
+                    world.push(delay, to_jm(me.0, me.1, ToJm::Enumerated(id, state)));
+                }
+            }
+            ToJm::Enumerated(id, state) => {
                 let event = Event::EnumeratorState {
                     id,
                     node: NODE,
@@ -237,6 +250,7 @@ impl Leader {
                 self.feed(world, me, event);
             }
             ToJm::Request(request) => self.feed(world, me, Event::Request(request)),
+            ToJm::Cancel => self.cancel(world, me),
             ToJm::Register { tm, reg } => self.register(world, me, (tm, reg)),
             ToJm::Heartbeat { tm, reg } => {
                 if let Some(registered) = self.tms.get_mut(&tm)
@@ -268,8 +282,9 @@ impl Leader {
                     self.told(world, me, attempt, told);
                 }
             }
-            ToJm::Collect(batch) => Self::collect_batch(world, me, batch),
-            ToJm::Delete(paths) => collecting::delete(world, &paths),
+            ToJm::Collect(step) => {
+                world.go_on_collecting(Collector::Leader(me.0, me.1), step);
+            }
         }
     }
 
@@ -294,12 +309,11 @@ impl Leader {
         &mut self,
         world: &mut World,
         me: (usize, u32),
-        mut attempt: ExecutionAttemptId,
+        attempt: ExecutionAttemptId,
         told: FromTask,
     ) {
-        if world.has(Bug::AnyAttempt) {
-            attempt.attempt = AttemptNumber(self.attempt);
-        }
+        let current = self.assigned.keys().copied();
+        let attempt = world.taken_for(attempt, current).next().unwrap_or(attempt);
         if !self.assigned.contains_key(&attempt) {
             return;
         }
@@ -385,6 +399,18 @@ impl Leader {
         }
     }
 
+    /// To every task.
+    fn send_each(
+        &self,
+        world: &mut World,
+        me: (usize, u32),
+        message: impl Fn(ExecutionAttemptId) -> ToTm,
+    ) {
+        for (attempt, tm) in &self.assigned {
+            self.send(world, me, *tm, message(*attempt));
+        }
+    }
+
     fn send_all(&self, world: &mut World, me: (usize, u32), message: &ToTm) {
         for tm in self.tms.keys() {
             self.send(world, me, *tm, message.clone());
@@ -434,7 +460,7 @@ impl Leader {
     ) {
         match action {
             Action::SnapshotEnumerator { id, .. } => {
-                self.holding.insert(id);
+                self.asked.insert(id);
                 let delay = world.rng.between(0, 6);
                 world.push(delay, to_jm(me.0, me.1, ToJm::Enumerator(id)));
             }
@@ -467,7 +493,8 @@ impl Leader {
             }
             Action::Abort { id, reason } => {
                 world.note(|| format!("jm {} gives up {id}: {reason}", me.0));
-                self.send_all(world, me, &ToTm::Abort(id));
+                self.send_each(world, me, |attempt| ToTm::Abort { attempt, id });
+                self.asked.remove(&id);
                 self.holding.remove(&id);
                 self.hand_out(world, me);
             }
@@ -478,6 +505,7 @@ impl Leader {
             }
             Action::WritePointer(content) => {
                 if !self.killed_at(world, me, Point::WritePointer) {
+                    self.wanted.clone_from(&content);
                     let action = self.writer.write(*content);
                     self.write_action(world, me, Some(action), events);
                 }
@@ -486,7 +514,7 @@ impl Leader {
                 if !self.killed_at(world, me, Point::Complete) {
                     world.completed += 1;
                     world.note(|| format!("jm {} completes {id}", me.0));
-                    self.send_all(world, me, &ToTm::Complete(id));
+                    self.send_each(world, me, |attempt| ToTm::Complete { attempt, id });
                 }
             }
             Action::Answer { operation, result } => world.answer(&operation, &result),
@@ -497,7 +525,10 @@ impl Leader {
                 };
                 self.ended = Some(Ended::Over(state));
             }
-            Action::EndRecorded => {}
+            Action::EndRecorded => {
+                let state = self.coordinator.pointer().run_state.clone();
+                self.ended = Some(Ended::Over(state));
+            }
             Action::Fail { reason } => {
                 world.note(|| format!("jm {}: {reason}", me.0));
                 self.fail(world, me, "too many checkpoints failed");
@@ -535,6 +566,11 @@ impl Leader {
             Some(WriterAction::Done { nonce, outcome }) => {
                 if let PointerOutcome::Failed(reason) = &outcome {
                     world.note(|| format!("jm {}: the pointer is not written: {reason}", me.0));
+                    if world.has(Bug::RewrittenLate) {
+                        let action = self.writer.write((*self.wanted).clone());
+                        self.write_action(world, me, Some(action), events);
+                        return;
+                    }
                 }
                 events.push_back(Event::PointerWritten { nonce, outcome });
             }
@@ -549,7 +585,7 @@ fn write_metadata(
     metadata: Box<CheckpointMetadata>,
 ) {
     let id = metadata.id;
-    let fails = world.fails(world.plan.errors_per_mille);
+    let fails = world.fails_for(me.0, world.plan.errors_per_mille);
     let delay = match world.rng.chance(40) {
         true => world.rng.between(10, 60),
         false => world.rng.between(1, 4),

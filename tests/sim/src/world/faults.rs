@@ -1,6 +1,6 @@
 //! What goes wrong.
 
-use super::{Event, Process, World, to_jm, to_tm};
+use super::{Collecting, Collector, Event, Process, World, to_jm, to_tm};
 use crate::message::{ToJm, ToTm};
 use crate::plan::{CALM, Fault, Point, PointFault};
 use crate::taskmanager::TaskManager;
@@ -25,6 +25,14 @@ impl World {
                 }
                 PointFault::Fate(fate) => self.next_fate = Some(fate),
                 PointFault::FailTask => self.fail_a_task(),
+                PointFault::PauseTm(tm, ms) => {
+                    self.paused.insert(Process::Tm(tm), self.now + ms);
+                }
+                PointFault::CutStore(ms) => {
+                    self.store.cut_until.insert(jm, self.now + ms);
+                    let earlier = self.rng.below(60).min(ms);
+                    self.push(ms - earlier, Event::Collect(Collecting::Begin));
+                }
             }
         }
         killed
@@ -61,6 +69,17 @@ impl World {
             }
             Fault::FailTask => self.fail_a_task(),
             Fault::StoreDown(ms) => self.store.down_until = now + ms,
+            Fault::StoreCut(jm, ms) => {
+                self.store.cut_until.insert(jm, now + ms);
+            }
+            Fault::ElectionDown(ms) => self.lease.down_until = now + ms,
+            Fault::Collect => self.collect(Collector::Person),
+            Fault::PointerGone => self.store.register = None,
+            Fault::CancelJob => {
+                if let Some((jm, life)) = self.lease.holder {
+                    self.push(1, to_jm(jm, life, ToJm::Cancel));
+                }
+            }
             Fault::ClockBack => self.wall_offset -= 3_600_000,
             Fault::Upgrade(leaves_one) => self.upgrade(leaves_one),
         }

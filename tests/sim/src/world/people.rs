@@ -61,12 +61,20 @@ impl World {
             return;
         }
         self.note(|| format!("deployment {deployment} is over: {state:?}"));
-        self.judge(state);
         match state {
-            RunState::Finished => self.finished = true,
+            RunState::Finished => {
+                self.judge(state);
+                self.finished = true;
+            }
             RunState::Stopped(operation) => {
+                self.judge(state);
                 let operation = operation.clone();
                 self.answer(&operation, &Ok(()));
+                let leaves_one = self.rng.chance(300);
+                self.upgrade(leaves_one);
+            }
+            // Results of the newest snapshot may wait to be committed until the job goes on.
+            RunState::Cancelled => {
                 let leaves_one = self.rng.chance(300);
                 self.upgrade(leaves_one);
             }
@@ -131,7 +139,7 @@ impl World {
         if !left.is_empty() {
             self.violate(format!("prepared results are left behind: {left:?}"));
         }
-        if let Err(text) = self.store.needed() {
+        if let Err(text) = self.store.is_whole() {
             self.violate(text);
         }
     }

@@ -14,7 +14,7 @@ impl World {
         expected: Option<String>,
         content: Pointer,
     ) {
-        let down = self.now < self.store.down_until;
+        let down = self.store.is_out_of_reach(jm, self.now);
         let fate = match self.next_fate.take() {
             Some(fate) => fate,
             None if down => Fate::Lost,
@@ -64,6 +64,9 @@ impl World {
         let result = match self.store.swap(expected.as_deref(), content) {
             Ok(true) => {
                 self.note(|| format!("the pointer is {text}"));
+                if let Err(text) = self.store.is_whole() {
+                    self.violate(text);
+                }
                 let version = self.store.version();
                 SwapResult::Written { version }
             }

@@ -6,8 +6,9 @@ use weir_checkpoint::restore::{self, RestoreOptions, RestorePlan};
 use weir_types::{AttemptNumber, ExecutionAttemptId, OperatorId, SubtaskIndex};
 
 use super::{Ended, Leader, Phase};
+use crate::bug::Bug;
 use crate::message::{Deployment, ToTm};
-use crate::plan::Point;
+use crate::plan::{Ms, Point};
 use crate::task::SOURCE;
 use crate::world::World;
 
@@ -19,16 +20,31 @@ impl Leader {
         }
         world.restarts += 1;
         world.note(|| format!("jm {} restarts the job: {reason}", me.0));
+        self.phase = Phase::Waiting(world.now + world.rng.between(2, 10));
+        self.cancel_tasks(world, me);
+        let reason = reason.to_owned();
+        self.feed(world, me, Event::Interrupted { reason });
+    }
+
+    fn cancel_tasks(&mut self, world: &mut World, me: (usize, u32)) {
         let attempt = self.attempt;
         self.send_all(world, me, &ToTm::Cancel { attempt });
-        self.phase = Phase::Waiting(world.now + world.rng.between(2, 10));
         self.assigned.clear();
         self.readers.clear();
+        self.asked.clear();
         self.holding.clear();
         self.done.clear();
         self.draining = false;
-        let reason = reason.to_owned();
-        self.feed(world, me, Event::Interrupted { reason });
+    }
+
+    /// A person has cancelled the job: its tasks end, and the pointer is to say so.
+    pub(super) fn cancel(&mut self, world: &mut World, me: (usize, u32)) {
+        if self.ended.is_none() {
+            world.note(|| format!("jm {} cancels the job", me.0));
+            self.phase = Phase::Waiting(Ms::MAX);
+            self.cancel_tasks(world, me);
+            self.feed(world, me, Event::Ended(RunState::Cancelled));
+        }
     }
 
     /// Starts the job from the newest snapshot, if nothing is in the way.
@@ -53,7 +69,7 @@ impl Leader {
         let state = &self.coordinator.pointer().run_state;
         self.only_commits = matches!(state, RunState::Stopping(_));
         self.attempt += 1;
-        self.splits = match &plan {
+        let splits = match &plan {
             None => (0..world.plan.splits.len())
                 .map(|split| u8::try_from(split).unwrap_or(0))
                 .collect(),
@@ -64,6 +80,9 @@ impl Leader {
                 .unwrap_or_default()
                 .into(),
         };
+        if self.attempt == 1 || !world.has(Bug::SplitsNotGivenBack) {
+            self.splits = splits;
+        }
         let mut deployments = Vec::new();
         for info in &self.operators {
             for subtask in 0..info.parallelism {
