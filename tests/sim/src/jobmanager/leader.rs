@@ -2,28 +2,24 @@
 //! job is one region, as every task exchanges records with every other.
 
 mod deploying;
+mod splits;
+mod storing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use weir_checkpoint::claim::LeaderTask;
 use weir_checkpoint::coordinator::{
-    Action, Coordinator, CoordinatorConfig, Event, FinalOutcome, OperatorInfo, Participant,
-    PointerOutcome, Then,
+    Action, Coordinator, CoordinatorConfig, Event, FinalOutcome, OperatorInfo, Participant, Then,
 };
 use weir_checkpoint::handle::SnapshotMetrics;
 use weir_checkpoint::metadata::CheckpointMetadata;
-use weir_checkpoint::pointer::{
-    Nonces, Pointer, PointerWriter, ReadResult, RunState, WriterAction,
-};
+use weir_checkpoint::pointer::{Nonces, Pointer, PointerWriter, RunState};
 use weir_graph::NodeId;
 use weir_types::{CheckpointId, Epoch, ExecutionAttemptId, OperatorId, Timestamp, VertexId};
 
-use super::read;
-use crate::bug::Bug;
 use crate::message::{FromTask, ToJm, ToTm};
 use crate::plan::{Ms, Plan, Point};
-use crate::store::{Content, Object};
 use crate::task::{COUNT, KEY_GROUPS, SINK, SOURCE};
 use crate::taskmanager::HEARTBEAT_TIMEOUT;
 use crate::world::{Collector, World, to_jm};
@@ -212,42 +208,23 @@ impl Leader {
                 let action = self.writer.on_swap(result);
                 self.write(world, me, action);
             }
-            ToJm::Read(result, _) => {
-                let unchanged = matches!(&result, ReadResult::Found { pointer, .. }
-                    if pointer.nonce == self.coordinator.pointer().nonce);
-                let action = if unchanged && world.has(Bug::InDoubtIsFailed) {
-                    // What a client does that takes a read for a proof.
-                    let (pointer, version) = (self.coordinator.pointer(), world.store.version());
-                    let nonces = Nonces::new(world.rng.draw());
-                    self.writer = PointerWriter::new(pointer.clone(), version, nonces);
-                    Some(WriterAction::Done {
-                        nonce: self.wanted.nonce,
-                        outcome: PointerOutcome::Failed("it is not there".to_owned()),
-                    })
-                } else {
-                    self.writer.on_read(result)
-                };
-                self.write(world, me, action);
-            }
+            ToJm::Read(result, _) => self.read_back(world, me, result),
             ToJm::MetadataWritten(id, result) => {
                 let result = result.map(|()| ("00".repeat(32), 1));
                 self.feed(world, me, Event::MetadataWritten { id, result });
             }
-            ToJm::Enumerator(id) => {
-                if self.asked.remove(&id) {
-                    self.holding.insert(id);
-                    let state = self.splits.iter().copied().collect();
-                    let delay = world.rng.between(0, 8);
-                    world.push(delay, to_jm(me.0, me.1, ToJm::Enumerated(id, state)));
-                }
-            }
+            ToJm::Enumerator(id) => self.enumerate(world, me, id),
             ToJm::Enumerated(id, state) => {
-                let event = Event::EnumeratorState {
-                    id,
-                    node: NODE,
-                    result: Ok(state),
-                };
-                self.feed(world, me, event);
+                let result = Ok(state);
+                self.feed(
+                    world,
+                    me,
+                    Event::EnumeratorState {
+                        id,
+                        node: NODE,
+                        result,
+                    },
+                );
             }
             ToJm::Request(request) => self.feed(world, me, Event::Request(request)),
             ToJm::Cancel => self.cancel(world, me),
@@ -377,25 +354,22 @@ impl Leader {
         self.feed(world, me, Event::Started { participants });
     }
 
-    fn hand_out(&mut self, world: &mut World, me: (usize, u32)) {
-        if !self.holding.is_empty() && !world.has(Bug::SplitsNotHeld) {
-            return;
-        }
-        while let Some(attempt) = self.readers.pop_front() {
-            let split = if self.draining {
-                None
-            } else {
-                self.splits.pop_front()
-            };
-            if let Some(tm) = self.assigned.get(&attempt).copied() {
-                self.send(world, me, tm, ToTm::Assign { attempt, split });
-            }
-        }
-    }
-
     fn send(&self, world: &mut World, me: (usize, u32), tm: usize, message: ToTm) {
         if let Some(registered) = self.tms.get(&tm) {
             world.send_down((me.0, me.1, self.epoch), (tm, registered.reg), message);
+        }
+    }
+
+    /// To a task, where it runs.
+    fn send_to(
+        &self,
+        world: &mut World,
+        me: (usize, u32),
+        message: ToTm,
+        attempt: ExecutionAttemptId,
+    ) {
+        if let Some(tm) = self.assigned.get(&attempt).copied() {
+            self.send(world, me, tm, message);
         }
     }
 
@@ -475,18 +449,12 @@ impl Leader {
                 world.note(|| format!("jm {} triggers {} {then:?}", me.0, barrier.id));
                 self.draining |= then == Then::Drain;
                 for attempt in attempts {
-                    if let Some(tm) = self.assigned.get(&attempt).copied() {
-                        self.send(
-                            world,
-                            me,
-                            tm,
-                            ToTm::Trigger {
-                                attempt,
-                                barrier,
-                                then,
-                            },
-                        );
-                    }
+                    let trigger = ToTm::Trigger {
+                        attempt,
+                        barrier,
+                        then,
+                    };
+                    self.send_to(world, me, trigger, attempt);
                 }
                 self.holding.remove(&barrier.id);
                 self.hand_out(world, me);
@@ -500,7 +468,7 @@ impl Leader {
             }
             Action::WriteMetadata { path, metadata } => {
                 if !self.killed_at(world, me, Point::WriteMetadata) {
-                    write_metadata(world, me, &path, metadata);
+                    storing::write_metadata(world, me, &path, metadata);
                 }
             }
             Action::WritePointer(content) => {
@@ -540,69 +508,4 @@ impl Leader {
             Action::Say(_) => {}
         }
     }
-
-    fn write(&mut self, world: &mut World, me: (usize, u32), action: Option<WriterAction>) {
-        let mut events = VecDeque::new();
-        self.write_action(world, me, action, &mut events);
-        for event in events {
-            self.feed(world, me, event);
-        }
-        self.deploy(world, me);
-    }
-
-    fn write_action(
-        &mut self,
-        world: &mut World,
-        me: (usize, u32),
-        action: Option<WriterAction>,
-        events: &mut VecDeque<Event>,
-    ) {
-        match action {
-            None => {}
-            Some(WriterAction::Swap { expected, content }) => {
-                world.swap(me, Some(expected), *content);
-            }
-            Some(WriterAction::Read { tries }) => read(world, me, tries),
-            Some(WriterAction::Done { nonce, outcome }) => {
-                if let PointerOutcome::Failed(reason) = &outcome {
-                    world.note(|| format!("jm {}: the pointer is not written: {reason}", me.0));
-                    if world.has(Bug::RewrittenLate) {
-                        let action = self.writer.write((*self.wanted).clone());
-                        self.write_action(world, me, Some(action), events);
-                        return;
-                    }
-                }
-                events.push_back(Event::PointerWritten { nonce, outcome });
-            }
-        }
-    }
-}
-
-fn write_metadata(
-    world: &mut World,
-    me: (usize, u32),
-    path: &str,
-    metadata: Box<CheckpointMetadata>,
-) {
-    let id = metadata.id;
-    let fails = world.fails_for(me.0, world.plan.errors_per_mille);
-    let delay = match world.rng.chance(40) {
-        true => world.rng.between(10, 60),
-        false => world.rng.between(1, 4),
-    };
-    let now = world.now;
-    let object = Object {
-        content: Content::Metadata(metadata),
-        modified: now,
-    };
-    let name = format!("{path}/_metadata");
-    if world.store.objects.insert(name.clone(), object).is_some() {
-        world.violate(format!("{name} is written a second time"));
-    }
-    let result = if fails {
-        Err("no answer".to_owned())
-    } else {
-        Ok(())
-    };
-    world.push(delay, to_jm(me.0, me.1, ToJm::MetadataWritten(id, result)));
 }
