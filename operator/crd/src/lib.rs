@@ -34,7 +34,7 @@ pub use manifest::{
     ManifestErrorKind,
 };
 pub use spec::{
-    CheckpointExternalized, CheckpointMode, CheckpointSpec, DurationError, EnvVar,
+    CheckpointCompression, CheckpointExternalized, CheckpointMode, CheckpointSpec, DurationError, EnvVar,
     FailoverStrategy, HaSpec, HealthSpec, ImagePullPolicy, JobManagerSpec, JobSpec, KeyRef,
     LocalStorage, LogFormat, LogLevel, LoggingSpec, ManifestDuration, MetricsSpec,
     NetworkPolicySpec, Object, OnDeleteSpec, OnDeleteState, PdbSpec, Quantity, QuantityError,

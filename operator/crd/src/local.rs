@@ -69,8 +69,8 @@ pub struct LocalJob {
     pub config: BTreeMap<String, String>,
     /// The parallelism of operators that don't have one of their own.
     pub parallelism: u32,
-    /// The number of key groups.
-    pub max_parallelism: u32,
+    /// The number of key groups; none: that of what the job begins with.
+    pub max_parallelism: Option<u32>,
     /// Whether state of operators that the program no longer has is passed over.
     pub allow_non_restored_state: bool,
     /// Where keyed state lives: `heap` unless the manifest names a backend.
@@ -140,7 +140,7 @@ impl StreamJobSpec {
         task_manager.replicas.map_or(1, |replicas| {
             replicas
                 .saturating_mul(task_manager.slots)
-                .clamp(1, self.job.max_parallelism.max(1))
+                .clamp(1, self.job.max_parallelism_or_default().max(1))
         })
     }
 }
@@ -195,7 +195,7 @@ spec:
             env: strings(&[("MODE", "fast")]),
             config: BTreeMap::new(),
             parallelism: 1,
-            max_parallelism: 128,
+            max_parallelism: None,
             allow_non_restored_state: false,
             state_backend: StateBackendType::Heap,
             checkpoint: CheckpointSpec::default(),

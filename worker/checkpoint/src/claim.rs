@@ -114,7 +114,11 @@ pub enum ClaimRefused {
         wanted: JobId,
     },
     /// The job's state was deleted.
-    #[error("claim the job: its state was deleted in epoch {epoch}: start it as a new job")]
+    #[error(
+        "claim the job: it was cancelled in epoch {epoch}, and its checkpoints were deleted with it \
+         (`spec.checkpoint.externalized: DeleteOnCancel`), so there is no latest one: start it \
+         with no state by `--restore none`, or from a savepoint by `--restore` and its folder"
+    )]
     Deleted {
         /// When.
         epoch: Epoch,
@@ -172,6 +176,7 @@ pub struct Claim {
     reads: u32,
     /// The epoch is to be higher than this.
     above: Epoch,
+    anew: bool,
 }
 
 impl Claim {
@@ -185,6 +190,7 @@ impl Claim {
             tried: Vec::new(),
             reads: 1,
             above: Epoch(0),
+            anew: false,
         };
         (claim, ClaimAction::Read { tries: 0 })
     }
@@ -194,6 +200,14 @@ impl Claim {
     #[must_use]
     pub fn above(mut self, epoch: Epoch) -> Self {
         self.above = epoch;
+        self
+    }
+
+    /// Whether a job whose checkpoints were deleted may begin anew, with no state or with that of a
+    /// snapshot that a person named. Epochs and numbers go on from where they were.
+    #[must_use]
+    pub fn anew(mut self, anew: bool) -> Self {
+        self.anew = anew;
         self
     }
 
@@ -271,14 +285,15 @@ impl Claim {
     }
 
     fn may_claim(&self, found: &Pointer) -> Result<(), ClaimRefused> {
-        let (own, from) = (self.claimant.deployment, self.claimant.from_deployment);
+        let from = self.claimant.from_deployment;
         if found.state_id != self.claimant.state_id {
             return Err(ClaimRefused::WrongJob {
                 found: found.state_id,
                 wanted: self.claimant.state_id,
             });
         }
-        if found.run_state == RunState::Deleted {
+        let own = self.claimant.deployment;
+        if found.run_state == RunState::Deleted && !self.anew && found.deployment != own {
             return Err(ClaimRefused::Deleted { epoch: found.epoch });
         }
         let found = found.deployment;

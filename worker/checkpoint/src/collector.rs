@@ -15,6 +15,10 @@
 //!
 //! Only objects in folders that snapshots are written to are ever deleted: the pointer itself and
 //! whatever else lies there stays. What sinks keep under `taskowned/` is theirs to delete.
+//!
+//! A leading JobManager knows more than a listing tells, and so deletes sooner: see [`upkeep`].
+
+pub mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -126,6 +130,14 @@ impl Token {
 }
 
 impl Batch {
+    /// Objects that nothing needs, by what was marked.
+    fn new(marked: &Marked, objects: Vec<Listed>) -> Self {
+        Self {
+            token: marked.token,
+            objects,
+        }
+    }
+
     /// Whether it may be deleted, according to the pointer as it was read just now. If not, all
     /// further batches of the same sweep are void too: mark again.
     pub fn still_holds(&self, pointer: &Pointer) -> bool {
@@ -167,6 +179,7 @@ pub fn mark(pointer: &Pointer, contents: &Contents) -> Result<Marked, MarkError>
     }
     for root in open {
         folders.push(folder(&root.path));
+        folders.push(folder(root_name(&root.path)));
         let metadata = contents.metadata.get(&root.path);
         objects.extend(
             metadata
@@ -191,11 +204,38 @@ pub fn sweep(marked: &Marked, listing: &[Listed], options: SweepOptions) -> Vec<
     objects.sort_by(|a, b| (a.modified_ms, &a.path).cmp(&(b.modified_ms, &b.path)));
     let batches = objects.chunks(options.batch.max(1));
     batches
-        .map(|objects| Batch {
-            token: marked.token,
-            objects: objects.to_vec(),
-        })
+        .map(|objects| Batch::new(marked, objects.to_vec()))
         .collect()
+}
+
+/// What an open root is called in the job's state folder, if it lies there: a person may have named
+/// it by an address or by a path from anywhere.
+pub fn root_name(path: &str) -> &str {
+    let path = path.trim_end_matches('/');
+    let path = path.strip_suffix(METADATA).unwrap_or(path);
+    let path = path.trim_end_matches('/');
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// What a snapshot that is no longer kept referred to and nothing else needs.
+pub fn released(
+    marked: &Marked,
+    snapshot: &SnapshotRef,
+    metadata: &CheckpointMetadata,
+) -> Vec<Listed> {
+    let path = &snapshot.path;
+    let objects = metadata_objects(metadata)
+        .map(|object| (place(path, metadata.kind, object), object.size))
+        .chain([(format!("{}{METADATA}", folder(path)), snapshot.size)]);
+    let unique: BTreeMap<String, u64> = objects.collect();
+    let gone = unique.into_iter();
+    let gone = gone.filter(|(path, _)| is_swept(path) && !marked.needs(path));
+    gone.map(|(path, size)| Listed {
+        path,
+        size,
+        modified_ms: snapshot.completed_ms,
+    })
+    .collect()
 }
 
 /// The objects that a checkpoint takes over from others and that none of the kept snapshots holds.

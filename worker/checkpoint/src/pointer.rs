@@ -38,7 +38,8 @@ pub enum RunState {
     Failed,
     /// A person cancelled it.
     Cancelled,
-    /// Its state was deleted. The pointer stays, for its epoch.
+    /// A person cancelled it, and its checkpoints were deleted with it. The pointer stays, for its
+    /// epoch and its savepoints.
     Deleted,
 }
 
@@ -148,6 +149,16 @@ impl Pointer {
     pub fn of_operation(&self, operation: &OperationId) -> Option<&SnapshotRef> {
         let mut retained = self.retained.iter();
         retained.find(|snapshot| snapshot.operation.as_ref() == Some(operation))
+    }
+
+    /// Lets go of all checkpoints for good. Savepoints are a person's: they stay, but none of them
+    /// is what a restore begins with by itself, as results after it are published.
+    pub fn let_go(&mut self) {
+        self.run_state = RunState::Deleted;
+        self.latest = None;
+        self.retained
+            .retain(|kept| kept.kind == SnapshotKind::Savepoint);
+        self.roots.clear();
     }
 
     /// Adds a completed snapshot, which is the newest, and lets go of the oldest checkpoints:

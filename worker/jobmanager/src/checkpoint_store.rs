@@ -22,6 +22,7 @@ use weir_checkpoint::pointer::{
 use weir_storage::{ObjectPath, ObjectStore, PathError, StoreError, StoreErrorKind, Version};
 use weir_types::{Epoch, causes};
 
+use crate::collection::Collector;
 use crate::job_master::Event;
 
 /// How many requests may wait for the store. There is one pointer write and a few checkpoints.
@@ -44,6 +45,8 @@ pub struct Claim {
     pub seed: u64,
     /// The epoch of another job's snapshot that it goes on from; 0 if there is none.
     pub above: Epoch,
+    /// A job whose checkpoints were deleted may begin anew.
+    pub anew: bool,
 }
 
 /// A job that is led by this process.
@@ -109,7 +112,7 @@ fn show(state: &RunState) -> String {
         RunState::Finished => "it has finished".to_owned(),
         RunState::Failed => "it has failed".to_owned(),
         RunState::Cancelled => "it was cancelled".to_owned(),
-        RunState::Deleted => "its state was deleted".to_owned(),
+        RunState::Deleted => "it was cancelled, and its checkpoints were deleted".to_owned(),
     }
 }
 
@@ -139,9 +142,10 @@ pub fn claim(claim: Claim) -> Result<Claimed, ClaimError> {
         claimant,
         seed,
         above,
+        anew,
     } = claim;
     let (claiming, mut next) = claim::Claim::new(claimant, Nonces::new(seed));
-    let mut claiming = claiming.above(above);
+    let mut claiming = claiming.above(above).anew(anew);
     loop {
         next = match next {
             ClaimAction::Read { tries } => {
@@ -309,6 +313,7 @@ enum Request {
         metadata: Box<CheckpointMetadata>,
     },
     Pointer(Box<Pointer>),
+    Clear,
 }
 
 /// What the thread works with.
@@ -317,6 +322,8 @@ pub(crate) struct StoreWork {
     pub(crate) claimed: Claimed,
     pub(crate) seed: u64,
     pub(crate) events: mpsc::Sender<Event>,
+    /// Is told what nothing needs any more.
+    pub(crate) collector: Collector,
 }
 
 impl StoreThread {
@@ -338,6 +345,12 @@ impl StoreThread {
         self.ask(Request::Pointer(pointer));
     }
 
+    /// Deletes the checkpoints of a job that has ended, whose pointer keeps none; the outcome is an
+    /// event.
+    pub(crate) fn clear(&self) {
+        self.ask(Request::Clear);
+    }
+
     fn ask(&self, request: Request) {
         if self.requests.try_send(request).is_err() {
             tracing::error!("the thread that completes checkpoints takes no more requests");
@@ -349,22 +362,39 @@ impl StoreWork {
     fn run(self, requests: &blocking::Receiver<Request>) {
         let Claimed {
             pointer, version, ..
-        } = self.claimed;
+        } = self.claimed.clone();
         let mut writer = PointerWriter::new(pointer, version, Nonces::new(self.seed));
         while let Ok(request) = requests.recv() {
             let event = match request {
-                Request::Metadata { path, metadata } => Event::MetadataWritten {
-                    id: metadata.id,
-                    result: write_metadata(self.store.as_ref(), &path, &metadata),
-                },
-                Request::Pointer(pointer) => {
-                    write_pointer(self.store.as_ref(), &mut writer, *pointer)
+                Request::Metadata { path, metadata } => {
+                    let id = metadata.id;
+                    let result = write_metadata(self.store.as_ref(), &path, &metadata);
+                    if result.is_ok() {
+                        self.collector.metadata_written(path, *metadata);
+                    }
+                    Event::MetadataWritten { id, result }
+                }
+                Request::Pointer(pointer) => self.write_pointer(&mut writer, *pointer),
+                Request::Clear => {
+                    self.collector.clear();
+                    continue;
                 }
             };
             if self.events.blocking_send(event).is_err() {
                 return;
             }
         }
+    }
+
+    fn write_pointer(&self, writer: &mut PointerWriter, pointer: Pointer) -> Event {
+        self.collector.pointer_writing();
+        let (nonce, outcome) = outcome_of_write(self.store.as_ref(), writer, pointer);
+        match &outcome {
+            PointerOutcome::Written => self.collector.pointer_written(Some(writer.current())),
+            PointerOutcome::Failed(_) => self.collector.pointer_written(None),
+            PointerOutcome::Fenced(_) => self.collector.fenced(),
+        }
+        Event::PointerWritten { nonce, outcome }
     }
 }
 
@@ -380,11 +410,6 @@ fn write_metadata(
         .create(&object, &bytes)
         .map_err(|error| causes(&error))?;
     Ok((sha256_hex(&bytes), bytes.len() as u64))
-}
-
-fn write_pointer(store: &dyn ObjectStore, writer: &mut PointerWriter, pointer: Pointer) -> Event {
-    let (nonce, outcome) = outcome_of_write(store, writer, pointer);
-    Event::PointerWritten { nonce, outcome }
 }
 
 /// Obeys the writer until the outcome is certain.

@@ -25,8 +25,9 @@ pub(crate) enum Question {
         JobId,
         oneshot::Sender<Result<JobExceptions, DispatcherError>>,
     ),
-    /// Answered when it is clear whether the job can still be cancelled.
-    Cancel(JobId, oneshot::Sender<Result<(), DispatcherError>>),
+    /// Answered when it is clear whether the job can still be cancelled. `true`: its checkpoints
+    /// stay.
+    Cancel(JobId, bool, oneshot::Sender<Result<(), DispatcherError>>),
     TaskManagers(oneshot::Sender<Vec<TaskManagerDetails>>),
     /// Answered when it is clear whether it can be taken.
     Snapshot(
@@ -48,6 +49,7 @@ pub(crate) enum Question {
 /// What a question asks the job to do.
 pub(crate) enum Wish {
     Cancel,
+    CancelAndKeep,
     Snapshot(SnapshotRequest),
 }
 
@@ -67,9 +69,14 @@ pub(crate) fn answer(question: Question, master: &JobMaster, now: Now) -> Option
         Question::Exceptions(id, reply) => {
             drop(reply.send(known(id).map(|()| master.exceptions())));
         }
-        Question::Cancel(id, reply) => {
+        Question::Cancel(id, keep, reply) => {
             let allowed = known(id).and_then(|()| not_ended(id, master));
-            let cancel = allowed.is_ok().then_some(Wish::Cancel);
+            let wish = if keep {
+                Wish::CancelAndKeep
+            } else {
+                Wish::Cancel
+            };
+            let cancel = allowed.is_ok().then_some(wish);
             drop(reply.send(allowed));
             return cancel;
         }
@@ -150,7 +157,11 @@ impl DispatcherGateway for Dispatcher {
     }
 
     fn cancel(&self, id: JobId) -> BoxFuture<'_, Result<(), DispatcherError>> {
-        Box::pin(async move { self.ask(|reply| Question::Cancel(id, reply)).await? })
+        Box::pin(async move { self.ask(|reply| Question::Cancel(id, false, reply)).await? })
+    }
+
+    fn cancel_and_keep(&self, id: JobId) -> BoxFuture<'_, Result<(), DispatcherError>> {
+        Box::pin(async move { self.ask(|reply| Question::Cancel(id, true, reply)).await? })
     }
 
     fn trigger_snapshot(

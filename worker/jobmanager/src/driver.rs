@@ -99,6 +99,7 @@ impl Driver {
     fn answer(&mut self, question: Question) {
         match answer(question, &self.master, self.now()) {
             Some(Wish::Cancel) => self.handle(Event::Cancel),
+            Some(Wish::CancelAndKeep) => self.handle(Event::CancelAndKeep),
             Some(Wish::Snapshot(request)) => {
                 let actions = self.master.request_snapshot(self.now(), request);
                 self.carry_out(actions);
@@ -172,6 +173,11 @@ impl Driver {
             Action::WritePointer(pointer) => {
                 if let Some(store) = &self.store {
                     store.write_pointer(pointer);
+                }
+            }
+            Action::ClearCheckpoints => {
+                if let Some(store) = &self.store {
+                    store.clear();
                 }
             }
             Action::FindSplit { node, attempt } => self.sources.find_split(node, attempt),

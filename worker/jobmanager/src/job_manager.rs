@@ -12,9 +12,10 @@ use weir_checkpoint::coordinator::{Coordinator, CoordinatorConfig};
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::restore::{RestoreError, RestoreOptions};
 use weir_rpc::{DispatcherGateway, JobInfo, JobMasterGateway, JobResult, LocalJobMaster, serve};
-use weir_types::{Fault, FaultClass};
+use weir_types::{Clock, Fault, FaultClass};
 
 use crate::checkpoint_store::{StoreThread, StoreWork};
+use crate::collection::{Collector, CollectorWork};
 use crate::dispatcher::{Dispatcher, QUESTIONS_WAITING_MAX};
 use crate::driver::Driver;
 use crate::failover::Failover;
@@ -108,7 +109,8 @@ impl JobManager {
         }
         let (checkpoints, store) = match &spec.checkpoints {
             Some(checkpoints) => {
-                let (master, store) = take_checkpoints(checkpoints, &spec, reports.clone())?;
+                let clock = Arc::clone(&options.clock);
+                let (master, store) = take_checkpoints(checkpoints, &spec, clock, reports.clone())?;
                 (Some(master), Some(store))
             }
             None => (None, None),
@@ -268,6 +270,7 @@ fn job_info(options: &JobManagerOptions, spec: JobSpec) -> JobInfo {
 fn take_checkpoints(
     options: &CheckpointOptions,
     spec: &JobSpec,
+    clock: Arc<dyn Clock>,
     events: mpsc::Sender<Event>,
 ) -> Result<(Checkpoints, StoreThread), StartError> {
     let config = CoordinatorConfig {
@@ -300,18 +303,30 @@ fn take_checkpoints(
             source,
         })?;
     let pointer = options.claimed.pointer.clone();
-    let mut coordinator = Coordinator::new(config, pointer, options.seed);
+    let mut coordinator = Coordinator::new(config, pointer.clone(), options.seed);
     if let Some(own) = options.restore.as_ref().filter(|restore| restore.lineage) {
         coordinator = coordinator.with_latest(CheckpointMetadata::clone(&own.metadata));
     }
+    let collector = Collector::start(CollectorWork {
+        store: Arc::clone(&options.store),
+        pointer,
+        options: options.upkeep,
+        clock,
+        events: events.clone(),
+    });
     let store = StoreThread::start(StoreWork {
         store: Arc::clone(&options.store),
         claimed: options.claimed.clone(),
         seed: options.seed.rotate_left(32),
         events,
+        collector: collector.map_err(StartError::Threads)?,
     });
     let store = store.map_err(StartError::Threads)?;
-    Ok((Checkpoints::new(coordinator, restoring, folder), store))
+    let checkpoints = Checkpoints::new(coordinator, restoring, folder);
+    Ok((
+        checkpoints.deleted_on_cancel(options.delete_on_cancel),
+        store,
+    ))
 }
 
 #[cfg(test)]

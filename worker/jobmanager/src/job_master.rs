@@ -223,6 +223,12 @@ impl JobMaster {
                 self.tell_coordinator(now, event, &mut actions);
                 self.restart_if_possible(now, &mut actions);
             }
+            Event::Collected(new) => self.collected(new),
+            Event::Cleared => self.cleared(now, &mut actions),
+            Event::CancelAndKeep => {
+                self.keep_checkpoints();
+                return self.on_event(now, Event::Cancel);
+            }
             Event::Cancel => {
                 if let Ok(update) = self.graph.cancel(now.unix_ms) {
                     self.follow(update, now, &mut actions);

@@ -18,6 +18,7 @@ mod options;
 mod job_manager;
 
 mod checkpoint_store;
+mod collection;
 mod dispatcher;
 mod driver;
 mod election;

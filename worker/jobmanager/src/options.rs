@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weir_checkpoint::collector::upkeep::UpkeepOptions;
 use weir_graph::{Fingerprint, JobGraph, StreamGraph};
 use weir_rpc::{CheckpointSettings, ProgramSpec, ServerOptions};
 use weir_storage::ObjectStore;
@@ -79,6 +80,11 @@ pub struct CheckpointOptions {
     pub tolerable_failures: u32,
     /// How many completed checkpoints are kept.
     pub retained: u32,
+    /// Whether they are deleted when a person cancels the job (Flink's
+    /// `DELETE_ON_CANCELLATION`). Savepoints never are.
+    pub delete_on_cancel: bool,
+    /// How what no checkpoint needs any more is deleted.
+    pub upkeep: UpkeepOptions,
     /// Randomness for telling writes apart; another one in each process.
     pub seed: u64,
 }

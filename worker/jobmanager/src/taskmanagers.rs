@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use weir_rpc::{ANY_DEPLOYMENT, ConnectionId, Registration, version_mismatch};
-use weir_types::{TaskManagerId, Timestamp};
+use weir_types::{Fault, FaultClass, TaskManagerId, Timestamp};
 
 /// The most slots that one TaskManager may offer: each costs memory here and a thread per vertex
 /// there.
@@ -25,6 +25,26 @@ pub(crate) struct TaskManager {
     pub(crate) registered_at_ms: i64,
 }
 
+impl TaskManager {
+    /// For people.
+    fn place(&self) -> String {
+        let name = &self.name;
+        match self.data_address {
+            Some(address) => format!("TaskManager `{name}` at {address}"),
+            None => format!("TaskManager `{name}`"),
+        }
+    }
+}
+
+/// Whether a text names this as a whole, not as the beginning of a longer number.
+fn names_word(text: &str, word: &str) -> bool {
+    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    text.match_indices(word).any(|(at, _)| {
+        !is_part(text[..at].chars().next_back())
+            && !is_part(text[at + word.len()..].chars().next())
+    })
+}
+
 /// All TaskManagers, by id.
 #[derive(Debug)]
 pub(crate) struct TaskManagers {
@@ -38,6 +58,27 @@ impl TaskManagers {
             deployment,
             by_id: BTreeMap::new(),
         }
+    }
+
+    /// The fault of a subtask that has lost the data of another TaskManager's, with the names of
+    /// both machines. What the network says of the other end is its id and address, by which nobody
+    /// finds a machine; and of its own end it says nothing.
+    pub(crate) fn with_places(&self, mut fault: Fault, at: TaskManagerId) -> Fault {
+        if fault.class != FaultClass::PartitionDataMissing {
+            return fault;
+        }
+        let names = |other: &&TaskManager| {
+            let address = other.data_address.map(|address| address.to_string());
+            let by_address = address.is_some_and(|address| names_word(&fault.cause, &address));
+            other.id != at && (by_address || names_word(&fault.cause, &other.id.to_string()))
+        };
+        let peers = self.by_id.values().filter(names).map(TaskManager::place);
+        let peers: Vec<_> = peers.collect();
+        let own = self.by_id.get(&at).map(TaskManager::place);
+        if let (Some(own), false) = (own, peers.is_empty()) {
+            fault.cause = format!("{} (between {own} and {})", fault.cause, peers.join(", "));
+        }
+        fault
     }
 
     /// Takes a TaskManager in, or says why not.

@@ -131,6 +131,12 @@ pub trait DispatcherGateway: Send + Sync {
     /// stopped.
     fn cancel(&self, id: JobId) -> BoxFuture<'_, Result<(), DispatcherError>>;
 
+    /// The same for a process that is told to end by whoever runs it: no person has asked for the
+    /// end of the job, so its checkpoints stay whatever is said about a cancelled job's.
+    fn cancel_and_keep(&self, id: JobId) -> BoxFuture<'_, Result<(), DispatcherError>> {
+        self.cancel(id)
+    }
+
     /// Asks for a checkpoint or savepoint, and for what is to follow it. The answer means that the
     /// request has been taken; [`DispatcherGateway::operation`] tells how it goes on. Asking again
     /// under the same operation id is harmless.

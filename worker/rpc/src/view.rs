@@ -257,6 +257,19 @@ pub struct JobCheckpoints {
     pub retained: Vec<SnapshotRef>,
     /// The latest of this epoch, newest first.
     pub history: Vec<CheckpointDetails>,
+    /// What was deleted in this epoch because nothing needs it any more.
+    pub collected: Collected,
+}
+
+/// What the collector of a leading JobManager has deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Objects of checkpoints that are not kept any more.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How often the store failed meanwhile.
+    pub failures: u64,
 }
 
 /// One checkpoint or savepoint of this epoch.

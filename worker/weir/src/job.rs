@@ -21,7 +21,7 @@ use weir_rpc::DispatcherGateway;
 use weir_types::{Clock, JobId, SystemClock};
 
 use crate::program::Plan;
-use crate::signals::{Signals, end_at_once};
+use crate::signals::{Asked, Signals, end_at_once};
 use crate::state_folder::Lead;
 use crate::{config, random};
 
@@ -268,13 +268,17 @@ impl Watched {
             tokio::select! {
                 result = &mut ended => return result,
                 () = &mut shown => {}
-                () = signals.next() => {
+                signal = signals.next() => {
                     if asked {
                         end_at_once();
                     }
                     asked = true;
                     progress.say("cancelling the job; once more (Ctrl-C) to end at once");
-                    if let Err(error) = self.dispatcher.cancel(self.job).await {
+                    let told = match signal {
+                        Asked::Interrupt => self.dispatcher.cancel(self.job),
+                        Asked::Terminate => self.dispatcher.cancel_and_keep(self.job),
+                    };
+                    if let Err(error) = told.await {
                         tracing::debug!(%error, "the job has ended by itself");
                     }
                 }

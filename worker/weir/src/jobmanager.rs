@@ -40,10 +40,11 @@ pub(crate) fn run(registry: &Registry, request: JobManagerRequest) -> Result<Exi
         ))?;
         let say = |text: &str| job::say(&output, &job.name, text);
         // Standing by may take for ever; a signal ends the process at once meanwhile.
-        let lead = tokio::task::block_in_place(|| {
+        let start = tokio::task::block_in_place(|| {
             state_folder::lead((&job).into(), &checkpoints, &plan, &candidate, &say)
         })?;
-        let lead = match lead {
+        let plan = start.adopted(registry, &job, plan, &say)?;
+        let lead = match start {
             Start::Leads(lead) => Some(*lead),
             Start::WithoutCheckpoints => None,
             Start::Over(exit) => return Ok(exit),

@@ -26,6 +26,7 @@
 
 #![warn(missing_docs)]
 
+mod any_job_master;
 mod config;
 mod environment;
 mod executable;

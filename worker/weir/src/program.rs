@@ -1,10 +1,11 @@
 //! From a job's program, arguments and configuration to its graph, the same in each process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use weir_api::{Args, BoxError, BuiltProgram, EnvSettings, StreamEnv};
+use weir_checkpoint::metadata::{CheckpointMetadata, OperatorMetadata};
 use weir_cli::Failure;
 use weir_crd::{LocalJob, StateBackendType};
 use weir_graph::JobGraph;
@@ -13,6 +14,7 @@ use weir_task::Program;
 
 use crate::config::{MAX_PARALLELISM, PARALLELISM};
 use crate::registry::{Registry, UnknownProgram};
+use crate::state_folder::noun;
 
 /// A program that cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -46,15 +48,74 @@ pub(crate) fn plan(registry: &Registry, job: &LocalJob) -> Result<Plan, Failure>
             "this version keeps all state in memory: `spec.stateBackend.type` is ignored"
         );
     }
-    let spec = spec(job);
+    let default = weir_crd::JobSpec::DEFAULT_MAX_PARALLELISM;
+    let spec = spec(job, job.max_parallelism.unwrap_or(default));
     let program = build(registry, &job.name, &spec).map_err(Failure::usage)?;
     Ok(Plan { program, spec })
 }
 
-fn spec(job: &LocalJob) -> ProgramSpec {
+/// The same for a job that goes on from a snapshot: where nobody has said how many key groups there
+/// are, there are as many as in the snapshot (as in Flink), as keys are placed by that number. An
+/// operator for which the program itself sets another number is not concerned; whether all fits is
+/// found out when the state is dealt out.
+pub(crate) fn adopt(
+    registry: &Registry,
+    job: &LocalJob,
+    plan: Plan,
+    metadata: &CheckpointMetadata,
+    say: &dyn Fn(&str),
+) -> Result<Plan, Failure> {
+    if job.max_parallelism.is_some() || fits(&plan.program.job_graph, metadata) {
+        return Ok(plan);
+    }
+    let former = metadata.operators.iter().filter(|former| has_keys(former));
+    let numbers: BTreeSet<u32> = former.map(|former| former.max_parallelism).collect();
+    for number in numbers {
+        let spec = spec(job, number);
+        let adopted = build(registry, &job.name, &spec).map_err(|error| {
+            let text = format!(
+                "take over max parallelism {number} of {} {}",
+                noun(metadata.kind),
+                metadata.id
+            );
+            Failure::usage(anyhow::Error::new(error).context(text))
+        })?;
+        if fits(&adopted.job_graph, metadata) {
+            say(&format!(
+                "max parallelism {number} is taken over from the snapshot"
+            ));
+            return Ok(Plan {
+                program: adopted,
+                spec,
+            });
+        }
+    }
+    Ok(plan)
+}
+
+fn has_keys(former: &OperatorMetadata) -> bool {
+    let mut states = former.subtasks.iter();
+    states.any(|(_, state)| !state.keyed.is_empty())
+}
+
+/// Whether the number of key groups is the same for each operator that has keyed state.
+fn fits(job_graph: &JobGraph, metadata: &CheckpointMetadata) -> bool {
+    let mut vertices = job_graph.vertices.iter();
+    vertices.all(|vertex| {
+        vertex.operators.iter().all(|operator| {
+            let mut formers = metadata.operators.iter();
+            let former = formers.find(|former| former.operator == operator.operator_id);
+            former.is_none_or(|former| {
+                !has_keys(former) || former.max_parallelism == vertex.max_parallelism
+            })
+        })
+    })
+}
+
+fn spec(job: &LocalJob, max_parallelism: u32) -> ProgramSpec {
     let graph_wide = [
         (PARALLELISM, job.parallelism),
-        (MAX_PARALLELISM, job.max_parallelism),
+        (MAX_PARALLELISM, max_parallelism),
     ];
     let mut config: BTreeMap<String, String> = job.config.clone();
     config.extend(graph_wide.map(|(key, number)| (key.to_owned(), number.to_string())));

@@ -22,7 +22,9 @@ pub(crate) fn run(registry: &Registry, request: RunRequest) -> Result<Exit, Fail
         deployment: None,
     };
     let say = |text: &str| job::say(&output, &job.name, text);
-    let lead = match state_folder::lead((&job).into(), &checkpoints, &plan, &candidate, &say)? {
+    let start = state_folder::lead((&job).into(), &checkpoints, &plan, &candidate, &say)?;
+    let plan = start.adopted(registry, &job, plan, &say)?;
+    let lead = match start {
         Start::Leads(lead) => Some(*lead),
         Start::WithoutCheckpoints => None,
         Start::Over(exit) => return Ok(exit),

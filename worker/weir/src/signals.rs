@@ -4,6 +4,15 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use weir_cli::{Exit, Failure};
 
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// A person at the terminal pressed Ctrl-C.
+    Interrupt,
+    /// Whoever runs the process wants it to end.
+    Terminate,
+}
+
 /// Asks for the end, from outside. While one exists, these signals no longer end the process by
 /// themselves.
 pub(crate) struct Signals {
@@ -25,10 +34,10 @@ impl Signals {
     }
 
     /// Waits for one. Nothing is lost if the future is dropped.
-    pub(crate) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Asked::Interrupt,
+            _ = self.terminate.recv() => Asked::Terminate,
         }
     }
 }

@@ -11,10 +11,13 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use weir_checkpoint::claim::Claimant;
 use weir_checkpoint::collector::METADATA;
+use weir_checkpoint::collector::upkeep::UpkeepOptions;
 use weir_checkpoint::metadata::{self, CheckpointMetadata};
-use weir_checkpoint::pointer::{OperationId, Root, RunState, SnapshotKind};
+use weir_checkpoint::pointer::{OperationId, Pointer, Root, RunState, SnapshotKind};
 use weir_cli::{CheckpointArgs, Exit, Failure, RestoreChoice};
-use weir_crd::{CheckpointMode, CheckpointSpec, LocalJob};
+use weir_crd::{
+    CheckpointCompression, CheckpointExternalized, CheckpointMode, CheckpointSpec, LocalJob,
+};
 use weir_jobmanager::{
     CheckpointOptions, Claim, Claimed, FileElection, LeaderElection, Leadership, RestoreFrom,
 };
@@ -22,8 +25,9 @@ use weir_rpc::CheckpointSettings;
 use weir_storage::{ObjectPath, ObjectStore, StoreOptions};
 use weir_types::{Clock, Epoch, JobId, SystemClock};
 
-use crate::program::Plan;
+use crate::program::{self, Plan};
 use crate::random;
+use crate::registry::Registry;
 
 /// What of a job matters for its state.
 pub(crate) struct StateOf<'a> {
@@ -72,6 +76,25 @@ pub(crate) struct Lead {
     pub(crate) leadership: Option<Leadership>,
 }
 
+impl Start {
+    /// The plan for what the job goes on from; see [`program::adopt`].
+    pub(crate) fn adopted(
+        &self,
+        registry: &Registry,
+        job: &LocalJob,
+        plan: Plan,
+        say: &dyn Fn(&str),
+    ) -> Result<Plan, Failure> {
+        match self {
+            Self::Leads(lead) => match &lead.options.restore {
+                Some(from) => program::adopt(registry, job, plan, &from.metadata, say),
+                None => Ok(plan),
+            },
+            Self::WithoutCheckpoints | Self::Over(_) => Ok(plan),
+        }
+    }
+}
+
 /// Does all of it. Blocks, for as long as another process leads the job. `say` tells people.
 pub(crate) fn lead(
     job: StateOf<'_>,
@@ -110,6 +133,8 @@ pub(crate) fn lead(
 /// What a process wants of a job.
 struct Wish {
     claimant: Claimant,
+    /// Its checkpoints were deleted, and it begins anew all the same.
+    anew: bool,
     /// A snapshot that a person named, if the job has not gone on from it yet.
     named: Option<Named>,
 }
@@ -191,6 +216,7 @@ impl Folder {
                     candidate.deployment.unwrap_or(1),
                     None,
                 ),
+                anew: false,
                 named: self.named(choice)?,
             }));
         };
@@ -209,6 +235,13 @@ impl Folder {
             say("the job has finished before: there is nothing left to do");
             return Ok(None);
         }
+        let deleted = pointer.run_state == RunState::Deleted;
+        if deleted && choice == Some(&RestoreChoice::Latest) {
+            return Err(Failure::usage(self.was_deleted(&pointer)));
+        }
+        if deleted && choice.is_none() {
+            say("the job was cancelled, and its checkpoints were deleted: it starts with no state");
+        }
         if pointer.latest.is_none() && choice == Some(&RestoreChoice::Latest) {
             say("no checkpoint of this job has completed yet: it starts with no state");
         }
@@ -226,6 +259,7 @@ impl Folder {
         };
         Ok(Some(Wish {
             claimant: claimant(pointer.state_id, deployment, from),
+            anew: deleted,
             named,
         }))
     }
@@ -235,6 +269,19 @@ impl Folder {
             Some(RestoreChoice::Path(path)) => read_named(path, &self.store_options).map(Some),
             _ => Ok(None),
         }
+    }
+
+    fn was_deleted(&self, pointer: &Pointer) -> anyhow::Error {
+        let address = &self.address;
+        let savepoint = pointer.retained.last().map_or_else(
+            || "from a savepoint elsewhere by `--restore` and its folder".to_owned(),
+            |kept| format!("from its newest savepoint by `--restore {address}/{}`", kept.path),
+        );
+        anyhow!(
+            "the job was cancelled, and its checkpoints in {address} were deleted with it \
+             (`spec.checkpoint.externalized: DeleteOnCancel`), so there is no latest one: start \
+             it with no state by `--restore none`, or {savepoint}"
+        )
     }
 
     fn has_state(&self, choice: Option<&RestoreChoice>) -> anyhow::Error {
@@ -261,6 +308,7 @@ impl Folder {
             above: named.map_or(Epoch(0), |named| named.metadata.epoch),
             store: Arc::clone(&self.store),
             claimant: wish.claimant.clone(),
+            anew: wish.anew,
             seed: random::word(),
         };
         weir_jobmanager::claim(claim).map_err(Failure::failed)
@@ -356,7 +404,7 @@ fn read_named(path: &str, options: &StoreOptions) -> Result<Named, Failure> {
     })
 }
 
-fn noun(kind: SnapshotKind) -> &'static str {
+pub(crate) fn noun(kind: SnapshotKind) -> &'static str {
     match kind {
         SnapshotKind::Checkpoint => "checkpoint",
         SnapshotKind::Savepoint => "savepoint",
@@ -404,7 +452,7 @@ fn options(
             store: folder.config,
             exactly_once: spec.mode == CheckpointMode::ExactlyOnce,
             incremental: spec.incremental,
-            compress: false,
+            compress: spec.compression == CheckpointCompression::Lz4,
         },
         claimed,
         restore,
@@ -416,7 +464,18 @@ fn options(
         max_concurrent: spec.max_concurrent,
         tolerable_failures: spec.tolerable_failures,
         retained: spec.retained,
+        delete_on_cancel: spec.externalized == CheckpointExternalized::DeleteOnCancel,
+        upkeep: upkeep(spec.timeout.get().max(job.savepoint_timeout)),
         seed: random::word(),
+    }
+}
+
+/// What the running job may delete: nothing that the longest snapshot could still need.
+fn upkeep(longest: Duration) -> UpkeepOptions {
+    let usual = UpkeepOptions::default();
+    UpkeepOptions {
+        grace: usual.grace.max(longest.saturating_mul(2)),
+        ..usual
     }
 }
 

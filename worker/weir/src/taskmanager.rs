@@ -2,19 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context;
 use weir_cli::{Exit, Failure, TaskManagerRequest};
-use weir_rpc::{
-    BoxFuture, JobInfo, JobMasterClient, JobMasterClientOptions, JobMasterGateway, RegisterError,
-    Registered, Registration, TaskExecutorGateway,
-};
+use weir_rpc::{JobInfo, JobMasterClient, JobMasterClientOptions, JobMasterGateway};
 use weir_stream::BoxError;
 use weir_task::Program;
 use weir_taskmanager::{TaskManager, TaskManagerError, TaskManagerOptions};
 use weir_types::TaskManagerId;
 
+use crate::any_job_master::AnyJobMaster;
 use crate::registry::Registry;
 use crate::signals::Signals;
 use crate::{environment, executable, job, program, random};
@@ -39,7 +36,13 @@ pub(crate) fn run(registry: &Registry, request: TaskManagerRequest) -> Result<Ex
     options.executable = executable::hash()
         .context("read this executable")
         .map_err(Failure::failed)?;
-    let gateway = AnyJobMaster::new(jobmanagers);
+    let client = |address| -> Arc<dyn JobMasterGateway> {
+        Arc::new(JobMasterClient::new(
+            address,
+            JobMasterClientOptions::default(),
+        ))
+    };
+    let gateway = AnyJobMaster::new(jobmanagers.into_iter().map(client).collect());
     let registry = registry.clone();
     let provider = move |job: &JobInfo| build(&registry, job);
     job::block_on(async {
@@ -51,7 +54,7 @@ pub(crate) fn run(registry: &Registry, request: TaskManagerRequest) -> Result<Ex
                 Ok(Exit::Finished)
             }
             // The JobManager notices that the connection is gone.
-            () = signals.next() => Ok(Exit::Canceled),
+            _ = signals.next() => Ok(Exit::Canceled),
         }
     })
 }
@@ -102,42 +105,6 @@ fn data_address(jobmanagers: &[String]) -> SocketAddr {
         _ => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     };
     SocketAddr::new(host, 0)
-}
-
-/// The JobManager that leads, among several: they are asked in turn. Those that stand by refuse
-/// connections.
-struct AnyJobMaster {
-    clients: Vec<JobMasterClient>,
-    next: AtomicUsize,
-}
-
-impl AnyJobMaster {
-    fn new(addresses: Vec<String>) -> Self {
-        let client = |address| JobMasterClient::new(address, JobMasterClientOptions::default());
-        Self {
-            clients: addresses.into_iter().map(client).collect(),
-            next: AtomicUsize::new(0),
-        }
-    }
-}
-
-impl JobMasterGateway for AnyJobMaster {
-    fn register(
-        &self,
-        registration: Registration,
-        executor: Arc<dyn TaskExecutorGateway>,
-    ) -> BoxFuture<'_, Result<Registered, RegisterError>> {
-        let turn = self.next.fetch_add(1, Ordering::Relaxed);
-        match self.clients.get(turn % self.clients.len().max(1)) {
-            Some(client) => client.register(registration, executor),
-            None => Box::pin(async {
-                Err(RegisterError::Unreachable {
-                    address: "no address".to_owned(),
-                    cause: "no JobManager was named".to_owned(),
-                })
-            }),
-        }
-    }
 }
 
 #[cfg(test)]

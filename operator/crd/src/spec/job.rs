@@ -30,10 +30,11 @@ pub struct JobSpec {
     #[schemars(range(min = 1, max = 32768))]
     pub parallelism: Option<u32>,
     /// The number of key groups, which is the most that `parallelism` can ever be. Can't be
-    /// changed while the job has state.
-    #[serde(default = "default_max_parallelism")]
+    /// changed while the job has state. Without it, that of the checkpoint or savepoint that the
+    /// job begins with, and 128 for a job that begins without state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 32768))]
-    pub max_parallelism: u32,
+    pub max_parallelism: Option<u32>,
     /// Start even if the snapshot holds state of operators that the program no longer has.
     #[serde(default)]
     pub allow_non_restored_state: bool,
@@ -47,14 +48,20 @@ impl Default for JobSpec {
             env: Vec::new(),
             config: BTreeMap::new(),
             parallelism: None,
-            max_parallelism: default_max_parallelism(),
+            max_parallelism: None,
             allow_non_restored_state: false,
         }
     }
 }
 
-fn default_max_parallelism() -> u32 {
-    128
+impl JobSpec {
+    /// The number of key groups of a job that names none and begins without state.
+    pub const DEFAULT_MAX_PARALLELISM: u32 = 128;
+
+    /// The number of key groups, unless what the job begins with says otherwise.
+    pub fn max_parallelism_or_default(&self) -> u32 {
+        self.max_parallelism.unwrap_or(Self::DEFAULT_MAX_PARALLELISM)
+    }
 }
 
 /// An environment variable: a name with either a value or a source of the value.

@@ -23,6 +23,9 @@ pub struct CheckpointSpec {
     pub mode: CheckpointMode,
     /// Whether a checkpoint holds only what changed since the one before.
     pub incremental: bool,
+    /// Whether keyed state is compressed on its way into checkpoints and savepoints. Snapshots of
+    /// either kind are read whatever this says.
+    pub compression: CheckpointCompression,
     /// How many completed checkpoints are kept.
     #[schemars(range(min = 1, max = 1000))]
     pub retained: u32,
@@ -48,6 +51,7 @@ impl Default for CheckpointSpec {
             max_concurrent: 1,
             mode: CheckpointMode::ExactlyOnce,
             incremental: true,
+            compression: CheckpointCompression::None,
             retained: 3,
             tolerable_failures: 3,
             externalized: CheckpointExternalized::RetainOnCancel,
@@ -65,13 +69,24 @@ pub enum CheckpointMode {
     AtLeastOnce,
 }
 
-/// What happens to the checkpoints of a cancelled job.
+/// How keyed state is compressed on its way into checkpoints and savepoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum CheckpointCompression {
+    /// It is stored as it is.
+    #[default]
+    None,
+    /// Each key group by itself with LZ4, where that makes it smaller.
+    Lz4,
+}
+
+/// What happens to the checkpoints of a cancelled job. Those of a job that failed, finished or was
+/// stopped always stay, and so do savepoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CheckpointExternalized {
     /// They stay.
     #[default]
     RetainOnCancel,
-    /// They are deleted.
+    /// They are deleted, once all of the job's tasks have ended.
     DeleteOnCancel,
 }
 

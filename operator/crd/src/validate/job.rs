@@ -14,10 +14,10 @@ pub(super) fn job(found: &mut Violations, job: &JobSpec) {
         "spec.job.program",
         "must not be empty",
     );
-    let max = job.max_parallelism;
+    let max = job.max_parallelism_or_default();
     for (path, value) in [
         ("spec.job.parallelism", job.parallelism),
-        ("spec.job.maxParallelism", Some(max)),
+        ("spec.job.maxParallelism", job.max_parallelism),
     ] {
         if let Some(value) = value {
             let message = format!("must lie in 1 to {MAX_PARALLELISM_LIMIT}, not {value}");

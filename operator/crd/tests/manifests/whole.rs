@@ -44,7 +44,7 @@ fn a_small_manifest_has_the_documented_defaults() {
     assert_eq!(job.spec.job.program, "wordcount");
     assert_eq!(job.spec.job.args["input"], "/tmp/in.txt");
     assert_eq!(job.spec.job.parallelism, Some(2));
-    assert_eq!(job.spec.job.max_parallelism, 128);
+    assert_eq!(job.spec.job.max_parallelism_or_default(), 128);
     assert_eq!(
         job.spec.checkpoint.interval,
         ManifestDuration::from_secs(30)

@@ -107,7 +107,10 @@ impl Coordinator {
             if !self.schedule.may_retry() {
                 return;
             }
-            content.run_state = state;
+            match state {
+                RunState::Deleted => content.let_go(),
+                state => content.run_state = state,
+            }
         } else {
             self.give_up_groundless(turn);
             let Some(ready) = self.pending.values_mut().find(|p| p.ready().is_some()) else {

@@ -166,7 +166,7 @@ pub enum Event {
         attempt: ExecutionAttemptId,
     },
     /// The job is over by a failure or a cancellation and all its tasks have ended: say so in the
-    /// pointer.
+    /// pointer. `Deleted`: it was cancelled, and its checkpoints are let go.
     Ended(RunState),
 }
 

@@ -6,6 +6,7 @@ use std::ops::Range;
 use weir_state::{GroupBlock, KeyedSnapshot, StateMeta, StateSnapshot};
 use weir_types::{CheckpointId, KeyGroup, KeyGroupRange, hash_bytes};
 
+use super::Compression;
 use super::index::{Index, Placed, V1};
 use crate::envelope::EnvelopeError;
 
@@ -135,6 +136,15 @@ impl<'a, E: std::error::Error + 'static> Reader<'a, E> {
     /// The key groups that it covers.
     pub fn range(&self) -> KeyGroupRange {
         self.index.range
+    }
+
+    /// How its blocks lie in it: compressed if one of them is.
+    pub fn compression(&self) -> Compression {
+        let mut blocks = self.blocks.iter();
+        match blocks.any(|block| block.entry.plain_len.is_some()) {
+            true => Compression::Lz4,
+            false => Compression::None,
+        }
     }
 
     /// The states in it.

@@ -73,7 +73,8 @@ pub enum RestoreError {
     /// Keys are placed by the max parallelism.
     #[error(
         "restore operator {operator}: the checkpoint has max parallelism {checkpoint}, the program \
-         {program}; it cannot change, because keys are placed by it: set the operator's max \
+         {program}; it cannot change, because keys are placed by it: leave \
+         `spec.job.maxParallelism` out, which takes it over, or set the operator's max \
          parallelism to {checkpoint}"
     )]
     MaxParallelism {

@@ -212,6 +212,8 @@ pub(super) fn report(report: &SnapshotReport) -> String {
             human::counted(report.objects, "object")
         ),
     ];
+    let compression = report.compression.iter();
+    lines.extend(compression.map(|word| format!("  keyed      compression {word}")));
     lines.extend(
         report
             .operation

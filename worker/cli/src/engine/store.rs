@@ -116,6 +116,9 @@ pub struct SnapshotReport {
     pub objects: u64,
     /// The bytes of the state in it, in objects and in the metadata.
     pub state_size: u64,
+    /// How its keyed state is compressed, if it has any that can be read: `none` or `lz4`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<String>,
     /// In the order of the metadata.
     pub operators: Vec<OperatorReport>,
 }

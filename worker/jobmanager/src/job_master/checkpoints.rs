@@ -13,7 +13,7 @@ use weir_checkpoint::coordinator::{self, Coordinator, FinalOutcome, Participant,
 use weir_checkpoint::pointer::{OperationId, RunState};
 use weir_graph::{ExecutionVertexId, JobStatus, NodeId};
 use weir_rpc::{
-    CommitRequest, JobCheckpoints, OperationStatus, SplitResponse, TaskExecutorCommand,
+    Collected, CommitRequest, JobCheckpoints, OperationStatus, SplitResponse, TaskExecutorCommand,
 };
 use weir_stream::source::SplitBytes;
 use weir_types::{CheckpointId, ExecutionAttemptId, Fault, FaultClass, SubtaskIndex, Timestamp};
@@ -48,6 +48,11 @@ pub(crate) struct Checkpoints {
     /// Since when the end is to be recorded in the pointer.
     pub(super) recording: Option<Timestamp>,
     pub(super) recorded: bool,
+    /// A job that a person cancels takes its checkpoints with it.
+    delete_on_cancel: bool,
+    /// They are gone, or there is nothing to delete.
+    cleared: bool,
+    collected: Collected,
 }
 
 /// A split that a reader has got.
@@ -76,7 +81,16 @@ impl Checkpoints {
             end: None,
             recording: None,
             recorded: false,
+            delete_on_cancel: false,
+            cleared: true,
+            collected: Collected::default(),
         }
+    }
+
+    /// Whether the checkpoints go when a person cancels the job.
+    pub(crate) fn deleted_on_cancel(mut self, delete: bool) -> Self {
+        self.delete_on_cancel = delete;
+        self
     }
 
     /// A split goes to a reader. False: it has to wait for a trigger.
@@ -200,6 +214,9 @@ impl JobMaster {
             }
             Said::EndRecorded => {
                 checkpoints.recorded = true;
+                if !checkpoints.cleared {
+                    actions.push(Action::ClearCheckpoints);
+                }
                 self.end_if_over(now, actions);
             }
             Said::Fail { reason } => {
@@ -364,14 +381,18 @@ impl JobMaster {
         if status == JobStatus::Finished {
             return checkpoints.end.is_some();
         }
-        if checkpoints.recorded {
+        if checkpoints.recorded && checkpoints.cleared {
             return true;
         }
         let limit = self.config.cancellation_timeout;
         match checkpoints.recording {
             Some(since) if now.at.since(since) > limit => {
-                let text =
-                    "the store did not take the job's end; it will be resumed if started again";
+                let text = if checkpoints.recorded {
+                    "not all checkpoints of the cancelled job are deleted: `weir gc --delete` \
+                     deletes the rest"
+                } else {
+                    "the store did not take the job's end; it will be resumed if started again"
+                };
                 actions.push(Action::Say(text.to_owned()));
                 true
             }
@@ -380,13 +401,42 @@ impl JobMaster {
                 checkpoints.recording = Some(now.at);
                 let state = match status {
                     JobStatus::Failed => RunState::Failed,
+                    _ if checkpoints.delete_on_cancel => RunState::Deleted,
                     _ => RunState::Cancelled,
                 };
+                checkpoints.cleared = state != RunState::Deleted;
                 self.tell_coordinator(now, coordinator::Event::Ended(state), actions);
                 self.checkpoints
                     .as_ref()
-                    .is_none_or(|checkpoints| checkpoints.recorded)
+                    .is_none_or(|checkpoints| checkpoints.recorded && checkpoints.cleared)
             }
+        }
+    }
+
+    /// Whatever ends the job now, its checkpoints stay.
+    pub(super) fn keep_checkpoints(&mut self) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.delete_on_cancel = false;
+        }
+    }
+
+    pub(super) fn cleared(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.cleared = true;
+            self.end_if_over(now, actions);
+        }
+    }
+
+    pub(super) fn collected(&mut self, new: Collected) {
+        if let Some(checkpoints) = &mut self.checkpoints {
+            let Collected {
+                objects,
+                bytes,
+                failures,
+            } = new;
+            checkpoints.collected.objects += objects;
+            checkpoints.collected.bytes += bytes;
+            checkpoints.collected.failures += failures;
         }
     }
 
@@ -421,6 +471,7 @@ impl JobMaster {
         Some(JobCheckpoints {
             folder: checkpoints.folder.clone(),
             restored: checkpoints.restored,
+            collected: checkpoints.collected,
             ..crate::history::of(&checkpoints.coordinator, now.unix_ms)
         })
     }

@@ -5,7 +5,7 @@ use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::Pointer;
 use weir_graph::NodeId;
 use weir_rpc::{
-    ConnectionId, Fenced, JobResult, Registration, SplitResponse, TaskExecutorCommand,
+    Collected, ConnectionId, Fenced, JobResult, Registration, SplitResponse, TaskExecutorCommand,
     TaskManagerMessage,
 };
 use weir_stream::source::SplitBytes;
@@ -84,8 +84,14 @@ pub(crate) enum Event {
         nonce: u128,
         outcome: PointerOutcome,
     },
+    /// What no checkpoint needs any more was deleted, or could not be.
+    Collected(Collected),
+    /// The checkpoints of the cancelled job are gone.
+    Cleared,
     /// Somebody wants the job to stop.
     Cancel,
+    /// The process is told to end: as `Cancel`, but the checkpoints stay in any case.
+    CancelAndKeep,
 }
 
 /// What is to be done.
@@ -113,6 +119,8 @@ pub(crate) enum Action {
     },
     /// Move the pointer.
     WritePointer(Box<Pointer>),
+    /// Delete the checkpoints, none of which the pointer keeps.
+    ClearCheckpoints,
     /// Take a TaskManager in.
     Accept { connection: ConnectionId },
     /// Turn a TaskManager away for good.

@@ -75,6 +75,7 @@ impl JobMaster {
                     return;
                 }
                 self.report(metrics.filter(|report| report.attempt == attempt), id, now);
+                let fault = fault.map(|fault| self.task_managers.with_places(fault, id));
                 let update = self.graph.update(attempt, state, fault, now.unix_ms);
                 self.follow_if_valid(update, now, actions);
             }

@@ -18,6 +18,9 @@ pub(super) struct CheckpointFamilies {
     last_full_size: Gauges,
     last_success: Gauges,
     restarts: Gauges,
+    collected_objects: Gauges,
+    collected_bytes: Gauges,
+    collected_failures: Gauges,
 }
 
 impl CheckpointFamilies {
@@ -68,6 +71,21 @@ impl CheckpointFamilies {
                 "How often the subtask that was started most often was started again",
                 &self.restarts,
             ),
+            (
+                "checkpoint_collected_objects",
+                "Objects deleted since this JobManager took over because no checkpoint needs them",
+                &self.collected_objects,
+            ),
+            (
+                "checkpoint_collected_bytes",
+                "Their bytes",
+                &self.collected_bytes,
+            ),
+            (
+                "checkpoint_collect_failures",
+                "How often the store failed while old checkpoints were deleted",
+                &self.collected_failures,
+            ),
         ];
         for (name, help, family) in families {
             all.register(name, help, family.clone());
@@ -101,6 +119,9 @@ impl CheckpointFamilies {
             .saturating_add(view.failed)
             .saturating_add(running);
         set(&self.total, number(total));
+        set(&self.collected_objects, number(view.collected.objects));
+        set(&self.collected_bytes, number(view.collected.bytes));
+        set(&self.collected_failures, number(view.collected.failures));
         let last = view
             .history
             .iter()

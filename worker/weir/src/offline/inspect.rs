@@ -1,20 +1,26 @@
 //! What one checkpoint or savepoint consists of, by its metadata alone.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use anyhow::anyhow;
 use weir_checkpoint::blob;
 use weir_checkpoint::collector::metadata_objects;
 use weir_checkpoint::handle::{OperatorSubtaskState, Stored};
+use weir_checkpoint::keyed_file::{Compression, Reader};
 use weir_checkpoint::metadata::OperatorMetadata;
 use weir_cli::{
     Failure, OperatorReport, SnapshotChoice, SnapshotReport, StateReport, SubtaskReport,
 };
 use weir_state::{OperatorSnapshot, OperatorStateMode, StateKind, StateMeta};
+use weir_storage::ObjectPath;
 use weir_types::{CheckpointId, SubtaskIndex};
 
 use super::place::{Folder, Found, Place};
 use super::snapshot::{Snapshot, noun};
+
+/// How many files are looked into for what is told of all.
+const FILES_READ_MAX: usize = 8;
 
 /// The one that is meant.
 pub(super) fn find(place: &Place, which: &SnapshotChoice) -> Result<Snapshot, Failure> {
@@ -82,9 +88,48 @@ pub(super) fn report(snapshot: &Snapshot) -> SnapshotReport {
         weir_version: metadata.weir_version.clone(),
         objects: objects.len() as u64,
         state_size: snapshot.state_size(),
+        compression: compression(snapshot).map(str::to_owned),
         operators: metadata.operators.iter().map(operator).collect(),
     }
 }
+
+/// How keyed state is compressed: what the files say of themselves, as the metadata does not. What
+/// is damaged is for fsck to tell.
+fn compression(snapshot: &Snapshot) -> Option<&'static str> {
+    let operators = snapshot.metadata.operators.iter();
+    let subtasks = operators.flat_map(|operator| &operator.subtasks);
+    let files = subtasks.flat_map(|(_, state)| &state.keyed);
+    let mut found = None;
+    for file in files.take(FILES_READ_MAX) {
+        match compression_of(snapshot, &file.stored) {
+            Some(Compression::Lz4) => return Some("lz4"),
+            Some(Compression::None) => found = Some("none"),
+            None => {}
+        }
+    }
+    found
+}
+
+fn compression_of(snapshot: &Snapshot, stored: &Stored) -> Option<Compression> {
+    let mut read = |range: Range<u64>| match stored {
+        Stored::Inline(bytes) => {
+            let place = usize::try_from(range.start).ok().zip(range.end.try_into().ok());
+            let bytes = place.and_then(|(start, end): (usize, usize)| bytes.get(start..end));
+            bytes.map(<[u8]>::to_vec).ok_or(Unread)
+        }
+        Stored::Object(object) => {
+            let path = ObjectPath::new(snapshot.place(object)).map_err(|_| Unread)?;
+            snapshot.store.get_range(&path, range).map_err(|_| Unread)
+        }
+    };
+    let reader = Reader::open(&mut read, stored.size()).ok()?;
+    Some(reader.compression())
+}
+
+/// A part of a file that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("it cannot be read")]
+struct Unread;
 
 fn operator(operator: &OperatorMetadata) -> OperatorReport {
     let OperatorMetadata {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use weir_checkpoint::collector::METADATA;
+use weir_checkpoint::collector::{self, METADATA};
 use weir_checkpoint::fsck::{self, Check, Defect};
-use weir_checkpoint::handle::OperatorSubtaskState;
+use weir_checkpoint::handle::{ObjectRef, OperatorSubtaskState};
 use weir_checkpoint::metadata::{self, CheckpointMetadata, MetadataError};
 use weir_checkpoint::pointer::{Pointer, Root, SnapshotKind, SnapshotRef};
 use weir_storage::{ObjectPath, ObjectStore, PathError, StoreError, StoreErrorKind, StoreOptions};
@@ -136,6 +136,14 @@ impl Snapshot {
             enumerator + subtasks.map(|(_, state)| size_of(state)).sum::<u64>()
         });
         sizes.sum()
+    }
+
+    /// Where one of its objects lies in `store`.
+    pub(super) fn place(&self, object: &ObjectRef) -> String {
+        match (self.metadata.kind, self.path.as_str()) {
+            (SnapshotKind::Savepoint, "") => object.path.clone(),
+            (kind, path) => collector::place(path, kind, object),
+        }
     }
 
     /// The objects to read, and what is wrong with the metadata itself.
