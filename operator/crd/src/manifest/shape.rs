@@ -300,7 +300,7 @@ mod tests {
             ("checkpoint/properties/incremental", Some(Json::from(true))),
             ("stateBackend/properties/type", Some(Json::from("rocksdb"))),
             ("ha/properties/retryPeriod", Some(Json::from("500ms"))),
-            ("job/properties/maxParallelism", Some(Json::from(128))),
+            ("job/properties/maxParallelism", None),
             ("job/properties/parallelism", None),
             ("image", None),
         ] {

@@ -123,6 +123,22 @@ fn another_jobs_folder_and_deleted_state_are_refused() {
     assert!(why(begin(1, None).on_read(found(&other, "v"), true)).contains("belongs to job"));
     let deleted = pointer(1, RunState::Deleted);
     assert!(why(begin(2, Some(1)).on_read(found(&deleted, "v"), true)).contains("deleted"));
+    // The deployment that it was cancelled in has come to its end.
+    let same = outcome(begin(1, None).on_read(found(&deleted, "v"), true));
+    assert!(matches!(same, ClaimOutcome::Over { .. }), "{same:?}");
+}
+
+/// Fails if a job could begin anew without a person's word, or with numbers that were given before.
+#[test]
+fn a_job_whose_checkpoints_were_deleted_begins_anew_if_a_person_says_so() {
+    let deleted = pointer(1, RunState::Deleted);
+    let asked = begin(2, Some(1)).anew(true).on_read(found(&deleted, "v"), true);
+    let ClaimAction::Swap { content, .. } = asked else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(content.run_state, RunState::Running);
+    assert_eq!(content.epoch.0, deleted.epoch.0 + 1);
+    assert_eq!(content.last_id, deleted.last_id);
 }
 
 #[test]

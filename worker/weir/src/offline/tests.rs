@@ -304,6 +304,7 @@ fn a_snapshot_is_found_by_number_and_by_folder() {
         by("wc/chk-1-2/_metadata", SnapshotChoice::Here).unwrap()
     );
     assert_eq!((report.id, report.objects), (2, 3));
+    assert_eq!(report.compression.as_deref(), Some("none"));
     let operator = &report.operators[0];
     assert_eq!(operator.enumerator_size, 3);
     assert_eq!(operator.states.len(), 1, "{operator:?}");

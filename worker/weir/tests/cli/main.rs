@@ -6,4 +6,5 @@ mod faults;
 mod harness;
 mod query;
 mod run;
+mod state;
 mod usage;

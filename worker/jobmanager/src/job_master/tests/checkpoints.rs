@@ -16,6 +16,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// word count with checkpoints, all running.
 fn running() -> Rig {
+    running_with(|checkpoints| checkpoints)
+}
+
+fn running_with(change: impl FnOnce(Checkpoints) -> Checkpoints) -> Rig {
     let graph = wordcount(2);
     let config = JobMasterConfig {
         restart: RestartStrategy::FixedDelay {
@@ -54,7 +58,7 @@ fn running() -> Rig {
         restoring.expect("there is nothing to restore"),
         folder,
     );
-    Rig::with(config, Some(checkpoints)).run()
+    Rig::with(config, Some(change(checkpoints))).run()
 }
 
 fn source_node(rig: &Rig) -> NodeId {
@@ -287,4 +291,62 @@ fn the_job_finishes_when_its_last_checkpoint_is_committed_and_recorded() {
     let (nonce, outcome) = (pointer.nonce, PointerOutcome::Written);
     rig.event(Event::PointerWritten { nonce, outcome });
     assert_eq!(rig.master.result(), Some(&JobResult::Finished));
+}
+
+/// All tasks stop; what the pointer is to become.
+fn cancelled(rig: &mut Rig, event: Event) -> Box<Pointer> {
+    let id = trigger(rig);
+    complete(rig, id);
+    rig.log.clear();
+    rig.event(event);
+    for attempt in rig.attempts() {
+        rig.state(attempt, ExecutionState::Canceled);
+    }
+    let write = rig.log.iter().find_map(|action| match action {
+        Action::WritePointer(pointer) => Some(pointer.clone()),
+        _ => None,
+    });
+    write.expect("the pointer is to say that the job was cancelled")
+}
+
+fn written(rig: &mut Rig, pointer: &Pointer) -> Vec<Action> {
+    let (nonce, outcome) = (pointer.nonce, PointerOutcome::Written);
+    rig.event(Event::PointerWritten { nonce, outcome })
+}
+
+#[test]
+fn a_cancelled_job_ends_once_its_checkpoints_are_gone_if_they_are_to_go() {
+    let mut rig = running_with(|checkpoints| checkpoints.deleted_on_cancel(true));
+    let pointer = cancelled(&mut rig, Event::Cancel);
+    assert_eq!(pointer.run_state, RunState::Deleted);
+    assert_eq!((&pointer.latest, pointer.retained.len()), (&None, 0));
+    let actions = written(&mut rig, &pointer);
+    assert!(actions.contains(&Action::ClearCheckpoints), "{actions:?}");
+    assert_eq!(rig.master.result(), None, "they are not gone yet");
+    rig.event(Event::Cleared);
+    assert_eq!(rig.master.result(), Some(&JobResult::Canceled));
+}
+
+#[test]
+fn a_store_that_does_not_delete_does_not_hold_up_the_end_for_ever() {
+    let mut rig = running_with(|checkpoints| checkpoints.deleted_on_cancel(true));
+    let pointer = cancelled(&mut rig, Event::Cancel);
+    written(&mut rig, &pointer);
+    rig.log.clear();
+    rig.pass_ms(60_000);
+    assert_eq!(rig.master.result(), Some(&JobResult::Canceled));
+    let said = |action: &Action| matches!(action, Action::Say(text) if text.contains("weir gc"));
+    assert!(rig.log.iter().any(said), "{:?}", rig.log);
+}
+
+/// Fails if a process that is only told to end took the checkpoints with it.
+#[test]
+fn a_job_whose_process_is_told_to_end_keeps_its_checkpoints() {
+    let mut rig = running_with(|checkpoints| checkpoints.deleted_on_cancel(true));
+    let pointer = cancelled(&mut rig, Event::CancelAndKeep);
+    assert_eq!(pointer.run_state, RunState::Cancelled);
+    assert!(pointer.latest.is_some());
+    let actions = written(&mut rig, &pointer);
+    assert!(!actions.contains(&Action::ClearCheckpoints));
+    assert_eq!(rig.master.result(), Some(&JobResult::Canceled));
 }
