@@ -239,7 +239,8 @@ impl<T: Data> DataStream<T> {
     }
 
     /// Ends the stream in a sink.
-    pub fn sink_to<S: Sink<In = T>>(self, sink: S) -> DataStreamSink {
+    pub fn sink_to<S: Sink<In = T>>(self, mut sink: S) -> DataStreamSink {
+        sink.configure(self.env.borrow().configuration());
         let mut node = NodeSpec::sink(format!("sink: {}", sink.kind()), std::any::type_name::<T>());
         node.commits = sink.commits();
         let (writers, checked) = (sink.clone(), sink);

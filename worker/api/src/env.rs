@@ -1,6 +1,7 @@
 //! The environment in which a program is built.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -25,6 +26,8 @@ pub struct EnvSettings {
     /// Number of key groups of every operator that names none; by default derived from its
     /// parallelism.
     pub max_parallelism: Option<u32>,
+    /// The job's configuration: sinks find in it how a bucket is reached.
+    pub configuration: BTreeMap<String, String>,
 }
 
 impl Default for EnvSettings {
@@ -33,6 +36,7 @@ impl Default for EnvSettings {
             job_name: "job".to_owned(),
             parallelism: 1,
             max_parallelism: None,
+            configuration: BTreeMap::new(),
         }
     }
 }
@@ -49,6 +53,7 @@ pub struct BuiltProgram {
 pub(crate) struct Inner {
     graph: StreamGraphBuilder,
     factories: Factories,
+    configuration: BTreeMap<String, String>,
 }
 
 /// Builds one program's graph (Flink's `StreamExecutionEnvironment`).
@@ -70,6 +75,7 @@ impl StreamEnv {
         let inner = Inner {
             graph,
             factories: Factories::default(),
+            configuration: settings.configuration.clone(),
         };
         Self {
             inner: Rc::new(RefCell::new(inner)),
@@ -154,6 +160,10 @@ impl Inner {
                 self.factories.routers.insert(edge, Arc::clone(router));
             }
         }
+    }
+
+    pub(crate) fn configuration(&self) -> &BTreeMap<String, String> {
+        &self.configuration
     }
 
     pub(crate) fn factories_mut(&mut self) -> &mut Factories {

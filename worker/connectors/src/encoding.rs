@@ -27,17 +27,30 @@ pub enum EncodingError {
     Encode(#[source] postcard::Error),
 }
 
-/// Writes a value with its version.
+/// Writes a value with the version.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, EncodingError> {
-    postcard::to_extend(value, vec![VERSION]).map_err(EncodingError::Encode)
+    encode_as(VERSION, value)
+}
+
+/// Writes a value of another kind, whose version tells it from others.
+pub(crate) fn encode_as<T: Serialize>(version: u8, value: &T) -> Result<Vec<u8>, EncodingError> {
+    postcard::to_extend(value, vec![version]).map_err(EncodingError::Encode)
 }
 
 /// Reads what [`encode`] wrote.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EncodingError> {
+    decode_as(VERSION, bytes)
+}
+
+/// Reads what [`encode_as`] wrote.
+pub(crate) fn decode_as<T: DeserializeOwned>(
+    version: u8,
+    bytes: &[u8],
+) -> Result<T, EncodingError> {
     let (found, rest) = bytes.split_first().ok_or(EncodingError::Decode(
         postcard::Error::DeserializeUnexpectedEnd,
     ))?;
-    if *found != VERSION {
+    if *found != version {
         return Err(EncodingError::Version { found: *found });
     }
     postcard::from_bytes(rest).map_err(EncodingError::Decode)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{LocalStore, ObjectStore, StoreError, StoreErrorKind, StoreOptions};
+use crate::{LocalStore, ObjectStore, RecoverableWriter, StoreError, StoreErrorKind, StoreOptions};
 
 /// Opens the store at an address: a folder (`/dir`, `dir`, `file:///dir`) or `s3://bucket/prefix`.
 /// Nothing is read or written yet; [`crate::probe`] does that.
@@ -20,7 +20,7 @@ pub fn open(address: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStore
         return refuse("it is empty: write a folder or `s3://bucket/prefix`".into());
     }
     if let Some(rest) = address.strip_prefix("s3://") {
-        return open_s3(rest, options);
+        return Ok(open_s3(rest, options)?);
     }
     if let Some(rest) = address.strip_prefix("file:") {
         // `file:/dir` and `file:///dir` are the same folder; `file://host/dir` is on another host.
@@ -39,13 +39,30 @@ pub fn open(address: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStore
     }
 }
 
+/// Opens a store that keeps results out of sight until they are committed: `s3://bucket/prefix`.
+pub fn open_recoverable(
+    address: &str,
+    options: &StoreOptions,
+) -> Result<Arc<dyn RecoverableWriter>, StoreError> {
+    match address.strip_prefix("s3://") {
+        Some(rest) => open_s3(rest, options),
+        None => Err(StoreError::new(
+            StoreErrorKind::Unsuitable,
+            "open",
+            "",
+            address,
+            "only buckets keep results out of sight: write `s3://bucket/prefix`",
+        )),
+    }
+}
+
 #[cfg(feature = "s3")]
-fn open_s3(rest: &str, options: &StoreOptions) -> Result<Arc<dyn ObjectStore>, StoreError> {
+fn open_s3(rest: &str, options: &StoreOptions) -> Result<Arc<dyn RecoverableWriter>, StoreError> {
     Ok(Arc::new(crate::S3Store::open(rest, options)?))
 }
 
 #[cfg(not(feature = "s3"))]
-fn open_s3(rest: &str, _options: &StoreOptions) -> Result<Arc<dyn ObjectStore>, StoreError> {
+fn open_s3(rest: &str, _options: &StoreOptions) -> Result<Arc<dyn RecoverableWriter>, StoreError> {
     let cause = "this program was built without the feature `s3`";
     let place = format!("s3://{rest}");
     Err(StoreError::new(

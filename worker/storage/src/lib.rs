@@ -6,6 +6,8 @@
 //! subtask's uploader, the JobManager's checkpoint thread. None of them holds a lock while it
 //! waits.
 //!
+//! [`RecoverableWriter`] is for results: objects that are stored now and seen later.
+//!
 //! [`open`] finds the store behind an address, [`probe()`] shows that it keeps its promises.
 //!
 //! Failure story: every error says what was tried, on which object of which store, and what kind of
@@ -25,10 +27,11 @@ mod object_store;
 mod options;
 mod path;
 mod probe;
+mod recoverable;
 #[cfg(feature = "s3")]
 mod s3;
 
-pub use address::open;
+pub use address::{open, open_recoverable};
 pub use error::{StoreError, StoreErrorKind};
 #[cfg(any(test, feature = "testing"))]
 pub use faulty::{Call, Fault, FaultyStore, Operation};
@@ -39,6 +42,7 @@ pub use object_store::{ObjectInfo, ObjectStore, ObjectWriter, Version};
 pub use options::{CredentialFiles, OptionError, StoreOptions};
 pub use path::{ObjectPath, PathError};
 pub use probe::probe;
+pub use recoverable::{CommitRecoverable, RecoverableStream, RecoverableWriter, Uncommitted};
 #[cfg(feature = "s3")]
 pub use s3::S3Store;
 

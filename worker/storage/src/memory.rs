@@ -4,6 +4,8 @@
 //! refused, nothing is ever overwritten. Clones and folders ([`ObjectStore::within`]) share one
 //! content. Each call is one atomic step.
 
+mod recoverable;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +15,7 @@ use weir_types::{Clock, SystemClock};
 use crate::local::{check_range, unusable_name};
 use crate::object_store::{ObjectInfo, ObjectStore, ObjectWriter, Version};
 use crate::{ObjectPath, StoreError, StoreErrorKind};
+use recoverable::Upload;
 
 /// A store in memory.
 #[derive(Clone)]
@@ -30,12 +33,17 @@ struct Content {
     /// Versions are not counted per register: one that was deleted and made again must not come
     /// back to an old version.
     versions: u64,
+    /// What was begun and is neither committed nor aborted, by its number.
+    uploads: BTreeMap<u64, Upload>,
+    uploads_begun: u64,
 }
 
 #[derive(Clone)]
 struct Entry {
     bytes: Arc<[u8]>,
     modified_ms: i64,
+    /// The upload that it was.
+    upload: Option<u64>,
 }
 
 impl Default for MemoryStore {
@@ -76,10 +84,22 @@ impl MemoryStore {
         format!("{}/{path}", self.folder)
     }
 
+    fn path_of(&self, operation: &'static str, key: &str) -> Result<ObjectPath, StoreError> {
+        let own = match self.folder.len() {
+            0 => key,
+            length => &key[length + 1..],
+        };
+        ObjectPath::new(own).map_err(|error| {
+            let kind = StoreErrorKind::Other;
+            StoreError::new(kind, operation, key, self.location(), error)
+        })
+    }
+
     fn entry(&self, bytes: &[u8]) -> Entry {
         Entry {
             bytes: bytes.into(),
             modified_ms: self.clock.unix_ms(),
+            upload: None,
         }
     }
 
@@ -162,11 +182,6 @@ impl ObjectStore for MemoryStore {
         if !prefix.is_empty() {
             prefix.push('/');
         }
-        let own = if self.folder.is_empty() {
-            0
-        } else {
-            self.folder.len() + 1
-        };
         let content = self.lock();
         let registers = content
             .registers
@@ -177,17 +192,8 @@ impl ObjectStore for MemoryStore {
             if !key.starts_with(&prefix) {
                 continue;
             }
-            let path = ObjectPath::new(&key[own..]).map_err(|error| {
-                StoreError::new(
-                    StoreErrorKind::Other,
-                    "list",
-                    folder,
-                    self.location(),
-                    error,
-                )
-            })?;
             found.push(ObjectInfo {
-                path,
+                path: self.path_of("list", key)?,
                 size: entry.bytes.len() as u64,
                 modified_ms: entry.modified_ms,
             });

@@ -27,8 +27,11 @@
 mod bucket;
 mod credentials;
 mod failure;
+mod parts;
+mod recoverable;
 mod retry;
 mod runtime;
+mod uploads;
 mod writer;
 
 use std::future::Future;
@@ -77,6 +80,16 @@ impl S3Store {
             return format!("{}{path}", self.prefix);
         }
         format!("{}/{path}", self.prefix)
+    }
+
+    /// The path of a key in this store. What others put here under names that are no paths is not
+    /// ours.
+    fn path_of(&self, key: &str) -> Option<ObjectPath> {
+        let own = match self.prefix.as_str() {
+            "" => key,
+            prefix => key.strip_prefix(prefix)?.strip_prefix('/')?,
+        };
+        ObjectPath::new(own).ok().filter(|path| !path.is_empty())
     }
 
     fn error(
@@ -221,23 +234,15 @@ impl ObjectStore for S3Store {
         let listed = self
             .wait(operation, folder, list)?
             .map_err(|failure| self.failed(operation, folder, failure))?;
-        let own = if self.prefix.is_empty() {
-            0
-        } else {
-            self.prefix.len() + 1
-        };
         let mut found: Vec<_> = listed
             .into_iter()
             .filter_map(|object| {
-                // What others put here under names that are no paths is not ours.
-                let path = ObjectPath::new(object.key.get(own..)?).ok()?;
                 Some(ObjectInfo {
-                    path,
+                    path: self.path_of(&object.key)?,
                     size: object.size,
                     modified_ms: object.modified_ms,
                 })
             })
-            .filter(|info| !info.path.is_empty())
             .collect();
         found.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(found)

@@ -3,6 +3,7 @@
 mod contract;
 mod faults;
 mod probing;
+mod recoverable;
 
 use crate::{ObjectPath, ObjectStore, StoreError};
 

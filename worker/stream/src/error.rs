@@ -35,3 +35,16 @@ impl OperatorError {
         Self::Function(error.into())
     }
 }
+
+/// An error that trying again cannot mend, whatever the restart strategy says: a person has to do
+/// what its text says (Flink's `SuppressRestartsException`).
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SuppressRestarts(BoxError);
+
+impl SuppressRestarts {
+    /// Wraps the error of a user's function, a source or a sink.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Self(error.into())
+    }
+}

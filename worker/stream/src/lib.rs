@@ -20,7 +20,7 @@ pub mod source;
 pub use batch::{Batch, BatchCodec, CHUNK_BYTES, CHUNK_ROWS};
 pub use collector::{Collector, Emitter};
 pub use data::Data;
-pub use error::{BoxError, OperatorError};
+pub use error::{BoxError, OperatorError, SuppressRestarts};
 pub use operator::{
     Commit, Control, Operator, OperatorContext, OperatorSnapshot, Output, SideOutputId,
     SnapshotRequest,

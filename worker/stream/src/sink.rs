@@ -199,6 +199,12 @@ pub trait Sink: Clone + Send + Sync + 'static {
         false
     }
 
+    /// Takes from the job's configuration what it needs, for example how a bucket is reached. Called
+    /// when the program is built, in each process.
+    fn configure(&mut self, configuration: &BTreeMap<String, String>) {
+        let _ = configuration;
+    }
+
     /// Runs once on the JobManager before anything is deployed: whether the sink can be written
     /// at all, for example that the folder holds no finished results of another run. A job that
     /// was `restored` finds its own results there, and prepared ones that it still has to commit.

@@ -1,6 +1,6 @@
 //! What a subtask's end means: finished, canceled, or failed with a class and the causes.
 
-use weir_stream::OperatorError;
+use weir_stream::{OperatorError, SuppressRestarts};
 use weir_types::{FaultClass, causes};
 
 use crate::run::TaskError;
@@ -43,6 +43,13 @@ fn class(error: &TaskError) -> FaultClass {
 fn operator_class(error: &OperatorError) -> FaultClass {
     match error {
         OperatorError::Invalid(_) => FaultClass::NonRecoverable,
+        OperatorError::Function(cause)
+        | OperatorError::Source(cause)
+        | OperatorError::Sink(cause)
+            if cause.is::<SuppressRestarts>() =>
+        {
+            FaultClass::NonRecoverable
+        }
         OperatorError::Send(weir_network::SendError::Channel { cause, .. }) => cause.fault_class(),
         _ => FaultClass::Recoverable,
     }
@@ -64,6 +71,25 @@ mod tests {
                 FaultClass::Recoverable,
                 "write to the sink: disk full".to_owned()
             )
+        );
+    }
+
+    #[test]
+    fn what_only_a_person_can_mend_is_not_tried_again() {
+        let cause = || Box::new(SuppressRestarts::new("move it away"));
+        let function = || OperatorError::Function(cause());
+        for error in [
+            function(),
+            OperatorError::Source(cause()),
+            OperatorError::Sink(cause()),
+        ] {
+            let told = causes(&error);
+            assert!(told.ends_with(": move it away"), "{told}");
+            assert_eq!(operator_class(&error), FaultClass::NonRecoverable);
+        }
+        assert_eq!(
+            operator_class(&OperatorError::function("x")),
+            FaultClass::Recoverable
         );
     }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weir_cli::suggest;
-use weir_crd::{DurationError, ManifestDuration};
+use weir_cli::{CheckpointArgs, suggest};
+use weir_crd::{DurationError, LocalJob, ManifestDuration};
 use weir_jobmanager::JobManagerOptions;
+use weir_storage::{OptionError, StoreOptions};
 
 /// Where a process finds what the manifest says about the graph as a whole. They travel with the
 /// job's configuration, and cannot be set in it: the manifest has fields for them.
@@ -17,6 +18,9 @@ const RESERVED: &[(&str, &str)] = &[
     (PARALLELISM, "spec.job.parallelism"),
     (MAX_PARALLELISM, "spec.job.maxParallelism"),
 ];
+
+/// What the options of stores begin with.
+const STORE: &str = "s3.";
 
 /// An option that sets a duration.
 type SetDuration = fn(&mut JobManagerOptions, Duration);
@@ -59,6 +63,8 @@ pub(crate) enum ConfigError {
     },
     #[error("spec.job.config: `{key}` must be longer than 0s")]
     Zero { key: String },
+    #[error("spec.job.config")]
+    Store(#[from] OptionError),
     #[error("spec.job.config: `heartbeat.timeout` must be longer than `heartbeat.interval`")]
     Heartbeat,
 }
@@ -69,12 +75,25 @@ fn hint(nearest: Option<&str>) -> String {
         .unwrap_or_default()
 }
 
+/// How stores are reached is said in the configuration and on the command line, which wins: the same
+/// for checkpoints and for the job's own sinks.
+pub(crate) fn unite_stores(job: &mut LocalJob, checkpoints: &mut CheckpointArgs) {
+    let said = std::mem::take(&mut checkpoints.store);
+    job.config.extend(said);
+    let options = job.config.iter().filter(|(key, _)| key.starts_with(STORE));
+    checkpoints.store = options.map(|(k, v)| (k.clone(), v.clone())).collect();
+}
+
 /// The JobManager's options with the job's configuration applied.
 pub(crate) fn apply(
     config: &BTreeMap<String, String>,
     mut options: JobManagerOptions,
 ) -> Result<JobManagerOptions, ConfigError> {
+    StoreOptions::from_config(config)?;
     for (key, value) in config {
+        if key.starts_with(STORE) {
+            continue;
+        }
         if let Some((_, field)) = RESERVED.iter().find(|(name, _)| name == key) {
             return Err(ConfigError::Reserved {
                 key: key.clone(),
@@ -132,6 +151,27 @@ mod tests {
     }
 
     #[test]
+    fn the_command_line_says_last_how_stores_are_reached_for_all_who_use_them() {
+        let text = "apiVersion: weir.dev/v1alpha1\nkind: StreamJob\nmetadata: {name: a}\nspec:\n  \
+                    job:\n    program: a\n    config: {s3.region: here, s3.endpoint: 'http://a'}\n";
+        let manifest = weir_crd::StreamJob::from_yaml("job.yaml", text).expect("a manifest");
+        let mut job = manifest
+            .resolve_local(&weir_crd::Overrides::default())
+            .expect("a job");
+        let mut checkpoints = CheckpointArgs::default();
+        let endpoint = ("s3.endpoint".to_owned(), "http://b".to_owned());
+        checkpoints.store.extend([endpoint]);
+        unite_stores(&mut job, &mut checkpoints);
+        let both = [("s3.endpoint", "http://b"), ("s3.region", "here")];
+        let both = both
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        assert_eq!(checkpoints.store, both);
+        assert_eq!(job.config, both);
+        apply(&job.config, JobManagerOptions::default()).expect("known options");
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for (pairs, part) in [
             (
@@ -147,6 +187,7 @@ mod tests {
                 "set `spec.job.parallelism` instead",
             ),
             (("heartbeat.interval", "2"), "is `2`, which is no duration"),
+            (("s3.access-key", "x"), "spec.job.config"),
             (("heartbeat.interval", "0s"), "must be longer than 0s"),
             (
                 ("heartbeat.interval", "10s"),

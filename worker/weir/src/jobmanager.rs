@@ -9,19 +9,20 @@ use weir_jobmanager::{JobManager, RpcPort};
 use crate::job::{self, Watched};
 use crate::registry::Registry;
 use crate::state_folder::{self, Candidate, Start};
-use crate::{environment, executable, program};
+use crate::{config, environment, executable, program};
 
 pub(crate) fn run(registry: &Registry, request: JobManagerRequest) -> Result<Exit, Failure> {
     let JobManagerRequest {
-        job,
+        mut job,
         rpc,
         rest,
-        checkpoints,
+        mut checkpoints,
         deployment,
         election_dir,
         output,
     } = request;
     environment::ensure(&job.env)?;
+    config::unite_stores(&mut job, &mut checkpoints);
     let plan = program::plan(registry, &job)?;
     let executable = executable::hash()
         .context("read this executable")

@@ -145,6 +145,7 @@ fn build(
         job_name: job_name.to_owned(),
         parallelism: number(PARALLELISM)?,
         max_parallelism: Some(number(MAX_PARALLELISM)?),
+        configuration: spec.config.clone(),
     };
     let entry = registry.find(&spec.program)?;
     let program = || spec.program.clone();

@@ -6,16 +6,17 @@ use crate::job::{self, Watched};
 use crate::local::{LocalCluster, LocalOptions};
 use crate::registry::Registry;
 use crate::state_folder::{self, Candidate, Start};
-use crate::{environment, program};
+use crate::{config, environment, program};
 
 pub(crate) fn run(registry: &Registry, request: RunRequest) -> Result<Exit, Failure> {
     let RunRequest {
-        job,
+        mut job,
         rest,
-        checkpoints,
+        mut checkpoints,
         output,
     } = request;
     environment::ensure(&job.env)?;
+    config::unite_stores(&mut job, &mut checkpoints);
     let plan = program::plan(registry, &job)?;
     let candidate = Candidate {
         dir: None,

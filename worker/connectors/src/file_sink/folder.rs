@@ -7,23 +7,110 @@ use std::path::{Path, PathBuf};
 use weir_types::ExecutionAttemptId;
 
 use super::error::FileSinkError;
+use super::file_part::FilePart;
+use super::handle::{Handle, PartHandle};
 use super::part_name;
+use super::target::{Part, Target};
 
 /// Strips `file://`; other schemes are refused, or a folder of that name would be created.
 pub(super) fn local(path: &Path) -> Result<&Path, FileSinkError> {
     match path.to_str().and_then(|text| text.split_once("://")) {
         None => Ok(path),
         Some(("file", rest)) if rest.starts_with('/') => Ok(Path::new(rest)),
-        Some(_) => Err(FileSinkError::NotLocal {
+        Some(_) => Err(FileSinkError::NoPlace {
             path: path.to_owned(),
         }),
     }
 }
 
+/// A folder for part files.
+pub(super) struct Folder {
+    path: PathBuf,
+    /// Held while parts are written.
+    lock: Option<File>,
+}
+
+impl Folder {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            lock: None,
+        }
+    }
+
+    fn file<'a>(&self, handle: &'a Handle) -> Result<&'a PartHandle, FileSinkError> {
+        match handle {
+            Handle::File(file) => Ok(file),
+            Handle::Upload(_) => Err(FileSinkError::OtherPlace {
+                folder: self.path.clone(),
+                was: "a bucket",
+            }),
+        }
+    }
+}
+
+impl Target for Folder {
+    fn check(&self, restored: bool, overwrite: bool) -> Result<(), FileSinkError> {
+        create(&self.path)?;
+        match restored {
+            true => Ok(()),
+            false => prepare(&self.path, overwrite),
+        }
+    }
+
+    fn open(&mut self) -> Result<(), FileSinkError> {
+        create(&self.path)?;
+        self.lock = lock(&self.path, Lock::Shared)?;
+        Ok(())
+    }
+
+    fn remove_leftovers(
+        &self,
+        attempt: &ExecutionAttemptId,
+        parallelism: u32,
+    ) -> Result<(), FileSinkError> {
+        let is_leftover = |name: &str| {
+            let author = part_name::finished_of(name).and_then(part_name::author);
+            author.is_some_and(|author| author.is_continued_by(attempt, parallelism))
+        };
+        let mut removed = 0;
+        for name in Contents::list(&self.path)?.in_progress {
+            if is_leftover(&name) {
+                remove(&self.path.join(name))?;
+                removed += 1;
+            }
+        }
+        if removed > 0 {
+            sync(&self.path)?;
+            tracing::info!(
+                folder = %self.path.display(),
+                removed,
+                "removed files of older attempts"
+            );
+        }
+        Ok(())
+    }
+
+    fn begin(&self, name: &str) -> Result<Box<dyn Part>, FileSinkError> {
+        Ok(Box::new(FilePart::create(&self.path, name)?))
+    }
+
+    /// A file whose name is not there after a crash cannot be published.
+    fn sync(&self) -> Result<(), FileSinkError> {
+        sync(&self.path)
+    }
+
+    fn publish(&self, handle: &Handle) -> Result<(), FileSinkError> {
+        self.file(handle)?.publish(&self.path)
+    }
+
+    fn discard(&self, handle: &Handle) -> Result<(), FileSinkError> {
+        remove(&self.path.join(&self.file(handle)?.in_progress))
+    }
+}
+
 /// Makes the folder ready for a fresh run. Nothing is removed if the run is refused.
-pub(super) fn prepare(folder: &Path, overwrite: bool) -> Result<(), FileSinkError> {
-    let folder = local(folder)?;
-    create(folder)?;
+fn prepare(folder: &Path, overwrite: bool) -> Result<(), FileSinkError> {
     let _lock = lock(folder, Lock::Exclusive)?;
     let contents = Contents::list(folder)?;
     if let Some(example) = contents.finished.first().filter(|_| !overwrite) {
@@ -47,7 +134,7 @@ pub(super) fn prepare(folder: &Path, overwrite: bool) -> Result<(), FileSinkErro
 }
 
 /// Creates a folder and those above it, and brings the entry of a new one to the disk.
-pub(super) fn create(folder: &Path) -> Result<(), FileSinkError> {
+fn create(folder: &Path) -> Result<(), FileSinkError> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -69,7 +156,7 @@ pub(super) fn create(folder: &Path) -> Result<(), FileSinkError> {
 
 /// Who may hold the folder together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lock {
+enum Lock {
     /// All subtasks of one run.
     Shared,
     /// A run that makes the folder ready.
@@ -78,7 +165,7 @@ pub(super) enum Lock {
 
 /// Locks the folder until the file is dropped or the process ends. Some network file systems know
 /// no locks: there nothing is locked.
-pub(super) fn lock(folder: &Path, lock: Lock) -> Result<Option<File>, FileSinkError> {
+fn lock(folder: &Path, lock: Lock) -> Result<Option<File>, FileSinkError> {
     let list = |source| FileSinkError::ListFolder {
         path: folder.to_owned(),
         source,
@@ -101,7 +188,7 @@ pub(super) fn lock(folder: &Path, lock: Lock) -> Result<Option<File>, FileSinkEr
 }
 
 /// Brings a folder's entries to the disk.
-pub(super) fn sync(folder: &Path) -> Result<(), FileSinkError> {
+fn sync(folder: &Path) -> Result<(), FileSinkError> {
     let error = |source| FileSinkError::SyncFolder {
         path: folder.to_owned(),
         source,
@@ -120,34 +207,6 @@ pub(super) fn remove(path: &Path) -> Result<(), FileSinkError> {
         }),
         _ => Ok(()),
     }
-}
-
-/// Removes what older attempts of the former subtasks that this one continues have left unfinished.
-/// Nothing that a checkpoint holds is among it: that has been published before.
-pub(super) fn remove_leftovers(
-    folder: &Path,
-    attempt: &ExecutionAttemptId,
-    parallelism: u32,
-) -> Result<(), FileSinkError> {
-    let own = (attempt.epoch.0, attempt.attempt.0);
-    let is_leftover = |name: &str| {
-        part_name::author(name).is_some_and(|author| {
-            let continued = author.subtask % parallelism.max(1) == attempt.subtask.0;
-            continued && (author.epoch, author.attempt) < own
-        })
-    };
-    let mut removed = 0;
-    for name in Contents::list(folder)?.in_progress {
-        if is_leftover(&name) {
-            remove(&folder.join(name))?;
-            removed += 1;
-        }
-    }
-    if removed > 0 {
-        sync(folder)?;
-        tracing::info!(folder = %folder.display(), removed, "removed files of older attempts");
-    }
-    Ok(())
 }
 
 /// The part files in a folder, by name.

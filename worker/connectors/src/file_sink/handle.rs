@@ -1,16 +1,47 @@
-//! A prepared part file on its way into a checkpoint, and its publication.
+//! A finished part on its way into a checkpoint, and the publication of a file.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use weir_storage::CommitRecoverable;
+use weir_stream::sink::CommitHandle;
 
 use super::checksum::Checksum;
 use super::error::FileSinkError;
-use super::part_name;
+use super::{folder, part_name};
+use crate::encoding::{EncodingError, decode, decode_as, encode, encode_as};
 
-/// A file that is complete and on the disk under a name that nobody takes for a result.
+/// The version of the handles of uploads; those of files have the one of [`encode`].
+const UPLOAD: u8 = 2;
+
+/// A part that is complete and lasts, where nobody takes it for a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Handle {
+    /// In a folder.
+    File(PartHandle),
+    /// In a bucket.
+    Upload(CommitRecoverable),
+}
+
+impl Handle {
+    pub(super) fn encode(&self) -> Result<CommitHandle, EncodingError> {
+        match self {
+            Self::File(file) => encode(file),
+            Self::Upload(upload) => encode_as(UPLOAD, upload),
+        }
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, EncodingError> {
+        match bytes.first() {
+            Some(&UPLOAD) => decode_as(UPLOAD, bytes).map(Self::Upload),
+            _ => decode(bytes).map(Self::File),
+        }
+    }
+}
+
+/// A file under a name that nobody takes for a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct PartHandle {
     /// Its name until it is published.
@@ -43,8 +74,13 @@ impl PartHandle {
                 .map_err(|source| FileSinkError::Publish { path, source }),
             (Some(_), None) => self.check_content(&in_progress),
             (None, Some(_)) => self.check_content(&path),
-            // Renaming would replace a file that this attempt has not written.
-            (Some(_), Some(_)) => Err(FileSinkError::Exists { path }),
+            (Some(_), Some(_)) => match self.check_content(&path) {
+                // It is this very file: somebody has copied it, or put it back.
+                Ok(()) => folder::remove(&in_progress),
+                // Renaming would replace a file that this job has not written.
+                Err(FileSinkError::Changed { .. }) => Err(FileSinkError::Exists { path }),
+                Err(error) => Err(error),
+            },
             (None, None) => Err(FileSinkError::Vanished { path, in_progress }),
         }
     }

@@ -1,59 +1,42 @@
-//! One part file while it is written: records become bytes, bytes go to the disk.
+//! One part file while it is written: records become bytes, bytes go where the part lies.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::Format;
-use super::checksum::Checksum;
 use super::error::FileSinkError;
+use super::handle::Handle;
+use super::target::Part;
 
 /// How many bytes are gathered before they are written.
 const BUFFER_BYTES: usize = 256 * 1024;
 
 /// A part file that is being written.
 pub(super) struct PartFile {
+    /// For people.
     path: PathBuf,
     encoder: Encoder,
 }
 
 enum Encoder {
-    Csv(Box<csv::Writer<Counted>>),
-    JsonLines(BufWriter<Counted>),
+    Csv(Box<csv::Writer<Box<dyn Part>>>),
+    JsonLines(BufWriter<Box<dyn Part>>),
 }
 
 impl PartFile {
-    /// Creates the file; it must not exist.
-    pub(super) fn create(path: PathBuf, format: Format) -> Result<Self, FileSinkError> {
-        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(file) => Counted::new(file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(FileSinkError::Exists { path });
-            }
-            Err(source) => return Err(FileSinkError::Create { path, source }),
-        };
+    pub(super) fn new(part: Box<dyn Part>, format: Format) -> Self {
+        let path = part.path();
         let encoder = match format {
             Format::Csv => {
                 let mut builder = csv::WriterBuilder::new();
                 builder.has_headers(false).buffer_capacity(BUFFER_BYTES);
-                Encoder::Csv(Box::new(builder.from_writer(file)))
+                Encoder::Csv(Box::new(builder.from_writer(part)))
             }
-            Format::JsonLines => Encoder::JsonLines(BufWriter::with_capacity(BUFFER_BYTES, file)),
+            Format::JsonLines => Encoder::JsonLines(BufWriter::with_capacity(BUFFER_BYTES, part)),
         };
-        Ok(Self { path, encoder })
-    }
-
-    /// Puts another file under the encoder, for tests of what a failing disk does.
-    #[cfg(test)]
-    pub(super) fn replace_file(&mut self, file: File) {
-        let counted = Counted::new(file);
-        self.encoder = Encoder::JsonLines(BufWriter::with_capacity(BUFFER_BYTES, counted));
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+        Self { path, encoder }
     }
 
     /// Appends records.
@@ -82,13 +65,13 @@ impl PartFile {
     /// How many bytes have left the buffer.
     pub(super) fn bytes(&self) -> u64 {
         match &self.encoder {
-            Encoder::Csv(writer) => writer.get_ref().bytes,
-            Encoder::JsonLines(writer) => writer.get_ref().bytes,
+            Encoder::Csv(writer) => writer.get_ref().bytes(),
+            Encoder::JsonLines(writer) => writer.get_ref().bytes(),
         }
     }
 
-    /// Brings all to the disk and closes the file. Gives its size and checksum.
-    pub(super) fn finish(self) -> Result<(u64, u64), FileSinkError> {
+    /// Brings all to where it lasts.
+    pub(super) fn finish(self) -> Result<Handle, FileSinkError> {
         let Self { path, encoder } = self;
         let flushed = match encoder {
             Encoder::Csv(writer) => writer.into_inner().map_err(csv::IntoInnerError::into_error),
@@ -97,10 +80,7 @@ impl PartFile {
             }
         };
         flushed
-            .and_then(|counted| {
-                counted.file.sync_all()?;
-                Ok((counted.bytes, counted.checksum.value()))
-            })
+            .and_then(|part| part.finish())
             .map_err(|source| FileSinkError::Write { path, source })
     }
 }
@@ -144,35 +124,5 @@ fn write_error(path: &Path, source: io::Error) -> FileSinkError {
     FileSinkError::Write {
         path: path.to_owned(),
         source,
-    }
-}
-
-/// Counts what is written to a file, and remembers its checksum.
-struct Counted {
-    file: File,
-    bytes: u64,
-    checksum: Checksum,
-}
-
-impl Counted {
-    fn new(file: File) -> Self {
-        Self {
-            file,
-            bytes: 0,
-            checksum: Checksum::default(),
-        }
-    }
-}
-
-impl Write for Counted {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.bytes += count as u64;
-        self.checksum.update(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn is_in_progress(name: &str) -> bool {
 }
 
 /// The name under which a file that is in progress will be published.
-fn finished_of(in_progress: &str) -> Option<&str> {
+pub(super) fn finished_of(in_progress: &str) -> Option<&str> {
     let name = in_progress
         .starts_with(IN_PROGRESS_PREFIX)
         .then_some(in_progress)?;
@@ -54,7 +54,7 @@ fn finished_of(in_progress: &str) -> Option<&str> {
     is_finished(finished).then_some(finished)
 }
 
-/// Who writes or wrote a file that is in progress.
+/// Who writes or wrote a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Author {
     pub(super) epoch: u64,
@@ -62,10 +62,19 @@ pub(super) struct Author {
     pub(super) attempt: u32,
 }
 
-/// Who writes or wrote the file, if its name is one that [`in_progress`] makes.
-pub(super) fn author(in_progress: &str) -> Option<Author> {
-    let numbers = finished_of(in_progress)?.strip_prefix(FINISHED_PREFIX)?;
-    let mut numbers = numbers.split('-');
+impl Author {
+    /// Whether it is an older attempt of a former subtask that this one continues: of `p` subtasks,
+    /// `i` continues each `j` with `j mod p = i`.
+    pub(super) fn is_continued_by(self, attempt: &ExecutionAttemptId, parallelism: u32) -> bool {
+        let continued = self.subtask % parallelism.max(1) == attempt.subtask.0;
+        continued && (self.epoch, self.attempt) < (attempt.epoch.0, attempt.attempt.0)
+    }
+}
+
+/// Who writes or wrote the file, if its name is one that [`finished`] makes.
+pub(super) fn author(finished: &str) -> Option<Author> {
+    let numbers = is_finished(finished).then_some(finished)?;
+    let mut numbers = numbers.strip_prefix(FINISHED_PREFIX)?.split('-');
     Some(Author {
         epoch: numbers.next()?.parse().ok()?,
         subtask: numbers.next()?.parse().ok()?,
@@ -96,12 +105,32 @@ mod tests {
                 subtask,
                 attempt: 0,
             };
-            assert_eq!(author(&open), Some(want));
-            assert_eq!(
-                author(name),
-                None,
-                "only unfinished files are ever removed by author"
-            );
+            assert_eq!(finished_of(&open), Some(name));
+            assert_eq!(author(name), Some(want));
+            assert_eq!(author(&open), None);
+        }
+    }
+
+    #[test]
+    fn only_older_attempts_of_former_subtasks_are_continued() {
+        let mut own = context(1, 2).attempt;
+        own.epoch = weir_types::Epoch(5);
+        own.attempt = weir_types::AttemptNumber(3);
+        let continued = |name| author(name).is_some_and(|author| author.is_continued_by(&own, 2));
+        for older in [
+            "part-5-1-2-000000.csv",
+            "part-4-1-9-000000.csv",
+            "part-5-3-2-000000.csv",
+        ] {
+            assert!(continued(older), "{older}");
+        }
+        for other in [
+            "part-5-1-3-000000.csv",
+            "part-5-0-2-000000.csv",
+            "part-6-1-0-000000.csv",
+            "part-5-1-4-000000.csv",
+        ] {
+            assert!(!continued(other), "{other}");
         }
     }
 

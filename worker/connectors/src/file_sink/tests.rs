@@ -6,8 +6,10 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use weir_stream::sink::SinkWriter;
-use weir_stream::{Batch, OperatorContext};
+use weir_stream::{Batch, OperatorContext, SuppressRestarts};
 
+mod folders;
+mod places;
 mod two_phases;
 
 use super::*;
@@ -238,9 +240,12 @@ fn two_sinks_in_one_folder_do_not_write_the_same_file() {
     first.write(Batch::new(vec![pair("a", 1)])).expect("writes");
     let error = second
         .write(Batch::new(vec![pair("b", 1)]))
-        .expect_err("exists")
-        .to_string();
-    assert!(error.contains("another sink"), "{error}");
+        .expect_err("exists");
+    assert!(
+        error.is::<SuppressRestarts>(),
+        "a restart meets the same file: {error}"
+    );
+    assert!(error.to_string().contains("another sink"), "{error}");
 }
 
 #[test]
@@ -299,8 +304,8 @@ fn what_cannot_be_written_is_named() {
         format!("create the folder {}", below.display())
     );
     assert_eq!(
-        error(Path::new("s3://x/y")),
-        "only local folders can be written, not s3://x/y"
+        error(Path::new("hdfs://x/y")),
+        "only folders and `s3://bucket/prefix` can be written, not hdfs://x/y"
     );
 
     // The folder goes away while the job runs.
@@ -323,13 +328,15 @@ fn a_full_disk_names_the_file() {
     let full = Path::new("/dev/full");
     let link = folder();
     let in_progress = link.path().join(".part-1-0-0-000000.csv.inprogress");
-    let mut part = part_file::PartFile::create(in_progress.clone(), Format::Csv).expect("creates");
+    let name = "part-1-0-0-000000.csv";
+    let mut part = file_part::FilePart::create(link.path(), name).expect("creates");
     part.replace_file(
         fs::OpenOptions::new()
             .write(true)
             .open(full)
             .expect("opens"),
     );
+    let mut part = part_file::PartFile::new(Box::new(part), Format::JsonLines);
     let rows = vec![pair(&"x".repeat(1000), 1); 1000];
     let error = part.write(&rows).expect_err("is full");
     assert_eq!(

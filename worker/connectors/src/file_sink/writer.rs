@@ -1,8 +1,6 @@
 //! The writer of one subtask: part after part, published together.
 
-use std::fs::File;
 use std::marker::PhantomData;
-use std::path::PathBuf;
 
 use weir_stream::sink::{CommitHandle, SinkWriter};
 use weir_stream::{Batch, BoxError, Data, OperatorContext};
@@ -10,11 +8,10 @@ use weir_types::ExecutionAttemptId;
 
 use super::Options;
 use super::error::FileSinkError;
-use super::folder::{self, Lock};
-use super::handle::PartHandle;
+use super::handle::Handle;
 use super::part_file::PartFile;
 use super::part_name;
-use crate::encoding::{decode, encode};
+use super::target::{self, Target};
 
 /// Writes part files. Made by [`crate::FileSink`].
 ///
@@ -23,9 +20,9 @@ use crate::encoding::{decode, encode};
 pub struct FileWriter<T> {
     options: Options,
     opened: Option<Opened>,
-    current: Option<(PartFile, String)>,
-    /// Complete and on the disk, but not prepared: part of no checkpoint.
-    finished: Vec<PartHandle>,
+    current: Option<PartFile>,
+    /// Complete where they lie, but not prepared: part of no checkpoint.
+    finished: Vec<Handle>,
     /// How many parts were begun.
     counter: u32,
     record: PhantomData<fn(T)>,
@@ -33,10 +30,8 @@ pub struct FileWriter<T> {
 
 /// What is known from `open` on.
 struct Opened {
-    folder: PathBuf,
+    target: Box<dyn Target>,
     attempt: ExecutionAttemptId,
-    /// Held until the writer is closed.
-    _lock: Option<File>,
 }
 
 impl<T> FileWriter<T> {
@@ -56,64 +51,32 @@ impl<T> FileWriter<T> {
         opened.expect("a sink is opened before anything else")
     }
 
+    fn target(&self) -> &dyn Target {
+        self.opened().target.as_ref()
+    }
+
     fn begin_part(&mut self) -> Result<&mut PartFile, FileSinkError> {
         if self.current.is_none() {
-            let opened = self.opened();
             let extension = self.options.format.extension();
-            let name = part_name::finished(&opened.attempt, self.counter, extension);
-            let in_progress = opened.folder.join(part_name::in_progress(&name));
-            let part = PartFile::create(in_progress, self.options.format)?;
+            let name = part_name::finished(&self.opened().attempt, self.counter, extension);
+            let part = self.target().begin(&name)?;
             self.counter += 1;
-            self.current = Some((part, name));
+            self.current = Some(PartFile::new(part, self.options.format));
         }
-        let (part, _) = self.current.as_mut().expect("a part was begun just now");
-        Ok(part)
+        Ok(self.current.as_mut().expect("a part was begun just now"))
     }
 
     fn finish_part(&mut self) -> Result<(), FileSinkError> {
-        if let Some((part, name)) = self.current.take() {
-            let path = part.path().to_owned();
-            match part.finish() {
-                Ok((size, checksum)) => self.finished.push(PartHandle {
-                    in_progress: part_name::in_progress(&name),
-                    name,
-                    size,
-                    checksum,
-                }),
-                Err(error) => {
-                    // The first error is the one that tells: what cannot be removed is left behind.
-                    folder::remove(&path).ok();
-                    return Err(error);
-                }
-            }
+        if let Some(part) = self.current.take() {
+            self.finished.push(part.finish()?);
         }
         Ok(())
     }
-}
 
-impl<T: Data> SinkWriter<T> for FileWriter<T> {
-    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        let folder = folder::local(&self.options.folder)?.to_owned();
-        folder::create(&folder)?;
-        let _lock = folder::lock(&folder, Lock::Shared)?;
-        self.opened = Some(Opened {
-            folder,
-            attempt: context.attempt,
-            _lock,
-        });
-        Ok(())
-    }
-
-    fn recover(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        let folder = &self.opened().folder;
-        Ok(folder::remove_leftovers(
-            folder,
-            &context.attempt,
-            context.parallelism,
-        )?)
-    }
-
-    fn write(&mut self, batch: Batch<T>) -> Result<(), BoxError> {
+    fn append(&mut self, batch: &Batch<T>) -> Result<(), FileSinkError>
+    where
+        T: Data,
+    {
         let roll_bytes = self.options.roll_bytes;
         let part = self.begin_part()?;
         part.write(batch.rows())?;
@@ -123,45 +86,63 @@ impl<T: Data> SinkWriter<T> for FileWriter<T> {
         Ok(())
     }
 
-    fn end_input(&mut self) -> Result<(), BoxError> {
-        Ok(self.finish_part()?)
+    fn publish(&self, handles: &[CommitHandle]) -> Result<(), FileSinkError> {
+        for handle in handles {
+            self.target().publish(&Handle::decode(handle)?)?;
+        }
+        self.target().sync()
+    }
+}
+
+impl<T: Data> SinkWriter<T> for FileWriter<T> {
+    fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        let mut target = target::of(&self.options).map_err(FileSinkError::tell)?;
+        target.open().map_err(FileSinkError::tell)?;
+        self.opened = Some(Opened {
+            target,
+            attempt: context.attempt,
+        });
+        Ok(())
     }
 
-    /// The folder is brought to the disk, too: a file whose name is not there after a crash cannot
-    /// be published.
+    fn recover(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
+        self.target()
+            .remove_leftovers(&context.attempt, context.parallelism)
+            .map_err(FileSinkError::tell)
+    }
+
+    fn write(&mut self, batch: Batch<T>) -> Result<(), BoxError> {
+        self.append(&batch).map_err(FileSinkError::tell)
+    }
+
+    fn end_input(&mut self) -> Result<(), BoxError> {
+        self.finish_part().map_err(FileSinkError::tell)
+    }
+
     fn prepare_commit(&mut self) -> Result<Vec<CommitHandle>, BoxError> {
-        self.finish_part()?;
+        self.finish_part().map_err(FileSinkError::tell)?;
         if self.finished.is_empty() {
             return Ok(Vec::new());
         }
-        folder::sync(&self.opened().folder)?;
-        let handles = self.finished.iter().map(encode);
+        self.target().sync().map_err(FileSinkError::tell)?;
+        let handles = self.finished.iter().map(Handle::encode);
         let handles = handles.collect::<Result<_, _>>()?;
         self.finished.clear();
         Ok(handles)
     }
 
     fn commit(&mut self, handles: &[CommitHandle]) -> Result<(), BoxError> {
-        let folder = &self.opened().folder;
-        for handle in handles {
-            let part: PartHandle = decode(handle)?;
-            part.publish(folder)?;
-        }
-        Ok(folder::sync(folder)?)
+        self.publish(handles).map_err(FileSinkError::tell)
     }
 
     fn close(&mut self) -> Result<(), BoxError> {
-        let current = self.current.take();
-        let current = current.map(|(part, _)| part.path().to_owned());
+        self.current = None;
         let finished = std::mem::take(&mut self.finished);
         let Some(opened) = self.opened.take() else {
             return Ok(());
         };
-        let finished = finished
-            .iter()
-            .map(|part| opened.folder.join(&part.in_progress));
-        for path in finished.chain(current) {
-            folder::remove(&path)?;
+        for handle in &finished {
+            opened.target.discard(handle).map_err(FileSinkError::tell)?;
         }
         Ok(())
     }

@@ -9,7 +9,6 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{IdentityCache, StalledStreamProtectionConfig};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -21,7 +20,7 @@ use super::runtime;
 use crate::StoreOptions;
 
 /// Where the nonce of an upload is kept with the object.
-const NONCE: &str = "weir-nonce";
+pub(super) const NONCE: &str = "weir-nonce";
 /// For servers that are not Amazon's, and do not care.
 const REGION_OF_OTHERS: &str = "us-east-1";
 
@@ -29,7 +28,7 @@ const REGION_OF_OTHERS: &str = "us-east-1";
 pub(super) struct Bucket {
     pub(super) name: String,
     pub(super) patience: Patience,
-    client: Client,
+    pub(super) client: Client,
 }
 
 /// When a write may be done.
@@ -238,109 +237,10 @@ impl Bucket {
             result => result,
         }
     }
-
-    /// Begins a multipart upload that is told from others by its nonce. Gives its id.
-    pub(super) async fn begin_upload(&self, key: &str, nonce: &str) -> Result<String, Failure> {
-        let ended = self
-            .patience
-            .attempts(0, || async {
-                let request = self
-                    .client
-                    .create_multipart_upload()
-                    .bucket(&self.name)
-                    .key(key);
-                // Said beforehand, or servers keep no checksums of the parts.
-                let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32);
-                let answer = request
-                    .metadata(NONCE, nonce)
-                    .send()
-                    .await
-                    .map_err(Failure::of)?;
-                answer
-                    .upload_id
-                    .ok_or_else(|| Failure::other("the server gave no upload id"))
-            })
-            .await;
-        ended.result
-    }
-
-    pub(super) async fn upload_part(
-        &self,
-        key: &str,
-        upload: &str,
-        number: i32,
-        bytes: Vec<u8>,
-    ) -> Result<CompletedPart, Failure> {
-        let size = bytes.len();
-        let body = SdkBody::from(bytes);
-        let ended = self
-            .patience
-            .attempts(size, || async {
-                let request = self.client.upload_part().bucket(&self.name).key(key);
-                let request = request.upload_id(upload).part_number(number);
-                let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32);
-                let request = request.body(again(&body)?);
-                let answer = request.send().await.map_err(Failure::of)?;
-                Ok(CompletedPart::builder()
-                    .part_number(number)
-                    .set_e_tag(answer.e_tag)
-                    .set_checksum_crc32(answer.checksum_crc32)
-                    .build())
-            })
-            .await;
-        ended.result
-    }
-
-    /// Makes the object exist, if it does not yet.
-    pub(super) async fn complete_upload(
-        &self,
-        key: &str,
-        upload: &str,
-        parts: Vec<CompletedPart>,
-    ) -> Ended<()> {
-        let parts = CompletedMultipartUpload::builder()
-            .set_parts(Some(parts))
-            .build();
-        self.patience
-            .attempts(0, || async {
-                let request = self
-                    .client
-                    .complete_multipart_upload()
-                    .bucket(&self.name)
-                    .key(key);
-                let request = request.upload_id(upload).if_none_match("*");
-                let request = request.multipart_upload(parts.clone());
-                request.send().await.map(|_| ()).map_err(Failure::of)
-            })
-            .await
-    }
-
-    /// Gives an upload up. What comes of it is of no interest: the bucket's lifecycle rule removes
-    /// what remains.
-    pub(super) async fn abort_upload(&self, key: &str, upload: &str) {
-        let request = self
-            .client
-            .abort_multipart_upload()
-            .bucket(&self.name)
-            .key(key);
-        let aborted = request.upload_id(upload).send();
-        let limit = self.patience.of_bytes(0);
-        match tokio::time::timeout(limit, aborted).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                let failure = Failure::of(error);
-                tracing::warn!(key, %failure, "an unfinished upload stays in the bucket");
-            }
-            Err(_) => tracing::warn!(
-                key,
-                "an unfinished upload may stay in the bucket: no answer"
-            ),
-        }
-    }
 }
 
 /// The same body for another attempt, without a copy of its bytes.
-fn again(body: &SdkBody) -> Result<ByteStream, Failure> {
+pub(super) fn again(body: &SdkBody) -> Result<ByteStream, Failure> {
     let copy = body
         .try_clone()
         .ok_or_else(|| Failure::other("the body cannot be sent again"))?;

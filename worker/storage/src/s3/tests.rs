@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::RecoverableWriter;
 use crate::tests::{names, noise, path, write_large};
 use server::{BUCKET, SECRET_KEY, Server};
 
@@ -23,6 +24,12 @@ fn options(endpoint: &str, server: &Server) -> StoreOptions {
 
 /// An empty store on a server of its own.
 pub(crate) fn on_a_server() -> Option<(Arc<dyn ObjectStore>, Server)> {
+    let (store, server) = recoverable_on_a_server()?;
+    Some((store, server))
+}
+
+/// The same, for results.
+pub(crate) fn recoverable_on_a_server() -> Option<(Arc<dyn RecoverableWriter>, Server)> {
     let server = Server::start()?;
     let store = S3Store::open(
         &format!("{BUCKET}/some/prefix"),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::proxy::{Loss, Proxy};
 use super::server::{BUCKET, Server};
 use super::*;
+use crate::CommitRecoverable;
 
 /// A store behind a proxy that loses the first `count` answers to requests which match.
 fn losing(
@@ -190,4 +191,66 @@ fn a_passing_refusal_is_not_seen() {
     assert_eq!(names(&store, ""), ["object"]);
     store.delete(&path("object")).unwrap();
     assert!(proxy.lost() >= 8);
+}
+
+/// A stream that was closed, and is to be committed.
+fn prepared(server: &Server, name: &str) -> CommitRecoverable {
+    let store = S3Store::open(BUCKET, &options(server.url(), server)).unwrap();
+    let mut stream = RecoverableWriter::open(&store, &path(name)).unwrap();
+    stream.write(b"mine").unwrap();
+    stream.close_for_commit().unwrap()
+}
+
+fn completes(line: &str) -> bool {
+    line.starts_with("POST") && line.contains("uploadId")
+}
+
+#[test]
+fn a_commit_whose_answer_was_lost_is_a_commit() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let prepared = prepared(&server, "object");
+    // The first attempt is carried out, the next ones find its result.
+    let (store, proxy) = losing(&server, 1, completes);
+    store.commit(&prepared).unwrap();
+    assert_eq!(proxy.lost(), 1);
+    // So does another process, whose every answer is lost: it looks.
+    let (store, _) = losing(&server, usize::MAX, completes);
+    store.commit(&prepared).unwrap();
+    assert_eq!(store.get(&path("object")).unwrap(), b"mine");
+}
+
+#[test]
+fn a_commit_that_is_never_carried_out_can_be_tried_again() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let prepared = prepared(&server, "object");
+    let refuse = |plan: fn(&str) -> Loss| {
+        let proxy = Proxy::start(server.url(), plan);
+        let options = StoreOptions {
+            retry_timeout: Duration::from_millis(300),
+            ..options(proxy.url(), &server)
+        };
+        let store = S3Store::open(BUCKET, &options).unwrap();
+        let error = store.commit(&prepared).unwrap_err();
+        assert_eq!(
+            error.kind,
+            StoreErrorKind::Unavailable,
+            "{}",
+            all_of(&error)
+        );
+    };
+    refuse(|line| {
+        if completes(line) {
+            Loss::Refused
+        } else {
+            Loss::None
+        }
+    });
+    refuse(|_| Loss::Refused);
+    let (store, _) = losing(&server, 0, |_| false);
+    store.commit(&prepared).unwrap();
+    assert_eq!(store.get(&path("object")).unwrap(), b"mine");
 }
