@@ -1,5 +1,6 @@
-//! Which timer is due first: timers by time, those of one time by their hash, so that the order
-//! does not depend on that of registration.
+//! Which timer is due first: timers by time, those of one time by their key group and then their
+//! hash, so that the order does not depend on that of registration, and that timers which lie side
+//! by side come one after the other.
 //!
 //! Windows make many timers of few times. So the timers of one time lie in a list of their own,
 //! which is sorted once, when their turn comes; from then on it is known which ones are next, and
@@ -13,8 +14,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 /// Where a timer is, and the hash of its key and namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Due {
-    pub(crate) hash: u64,
     pub(crate) shard: u32,
+    pub(crate) hash: u64,
     pub(crate) slot: u32,
 }
 
@@ -58,6 +59,11 @@ impl Many {
         }
     }
 
+    fn any(&self) -> Option<Due> {
+        let late = || self.late.peek().map(|Reverse(late)| *late);
+        self.timers.last().copied().or_else(late)
+    }
+
     /// Of sorted ones. Whether the first one came late, and which one it is.
     fn first(&self) -> Option<(bool, Due)> {
         match (self.timers.last(), self.late.peek()) {
@@ -91,6 +97,25 @@ impl DueTimes {
             .or_insert(SameTime::One(due));
     }
 
+    /// The first time, and one of its timers: no matter which, because to know the first one they
+    /// would have to be sorted before all of them have come.
+    pub(crate) fn any_of_first_time(&self) -> Option<(i64, Due)> {
+        let (time, same) = self.times.first_key_value()?;
+        match same {
+            SameTime::One(due) => Some((*time, *due)),
+            SameTime::Many(many) => many.any().map(|due| (*time, due)),
+        }
+    }
+
+    /// Takes off what [`Self::any_of_first_time`] gives.
+    pub(crate) fn drop_any_of_first_time(&mut self) {
+        self.take(|many| {
+            if many.timers.pop().is_none() {
+                many.late.pop();
+            }
+        });
+    }
+
     /// The first timer and its time.
     pub(crate) fn first(&mut self) -> Option<(i64, Due)> {
         let mut entry = self.times.first_entry()?;
@@ -106,17 +131,24 @@ impl DueTimes {
 
     /// Takes the first timer off.
     pub(crate) fn pop(&mut self) {
-        let Some(mut entry) = self.times.first_entry() else {
-            return;
-        };
-        self.len -= 1;
-        if let SameTime::Many(many) = entry.get_mut() {
+        self.take(|many| {
             many.sort();
             if many.first().is_some_and(|(late, _)| late) {
                 many.late.pop();
             } else {
                 many.timers.pop();
             }
+        });
+    }
+
+    /// Takes one of the first time; `which` does so where there are many.
+    fn take(&mut self, which: impl FnOnce(&mut Many)) {
+        let Some(mut entry) = self.times.first_entry() else {
+            return;
+        };
+        self.len -= 1;
+        if let SameTime::Many(many) = entry.get_mut() {
+            which(many);
             if !many.timers.is_empty() || !many.late.is_empty() {
                 return;
             }
@@ -164,13 +196,19 @@ mod tests {
         #[test]
         fn timers_come_in_the_order_of_time_and_hash(
             ops in prop::collection::vec(prop::option::weighted(0.6, (0i64..4, 0u64..8)), 0..300),
+            drops: u64,
         ) {
             let (mut times, mut model) = (DueTimes::default(), BTreeSet::new());
             for (slot, op) in (0u32..).zip(ops) {
                 if let Some((time, hash)) = op {
-                    let due = Due { hash, shard: 0, slot };
+                    let due = Due { shard: slot % 2, hash, slot };
                     times.push(time, due);
                     model.insert((time, due));
+                } else if drops >> (slot % 64) & 1 == 1 {
+                    let any = times.any_of_first_time();
+                    prop_assert_eq!(any.map(|(time, _)| time), model.first().map(|(time, _)| *time));
+                    times.drop_any_of_first_time();
+                    prop_assert!(any.is_none_or(|any| model.remove(&any)));
                 } else {
                     prop_assert_eq!(times.first(), model.first().copied());
                     times.pop();

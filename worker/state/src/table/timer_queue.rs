@@ -121,12 +121,18 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
 
     /// The time of the timer that is due first.
     pub(crate) fn next_time(&mut self) -> Option<i64> {
-        self.first().map(|(time, ..)| time)
+        while let Some((time, due)) = self.due.any_of_first_time() {
+            if self.position(time, due).is_some() {
+                return Some(time);
+            }
+            self.due.drop_any_of_first_time();
+        }
+        None
     }
 
     /// Takes the timer that is due first, if it is due at this time.
     pub(crate) fn pop(&mut self, until: i64) -> Option<(K, N, i64)> {
-        let (_, due, position) = self.first().filter(|(time, ..)| *time <= until)?;
+        let (due, position) = self.first(until)?;
         self.due.pop();
         self.live -= 1;
         self.ahead = self.ahead.saturating_sub(1);
@@ -143,7 +149,7 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
         if self.ahead > 0 {
             return;
         }
-        let Some((time, _)) = self.due.first().filter(|(time, _)| *time <= until) else {
+        let Some((time, _)) = self.due_first(until) else {
             return;
         };
         let mut touched = 0;
@@ -159,23 +165,41 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
         self.ahead = upcoming.len();
     }
 
-    /// The first one, its time, and where the index has it, after what is gone was taken off.
-    fn first(&mut self) -> Option<(i64, Due, Position)> {
-        while let Some((time, due)) = self.due.first() {
-            let shard = self.timers.shard(due.shard as usize);
-            // The slot may have been given to another timer. Should that one have the same time
-            // and almost the same hash, it is as much due as this one, and its own place in the
-            // order will find the slot empty.
-            let entry = shard.entry(due.slot);
-            if entry.is_some_and(|(_, moment, ())| moment.time == time)
-                && let Some(position) = shard.position_of(timer_hash(due.hash, time), due.slot)
-            {
-                return Some((time, due, position));
+    /// The first one that is due, if any, and where the index has it, after what is gone was taken
+    /// off.
+    fn first(&mut self, until: i64) -> Option<(Due, Position)> {
+        while let Some((time, due)) = self.due_first(until) {
+            if let Some(position) = self.position(time, due) {
+                return Some((due, position));
             }
             self.due.pop();
             self.ahead = self.ahead.saturating_sub(1);
         }
         None
+    }
+
+    /// The first one, if its time has come: before, more of its time may be registered.
+    fn due_first(&mut self, until: i64) -> Option<(i64, Due)> {
+        let (time, _) = self.due.any_of_first_time()?;
+        if time <= until {
+            self.due.first()
+        } else {
+            None
+        }
+    }
+
+    /// Where the index has a timer, if it is still there.
+    fn position(&self, time: i64, due: Due) -> Option<Position> {
+        let shard = self.timers.shard(due.shard as usize);
+        // The slot may have been given to another timer. Should that one have the same time and
+        // almost the same hash, it is as much due as this one, and its own place in the order will
+        // find the slot empty.
+        let (_, moment, ()) = shard.entry(due.slot)?;
+        if moment.time == time {
+            shard.position_of(timer_hash(due.hash, time), due.slot)
+        } else {
+            None
+        }
     }
 
     fn rebuild_due(&mut self) {
