@@ -21,6 +21,8 @@ pub struct Overrides {
     pub args: BTreeMap<String, String>,
     /// The parallelism.
     pub parallelism: Option<u32>,
+    /// Where keyed state lives.
+    pub state_backend: Option<StateBackendType>,
 }
 
 impl Overrides {
@@ -73,7 +75,7 @@ pub struct LocalJob {
     pub max_parallelism: Option<u32>,
     /// Whether state of operators that the program no longer has is passed over.
     pub allow_non_restored_state: bool,
-    /// Where keyed state lives: `heap` unless the manifest names a backend.
+    /// Where keyed state lives: `heap` unless the command line or the manifest names a backend.
     pub state_backend: StateBackendType,
     /// When and how checkpoints are made, if the command line says where they are kept.
     pub checkpoint: CheckpointSpec,
@@ -97,6 +99,8 @@ impl StreamJob {
     /// Applies what the command line says. On an error the manifest is as it was.
     pub fn apply(&mut self, overrides: &Overrides) -> Result<(), OverrideError> {
         self.spec.job = overridden(&self.spec.job, overrides)?;
+        let backend = &mut self.spec.state_backend;
+        backend.kind = overrides.state_backend.or(backend.kind);
         Ok(())
     }
 
@@ -119,10 +123,9 @@ impl StreamJob {
             parallelism,
             max_parallelism: job.max_parallelism,
             allow_non_restored_state: job.allow_non_restored_state,
-            state_backend: self
-                .spec
+            state_backend: overrides
                 .state_backend
-                .kind
+                .or(self.spec.state_backend.kind)
                 .unwrap_or(StateBackendType::Heap),
             checkpoint: self.spec.checkpoint.clone(),
             savepoint_timeout: self.spec.savepoint.timeout,
@@ -247,9 +250,17 @@ spec:
 
     #[test]
     fn a_named_backend_holds_on_a_local_run_too() {
-        let job = manifest("  stateBackend: {type: rocksdb}\n");
+        let mut job = manifest("  stateBackend: {type: rocksdb}\n");
         let local = job.resolve_local(&Overrides::default()).expect("a job");
         assert_eq!(local.state_backend, StateBackendType::Rocksdb);
+        let overrides = Overrides {
+            state_backend: Some(StateBackendType::Heap),
+            ..Overrides::default()
+        };
+        let local = job.resolve_local(&overrides).expect("a job");
+        assert_eq!(local.state_backend, StateBackendType::Heap);
+        job.apply(&overrides).expect("applied");
+        assert_eq!(job.resolve_local(&Overrides::default()), Ok(local));
     }
 
     #[test]

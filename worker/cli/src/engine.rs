@@ -65,6 +65,8 @@ pub struct RunRequest {
     pub rest: SocketAddr,
     /// Its checkpoints.
     pub checkpoints: CheckpointArgs,
+    /// Where keyed state lies that memory has no room for; by default where the job says.
+    pub local_dir: Option<PathBuf>,
     /// What to show meanwhile.
     pub output: Output,
 }
@@ -101,6 +103,8 @@ pub struct TaskManagerRequest {
     /// Where to take data connections; by default a free port, of the loopback interface if the
     /// JobManager is there, else of all.
     pub data: Option<SocketAddr>,
+    /// Where keyed state lies that memory has no room for; by default where the job says.
+    pub local_dir: Option<PathBuf>,
     /// The id to register with; by default a new one.
     pub id: Option<TaskManagerId>,
     /// The operation that started this process and its like.

@@ -86,6 +86,7 @@ fn dispatch(engine: &dyn Engine, command: Command) -> Result<Exit, Failure> {
                 job,
                 rest: args.rest,
                 checkpoints: args.checkpoints.request(),
+                local_dir: args.local.local_dir,
                 output,
             })
         }
@@ -113,6 +114,7 @@ fn dispatch(engine: &dyn Engine, command: Command) -> Result<Exit, Failure> {
                 slots: args.slots,
                 reconnect_timeout: args.reconnect_timeout.get(),
                 data: args.data,
+                local_dir: args.local.local_dir,
                 id: args.id,
                 deployment: args.deployment,
             })

@@ -18,6 +18,7 @@ pub(crate) fn load(args: &JobArgs) -> Result<LocalJob, Failure> {
     let overrides = Overrides {
         args: args.args.iter().cloned().collect(),
         parallelism: args.parallelism,
+        state_backend: args.state_backend.map(Into::into),
     };
     job.resolve_local(&overrides).map_err(Failure::usage)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use weir_network::Chunk;
+use weir_state::HeapFactory;
 use weir_stream::factory::EnumeratorContext;
 use weir_stream::metrics::OperatorMetrics;
 use weir_stream::source::{
@@ -31,6 +32,7 @@ pub(crate) fn context(subtask: u32, parallelism: u32) -> OperatorContext {
         max_parallelism: 128,
         key_groups: KeyGroupRange::of_subtask(128, parallelism, subtask),
         clock: Arc::new(SystemClock),
+        state_backend: Arc::new(HeapFactory),
         metrics: Arc::new(OperatorMetrics::default()),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use weir_state::{BackendRequest, ColdError, ColdSetup, MemoryBudget, StateBackendFactory};
 
 use crate::options::{RocksDbOptions, SlotMemory};
+use crate::scratch::ScratchFolder;
 use crate::tier::RocksDbTier;
 
 /// RocksDB for the keyed state of one slot: one cache and one memory limit for all its operators.
@@ -13,6 +14,8 @@ pub struct RocksDbFactory {
     options: RocksDbOptions,
     memory: SlotMemory,
     tables: Arc<MemoryBudget>,
+    /// What `options.folder` lies in, if it is to go with the last factory.
+    _scratch: Option<Arc<ScratchFolder>>,
 }
 
 impl RocksDbFactory {
@@ -23,6 +26,18 @@ impl RocksDbFactory {
             options,
             memory,
             tables: MemoryBudget::new(tables),
+            _scratch: None,
+        }
+    }
+
+    /// A factory for a slot whose folder is this one, whatever the options say.
+    pub fn in_scratch(scratch: &Arc<ScratchFolder>, options: RocksDbOptions) -> Self {
+        Self {
+            _scratch: Some(Arc::clone(scratch)),
+            ..Self::new(RocksDbOptions {
+                folder: scratch.path().to_owned(),
+                ..options
+            })
         }
     }
 }

@@ -8,7 +8,7 @@
 //! of hard links to the database's files, made in the order of the writes.
 //!
 //! The database is scratch: it lives in a local folder of one attempt, goes with it, and what a
-//! killed process left is removed by the next attempt. What must last is uploaded by somebody else.
+//! killed process left is removed by the next attempt, or by the next process ([`ScratchFolder`]). What must last is uploaded by somebody else.
 //!
 //! From the factory down: [`RocksDbFactory`] (memory of a slot, folders) → `restore` (a database
 //! from the files of checkpoints) → `tier` (reads, and the way to the writer) → `writer`.
@@ -21,6 +21,7 @@ mod factory;
 mod folder;
 mod options;
 mod restore;
+mod scratch;
 mod snapshot;
 mod sst;
 mod tier;
@@ -28,4 +29,5 @@ mod writer;
 
 pub use factory::RocksDbFactory;
 pub use options::{Profile, RocksDbOptions};
+pub use scratch::ScratchFolder;
 pub use tier::RocksDbTier;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use weir_network::Chunk;
-use weir_state::SnapshotKind;
+use weir_state::{HeapFactory, SnapshotKind};
 use weir_types::{
     AttemptNumber, CheckpointId, Clock, Epoch, EventTime, ExecutionAttemptId, KeyGroupRange,
     ManualClock, OperatorId, SubtaskIndex, VertexId, Watermark,
@@ -87,6 +87,7 @@ impl HarnessOptions {
                 self.subtask,
             ),
             clock,
+            state_backend: Arc::new(HeapFactory),
             metrics: Arc::new(OperatorMetrics::default()),
         }
     }

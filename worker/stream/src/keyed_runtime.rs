@@ -12,7 +12,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use weir_state::{
-    KeyedBackend, StateError, StateKey, StateValue, Table, Timer, TimerService, key_hash,
+    BackendRequest, KeyedBackend, StateError, StateKey, StateValue, Table, Timer, TimerService,
+    key_hash,
 };
 use weir_types::{Clock, EventTime, KeyGroupRange, SystemClock, Watermark};
 
@@ -72,14 +73,17 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
 
     /// Makes the backend, with what was restored.
     pub(crate) fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
-        let (max, range) = (context.max_parallelism, context.key_groups);
         let snapshots = std::mem::take(&mut self.restored).into_iter();
-        let mut keyed = snapshots.filter_map(|snapshot| snapshot.keyed).peekable();
-        self.backend = if keyed.peek().is_some() {
-            KeyedBackend::restored(max, range, keyed)?
-        } else {
-            KeyedBackend::new(max, range)
+        let keyed = snapshots.filter_map(|snapshot| snapshot.keyed);
+        let request = BackendRequest {
+            operator: context.operator,
+            attempt: context.attempt,
+            max_parallelism: context.max_parallelism,
+            key_groups: context.key_groups,
+            files: Vec::new(),
         };
+        let factory = &*context.state_backend;
+        self.backend = KeyedBackend::open_on(factory, &request, keyed.collect())?;
         self.clock = Arc::clone(&context.clock);
         self.backend.set_now_ms(self.clock.unix_ms());
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_network::Chunk;
-use weir_state::{KeyedSnapshot, SnapshotKind};
+use weir_state::{KeyedSnapshot, SnapshotKind, StateBackendFactory};
 use weir_types::{CheckpointId, Clock, ExecutionAttemptId, KeyGroupRange, OperatorId, Watermark};
 
 use crate::OperatorError;
@@ -54,6 +54,8 @@ pub struct OperatorContext {
     pub key_groups: KeyGroupRange,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
+    /// What keyed state lies on.
+    pub state_backend: Arc<dyn StateBackendFactory>,
     /// Counters that the operator feeds beside the runtime's own, for example late records.
     pub metrics: Arc<crate::metrics::OperatorMetrics>,
 }

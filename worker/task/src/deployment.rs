@@ -7,6 +7,7 @@ use weir_checkpoint::align::AlignMode;
 use weir_checkpoint::handle::{SnapshotMetrics, SubtaskRestore, SubtaskState};
 use weir_graph::{EdgeId, JobGraph, NodeId, StreamGraph};
 use weir_network::Exchange;
+use weir_state::StateBackendFactory;
 use weir_storage::{ObjectStore, StoreError};
 use weir_stream::factory::Factories;
 use weir_types::{CheckpointId, Clock, ExecutionAttemptId, Fault, TaskManagerId};
@@ -101,6 +102,8 @@ pub struct TaskEnvironment {
     pub events: Arc<dyn TaskEvents>,
     /// How much an input channel may hold.
     pub channel_window_bytes: Option<usize>,
+    /// What the keyed state of its slot lies on.
+    pub state_backend: Arc<dyn StateBackendFactory>,
     /// How it takes part in checkpoints; none: the job has none.
     pub checkpoints: Option<Arc<TaskCheckpoints>>,
 }

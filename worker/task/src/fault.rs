@@ -1,5 +1,8 @@
 //! What a subtask's end means: finished, canceled, or failed with a class and the causes.
 
+use std::error::Error;
+
+use weir_state::StateError;
 use weir_stream::{OperatorError, SuppressRestarts};
 use weir_types::{FaultClass, causes};
 
@@ -40,8 +43,9 @@ fn class(error: &TaskError) -> FaultClass {
     }
 }
 
-fn operator_class(error: &OperatorError) -> FaultClass {
+pub(crate) fn operator_class(error: &OperatorError) -> FaultClass {
     match error {
+        _ if is_environment(error) => FaultClass::Environment,
         OperatorError::Invalid(_) => FaultClass::NonRecoverable,
         OperatorError::Function(cause)
         | OperatorError::Source(cause)
@@ -55,9 +59,55 @@ fn operator_class(error: &OperatorError) -> FaultClass {
     }
 }
 
+/// Whether keyed state failed because of the machine. A user's function that uses state wraps the
+/// error in its own.
+fn is_environment(error: &OperatorError) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    // `State` passes its error on as its own, so that it is not among its own sources.
+    if let OperatorError::State(state) = error {
+        cause = Some(state);
+    }
+    std::iter::successors(cause, |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<StateError>())
+        .any(StateError::is_environment)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use weir_state::ColdError;
+
     use super::*;
+
+    fn disk_full() -> StateError {
+        StateError::Cold {
+            state: "counts".to_owned(),
+            source: ColdError::DiskFull {
+                action: "write state",
+                folder: PathBuf::from("/scratch"),
+                cause: "no space left".to_owned(),
+            },
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_the_machines_fault_also_below_a_users_function() {
+        let direct = OperatorError::State(disk_full());
+        let wrapped = OperatorError::Function(disk_full().into());
+        let deeper: weir_stream::BoxError = std::io::Error::other(disk_full()).into();
+        for error in [direct, wrapped, OperatorError::Function(deeper)] {
+            let Outcome::Failed(class, cause) = of_outcome(Ok(Err(error.into())), Ok(Ok(())))
+            else {
+                unreachable!("it failed");
+            };
+            assert_eq!(class, FaultClass::Environment, "{cause}");
+            assert!(
+                cause.contains("/scratch") && cause.contains("free space"),
+                "{cause}"
+            );
+        }
+    }
 
     #[test]
     fn a_failure_names_all_its_causes_once() {

@@ -18,6 +18,7 @@ use weir_types::{CheckpointId, FaultClass, KeyGroupRange, OperatorId, SubtaskInd
 
 use crate::chain::OperatorChain;
 use crate::deployment::TaskCheckpoints;
+use crate::fault::operator_class;
 
 /// A subtask cannot be restored.
 #[derive(Debug, thiserror::Error)]
@@ -97,11 +98,11 @@ impl RestoreError {
                 _ => None,
             },
             Self::Operator { source, .. } => {
-                return match &**source {
-                    OperatorError::Invalid(_) | OperatorError::State(_) => {
+                return match (operator_class(source), &**source) {
+                    (FaultClass::Recoverable, OperatorError::State(_)) => {
                         FaultClass::NonRecoverable
                     }
-                    _ => FaultClass::Recoverable,
+                    (class, _) => class,
                 };
             }
             Self::Off { .. } | Self::Deal { .. } => None,

@@ -185,6 +185,7 @@ impl Context<'_> {
                     self.attempt().subtask.0,
                 ),
                 clock: Arc::clone(&self.environment.clock),
+                state_backend: Arc::clone(&self.environment.state_backend),
                 metrics: Arc::clone(&metrics.own),
             };
             nodes.push(ChainNode {

@@ -24,9 +24,11 @@ mod memory;
 mod registration;
 mod serve;
 mod state;
+mod state_backend;
 mod task_table;
 
 pub use memory::{MemoryError, MemoryModel, MemoryOptions};
 pub use options::TaskManagerOptions;
 pub use program::{ProgramError, ProgramProvider};
+pub use state_backend::{HeapOnly, SlotResources, StateBackendProvider};
 pub use task_manager::{TaskManager, TaskManagerError};

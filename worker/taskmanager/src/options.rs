@@ -9,6 +9,7 @@ use weir_rpc::ANY_DEPLOYMENT;
 use weir_types::{Clock, SystemClock, TaskManagerId};
 
 use crate::memory::MemoryOptions;
+use crate::state_backend::{HeapOnly, StateBackendProvider};
 
 /// How a TaskManager works.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ pub struct TaskManagerOptions {
     pub cancellation_timeout: Duration,
     /// How its memory is divided.
     pub memory: MemoryOptions,
+    /// What keyed state lies on.
+    pub state_backends: Arc<dyn StateBackendProvider>,
     /// Equal for equal executables; part of the program's fingerprint.
     pub executable: String,
     /// Where time comes from.
@@ -55,6 +58,7 @@ impl TaskManagerOptions {
             reconnect_timeout: Duration::from_secs(60),
             cancellation_timeout: Duration::from_secs(30),
             memory: MemoryOptions::default(),
+            state_backends: Arc::new(HeapOnly),
             executable: String::new(),
             clock: Arc::new(SystemClock),
         }

@@ -8,6 +8,8 @@ use weir_network::{Exchange, ExchangeIdentity};
 use weir_rpc::{
     JobInfo, JobMasterGateway, JobResult, RegisterError, Registered, TaskExecutorInbox,
 };
+use weir_state::{HeapFactory, StateBackendFactory};
+use weir_stream::BoxError;
 use weir_task::{TaskCheckpoints, TaskEnvironment};
 use weir_types::TaskManagerId;
 
@@ -16,7 +18,8 @@ use crate::registration::{Outcome, register, registration};
 use crate::serve::{End, Server};
 use crate::task_table::{TaskTable, events};
 use crate::{
-    MemoryError, MemoryModel, ProgramError, ProgramProvider, TaskManagerOptions, program, state,
+    MemoryError, MemoryModel, ProgramError, ProgramProvider, SlotResources, TaskManagerOptions,
+    program, state,
 };
 
 /// How long connections to other TaskManagers have for sending what they hold, at the end.
@@ -53,6 +56,12 @@ pub enum TaskManagerError {
     /// A defect of this program.
     #[error("opening the job's state folder panicked; the log says where")]
     StorePanicked,
+    /// The job's state backend cannot work here.
+    #[error("open the job's state backend")]
+    StateBackend(#[source] BoxError),
+    /// A defect of this program.
+    #[error("opening the job's state backend panicked; the log says where")]
+    StateBackendPanicked,
     /// The JobManager does not want it.
     #[error("the JobManager refused this TaskManager: {0}")]
     Refused(String),
@@ -190,9 +199,11 @@ impl TaskManager {
             clock: Arc::clone(&self.options.clock),
             events: events_in,
             channel_window_bytes: Some(window),
+            state_backend: Arc::new(HeapFactory),
             checkpoints: self.checkpoints(&job).await?,
         };
-        let tasks = TaskTable::new(program, environment, self.options.slots);
+        let slots = self.state_backends(&job).await?;
+        let tasks = TaskTable::new(program, environment, slots);
         let clock = Arc::clone(&self.options.clock);
         let mut server = Server {
             job,
@@ -233,6 +244,25 @@ impl TaskManager {
             Ok(Ok(checkpoints)) => Ok(Some(Arc::new(checkpoints))),
             Ok(Err(source)) => Err(TaskManagerError::Store(source)),
             Err(_) => Err(TaskManagerError::StorePanicked),
+        }
+    }
+
+    /// What the keyed state of each slot lies on. Folders are made, so not on this thread.
+    async fn state_backends(
+        &self,
+        job: &JobInfo,
+    ) -> Result<Vec<Arc<dyn StateBackendFactory>>, TaskManagerError> {
+        let (provider, job) = (Arc::clone(&self.options.state_backends), job.clone());
+        let slots = self.options.slots;
+        let resources = SlotResources {
+            slots,
+            managed_bytes: self.memory.managed / u64::from(slots.max(1)),
+        };
+        let opened = tokio::task::spawn_blocking(move || provider.open(&job, resources)).await;
+        match opened {
+            Ok(Ok(slots)) => Ok(slots),
+            Ok(Err(source)) => Err(TaskManagerError::StateBackend(source)),
+            Err(_) => Err(TaskManagerError::StateBackendPanicked),
         }
     }
 

@@ -9,6 +9,7 @@ use weir_checkpoint::coordinator::Then;
 use weir_checkpoint::handle::{SnapshotMetrics, SubtaskState};
 use weir_graph::{ExecutionState, NodeId};
 use weir_rpc::{OperatorMetricsReport, TaskDeploymentDescriptor, TaskMetricsReport};
+use weir_state::StateBackendFactory;
 use weir_stream::source::SplitAnswer;
 use weir_task::{
     InputDeployment, ProducerLocation, Program, TaskCommit, TaskDeployment, TaskEnvironment,
@@ -99,13 +100,19 @@ pub(crate) fn events() -> (Arc<dyn TaskEvents>, mpsc::Receiver<TaskEvent>) {
 /// The subtasks that have not ended. Dropping the table cancels them.
 pub(crate) struct TaskTable {
     program: Arc<Program>,
+    /// All but the slot's own.
     environment: TaskEnvironment,
-    slots: u32,
+    /// What keyed state lies on, by slot.
+    slots: Vec<Arc<dyn StateBackendFactory>>,
     tasks: BTreeMap<ExecutionAttemptId, TaskHandle>,
 }
 
 impl TaskTable {
-    pub(crate) fn new(program: Arc<Program>, environment: TaskEnvironment, slots: u32) -> Self {
+    pub(crate) fn new(
+        program: Arc<Program>,
+        environment: TaskEnvironment,
+        slots: Vec<Arc<dyn StateBackendFactory>>,
+    ) -> Self {
         Self {
             program,
             environment,
@@ -123,12 +130,16 @@ impl TaskTable {
             restore,
         } = task;
         let refuse = |cause: String| Err(Fault::task(FaultClass::NonRecoverable, attempt, cause));
-        if slot.0 >= self.slots {
+        let Some(state_backend) = self.slots.get(slot.0 as usize) else {
             return refuse(format!(
                 "deploy {attempt}: no slot {slot}, there are {}",
-                self.slots
+                self.slots.len()
             ));
-        }
+        };
+        let environment = TaskEnvironment {
+            state_backend: Arc::clone(state_backend),
+            ..self.environment.clone()
+        };
         if self.tasks.contains_key(&attempt) {
             return refuse(format!("deploy {attempt}: it runs already"));
         }
@@ -150,7 +161,7 @@ impl TaskTable {
             inputs: inputs.collect(),
             restore,
         };
-        let (program, environment) = (Arc::clone(&self.program), self.environment.clone());
+        let program = Arc::clone(&self.program);
         // Operators are made by user code. What a panic leaves behind is not used again.
         let launch = || weir_task::launch(deployment, program, environment);
         match catch_unwind(AssertUnwindSafe(launch)) {

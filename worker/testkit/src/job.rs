@@ -146,6 +146,25 @@ impl Job {
         self
     }
 
+    /// Its keyed state lies in RocksDB, in [`Self::local`], beyond so much memory for each slot.
+    pub fn on_rocksdb(self, memory: &str) -> Self {
+        let path = self.path("job.yaml");
+        let text = fs::read_to_string(&path).expect("it was written");
+        let config = format!(
+            "    config:\n      state.backend.rocksdb.localdir: {}\n      \
+             state.backend.rocksdb.memory.fixed-per-slot: {memory}\n",
+            self.local().display()
+        );
+        let text = text.replace("    config:\n", &config);
+        fs::write(&path, text + "  stateBackend:\n    type: rocksdb\n").expect("written");
+        self
+    }
+
+    /// Where processes keep state on disk while they run.
+    pub fn local(&self) -> PathBuf {
+        self.path("local")
+    }
+
     /// A place in the job's own folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -29,6 +29,7 @@ mod proxy;
 mod random;
 mod rest;
 mod s3_server;
+mod small_disk;
 
 pub use binary::weir_binary;
 pub use cluster::{Cluster, JobManager};
@@ -40,6 +41,7 @@ pub use proxy::{Proxy, Traffic};
 pub use random::Random;
 pub use rest::{Rest, request};
 pub use s3_server::S3Server;
+pub use small_disk::SmallDisk;
 
 use std::thread;
 use std::time::Duration;

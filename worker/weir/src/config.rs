@@ -8,13 +8,19 @@ use weir_crd::{DurationError, LocalJob, ManifestDuration};
 use weir_jobmanager::JobManagerOptions;
 use weir_storage::{OptionError, StoreOptions};
 
+use crate::state_backend;
+
 /// Where a process finds what the manifest says about the graph as a whole. They travel with the
 /// job's configuration, and cannot be set in it: the manifest has fields for them.
 pub(crate) const PARALLELISM: &str = "parallelism.default";
 /// The number of key groups.
 pub(crate) const MAX_PARALLELISM: &str = "pipeline.max-parallelism";
 
+/// Where keyed state lives: `heap` or `rocksdb`.
+pub(crate) const STATE_BACKEND: &str = "state.backend.type";
+
 const RESERVED: &[(&str, &str)] = &[
+    (STATE_BACKEND, "spec.stateBackend.type"),
     (PARALLELISM, "spec.job.parallelism"),
     (MAX_PARALLELISM, "spec.job.maxParallelism"),
 ];
@@ -61,6 +67,12 @@ pub(crate) enum ConfigError {
         #[source]
         source: DurationError,
     },
+    #[error("spec.job.config: `{key}` is `{value}`: want {want}")]
+    Value {
+        key: String,
+        value: String,
+        want: String,
+    },
     #[error("spec.job.config: `{key}` must be longer than 0s")]
     Zero { key: String },
     #[error("spec.job.config")]
@@ -100,7 +112,14 @@ pub(crate) fn apply(
                 field,
             });
         }
-        let known = || DURATIONS.iter().map(|(name, _)| *name);
+        if state_backend::OPTIONS.contains(&key.as_str()) {
+            state_backend::check(key, value)?;
+            continue;
+        }
+        let known = || {
+            let durations = DURATIONS.iter().map(|(name, _)| *name);
+            durations.chain(state_backend::OPTIONS)
+        };
         let Some((_, set)) = DURATIONS.iter().find(|(name, _)| name == key) else {
             let near = suggest::nearest(key, known());
             let nearest = known().find(|name| near == Some(*name));

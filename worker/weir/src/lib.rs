@@ -38,6 +38,7 @@ mod random;
 mod registry;
 mod run;
 mod signals;
+mod state_backend;
 mod state_folder;
 mod taskmanager;
 

@@ -1,6 +1,8 @@
 //! A JobManager and a TaskManager in one process, over gateways without sockets: what `weir run`
 //! does, for programs and tests that bring their own graph.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ pub use weir_jobmanager::{JobManagerOptions, JobResult, RestartStrategy};
 
 use crate::program::{Plan, chained};
 use crate::state_folder::{self, Candidate, Lead, Start, StateOf};
-use crate::{job, random};
+use crate::{job, random, state_backend};
 
 /// How long the TaskManager may take to go home once the job has ended.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -58,6 +60,10 @@ pub struct LocalOptions {
     pub jobmanager: JobManagerOptions,
     /// How the job takes checkpoints; none: it does not.
     pub state: Option<LocalState>,
+    /// The job's configuration, as `spec.job.config` has it, with `state.backend.type`.
+    pub config: BTreeMap<String, String>,
+    /// Where keyed state lies that memory has no room for; by default where the job says.
+    pub local_dir: Option<PathBuf>,
 }
 
 /// How a job in one process takes checkpoints. It goes on from the newest one that it finds.
@@ -84,7 +90,10 @@ pub fn run_observed(
     let runtime = job::runtime().map_err(LocalError::Threads)?;
     let plan = Plan {
         program: Arc::new(chained(built)),
-        spec: ProgramSpec::default(),
+        spec: ProgramSpec {
+            config: options.config.clone(),
+            ..ProgramSpec::default()
+        },
     };
     let name = plan.program.graph.job_name.clone();
     let lead = match &options.state {
@@ -161,6 +170,7 @@ impl LocalCluster {
         let id = TaskManagerId(random::bits());
         let mut taskmanager = TaskManagerOptions::new(id, "local", slots);
         taskmanager.data_bind = None;
+        taskmanager.state_backends = Arc::new(state_backend::provider(options.local_dir));
         taskmanager.deployment = options.jobmanager.deployment;
         taskmanager.clock = Arc::clone(&options.jobmanager.clock);
         let job = spec.id;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use weir_api::{Args, BoxError, BuiltProgram, EnvSettings, StreamEnv};
 use weir_checkpoint::metadata::{CheckpointMetadata, OperatorMetadata};
 use weir_cli::Failure;
-use weir_crd::{LocalJob, StateBackendType};
+use weir_crd::LocalJob;
 use weir_graph::JobGraph;
 use weir_rpc::{JobInfo, ProgramSpec};
 use weir_task::Program;
 
-use crate::config::{MAX_PARALLELISM, PARALLELISM};
+use crate::config::{MAX_PARALLELISM, PARALLELISM, STATE_BACKEND};
 use crate::registry::{Registry, UnknownProgram};
+use crate::state_backend;
 use crate::state_folder::noun;
 
 /// A program that cannot be built.
@@ -43,11 +44,6 @@ pub(crate) struct Plan {
 
 /// Builds the job's program. All that can be wrong is the caller's to change.
 pub(crate) fn plan(registry: &Registry, job: &LocalJob) -> Result<Plan, Failure> {
-    if job.state_backend == StateBackendType::Rocksdb {
-        tracing::warn!(
-            "this version keeps all state in memory: `spec.stateBackend.type` is ignored"
-        );
-    }
     let default = weir_crd::JobSpec::DEFAULT_MAX_PARALLELISM;
     let spec = spec(job, job.max_parallelism.unwrap_or(default));
     let program = build(registry, &job.name, &spec).map_err(Failure::usage)?;
@@ -119,6 +115,8 @@ fn spec(job: &LocalJob, max_parallelism: u32) -> ProgramSpec {
     ];
     let mut config: BTreeMap<String, String> = job.config.clone();
     config.extend(graph_wide.map(|(key, number)| (key.to_owned(), number.to_string())));
+    let backend = state_backend::name(job.state_backend);
+    config.insert(STATE_BACKEND.to_owned(), backend.to_owned());
     ProgramSpec {
         program: job.program.clone(),
         args: job.args.clone(),

@@ -13,6 +13,7 @@ pub(crate) fn run(registry: &Registry, request: RunRequest) -> Result<Exit, Fail
         mut job,
         rest,
         mut checkpoints,
+        local_dir,
         output,
     } = request;
     environment::ensure(&job.env)?;
@@ -31,9 +32,9 @@ pub(crate) fn run(registry: &Registry, request: RunRequest) -> Result<Exit, Fail
         Start::Over(exit) => return Ok(exit),
     };
     let options = LocalOptions {
-        slots: None,
         jobmanager: job::options(&job, &plan, lead.as_ref())?,
-        state: None,
+        local_dir,
+        ..LocalOptions::default()
     };
     let (state, leadership) = job::split(lead);
     job::block_on(async {

@@ -14,7 +14,7 @@ use weir_types::TaskManagerId;
 use crate::any_job_master::AnyJobMaster;
 use crate::registry::Registry;
 use crate::signals::Signals;
-use crate::{environment, executable, job, program, random};
+use crate::{environment, executable, job, program, random, state_backend};
 
 pub(crate) fn run(registry: &Registry, request: TaskManagerRequest) -> Result<Exit, Failure> {
     let TaskManagerRequest {
@@ -22,6 +22,7 @@ pub(crate) fn run(registry: &Registry, request: TaskManagerRequest) -> Result<Ex
         slots,
         reconnect_timeout,
         data,
+        local_dir,
         id,
         deployment,
     } = request;
@@ -33,6 +34,7 @@ pub(crate) fn run(registry: &Registry, request: TaskManagerRequest) -> Result<Ex
         .map_or(1, usize::from)
         .min(4);
     options.reconnect_timeout = reconnect_timeout;
+    options.state_backends = Arc::new(state_backend::provider(local_dir));
     options.executable = executable::hash()
         .context("read this executable")
         .map_err(Failure::failed)?;

@@ -1,45 +1,21 @@
 //! Machines that fail a process: full disks, clocks that jump.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use weir_testkit::{Process, Random, until_within};
+use weir_testkit::{Process, Random, SmallDisk, until_within};
 use weir_tests_cluster::{Party, Store};
 use weir_types::{Clock, SystemClock};
 
 use crate::word_count;
-
-/// A small disk, mounted over a folder.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// None where this process may not mount.
-    fn mount(folder: &Path, bytes: usize) -> Option<Self> {
-        std::fs::create_dir_all(folder).expect("a folder");
-        let size = format!("size={bytes}");
-        let done = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "none"])
-            .arg(folder)
-            .output();
-        done.is_ok_and(|done| done.status.success())
-            .then(|| Self(folder.to_owned()))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(&self.0).output());
-    }
-}
 
 #[test]
 fn a_full_disk_under_the_checkpoints_is_named_and_costs_nothing_once_there_is_room() {
     let mut random = Random::printed();
     let job = word_count(&mut random, 8);
     let folder = job.path("state");
-    let Some(disk) = Disk::mount(&folder, 16 << 20) else {
+    let Some(disk) = SmallDisk::mount(&folder, 16 << 20) else {
         eprintln!("SKIPPED: nothing can be mounted here (needs root)");
         return;
     };

@@ -16,6 +16,7 @@ mod hostile;
 mod input_faults;
 mod output_faults;
 mod panics;
+mod rocksdb;
 mod three_ways;
 mod top_pages;
 mod wordcount;

@@ -13,38 +13,54 @@ const KILLS: usize = 6;
 /// How a program's job is made; its input has so many lines, read at this rate.
 type Make = fn(&mut Random, usize, usize) -> Job;
 
-/// Starts the job with its state in `state`, at a parallelism.
+/// What differs between the processes that a job goes through: more of the command line.
+pub(crate) type Life<'a> = &'a [&'a str];
+
+/// Starts the job with its checkpoints in `state`.
 #[track_caller]
-fn start(job: &Job, parallelism: &str, restore: &[&str]) -> Process {
+fn start(job: &Job, life: Life<'_>, restore: &[&str]) -> Process {
     let mut command = weir(["run".to_owned()].iter().chain(job.args()));
     command
-        .args(["--parallelism", parallelism, "--quiet"])
-        .args(["--checkpoint-interval", "100ms", "--checkpoint-dir"])
+        .args(life)
+        .args(["--quiet", "--checkpoint-interval", "100ms"])
+        .arg("--checkpoint-dir")
         .arg(job.path("state"))
         .args(restore);
     Process::start(command)
 }
 
 #[track_caller]
-fn go_on(job: &Job, parallelism: &str) -> Process {
-    start(job, parallelism, &["--restore", "latest"])
+fn go_on(job: &Job, life: Life<'_>) -> Process {
+    start(job, life, &["--restore", "latest"])
 }
 
 #[track_caller]
 fn straight(make: Make) {
-    let job = make(&mut Random::new(1), 4_000, 1_000).at_full_speed();
+    runs_straight(&make(&mut Random::new(1), 4_000, 1_000).at_full_speed());
+}
+
+#[track_caller]
+pub(crate) fn runs_straight(job: &Job) {
     let command = weir(["run".to_owned()].iter().chain(job.args()));
     Process::start(command).wait().expect(0, &["finished"]);
     assert_eq!(job.wrong(), None);
 }
 
-/// Kills it so often, then lets it end; then asks for it twice more.
 #[track_caller]
 fn killed(make: Make, parallelisms: &[&str]) {
     let mut random = Random::printed();
     let job = make(&mut random, 2_000, 500);
+    let lives = parallelisms.iter().map(|number| ["--parallelism", number]);
+    let lives: Vec<[&str; 2]> = lives.collect();
+    let lives: Vec<Life<'_>> = lives.iter().map(|life| &life[..]).collect();
+    killed_so_often(&job, &mut random, &lives);
+}
+
+/// Kills it so often, then lets it end; then asks for it twice more.
+#[track_caller]
+pub(crate) fn killed_so_often(job: &Job, random: &mut Random, lives: &[Life<'_>]) {
     for at in 0..KILLS {
-        let mut process = go_on(&job, parallelisms[at % parallelisms.len()]);
+        let mut process = go_on(job, lives[at % lives.len()]);
         if at == 0 {
             // The input is cut as the first one to complete a checkpoint wants it.
             until("output", || job.published() > 0);
@@ -56,11 +72,11 @@ fn killed(make: Make, parallelisms: &[&str]) {
         process.kill_nine();
         assert_eq!(job.wrong_so_far(), None, "after kill {at}");
     }
-    let last = parallelisms[KILLS % parallelisms.len()];
-    go_on(&job, last).wait().expect(0, &[]);
+    let last = lives[KILLS % lives.len()];
+    go_on(job, last).wait().expect(0, &[]);
     assert_eq!(job.wrong(), None);
     for _ in 0..2 {
-        go_on(&job, last).wait().expect(0, &[]);
+        go_on(job, last).wait().expect(0, &[]);
         assert_eq!(
             job.wrong(),
             None,
@@ -116,12 +132,14 @@ fn alerts_come_out_the_same_at_changing_parallelism() {
     killed(Job::fraud_detection, &["1", "3", "2"]);
 }
 
+const TWO: [&str; 2] = ["--parallelism", "2"];
+
 /// A word count that was killed in the middle, with output published and state kept: fast enough
 /// that a checkpoint has objects beside its metadata.
 #[track_caller]
 pub(crate) fn killed_in_the_middle() -> Job {
     let job = Job::wordcount(&mut Random::new(7), 16_000, 4_000);
-    let mut process = go_on(&job, "2");
+    let mut process = go_on(&job, &TWO);
     until("output", || job.published() > 10_000);
     process.kill_nine();
     job
@@ -130,5 +148,5 @@ pub(crate) fn killed_in_the_middle() -> Job {
 /// The same command again.
 #[track_caller]
 pub(crate) fn ended_again(job: &Job, restore: &[&str]) -> Ended {
-    start(job, "2", restore).wait()
+    start(job, &TWO, restore).wait()
 }

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
-use weir_crd::ManifestDuration;
+use clap::{Args, ValueEnum};
+use weir_crd::{ManifestDuration, StateBackendType};
 use weir_types::TaskManagerId;
 
 use super::parse::{address, assignment, host_and_port, location, restore};
@@ -23,9 +23,47 @@ pub(crate) struct JobArgs {
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32_768))]
     pub(crate) parallelism: Option<u32>,
 
+    /// Where keyed state lives: in memory, or in memory and, beyond it, in RocksDB on the local
+    /// disk (overrides spec.stateBackend.type) [default: heap]
+    #[arg(
+        long,
+        value_name = "heap|rocksdb",
+        value_enum,
+        hide_possible_values = true
+    )]
+    pub(crate) state_backend: Option<StateBackend>,
+
     /// An argument of the program (overrides the one in spec.job.args); may be given several times
     #[arg(long = "arg", short, value_name = "NAME=VALUE", value_parser = assignment)]
     pub(crate) args: Vec<(String, String)>,
+}
+
+/// A state backend, as a person names it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum StateBackend {
+    /// All in memory
+    Heap,
+    /// Beyond memory on the local disk
+    Rocksdb,
+}
+
+impl From<StateBackend> for StateBackendType {
+    fn from(backend: StateBackend) -> Self {
+        match backend {
+            StateBackend::Heap => Self::Heap,
+            StateBackend::Rocksdb => Self::Rocksdb,
+        }
+    }
+}
+
+/// Where a process keeps state that memory has no room for.
+#[derive(Args, Debug)]
+pub(crate) struct LocalDirArgs {
+    /// The local folder of the rocksdb backend: what it holds goes with this process, and is of no
+    /// use to another (overrides state.backend.rocksdb.localdir) [default: the folder for
+    /// temporary files]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) local_dir: Option<PathBuf>,
 }
 
 /// Where a job keeps its checkpoints, and which state it starts with.
@@ -78,6 +116,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) checkpoints: CheckpointOptions,
+
+    #[command(flatten)]
+    pub(crate) local: LocalDirArgs,
 
     /// Show nothing but errors
     #[arg(long, short)]
@@ -140,6 +181,9 @@ pub(crate) struct TaskManagerArgs {
     /// loopback interface if the JobManager is there, else on all interfaces]
     #[arg(long, value_name = "HOST:PORT", value_parser = address)]
     pub(crate) data: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub(crate) local: LocalDirArgs,
 
     /// The id to register with: 32 hexadecimal digits [default: a new one]
     #[arg(long, value_name = "HEX")]

@@ -20,6 +20,7 @@ use weir_checkpoint::pointer::SnapshotKind;
 use weir_checkpoint::restore::{self, RestoreOptions};
 use weir_graph::{ExecutionState, Role};
 use weir_network::{ExchangeIdentity, Standalone};
+use weir_state::HeapFactory;
 use weir_storage::{Fault, FaultyStore, MemoryStore, ObjectPath, ObjectStore, StoreErrorKind};
 use weir_types::{
     AttemptNumber, BarrierKind, CheckpointBarrier, CheckpointId, Clock, Epoch, ExecutionAttemptId,
@@ -202,6 +203,7 @@ impl Job {
             clock: Arc::new(SystemClock),
             events: Arc::clone(&recorder) as Arc<dyn TaskEvents>,
             channel_window_bytes: None,
+            state_backend: Arc::new(HeapFactory),
             checkpoints: Some(Arc::new(checkpoints)),
         };
         let plan = taken.map(|taken| {

@@ -9,7 +9,10 @@ use std::sync::Arc;
 
 use weir_types::KeyGroupRange;
 
-use crate::cold::{ColdBatch, ColdSetup, ColdStateId, ColdStats, append_entry, group_prefix};
+use crate::cold::{
+    BackendRequest, ColdBatch, ColdSetup, ColdStateId, ColdStats, StateBackendFactory,
+    append_entry, group_prefix,
+};
 use crate::error::StateError;
 use crate::key::StateKey;
 use crate::keyed::backend::{KeyedBackend, State};
@@ -112,6 +115,22 @@ impl<K: StateKey> KeyedBackend<K> {
         cold.flush()?;
         backend.cold = Some(Box::new(cold));
         Ok(backend)
+    }
+
+    /// [`Self::open`] over what the factory gives for the request.
+    pub fn open_on(
+        factory: &dyn StateBackendFactory,
+        request: &BackendRequest,
+        snapshots: Vec<KeyedSnapshot>,
+    ) -> Result<Self, StateError> {
+        let setup = factory.open(request);
+        let setup = setup.map_err(|source| StateError::cold("*", source))?;
+        Self::open(
+            request.max_parallelism,
+            request.key_groups,
+            snapshots,
+            setup,
+        )
     }
 
     /// Figures of the tier below, if there is one.

@@ -1,0 +1,200 @@
+//! The shipped programs with their keyed state in RocksDB, and memory for a small part of it: the
+//! same output as in memory, through kills, at other parallelisms, and back and forth between both
+//! backends; nothing left on the local disk; a full disk told by its name.
+
+use std::fs;
+use std::path::Path;
+
+use weir_testkit::{Job, JobManager, Process, Random, SmallDisk, until};
+
+use crate::harness::weir;
+use crate::three_ways::{Life, killed_so_often, runs_straight};
+
+/// Far less than the words of a word count take.
+const MEMORY: &str = "64Ki";
+
+/// How many table files there are, at any depth.
+fn table_files(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let of = |entry: fs::DirEntry| {
+        let path = entry.path();
+        let is_table = path.extension().is_some_and(|extension| extension == "sst");
+        usize::from(is_table) + table_files(&path)
+    };
+    entries.map(of).sum()
+}
+
+#[track_caller]
+fn expect_nothing_local(job: &Job) {
+    let left = fs::read_dir(job.local()).expect("it was made").flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert!(left.is_empty(), "left on the local disk: {left:?}");
+}
+
+#[track_caller]
+fn killed(make: fn(&mut Random, usize, usize) -> Job, lives: &[Life<'_>]) {
+    let mut random = Random::printed();
+    let job = make(&mut random, 2_000, 500).on_rocksdb(MEMORY);
+    killed_so_often(&job, &mut random, lives);
+    expect_nothing_local(&job);
+}
+
+#[test]
+fn word_counts_come_out_straight() {
+    let job = Job::wordcount(&mut Random::new(1), 20_000, 1_000);
+    let job = job.at_full_speed().on_rocksdb(MEMORY);
+    let command = weir(["run".to_owned()].iter().chain(job.args()));
+    let process = Process::start(command);
+    // There are no checkpoints: what is on disk is there because memory has no room for it.
+    until("state on the local disk", || {
+        table_files(&job.local()) > 0 || job.rows() == job.published()
+    });
+    process.wait().expect(0, &["finished"]);
+    assert_eq!(job.wrong(), None);
+    expect_nothing_local(&job);
+}
+
+#[test]
+fn top_pages_and_alerts_come_out_straight() {
+    for make in [Job::top_pages, Job::fraud_detection] {
+        let job = make(&mut Random::new(1), 4_000, 1_000);
+        let job = job.at_full_speed().on_rocksdb(MEMORY);
+        runs_straight(&job);
+        expect_nothing_local(&job);
+    }
+}
+
+#[test]
+fn word_counts_come_out_the_same_through_kills() {
+    killed(Job::wordcount, &[&["--parallelism", "2"]]);
+}
+
+#[test]
+fn word_counts_come_out_the_same_at_changing_parallelism() {
+    let lives: [Life<'_>; 3] = [
+        &["--parallelism", "1"],
+        &["--parallelism", "3"],
+        &["--parallelism", "2"],
+    ];
+    killed(Job::wordcount, &lives);
+}
+
+/// Windows, with timers: each life reads what the other backend wrote.
+#[test]
+fn top_pages_come_out_the_same_from_one_backend_to_the_other() {
+    let lives: [Life<'_>; 3] = [
+        &["--parallelism", "2"],
+        &["--parallelism", "2", "--state-backend", "heap"],
+        &["--parallelism", "3"],
+    ];
+    killed(Job::top_pages, &lives);
+}
+
+#[test]
+fn alerts_come_out_the_same_from_one_backend_to_the_other() {
+    let lives: [Life<'_>; 4] = [
+        &["--parallelism", "1", "--state-backend", "heap"],
+        &["--parallelism", "2"],
+        &["--parallelism", "2"],
+        &["--parallelism", "3", "--state-backend", "heap"],
+    ];
+    killed(Job::fraud_detection, &lives);
+}
+
+#[test]
+fn a_savepoint_of_either_backend_is_restored_by_the_other() {
+    let mut random = Random::new(3);
+    let job = Job::wordcount(&mut random, 4_000, 1_000).on_rocksdb(MEMORY);
+    for (backend, state) in [("rocksdb", "state"), ("heap", "state-2")] {
+        let mut command = weir(["run".to_owned()].iter().chain(job.args()));
+        command
+            .args(["--state-backend", backend, "--checkpoint-interval", "200ms"])
+            .args(["--rest", "127.0.0.1:0", "--checkpoint-dir"])
+            .arg(job.path(state));
+        if backend == "heap" {
+            command.arg("--restore").arg(savepoint(&job.path("state")));
+        }
+        let mut process = Process::start(command);
+        let before = job.published();
+        until("output", || job.published() > before + 2_000);
+        let rest = process.rest();
+        let stopped = weir(["stop", "--rest", &rest.address.to_string()]);
+        Process::start(stopped).wait().expect(0, &[]);
+        process.wait().expect(0, &[]);
+        assert_eq!(job.wrong_so_far(), None);
+    }
+    let mut command = weir(["run".to_owned()].iter().chain(job.args()));
+    command
+        .arg("--quiet")
+        .arg("--checkpoint-dir")
+        .arg(job.path("state-3"));
+    command
+        .arg("--restore")
+        .arg(savepoint(&job.path("state-2")));
+    Process::start(command).wait().expect(0, &[]);
+    assert_eq!(job.wrong(), None);
+}
+
+/// The one savepoint in a state folder.
+fn savepoint(state: &Path) -> String {
+    let folder = fs::read_dir(state.join("wordcount")).expect("a state folder");
+    let names = folder.flatten().map(|entry| entry.path());
+    let mut savepoints = names.filter(|path| path.to_string_lossy().contains("/savepoint-"));
+    let savepoint = savepoints.next().expect("a savepoint");
+    savepoint.display().to_string()
+}
+
+#[test]
+fn a_taskmanager_that_is_killed_costs_nothing_and_leaves_nothing() {
+    let mut random = Random::printed();
+    let job = Job::wordcount(&mut random, 4_000, 1_000).on_rocksdb(MEMORY);
+    let mut args = job.args().to_vec();
+    let state = job.path("state").display().to_string();
+    args.extend(["--checkpoint-interval", "100ms", "--checkpoint-dir", &state].map(str::to_owned));
+    let manager = JobManager::start(crate::harness::weir_binary(), &args);
+    let mut workers = vec![manager.taskmanager(1), manager.taskmanager(1)];
+    for _ in 0..3 {
+        let before = job.published();
+        until("output", || job.published() > before + 500);
+        assert!(table_files(&job.local()) > 0, "state on the local disk");
+        workers.remove(0).kill_nine();
+        workers.push(manager.taskmanager(1));
+    }
+    manager.process.wait().expect(0, &["finished"]);
+    for worker in workers {
+        worker.wait().expect(0, &["the job has ended"]);
+    }
+    assert_eq!(job.wrong(), None);
+    expect_nothing_local(&job);
+}
+
+#[test]
+fn a_full_disk_under_the_state_is_named_and_costs_nothing_once_there_is_room() {
+    let mut random = Random::printed();
+    let job = Job::wordcount(&mut random, 4_000, 1_000).on_rocksdb(MEMORY);
+    let Some(disk) = SmallDisk::mount(&job.local(), 24 << 20) else {
+        eprintln!("SKIPPED: nothing can be mounted here (needs root)");
+        return;
+    };
+    let mut command = weir(["run".to_owned()].iter().chain(job.args()));
+    command
+        .args(["--checkpoint-interval", "100ms", "--checkpoint-dir"])
+        .arg(job.path("state"));
+    let mut process = Process::start(command);
+    until("output", || job.published() > 1_000);
+    let filler = job.local().join("filler");
+    // The disk is full when this ends; that it fails is the point.
+    drop(fs::write(&filler, vec![0; 32 << 20]));
+    let rest = process.rest();
+    let local = job.local().display().to_string();
+    until("the cause in REST", || {
+        let id = rest.json("/jobs")["jobs"][0]["id"].clone();
+        let id = id.as_str().unwrap_or_default();
+        let said = rest.text(&format!("/jobs/{id}/exceptions"));
+        said.contains("the disk is full") && said.contains(&local)
+    });
+    fs::remove_file(filler).expect("removed");
+    process.wait().expect(0, &[]);
+    assert_eq!(job.wrong(), None);
+    drop(disk);
+}
