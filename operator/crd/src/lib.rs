@@ -47,7 +47,7 @@ pub use spec::{
 pub use status::{
     CheckpointStatus, Condition, ConditionStatus, HandledNonces, JobManagerStatus, LastError,
     Operation, OperationType, Phase, Restored, Retry, RolledBack, Savepoint, SavepointStatus,
-    SnapshotState, Step, StreamJobStatus, TaskManagerStatus,
+    SnapshotState, StartFrom, Step, StreamJobStatus, TaskManagerStatus,
 };
 pub use stream_job::{ApiVersion, Kind, Metadata, StreamJob};
 pub use validate::Violation;

@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{UpgradeMode, UpgradeStrategy};
+use crate::spec::{RestoreFrom, UpgradeMode, UpgradeStrategy};
 
 /// What the controller knows about a job, and what it is doing with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -49,7 +49,10 @@ pub struct StreamJobStatus {
     pub operation: Option<Operation>,
     /// The requests that have been handled, each by its nonce.
     pub handled: HandledNonces,
-    /// What the running job was started from.
+    /// What the deployment's processes are told to start from, if they are the job's first ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_from: Option<StartFrom>,
+    /// What the running job was started from; none until the deployment has run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore: Option<Restored>,
     /// The newest checkpoint.
@@ -76,6 +79,9 @@ pub struct StreamJobStatus {
     /// When an operation that failed is tried again, and how often it has failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// When the job ended by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
     /// What went wrong last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
@@ -262,6 +268,18 @@ pub struct HandledNonces {
     /// `spec.restore.nonce`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore: Option<i64>,
+}
+
+/// What a deployment's processes are told to start from. Those that come later go on from what the
+/// first ones have stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StartFrom {
+    /// What it is.
+    pub from: RestoreFrom,
+    /// The snapshot's folder for `Path`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 /// What a job was started from.

@@ -18,12 +18,12 @@ const ROWS: &[&[&str]] = &[
         "weir-crd",
         "weir-lease",
     ],
-    &["weir-checkpoint", "weir-state-rocksdb"],
+    &["weir-checkpoint", "weir-state-rocksdb", "weir-controller"],
     &["weir-rpc", "weir-stream"],
     &["weir-rest", "weir-connectors", "weir-api", "weir-task"],
     &["weir-taskmanager", "weir-jobmanager"],
     &["weir-cli", "weir-programs"],
-    &["weir"],
+    &["weir", "weir-operator"],
     &["weir-testkit"],
     &[
         "weir-tests-tidy",
@@ -128,7 +128,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ),
     (
         "rocksdb",
-        &["weir-state-rocksdb"],
+        &["weir-state-rocksdb", "weir-controller"],
         "the RocksDB tier has a crate of its own",
     ),
     (

@@ -1,0 +1,440 @@
+//! Pods. They pass the Pod Security Standard `restricted`.
+
+use serde_json::{Map, Value, json};
+use weir_crd::{
+    EnvVar, ImagePullPolicy, KeyRef, LogFormat, LogLevel, Object, ResourcesSpec, RestoreFrom,
+    S3SecretRef,
+};
+
+use super::{Deployment, MANIFEST, MANIFEST_DIR, port, rbac};
+use crate::names;
+
+/// The operator's own container. Templates may add to it, but not change what it runs.
+const MAIN: &str = "main";
+/// Where the files of the storage's Secret are.
+const CREDENTIALS_DIR: &str = "/etc/weir/s3";
+const CA_DIR: &str = "/etc/weir/ca";
+/// How long a JobManager has to answer those who ask, after it was told to end.
+const JOBMANAGER_GRACE_SECS: u32 = 10;
+/// How soon pods leave a node that is silent; Kubernetes' own default is five minutes.
+const SILENT_NODE_SECS: u32 = 10;
+
+pub(super) fn jobmanager(deployment: &Deployment<'_>, index: u32) -> Value {
+    let (job, number) = (&deployment.owner.name, deployment.number);
+    let name = names::jobmanager(job, number, index);
+    let mut args = vec![
+        "jobmanager".to_owned(),
+        format!("{MANIFEST_DIR}/{MANIFEST}"),
+        format!("--rpc=0.0.0.0:{}", port::RPC),
+        format!("--rest=0.0.0.0:{}", port::REST),
+        format!("--deployment={number}"),
+        "--quiet".to_owned(),
+        "--termination-log=/dev/termination-log".to_owned(),
+    ];
+    args.extend(storage_args(deployment));
+    let lease = names::deployment(job, number);
+    let ha = &deployment.spec.ha;
+    args.extend([
+        format!("--lease={lease}"),
+        format!("--lease-duration={}", ha.lease_duration),
+        format!("--lease-renew-deadline={}", ha.renew_deadline),
+        format!("--lease-retry-period={}", ha.retry_period),
+    ]);
+    let probe = json!({ "httpGet": { "path": "/healthz", "port": "rest" }, "periodSeconds": 5 });
+    let container = json!({
+        "name": MAIN,
+        "args": args,
+        "ports": [
+            { "name": "rpc", "containerPort": port::RPC, "protocol": "TCP" },
+            { "name": "rest", "containerPort": port::REST, "protocol": "TCP" },
+        ],
+        "readinessProbe": { "httpGet": { "path": "/healthz", "port": "rest" }, "periodSeconds": 1 },
+        "livenessProbe": merged(&probe, &json!({ "failureThreshold": 12 })),
+        "resources": resources(&deployment.spec.job_manager.resources),
+    });
+    let spec = json!({
+        "hostname": name,
+        "subdomain": names::jobmanagers(job, number),
+        "terminationGracePeriodSeconds": JOBMANAGER_GRACE_SECS,
+        "topologySpreadConstraints": [spread(deployment, "jobmanager")],
+        "volumes": [token_volume()],
+    });
+    let own = &deployment.spec.job_manager.pod_template;
+    let mut pod = pod(
+        deployment,
+        "jobmanager",
+        &name,
+        (container, spec),
+        own.as_ref(),
+    );
+    mount(
+        &mut pod,
+        "weir-token",
+        "/var/run/secrets/kubernetes.io/serviceaccount",
+    );
+    pod
+}
+
+pub(super) fn taskmanager(deployment: &Deployment<'_>, index: u32) -> Value {
+    let (job, number) = (&deployment.owner.name, deployment.number);
+    let name = names::taskmanager(job, number, index);
+    let service = names::jobmanagers(job, number);
+    let managers: Vec<_> = (0..deployment.spec.job_manager.replicas)
+        .map(|index| {
+            let pod = names::jobmanager(job, number, index);
+            format!(
+                "{pod}.{service}.{}.svc:{}",
+                deployment.owner.namespace,
+                port::RPC
+            )
+        })
+        .collect();
+    let task_manager = &deployment.spec.task_manager;
+    let container = json!({
+        "name": MAIN,
+        "args": [
+            "taskmanager",
+            format!("--jobmanager={}", managers.join(",")),
+            format!("--slots={}", task_manager.slots),
+            format!("--data=0.0.0.0:{}", port::DATA),
+            format!("--deployment={number}"),
+            "--reconnect-timeout=24h",
+        ],
+        "ports": [{ "name": "data", "containerPort": port::DATA, "protocol": "TCP" }],
+        "resources": resources(&task_manager.resources),
+    });
+    let spec = json!({
+        "terminationGracePeriodSeconds": task_manager.termination_grace_period_seconds,
+        "topologySpreadConstraints": [spread(deployment, "taskmanager")],
+    });
+    let own = task_manager.pod_template.as_ref();
+    pod(deployment, "taskmanager", &name, (container, spec), own)
+}
+
+/// A pod: the user's templates, the job's over the general one, and over both what the operator
+/// must have.
+fn pod(
+    deployment: &Deployment<'_>,
+    component: &str,
+    name: &str,
+    (container, spec): (Value, Value),
+    own: Option<&Object>,
+) -> Value {
+    let mut template = json!({ "spec": base_spec(deployment) });
+    merge_template(&mut template, &json!({ "spec": spec }));
+    merge_template(
+        &mut template,
+        &json!({ "spec": { "containers": [base_container(deployment)] } }),
+    );
+    merge_template(
+        &mut template,
+        &json!({ "spec": { "containers": [container] } }),
+    );
+    for user in [deployment.spec.pod_template.as_ref(), own]
+        .into_iter()
+        .flatten()
+    {
+        merge_template(&mut template, &Value::Object(user.0.clone()));
+    }
+    let mut pod = deployment.object("v1", "Pod", name);
+    let labels =
+        json!({ names::COMPONENT_LABEL: component, "app.kubernetes.io/component": component });
+    let annotations = json!({ names::REVISION_ANNOTATION: deployment.revision });
+    let theirs = template.get("metadata").cloned().unwrap_or(Value::Null);
+    for (key, ours) in [("labels", labels), ("annotations", annotations)] {
+        let own = pod["metadata"]
+            .get(key)
+            .cloned()
+            .unwrap_or_else(|| json!({}));
+        let user = theirs.get(key).cloned().unwrap_or_else(|| json!({}));
+        // The operator's labels select the pods: they win.
+        pod["metadata"][key] = merged(&merged(&user, &own), &ours);
+    }
+    pod["spec"] = template.get("spec").cloned().unwrap_or_else(|| json!({}));
+    pod
+}
+
+fn base_spec(deployment: &Deployment<'_>) -> Value {
+    let spec = deployment.spec;
+    let mut volumes = vec![
+        json!({ "name": "tmp", "emptyDir": {} }),
+        json!({
+            "name": "state",
+            "emptyDir": { "sizeLimit": spec.state_backend.local_size.as_str() },
+        }),
+        json!({
+            "name": "job",
+            "configMap": { "name": names::deployment(&deployment.owner.name, deployment.number) },
+        }),
+    ];
+    if let Some(secret) = secret(deployment) {
+        volumes.push(json!({ "name": "s3", "secret": {
+            "secretName": secret.name,
+            "items": secret_items(secret),
+        } }));
+    }
+    if let Some(ca) = certificate(deployment) {
+        volumes.push(json!({ "name": "ca", "secret": {
+            "secretName": ca.name,
+            "items": [{ "key": ca.key, "path": "ca.crt" }],
+        } }));
+    }
+    let silent = |key: &str| {
+        json!({
+            "key": format!("node.kubernetes.io/{key}"),
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": SILENT_NODE_SECS,
+        })
+    };
+    let pull: Vec<_> = spec
+        .image_pull_secrets
+        .iter()
+        .map(|secret| json!({ "name": secret.name }))
+        .collect();
+    json!({
+        "serviceAccountName": rbac::account(deployment),
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "restartPolicy": "OnFailure",
+        "imagePullSecrets": pull,
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "fsGroup": 65532,
+            "seccompProfile": { "type": "RuntimeDefault" },
+        },
+        "tolerations": [silent("not-ready"), silent("unreachable")],
+        "volumes": volumes,
+    })
+}
+
+fn base_container(deployment: &Deployment<'_>) -> Value {
+    let spec = deployment.spec;
+    let mut mounts = vec![
+        json!({ "name": "tmp", "mountPath": "/tmp" }),
+        json!({ "name": "state", "mountPath": "/var/lib/weir" }),
+        json!({ "name": "job", "mountPath": MANIFEST_DIR, "readOnly": true }),
+    ];
+    if secret(deployment).is_some() {
+        mounts.push(json!({ "name": "s3", "mountPath": CREDENTIALS_DIR, "readOnly": true }));
+    }
+    if certificate(deployment).is_some() {
+        mounts.push(json!({ "name": "ca", "mountPath": CA_DIR, "readOnly": true }));
+    }
+    json!({
+        "name": MAIN,
+        "image": spec.image.as_deref().unwrap_or(deployment.default_image),
+        "imagePullPolicy": match spec.image_pull_policy {
+            ImagePullPolicy::Always => "Always",
+            ImagePullPolicy::IfNotPresent => "IfNotPresent",
+            ImagePullPolicy::Never => "Never",
+        },
+        "command": ["/usr/local/bin/weir"],
+        "env": environment(deployment),
+        "terminationMessagePath": "/dev/termination-log",
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": { "drop": ["ALL"] },
+        },
+        "volumeMounts": mounts,
+    })
+}
+
+fn environment(deployment: &Deployment<'_>) -> Vec<Value> {
+    let logging = &deployment.spec.logging;
+    let level = match logging.level {
+        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    };
+    let format = match logging.format {
+        LogFormat::Json => "json",
+        LogFormat::Text => "text",
+    };
+    let from = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
+    let mut variables = vec![
+        from("POD_NAME", "metadata.name"),
+        from("POD_NAMESPACE", "metadata.namespace"),
+        from("POD_UID", "metadata.uid"),
+        json!({ "name": "WEIR_LOG", "value": level }),
+        json!({ "name": "WEIR_LOG_FORMAT", "value": format }),
+        json!({ "name": "WEIR_STATE_DIR", "value": "/var/lib/weir" }),
+    ];
+    if secret(deployment).is_some() {
+        variables.push(json!({ "name": "WEIR_S3_CREDENTIALS_DIR", "value": CREDENTIALS_DIR }));
+    }
+    if certificate(deployment).is_some() {
+        variables.push(json!({ "name": "SSL_CERT_FILE", "value": format!("{CA_DIR}/ca.crt") }));
+    }
+    variables.extend(deployment.spec.job.env.iter().map(|variable| {
+        let EnvVar {
+            name,
+            value,
+            value_from,
+        } = variable;
+        match value_from {
+            Some(source) => json!({ "name": name, "valueFrom": source }),
+            None => json!({ "name": name, "value": value.as_deref().unwrap_or_default() }),
+        }
+    }));
+    variables
+}
+
+/// What tells a JobManager where the job's state is, and what to start from.
+fn storage_args(deployment: &Deployment<'_>) -> Vec<String> {
+    let Some(storage) = &deployment.spec.storage else {
+        return Vec::new();
+    };
+    let mut args = Vec::new();
+    if let Some(local) = &storage.local {
+        args.push(format!("--checkpoint-dir={}", local.path));
+    }
+    if let Some(s3) = &storage.s3 {
+        let prefix = s3.prefix.as_deref().unwrap_or_default().trim_matches('/');
+        let address = format!("s3://{}/{prefix}", s3.bucket);
+        args.push(format!(
+            "--checkpoint-dir={}",
+            address.trim_end_matches('/')
+        ));
+        args.extend(
+            s3.endpoint
+                .as_ref()
+                .map(|endpoint| format!("--s3-endpoint={endpoint}")),
+        );
+        args.extend(
+            s3.region
+                .as_ref()
+                .map(|region| format!("--s3-region={region}")),
+        );
+        if s3.path_style {
+            args.push("--s3-path-style".to_owned());
+        }
+        if s3.credentials.secret_ref.is_some() {
+            args.push(format!("--s3-credentials-dir={CREDENTIALS_DIR}"));
+        }
+    }
+    let restore = match deployment.start_from {
+        Some(start) => match (start.from, &start.path) {
+            (RestoreFrom::None, _) => "none".to_owned(),
+            (RestoreFrom::Path, Some(path)) => path.clone(),
+            _ => "latest".to_owned(),
+        },
+        None => "latest".to_owned(),
+    };
+    args.push(format!("--restore={restore}"));
+    args
+}
+
+fn secret<'a>(deployment: &Deployment<'a>) -> Option<&'a S3SecretRef> {
+    let s3 = deployment.spec.storage.as_ref()?.s3.as_ref()?;
+    s3.credentials.secret_ref.as_ref()
+}
+
+fn certificate<'a>(deployment: &Deployment<'a>) -> Option<&'a KeyRef> {
+    let s3 = deployment.spec.storage.as_ref()?.s3.as_ref()?;
+    s3.ca_secret_ref.as_ref()
+}
+
+/// The keys of the user's Secret under the names that the worker reads.
+fn secret_items(secret: &S3SecretRef) -> Vec<Value> {
+    let mut items = vec![
+        json!({ "key": secret.access_key_id_key, "path": "accessKeyId" }),
+        json!({ "key": secret.secret_access_key_key, "path": "secretAccessKey" }),
+    ];
+    if let Some(key) = &secret.session_token_key {
+        items.push(json!({ "key": key, "path": "sessionToken" }));
+    }
+    items
+}
+
+/// The token of the service account, for JobManagers only.
+fn token_volume() -> Value {
+    json!({ "name": "weir-token", "projected": { "sources": [
+        { "serviceAccountToken": { "path": "token", "expirationSeconds": 3607 } },
+        { "configMap": {
+            "name": "kube-root-ca.crt",
+            "items": [{ "key": "ca.crt", "path": "ca.crt" }],
+        } },
+        { "downwardAPI": { "items": [
+            { "path": "namespace", "fieldRef": { "fieldPath": "metadata.namespace" } },
+        ] } },
+    ] } })
+}
+
+fn mount(pod: &mut Value, volume: &str, path: &str) {
+    let more = json!({ "spec": { "containers": [{
+        "name": MAIN,
+        "volumeMounts": [{ "name": volume, "mountPath": path, "readOnly": true }],
+    }] } });
+    merge_template(pod, &more);
+}
+
+fn spread(deployment: &Deployment<'_>, component: &str) -> Value {
+    json!({
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": { "matchLabels": {
+            names::JOB_LABEL: deployment.owner.name,
+            names::COMPONENT_LABEL: component,
+            names::DEPLOYMENT_LABEL: deployment.number.to_string(),
+        } },
+    })
+}
+
+fn resources(resources: &ResourcesSpec) -> Value {
+    serde_json::to_value(resources).unwrap_or_default()
+}
+
+fn merged(base: &Value, over: &Value) -> Value {
+    let mut merged = base.clone();
+    merge_template(&mut merged, over);
+    merged
+}
+
+/// Merges a pod template over another: mappings by key, lists of named things by name (volume
+/// mounts by path, as one volume may be mounted twice), other lists and values as a whole.
+pub fn merge_template(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, over) in over {
+                match base.get_mut(key) {
+                    Some(base) => merge_template(base, over),
+                    None => {
+                        base.insert(key.clone(), over.clone());
+                    }
+                }
+            }
+        }
+        (Value::Array(base), Value::Array(over)) if names_of(over).is_some() => {
+            let key = names_of(over).unwrap_or("name");
+            for over in over {
+                let same = |item: &&mut Value| item.get(key) == over.get(key);
+                match base.iter_mut().find(same) {
+                    Some(base) => merge_template(base, over),
+                    None => base.push(over.clone()),
+                }
+            }
+        }
+        (base, over) => *base = over.clone(),
+    }
+}
+
+/// What the items of a list are told apart by.
+fn names_of(items: &[Value]) -> Option<&'static str> {
+    let all = |key: &str| {
+        let has = |item: &Value| {
+            item.as_object()
+                .is_some_and(|item: &Map<_, _>| item.contains_key(key))
+        };
+        !items.is_empty() && items.iter().all(has)
+    };
+    ["mountPath", "containerPort", "name"]
+        .into_iter()
+        .find(|key| all(key))
+}

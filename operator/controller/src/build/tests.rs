@@ -1,0 +1,186 @@
+use super::*;
+
+fn spec(more: &Value) -> StreamJobSpec {
+    let mut value = json!({
+        "job": { "program": "page-views", "args": { "rate": "1000" }, "env": [
+            { "name": "MODE", "value": "fast" },
+            { "name": "NODE", "valueFrom": { "fieldRef": { "fieldPath": "spec.nodeName" } } },
+        ] },
+        "checkpoint": { "interval": "5s" },
+        "storage": { "s3": {
+            "bucket": "weir",
+            "prefix": "jobs",
+            "endpoint": "http://weir-s3.default.svc:7070",
+            "pathStyle": true,
+            "credentials": { "secretRef": {
+                "name": "weir-s3",
+                "accessKeyIdKey": "access-key",
+                "secretAccessKeyKey": "secret-key",
+            } },
+        } },
+        "taskManager": { "replicas": 2 },
+    });
+    merge_template(&mut value, more);
+    serde_json::from_value(value).expect("a spec")
+}
+
+fn built(spec: &StreamJobSpec) -> Objects {
+    let owner = Owner {
+        name: "quickstart".to_owned(),
+        namespace: "default".to_owned(),
+        uid: "0f0e".to_owned(),
+    };
+    let deployment = Deployment {
+        owner: &owner,
+        number: 3,
+        revision: "0123456789",
+        spec,
+        surroundings: spec,
+        start_from: None,
+        default_image: "localhost/weir:0.1.0",
+    };
+    deployment.objects()
+}
+
+fn all(objects: &Objects) -> Vec<&Value> {
+    objects.applied.iter().chain(&objects.pods).collect()
+}
+
+#[test]
+fn the_objects_of_a_job_are_those_of_the_golden_file() {
+    insta::assert_json_snapshot!("quickstart", all(&built(&spec(&json!({})))));
+}
+
+#[test]
+fn templates_add_to_the_operators_containers_and_never_take_its_labels() {
+    let more = json!({
+        "podTemplate": {
+            "metadata": { "labels": { "team": "search", "weir.dev/job": "other" } },
+            "spec": {
+                "nodeSelector": { "disk": "ssd" },
+                "containers": [
+                    { "name": "main", "env": [{ "name": "MODE", "value": "slow" }] },
+                    { "name": "side", "image": "side:1" },
+                ],
+            },
+        },
+        "taskManager": { "podTemplate": { "spec": { "priorityClassName": "high" } } },
+    });
+    let objects = built(&spec(&more));
+    let (manager, worker) = (&objects.pods[0], &objects.pods[2]);
+    assert_eq!(worker["metadata"]["labels"]["weir.dev/job"], "quickstart");
+    assert_eq!(worker["metadata"]["labels"]["team"], "search");
+    assert_eq!(worker["spec"]["priorityClassName"], "high");
+    assert_eq!(manager["spec"].get("priorityClassName"), None);
+    for pod in [manager, worker] {
+        assert_eq!(pod["spec"]["nodeSelector"]["disk"], "ssd");
+        let containers = pod["spec"]["containers"].as_array().expect("a list");
+        assert_eq!(containers.len(), 2);
+        let environment = containers[0]["env"].as_array().expect("a list");
+        let modes: Vec<_> = environment.iter().filter(|v| v["name"] == "MODE").collect();
+        assert_eq!(modes, [&json!({ "name": "MODE", "value": "slow" })]);
+        assert!(environment.iter().any(|v| v["name"] == "POD_NAME"));
+    }
+}
+
+#[test]
+fn every_pod_passes_the_restricted_standard() {
+    for pod in built(&spec(&json!({}))).pods {
+        let spec = &pod["spec"];
+        assert_eq!(spec["securityContext"]["runAsNonRoot"], true);
+        assert_eq!(
+            spec["securityContext"]["seccompProfile"]["type"],
+            "RuntimeDefault"
+        );
+        assert_eq!(spec.get("hostNetwork"), None);
+        for container in spec["containers"].as_array().expect("containers") {
+            let context = &container["securityContext"];
+            assert_eq!(context["allowPrivilegeEscalation"], false);
+            assert_eq!(context["readOnlyRootFilesystem"], true);
+            assert_eq!(context["capabilities"]["drop"], json!(["ALL"]));
+        }
+        for volume in spec["volumes"].as_array().expect("volumes") {
+            let kinds = ["emptyDir", "configMap", "secret", "projected"];
+            assert!(
+                kinds.iter().any(|kind| volume.get(kind).is_some()),
+                "{volume}"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_jobmanagers_have_a_token_and_may_only_touch_their_own() {
+    let objects = built(&spec(&json!({})));
+    for pod in &objects.pods {
+        let worker = pod["metadata"]["labels"]["weir.dev/component"] == "taskmanager";
+        assert_eq!(pod["spec"]["automountServiceAccountToken"], false);
+        assert_eq!(pod.to_string().contains("serviceAccountToken\":{"), !worker);
+    }
+    let role = objects
+        .applied
+        .iter()
+        .find(|object| object["kind"] == "Role")
+        .expect("a Role");
+    for rule in role["rules"].as_array().expect("rules") {
+        let named = rule.get("resourceNames").is_some();
+        assert!(named || rule["verbs"] == json!(["create"]), "{rule}");
+        assert_ne!(rule["resources"], json!(["secrets"]));
+    }
+}
+
+#[test]
+fn everything_is_owned_and_labelled_and_no_name_comes_twice() {
+    let objects = built(&spec(&json!({})));
+    let mut names = std::collections::BTreeSet::new();
+    for object in all(&objects) {
+        let metadata = &object["metadata"];
+        assert_eq!(metadata["ownerReferences"][0]["uid"], "0f0e");
+        assert_eq!(metadata["labels"]["weir.dev/job"], "quickstart");
+        assert_eq!(metadata["labels"]["app.kubernetes.io/managed-by"], "weir");
+        assert!(names.insert((object["kind"].to_string(), metadata["name"].to_string())));
+    }
+}
+
+#[test]
+fn names_of_the_longest_job_fit_into_labels() {
+    let job = "x".repeat(45);
+    for name in [
+        crate::names::jobmanager(&job, 99_999, 2),
+        crate::names::taskmanager(&job, 99_999, 32_767),
+        crate::names::deployment(&job, 99_999),
+        crate::names::revision(&job, "0123456789"),
+        crate::names::service_account(&job),
+    ] {
+        assert!(name.len() <= 63, "{name}");
+    }
+}
+
+#[test]
+fn what_surrounds_the_pods_can_be_switched_off() {
+    let off = json!({
+        "ui": { "enabled": false },
+        "metrics": { "enabled": false },
+        "pdb": { "enabled": false },
+        "networkPolicy": { "enabled": false },
+        "serviceAccountName": "mine",
+    });
+    let kinds: Vec<_> = built(&spec(&off))
+        .applied
+        .iter()
+        .map(|object| object["kind"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(kinds, ["ConfigMap", "Role", "RoleBinding", "Service"]);
+}
+
+#[test]
+fn a_job_without_storage_is_told_of_none() {
+    let mut spec = spec(&json!({ "checkpoint": { "interval": "0s" } }));
+    spec.storage = None;
+    let pod = &built(&spec).pods[0];
+    let args = pod["spec"]["containers"][0]["args"].to_string();
+    assert!(
+        !args.contains("--checkpoint-dir") && !args.contains("--restore"),
+        "{args}"
+    );
+}

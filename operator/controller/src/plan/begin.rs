@@ -1,0 +1,266 @@
+//! No operation is open: is one to be begun?
+
+use weir_crd::{OperationType, Phase, SnapshotState, StreamJobSpec};
+
+use super::draft::Draft;
+use super::{Action, EventKind};
+use crate::conditions::Problem;
+use crate::observe::RunState;
+use crate::{names, revision};
+
+pub(super) fn run(draft: &mut Draft<'_>) {
+    let Ok(wanted) = &draft.wanted else {
+        // What runs goes on as if nothing had been edited.
+        if let Some(deployment) = active(draft) {
+            look_after(draft, deployment);
+        }
+        return;
+    };
+    let spec = wanted.spec;
+    let phase = draft.status.phase;
+    if phase.is_some_and(Phase::is_terminal) {
+        return over(draft, spec);
+    }
+    if phase == Some(Phase::Suspended) {
+        draft.remove_pods(None);
+        draft.act(Action::RemoveOthers { keep: None });
+        if !spec.suspend {
+            draft.begin(OperationType::Deploy, "the job is resumed");
+        }
+        return;
+    }
+    let Some(deployment) = draft.status.deployment else {
+        if spec.suspend {
+            draft.status.phase = Some(Phase::Suspended);
+        } else {
+            draft.begin(OperationType::Deploy, "the job is new");
+        }
+        return;
+    };
+    if !look_after(draft, deployment) {
+        return;
+    }
+    if !change(draft, spec) {
+        snapshots(draft);
+    }
+}
+
+/// The deployment that is to run.
+fn active(draft: &Draft<'_>) -> Option<i64> {
+    let rests = |phase: Phase| phase.is_terminal() || phase == Phase::Suspended;
+    let deployment = draft.status.deployment;
+    deployment.filter(|_| !draft.status.phase.is_some_and(rests))
+}
+
+/// The job has ended by itself. It runs again only if a person asks for it.
+fn over(draft: &mut Draft<'_>, spec: &StreamJobSpec) {
+    draft.remove_pods(None);
+    draft.act(Action::RemoveOthers { keep: None });
+    if spec.suspend {
+        return;
+    }
+    let handled = &draft.status.handled;
+    let current = draft.status.current_revision.as_deref();
+    let asked = if revision(spec).whole != current.unwrap_or_default() {
+        Some("the spec has changed")
+    } else if spec.restart_nonce != handled.restart {
+        Some("spec.restartNonce has changed")
+    } else if spec.restore.nonce.is_some() && spec.restore.nonce != handled.restore {
+        Some("spec.restore.nonce has changed")
+    } else {
+        None
+    };
+    if let Some(reason) = asked {
+        draft.begin(OperationType::Deploy, reason);
+        return;
+    }
+    let ended = draft.status.ended_at.clone().unwrap_or_default();
+    let expired = spec.ttl_after_finished.is_some_and(|ttl| {
+        i64::try_from(ttl.get().as_millis()).is_ok_and(|ttl| draft.since(&ended) >= ttl)
+    });
+    if expired {
+        draft.act(Action::DeleteJob);
+    }
+}
+
+/// Looks after the job that runs. False if that is all that can be done.
+fn look_after(draft: &mut Draft<'_>, deployment: i64) -> bool {
+    if let Some(phase) = draft.terminal(deployment) {
+        draft.end(phase);
+        return false;
+    }
+    if let Some(found) = draft.superseded(deployment) {
+        draft.problem = Some(Problem::stalled(
+            "ForeignOwner",
+            format!(
+                "deployment {found} has the job's state, this is {deployment}: another StreamJob \
+                 uses the same spec.stateId, or this one's status is of a backup. Remove the \
+                 other one, then raise spec.restartNonce"
+            ),
+        ));
+        return draft.wanted.is_ok();
+    }
+    let stopped = draft
+        .report(deployment)
+        .is_some_and(|report| matches!(report.run_state, Some(RunState::Stopped(_))));
+    if stopped && draft.wanted.is_ok() {
+        // It was to be stopped, and that was given up too late.
+        draft.begin(OperationType::Deploy, "the job was stopped from outside");
+        return false;
+    }
+    draft.ensure(deployment);
+    true
+}
+
+/// Begins an operation that replaces the running job, if there is a reason.
+fn change(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
+    if spec.suspend {
+        draft.begin(OperationType::Suspend, "spec.suspend is true");
+        return true;
+    }
+    if draft.waits_for_retry() {
+        return true;
+    }
+    let handled = draft.status.handled.clone();
+    if spec.restore.nonce.is_some() && spec.restore.nonce != handled.restore {
+        draft.begin(OperationType::Restore, "spec.restore.nonce has changed");
+        return true;
+    }
+    let asked = draft.requests.rollback.clone();
+    if let Some(nonce) = asked.filter(|nonce| handled.rollback.as_ref() != Some(nonce)) {
+        draft.status.handled.rollback = Some(nonce);
+        return ask_rollback(draft);
+    }
+    let revision = revision(spec);
+    let current = draft.status.current_revision.as_deref();
+    let failed = draft.status.failed_revision.as_deref();
+    if current != Some(&revision.whole) && failed != Some(&revision.whole) {
+        let shape = draft.current_spec().map(|now| crate::revision(now).shape);
+        match shape.as_ref() == Some(&revision.shape) {
+            true => draft.begin(OperationType::Rescale, "the parallelism has changed"),
+            false => draft.begin(OperationType::Upgrade, "the spec has changed"),
+        };
+        return true;
+    }
+    if spec.restart_nonce != handled.restart {
+        draft.status.handled.restart = spec.restart_nonce;
+        draft.begin(OperationType::Restart, "spec.restartNonce has changed");
+        // The revision that runs, not one that has failed.
+        let current = draft.status.current_revision.clone();
+        draft.change(|operation| operation.target_revision = current);
+        return true;
+    }
+    unstable(draft, spec)
+}
+
+fn ask_rollback(draft: &mut Draft<'_>) -> bool {
+    let to = draft.requests.rollback_to.clone();
+    let to = to.or_else(|| draft.status.stable_revision.clone());
+    let current = draft.status.current_revision.clone();
+    match to {
+        Some(to) if draft.observed.revisions.contains_key(&to) && Some(&to) != current.as_ref() => {
+            rollback(draft, to, "a person asked for it");
+            true
+        }
+        _ => {
+            let kept: Vec<_> = draft.observed.revisions.keys().cloned().collect();
+            let text = format!(
+                "there is no other stable revision to return to; name one with the annotation \
+                 weir.dev/rollback-to. Kept are: {}",
+                kept.join(", ")
+            );
+            draft.fail("RollbackRefused", text);
+            false
+        }
+    }
+}
+
+/// Returns to a revision. What it replaces is not tried again.
+pub(super) fn rollback(draft: &mut Draft<'_>, to: String, reason: &str) {
+    draft
+        .status
+        .failed_revision
+        .clone_from(&draft.status.current_revision);
+    draft.begin(OperationType::Rollback, reason);
+    draft.status.update_revision = Some(to.clone());
+    draft.change(|operation| operation.target_revision = Some(to));
+}
+
+/// A revision that has not become stable in time is replaced by the last one that was.
+fn unstable(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
+    let rollback_spec = &spec.rollback;
+    let (current, stable) = (
+        draft.status.current_revision.clone(),
+        draft.status.stable_revision.clone(),
+    );
+    let Some(stable) = stable.filter(|stable| Some(stable) != current.as_ref()) else {
+        return false;
+    };
+    let Some(restore) = &draft.status.restore else {
+        return false;
+    };
+    let checkpoints = spec.checkpoint.interval.get() * rollback_spec.min_checkpoints;
+    let time = rollback_spec.readiness_timeout.get() + rollback_spec.min_stable.get() + checkpoints;
+    let late = i64::try_from(time.as_millis()).is_ok_and(|time| draft.since(&restore.at) > time);
+    if !rollback_spec.enabled || !late {
+        return false;
+    }
+    rollback(
+        draft,
+        stable,
+        "the new revision did not become stable in time",
+    );
+    true
+}
+
+/// Savepoints and checkpoints that a person asks for.
+fn snapshots(draft: &mut Draft<'_>) {
+    let handled = draft.status.handled.clone();
+    for (kind, word, asked, handled) in [
+        (
+            OperationType::Savepoint,
+            "savepoint",
+            draft.requests.savepoint.clone(),
+            handled.savepoint,
+        ),
+        (
+            OperationType::Checkpoint,
+            "checkpoint",
+            draft.requests.checkpoint.clone(),
+            handled.checkpoint,
+        ),
+    ] {
+        let Some(nonce) = asked.filter(|nonce| Some(nonce) != handled.as_ref()) else {
+            continue;
+        };
+        let last = draft
+            .status
+            .savepoint
+            .as_ref()
+            .and_then(|s| s.last.as_ref());
+        let retried = last.is_some_and(|last| {
+            last.nonce.as_ref() == Some(&nonce) && last.state == SnapshotState::Failed
+        });
+        if retried {
+            continue;
+        }
+        draft.begin(
+            kind,
+            &format!("the annotation weir.dev/{word}-nonce is {nonce}"),
+        );
+        let id = names::snapshot(word, &nonce);
+        draft.change(|operation| {
+            operation.id = id;
+            operation.nonce = Some(nonce);
+        });
+        return;
+    }
+    if draft.status.retry.is_some() && !draft.waits_for_retry() {
+        draft.status.retry = None;
+        draft.tell(
+            EventKind::Normal,
+            "Recovered",
+            "nothing is left to be tried again",
+        );
+    }
+}
