@@ -88,8 +88,8 @@ pub struct SnapshotRequest {
 pub enum PointerOutcome {
     /// The pointer is as it was to be.
     Written,
-    /// It is not, and never will be by this write: the store refused it, or did not take it in time.
-    /// Trying again may help.
+    /// It is not, and never will be by this write: the store refused it, or did not take it in
+    /// time. Trying again may help.
     Failed(String),
     /// Somebody else leads the job.
     Fenced(Box<Pointer>),

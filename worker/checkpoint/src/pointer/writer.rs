@@ -7,8 +7,8 @@
 //! content as before and a new nonce. Once that one is in, the old write can never succeed, and the
 //! wanted content is written anew.
 //!
-//! A write that names a new snapshot is the exception: it has failed then. Nobody knows how long the
-//! store was out of reach, and meanwhile a collector in another process may have taken the
+//! A write that names a new snapshot is the exception: it has failed then. Nobody knows how long
+//! the store was out of reach, and meanwhile a collector in another process may have taken the
 //! snapshot's objects for garbage. Whoever wanted it knows its age, and may ask again.
 //!
 //! ```text
