@@ -34,8 +34,8 @@ pub use manifest::{
     ManifestErrorKind,
 };
 pub use spec::{
-    CheckpointCompression, CheckpointExternalized, CheckpointMode, CheckpointSpec, DurationError, EnvVar,
-    FailoverStrategy, HaSpec, HealthSpec, ImagePullPolicy, JobManagerSpec, JobSpec, KeyRef,
+    CheckpointCompression, CheckpointExternalized, CheckpointMode, CheckpointSpec, DurationError,
+    EnvVar, FailoverStrategy, HaSpec, HealthSpec, ImagePullPolicy, JobManagerSpec, JobSpec, KeyRef,
     LocalStorage, LogFormat, LogLevel, LoggingSpec, ManifestDuration, MetricsSpec,
     NetworkPolicySpec, Object, OnDeleteSpec, OnDeleteState, PdbSpec, Quantity, QuantityError,
     ResourcesSpec, RestartPolicy, RestartStrategySpec, RestartStrategyType, RestoreClaim,

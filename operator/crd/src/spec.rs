@@ -26,9 +26,9 @@ pub use pods::{
 pub use quantity::{Quantity, QuantityError};
 pub use restart::{FailoverStrategy, RestartPolicy, RestartStrategySpec, RestartStrategyType};
 pub use state::{
-    CheckpointCompression, CheckpointExternalized, CheckpointMode, CheckpointSpec, KeyRef, LocalStorage, S3Credentials,
-    S3SecretRef, S3Storage, SavepointSpec, SnapshotRetention, SseSpec, SseType, StateBackendSpec,
-    StateBackendType, StorageSpec, WorkloadIdentity,
+    CheckpointCompression, CheckpointExternalized, CheckpointMode, CheckpointSpec, KeyRef,
+    LocalStorage, S3Credentials, S3SecretRef, S3Storage, SavepointSpec, SnapshotRetention, SseSpec,
+    SseType, StateBackendSpec, StateBackendType, StorageSpec, WorkloadIdentity,
 };
 
 use schemars::JsonSchema;

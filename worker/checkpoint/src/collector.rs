@@ -217,25 +217,20 @@ pub fn root_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// What a snapshot that is no longer kept referred to and nothing else needs.
-pub fn released(
-    marked: &Marked,
-    snapshot: &SnapshotRef,
-    metadata: &CheckpointMetadata,
-) -> Vec<Listed> {
+/// What a snapshot that is no longer kept referred to. Others may need some of it.
+pub fn released(snapshot: &SnapshotRef, metadata: &CheckpointMetadata) -> Vec<Listed> {
     let path = &snapshot.path;
     let objects = metadata_objects(metadata)
         .map(|object| (place(path, metadata.kind, object), object.size))
         .chain([(format!("{}{METADATA}", folder(path)), snapshot.size)]);
     let unique: BTreeMap<String, u64> = objects.collect();
-    let gone = unique.into_iter();
-    let gone = gone.filter(|(path, _)| is_swept(path) && !marked.needs(path));
-    gone.map(|(path, size)| Listed {
+    let swept = unique.into_iter().filter(|(path, _)| is_swept(path));
+    let listed = swept.map(|(path, size)| Listed {
         path,
         size,
         modified_ms: snapshot.completed_ms,
-    })
-    .collect()
+    });
+    listed.collect()
 }
 
 /// The objects that a checkpoint takes over from others and that none of the kept snapshots holds.

@@ -28,9 +28,9 @@ use weir_rpc::Collected;
 use weir_storage::{ObjectPath, ObjectStore, StoreErrorKind};
 use weir_types::{Clock, Epoch, Timestamp, causes};
 
-use crate::checkpoint_store::{read_pointer, read_snapshot};
-use self::mailbox::Mailbox;
 pub(crate) use self::mailbox::Collector;
+use self::mailbox::Mailbox;
+use crate::checkpoint_store::{read_pointer, read_snapshot};
 use crate::job_master::Event;
 
 /// The first and the longest pause after the store has failed.
@@ -140,7 +140,9 @@ impl Worker {
                 }
                 Err(Trouble::Store(cause)) => {
                     let seconds = self.pause.as_secs_f64();
-                    tracing::warn!("old checkpoints are not deleted, again in {seconds} s: {cause}");
+                    tracing::warn!(
+                        "old checkpoints are not deleted, again in {seconds} s: {cause}"
+                    );
                     self.tell(0, 0, 1);
                     if !self.rest() {
                         return;
@@ -186,7 +188,8 @@ impl Worker {
 
     fn read_kept(&mut self, snapshot: &SnapshotRef) -> Result<(), Trouble> {
         let read = read_snapshot(self.store.as_ref(), snapshot);
-        let metadata = read.map_err(|cause| Trouble::Store(format!("{}: {cause}", snapshot.path)))?;
+        let metadata =
+            read.map_err(|cause| Trouble::Store(format!("{}: {cause}", snapshot.path)))?;
         self.upkeep.on_metadata(snapshot.path.clone(), metadata);
         Ok(())
     }
@@ -261,7 +264,11 @@ impl Worker {
     }
 
     fn delete_objects(&self, objects: Vec<Listed>) -> Deleted {
-        let helpers = objects.len().div_ceil(OBJECTS_PER_THREAD).min(DELETES_AT_ONCE) - 1;
+        let helpers = objects
+            .len()
+            .div_ceil(OBJECTS_PER_THREAD)
+            .min(DELETES_AT_ONCE)
+            - 1;
         let queue = Mutex::new(VecDeque::from(objects));
         let done = Mutex::new(Deleted::default());
         let work = || {

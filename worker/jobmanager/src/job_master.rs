@@ -14,9 +14,11 @@
 //!
 //! It always comes to an end once it is failing or cancelled: a TaskManager that does not stop its
 //! tasks in time counts as lost, and what ran there as stopped. A job that may be restarted goes
-//! back to waiting for slots instead; see `restarts`. Its checkpoints are in `checkpoints`.
+//! back to waiting for slots instead; see `restarts`. Its checkpoints are in `checkpoints`, its end
+//! with them in `ending`.
 
 mod checkpoints;
+mod ending;
 mod event;
 mod messages;
 mod metrics;

@@ -40,8 +40,7 @@ impl TaskManager {
 fn names_word(text: &str, word: &str) -> bool {
     let is_part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     text.match_indices(word).any(|(at, _)| {
-        !is_part(text[..at].chars().next_back())
-            && !is_part(text[at + word.len()..].chars().next())
+        !is_part(text[..at].chars().next_back()) && !is_part(text[at + word.len()..].chars().next())
     })
 }
 
@@ -165,5 +164,61 @@ impl TaskManagers {
             .iter()
             .filter(|task_manager| now.since(task_manager.last_seen) > limit);
         silent.map(|task_manager| task_manager.id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_rpc::{PROTOCOL_VERSION, VERSION};
+    use weir_types::FaultScope;
+
+    use super::*;
+
+    fn taken_in() -> TaskManagers {
+        let mut all = TaskManagers::new(1);
+        for (id, port) in [(1, 401), (2, 4_010), (3, 402)] {
+            let registration = Registration {
+                protocol: PROTOCOL_VERSION,
+                version: VERSION.to_owned(),
+                id: TaskManagerId(id),
+                name: format!("machine-{id}"),
+                deployment: 1,
+                slots: 1,
+                data_address: Some(SocketAddr::from(([10, 0, 0, 1], port))),
+            };
+            all.register(ConnectionId(id as u64), registration, Timestamp(0), 0)
+                .expect("it fits");
+        }
+        all
+    }
+
+    fn told(class: FaultClass, cause: &str) -> String {
+        let fault = Fault {
+            class,
+            scope: FaultScope::Job,
+            cause: cause.to_owned(),
+        };
+        taken_in().with_places(fault, TaskManagerId(3)).cause
+    }
+
+    /// Fails if 10.0.0.1:4010 were taken for 10.0.0.1:401.
+    #[test]
+    fn lost_data_is_told_with_the_names_and_addresses_of_both_machines() {
+        let cause = "connect to TaskManager 9 at 10.0.0.1:4010: connection refused";
+        assert_eq!(
+            told(FaultClass::PartitionDataMissing, cause),
+            format!(
+                "{cause} (between TaskManager `machine-3` at 10.0.0.1:402 and TaskManager \
+                 `machine-2` at 10.0.0.1:4010)"
+            )
+        );
+    }
+
+    #[test]
+    fn other_faults_are_told_as_they_are() {
+        let cause = "parse what 10.0.0.1:401 sent";
+        assert_eq!(told(FaultClass::Recoverable, cause), cause);
+        let cause = "the producer stopped: it was cancelled";
+        assert_eq!(told(FaultClass::PartitionDataMissing, cause), cause);
     }
 }

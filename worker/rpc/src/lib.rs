@@ -53,7 +53,7 @@ pub use registration::{
 };
 pub use server::{ServerError, ServerOptions, serve};
 pub use view::{
-    CheckpointDetails, CheckpointState, ClusterOverview, Collected, ExceptionEntry, IoMetrics, JobCheckpoints,
-    JobDetails, JobExceptions, JobOverview, OperationStatus, OperatorDetails, SubtaskCheckpoint,
-    SubtaskDetails, TaskManagerDetails, TimeShares, VertexDetails, VertexInput,
+    CheckpointDetails, CheckpointState, ClusterOverview, Collected, ExceptionEntry, IoMetrics,
+    JobCheckpoints, JobDetails, JobExceptions, JobOverview, OperationStatus, OperatorDetails,
+    SubtaskCheckpoint, SubtaskDetails, TaskManagerDetails, TimeShares, VertexDetails, VertexInput,
 };

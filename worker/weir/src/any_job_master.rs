@@ -145,9 +145,9 @@ struct Floor {
 
 impl Floor {
     fn take(&self, at: usize) -> bool {
-        let taken =
-            self.holder
-                .compare_exchange(NOBODY, at, Ordering::AcqRel, Ordering::Acquire);
+        let taken = self
+            .holder
+            .compare_exchange(NOBODY, at, Ordering::AcqRel, Ordering::Acquire);
         taken.map_or_else(|holder| holder == at, |_| true)
     }
 

@@ -275,7 +275,12 @@ impl Folder {
         let address = &self.address;
         let savepoint = pointer.retained.last().map_or_else(
             || "from a savepoint elsewhere by `--restore` and its folder".to_owned(),
-            |kept| format!("from its newest savepoint by `--restore {address}/{}`", kept.path),
+            |kept| {
+                format!(
+                    "from its newest savepoint by `--restore {address}/{}`",
+                    kept.path
+                )
+            },
         );
         anyhow!(
             "the job was cancelled, and its checkpoints in {address} were deleted with it \

@@ -54,7 +54,7 @@ pub const RULES: &[Rule] = &[
     rule(
         "parallelism-within-key-groups",
         "spec.job",
-        "!has(self.parallelism) || self.parallelism <= self.maxParallelism",
+        "!has(self.parallelism) || self.parallelism <= (has(self.maxParallelism) ? self.maxParallelism : 128)",
         "job.parallelism is more than job.maxParallelism: lower it",
     ),
     rule(

@@ -60,7 +60,8 @@ impl JobSpec {
 
     /// The number of key groups, unless what the job begins with says otherwise.
     pub fn max_parallelism_or_default(&self) -> u32 {
-        self.max_parallelism.unwrap_or(Self::DEFAULT_MAX_PARALLELISM)
+        self.max_parallelism
+            .unwrap_or(Self::DEFAULT_MAX_PARALLELISM)
     }
 }
 

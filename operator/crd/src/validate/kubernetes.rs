@@ -42,13 +42,14 @@ fn on_kubernetes(found: &mut Violations, spec: &StreamJobSpec) {
 }
 
 fn changes(found: &mut Violations, before: &StreamJobSpec, now: &StreamJobSpec) {
+    let was = before.job.max_parallelism;
+    let was = was.map_or_else(|| "not set".to_owned(), |number| number.to_string());
     found.check(
         now.job.max_parallelism == before.job.max_parallelism,
         "spec.job.maxParallelism",
         format_args!(
-            "was {} and can't be changed: state is dealt out by it. Set it back, or make a new \
-             StreamJob",
-            before.job.max_parallelism
+            "was {was} and can't be changed: state is dealt out by it. Set it back, or make a new \
+             StreamJob"
         ),
     );
     found.check(

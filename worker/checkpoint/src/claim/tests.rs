@@ -132,7 +132,9 @@ fn another_jobs_folder_and_deleted_state_are_refused() {
 #[test]
 fn a_job_whose_checkpoints_were_deleted_begins_anew_if_a_person_says_so() {
     let deleted = pointer(1, RunState::Deleted);
-    let asked = begin(2, Some(1)).anew(true).on_read(found(&deleted, "v"), true);
+    let asked = begin(2, Some(1))
+        .anew(true)
+        .on_read(found(&deleted, "v"), true);
     let ClaimAction::Swap { content, .. } = asked else {
         panic!("{asked:?}")
     };

@@ -36,8 +36,6 @@ use crate::pointer::{Pointer, SnapshotKind, SnapshotRef};
 
 /// The objects that wait to be deleted; what is more is left to the next sweep.
 const QUEUE_MAX: usize = 100_000;
-/// The same of snapshots that are no longer kept.
-const DROPPED_MAX: usize = 1_000;
 
 /// How the collector works.
 #[derive(Clone, Copy, Debug)]
@@ -92,8 +90,8 @@ pub struct Upkeep {
     roots_read: BTreeSet<String>,
     /// By the pointer as it is; none: something is unread.
     marked: Option<Arc<Marked>>,
-    /// Snapshots that are no longer kept, whose objects wait for marks.
-    dropped: Vec<(SnapshotRef, CheckpointMetadata)>,
+    /// What snapshots that are no longer kept referred to.
+    released: Vec<Listed>,
     queue: VecDeque<Listed>,
     next_sweep: Timestamp,
     next_release: Timestamp,
@@ -125,7 +123,7 @@ impl Upkeep {
             contents: Contents::default(),
             roots_read: BTreeSet::new(),
             marked: None,
-            dropped: Vec::new(),
+            released: Vec::new(),
             queue: VecDeque::new(),
             // A job that comes back has more urgent things to read.
             next_sweep: now + options.sweep_interval / 10,
@@ -148,9 +146,9 @@ impl Upkeep {
             if snapshot.kind == SnapshotKind::Checkpoint
                 && !kept(&snapshot.path)
                 && let Some(metadata) = self.contents.metadata.remove(&snapshot.path)
-                && self.dropped.len() < DROPPED_MAX
+                && self.released.len() < QUEUE_MAX
             {
-                self.dropped.push((snapshot, metadata));
+                self.released.extend(released(&snapshot, &metadata));
             }
         }
         let open = &pointer.roots;
@@ -226,13 +224,13 @@ impl Upkeep {
     /// Whether all that is to go at the end of the job has gone. To be asked when there is nothing
     /// else to do.
     pub fn is_clear(&self, now: Timestamp) -> bool {
-        self.clearing && self.queue.is_empty() && self.dropped.is_empty() && now < self.next_sweep
+        self.clearing && self.queue.is_empty() && self.released.is_empty() && now < self.next_sweep
     }
 
     /// What to do.
     pub fn next(&mut self, now: Timestamp) -> Step {
         let deletes = self.clearing || self.pointer.latest.is_some();
-        let release = !self.dropped.is_empty();
+        let release = !self.released.is_empty();
         let may_release = self.clearing || self.next_release <= now;
         let due = deletes
             && (!self.queue.is_empty() || self.next_sweep <= now || (release && may_release));
@@ -249,9 +247,8 @@ impl Upkeep {
         };
         if may_release {
             self.next_release = now + self.options.release_interval;
-            for (snapshot, metadata) in std::mem::take(&mut self.dropped) {
-                self.put_back(released(&marked, &snapshot, &metadata));
-            }
+            let released = std::mem::take(&mut self.released);
+            self.put_back(released);
         }
         let mut objects = Vec::new();
         while objects.len() < self.options.batch.max(1)
@@ -278,7 +275,9 @@ impl Upkeep {
         if let Some(snapshot) = unread {
             return Some(Step::ReadKept(snapshot.clone()));
         }
-        let unread = open.iter().find(|root| !self.roots_read.contains(&root.path));
+        let unread = open
+            .iter()
+            .find(|root| !self.roots_read.contains(&root.path));
         unread.map(|root| Step::ReadRoot(root.path.clone()))
     }
 

@@ -9,9 +9,9 @@ use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::Pointer;
 use weir_types::{CheckpointId, Clock, Timestamp};
 
-/// How many moves of the pointer may wait to be looked at; of more, only the last counts, and what
-/// the others let go is left to a listing.
-const MOVES_WAITING_MAX: usize = 1024;
+/// How many moves of the pointer may wait to be looked at, each with metadata; of more, only the last
+/// counts, and what the others let go is left to a listing.
+const MOVES_WAITING_MAX: usize = 64;
 
 /// How much metadata is held that no pointer names yet; what is missing is read from the store.
 const WRITTEN_MAX: usize = 256;

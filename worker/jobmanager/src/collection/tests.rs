@@ -316,8 +316,8 @@ fn nothing_is_deleted_while_the_pointer_is_being_written() {
                 Operation::Delete => {
                     // What was decided on a moment before may go on.
                     let since = Timestamp(writing.load(Ordering::SeqCst));
-                    let during = since.0 > 0
-                        && SystemClock.now().since(since) > Duration::from_millis(15);
+                    let during =
+                        since.0 > 0 && SystemClock.now().since(since) > Duration::from_millis(15);
                     broken.fetch_or(during, Ordering::SeqCst);
                     deleted.store(true, Ordering::SeqCst);
                 }
@@ -373,7 +373,9 @@ fn a_store_that_fails_makes_the_collector_wait_and_nothing_else() {
     for id in 1..=20 {
         assert_eq!(leader.complete(id), PointerOutcome::Written);
     }
-    leader.until("failures are counted", |leader| leader.collected.failures > 0);
+    leader.until("failures are counted", |leader| {
+        leader.collected.failures > 0
+    });
     leader.needed();
     fails.store(false, Ordering::SeqCst);
     leader.until_clean();

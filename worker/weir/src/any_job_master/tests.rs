@@ -178,7 +178,9 @@ async fn only_the_one_that_was_taken_gives_commands() {
     let registered = any.register(registration(), Arc::new(executor)).await;
     let epoch = registered.expect("both accept").job.epoch;
     let Some(TaskExecutorEvent::Command(command)) =
-        tokio::time::timeout(Duration::from_secs(5), inbox.next()).await.ok()
+        tokio::time::timeout(Duration::from_secs(5), inbox.next())
+            .await
+            .ok()
     else {
         panic!("the winner has sent a heartbeat")
     };

@@ -113,7 +113,9 @@ fn compression(snapshot: &Snapshot) -> Option<&'static str> {
 fn compression_of(snapshot: &Snapshot, stored: &Stored) -> Option<Compression> {
     let mut read = |range: Range<u64>| match stored {
         Stored::Inline(bytes) => {
-            let place = usize::try_from(range.start).ok().zip(range.end.try_into().ok());
+            let place = usize::try_from(range.start)
+                .ok()
+                .zip(range.end.try_into().ok());
             let bytes = place.and_then(|(start, end): (usize, usize)| bytes.get(start..end));
             bytes.map(<[u8]>::to_vec).ok_or(Unread)
         }

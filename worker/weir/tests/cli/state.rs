@@ -19,7 +19,10 @@ impl Counting {
         // Words that differ, so that state is kept in objects of its own.
         let mut text = String::new();
         for number in 0..40_000 {
-            text.push_str(&format!("word-number-{number} word-number-{}\n", number / 2));
+            text.push_str(&format!(
+                "word-number-{number} word-number-{}\n",
+                number / 2
+            ));
         }
         Self {
             words: Words::of_bytes(text.as_bytes()),
@@ -30,7 +33,9 @@ impl Counting {
     fn start(&self, job: &str, spec: &str, rate: &str, more: &[&str]) -> Process {
         let manifest = fs::read_to_string(weir_testkit::root().join("examples/wordcount.yaml"));
         let fields = format!("parallelism: 2\n{job}  {spec}");
-        let manifest = manifest.expect("an example").replace("parallelism: 2", &fields);
+        let manifest = manifest
+            .expect("an example")
+            .replace("parallelism: 2", &fields);
         let path = self.words.path("job.yaml");
         fs::write(&path, manifest).expect("written");
         let mut args = self.words.args("run");
@@ -101,7 +106,9 @@ fn a_job_that_is_cancelled_takes_its_checkpoints_with_it_if_it_is_told_to() {
     let state = job.words.path("state").display().to_string();
     done(["checkpoints", "ls", "--dir", &state]).expect(0, &["deleted"]);
 
-    let again = job.start("", spec, "100000", &["--restore", "latest"]).wait();
+    let again = job
+        .start("", spec, "100000", &["--restore", "latest"])
+        .wait();
     again.expect(2, &["cancelled", "DeleteOnCancel", "--restore none"]);
     let again = job.start("", spec, "100000", &["--restore", "none"]).wait();
     again.expect(0, &[]);
@@ -116,7 +123,9 @@ fn a_process_that_is_told_to_end_keeps_its_checkpoints() {
     process.signal("TERM");
     process.wait().expect(130, &[]);
     assert!(job.there("chk-") > 0);
-    let again = job.start("", spec, "100000", &["--restore", "latest"]).wait();
+    let again = job
+        .start("", spec, "100000", &["--restore", "latest"])
+        .wait();
     again.expect(0, &[]);
 }
 
@@ -132,7 +141,12 @@ fn the_number_of_key_groups_is_taken_over_unless_it_is_said() {
     refused.wait().expect(1, &parts);
     let taken = job.start("", "", "100000", &latest).wait();
     taken.expect(0, &[]);
-    let said = done(["checkpoints", "ls", "--dir", &job.words.path("state").display().to_string()]);
+    let said = done([
+        "checkpoints",
+        "ls",
+        "--dir",
+        &job.words.path("state").display().to_string(),
+    ]);
     said.expect(0, &["finished"]);
     let shown = job.inspect(job.newest());
     shown.expect(0, &["48", "keyed      compression none"]);

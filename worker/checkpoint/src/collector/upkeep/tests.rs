@@ -479,7 +479,11 @@ fn a_cleared_job_keeps_its_savepoints_and_nothing_else() {
     let left: Vec<_> = world.store.keys().map(String::as_str).collect();
     assert_eq!(
         left,
-        ["savepoint-1-2/_metadata", "savepoint-1-2/keyed", "savepoint-1-2/raw"]
+        [
+            "savepoint-1-2/_metadata",
+            "savepoint-1-2/keyed",
+            "savepoint-1-2/raw"
+        ]
     );
     assert_eq!(world.pointer.latest, None);
 }

@@ -8,7 +8,7 @@ use weir_checkpoint::handle::SnapshotMetrics;
 use weir_checkpoint::pointer::{OperationId, SnapshotKind, SnapshotRef};
 use weir_graph::JobStatus;
 use weir_rpc::{
-    BoxFuture, CheckpointDetails, CheckpointState, ClusterOverview, DispatcherError,
+    BoxFuture, CheckpointDetails, CheckpointState, ClusterOverview, Collected, DispatcherError,
     DispatcherGateway, JobCheckpoints, JobDetails, JobExceptions, JobOverview, OperationStatus,
     SubtaskCheckpoint, TaskManagerDetails,
 };
@@ -192,6 +192,7 @@ impl DispatcherGateway for Scripted {
                 named,
                 taken(11, CheckpointState::Completed, 100),
             ],
+            collected: Collected::default(),
         };
         let answer = self.refused().map(|()| view);
         Box::pin(async { answer })
