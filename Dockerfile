@@ -5,6 +5,7 @@
 # BUILDER compiles: Debian with Rust. BASE carries the programs: glibc, libstdc++ and certificates,
 # nothing else is needed. Programs that have been built already are taken from a folder instead, and
 # nothing is compiled: `--build-arg BINARIES=given --build-arg FOLDER=out`, relative to the context.
+# (Buildah before 1.30 sees stages that come by a variable only when it is said: BINARIES=compiled.)
 ARG BUILDER=docker.io/library/rust:1.95-bookworm
 ARG BASE=gcr.io/distroless/cc-debian12:nonroot
 ARG BINARIES=compiled
