@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Object;
 
 /// The program, its arguments and its parallelism.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct JobSpec {
     /// The name under which the program is registered.
@@ -38,20 +38,6 @@ pub struct JobSpec {
     /// Start even if the snapshot holds state of operators that the program no longer has.
     #[serde(default)]
     pub allow_non_restored_state: bool,
-}
-
-impl Default for JobSpec {
-    fn default() -> Self {
-        Self {
-            program: String::new(),
-            args: BTreeMap::new(),
-            env: Vec::new(),
-            config: BTreeMap::new(),
-            parallelism: None,
-            max_parallelism: None,
-            allow_non_restored_state: false,
-        }
-    }
 }
 
 impl JobSpec {

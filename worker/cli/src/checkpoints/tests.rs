@@ -43,6 +43,7 @@ fn a_store_is_listed_by_job() {
         location: "/state/wordcount/savepoint-3-12".to_owned(),
         completed: 10_520,
         operation: Some("before-upgrade".to_owned()),
+        compression: None,
         latest: true,
         state_size: Some(3 << 20),
     };
@@ -83,6 +84,7 @@ fn what_is_in_a_savepoint_is_shown_by_operator() {
         kind: "savepoint".to_owned(),
         state_id: "0123456789abcdef0123456789abcdef".to_owned(),
         operation: Some("before-upgrade".to_owned()),
+        compression: None,
         triggered: 10_000,
         completed: 10_520,
         weir_version: "0.1.0".to_owned(),
