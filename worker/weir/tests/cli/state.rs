@@ -41,7 +41,7 @@ impl Counting {
         let mut args = self.words.args("run");
         args[1] = path.display().to_string();
         let rate = format!("rate={rate}");
-        args.extend(["--quiet", "--arg", &rate].map(str::to_owned));
+        args.extend(["--arg", &rate].map(str::to_owned));
         args.extend(["--checkpoint-interval", "100ms", "--checkpoint-dir"].map(str::to_owned));
         args.push(self.words.path("state").display().to_string());
         args.extend(more.iter().map(|arg| (*arg).to_owned()));
@@ -89,7 +89,8 @@ fn checkpoints_that_are_not_kept_go_while_the_job_runs() {
     });
     process.kill_nine();
     let kept = done(["fsck", &job.words.path("state").display().to_string()]);
-    kept.expect(0, &["ok"]);
+    kept.expect(0, &[]);
+    assert!(kept.stdout.contains("ok"), "{}", kept.stdout);
 }
 
 #[test]
@@ -102,15 +103,18 @@ fn a_job_that_is_cancelled_takes_its_checkpoints_with_it_if_it_is_told_to() {
     done(["cancel", "--rest", &rest]).expect(0, &[]);
     process.wait().expect(130, &[]);
     assert_eq!(job.there("chk-"), 0);
-    assert_eq!(job.there("pointer"), 1, "it stays");
+    assert!(job.there("pointer") > 0, "it stays");
     let state = job.words.path("state").display().to_string();
-    done(["checkpoints", "ls", "--dir", &state]).expect(0, &["deleted"]);
+    let listed = done(["checkpoints", "ls", "--dir", &state]);
+    assert!(listed.stdout.contains("deleted"), "{}", listed.stdout);
 
     let again = job
         .start("", spec, "100000", &["--restore", "latest"])
         .wait();
     again.expect(2, &["cancelled", "DeleteOnCancel", "--restore none"]);
-    let again = job.start("", spec, "100000", &["--restore", "none"]).wait();
+    // What was published is a person's to replace.
+    let anew = ["--restore", "none", "--arg", "overwrite=true"];
+    let again = job.start("", spec, "100000", &anew).wait();
     again.expect(0, &[]);
 }
 
@@ -140,16 +144,11 @@ fn the_number_of_key_groups_is_taken_over_unless_it_is_said() {
     let parts = ["`count`", "max parallelism 48", "the program 64", "leave"];
     refused.wait().expect(1, &parts);
     let taken = job.start("", "", "100000", &latest).wait();
-    taken.expect(0, &[]);
-    let said = done([
-        "checkpoints",
-        "ls",
-        "--dir",
-        &job.words.path("state").display().to_string(),
-    ]);
-    said.expect(0, &["finished"]);
-    let shown = job.inspect(job.newest());
-    shown.expect(0, &["48", "keyed      compression none"]);
+    taken.expect(0, &["max parallelism 48 is taken over"]);
+    let shown = job.inspect(job.newest()).stdout;
+    for part in ["  48  ", "keyed      compression none"] {
+        assert!(shown.contains(part), "{shown}");
+    }
 }
 
 #[test]
@@ -159,7 +158,8 @@ fn compressed_state_is_shown_as_such_and_read_by_a_job_that_compresses_none() {
     let mut process = job.start("", spec, "2000", &[]);
     job.until_checkpoint(4);
     process.kill_nine();
-    job.inspect(2).expect(0, &["keyed      compression lz4"]);
+    let shown = job.inspect(2).stdout;
+    assert!(shown.contains("keyed      compression lz4"), "{shown}");
     let again = job.start("", "", "100000", &["--restore", "latest"]);
     again.wait().expect(0, &[]);
 }
