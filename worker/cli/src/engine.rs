@@ -105,6 +105,8 @@ pub struct TaskManagerRequest {
     pub data: Option<SocketAddr>,
     /// Where keyed state lies that memory has no room for; by default where the job says.
     pub local_dir: Option<PathBuf>,
+    /// Where other TaskManagers reach that; by default the same.
+    pub data_advertised: Option<SocketAddr>,
     /// The id to register with; by default a new one.
     pub id: Option<TaskManagerId>,
     /// The operation that started this process and its like.

@@ -115,6 +115,7 @@ fn dispatch(engine: &dyn Engine, command: Command) -> Result<Exit, Failure> {
                 reconnect_timeout: args.reconnect_timeout.get(),
                 data: args.data,
                 local_dir: args.local.local_dir,
+                data_advertised: args.data_advertised,
                 id: args.id,
                 deployment: args.deployment,
             })

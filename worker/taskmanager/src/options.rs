@@ -26,6 +26,8 @@ pub struct TaskManagerOptions {
     /// Where its exchange listens for other TaskManagers; none if all run in this process. With an
     /// unspecified address (`0.0.0.0`), others use the one that its registration comes from.
     pub data_bind: Option<SocketAddr>,
+    /// Where others reach it instead, for example behind a port mapping.
+    pub data_advertised: Option<SocketAddr>,
     /// Limits of the exchange.
     pub exchange: ExchangeOptions,
     /// Threads that move records between sockets and queues.
@@ -53,6 +55,7 @@ impl TaskManagerOptions {
             deployment: ANY_DEPLOYMENT,
             slots,
             data_bind: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            data_advertised: None,
             exchange: ExchangeOptions::default(),
             network_threads: 1,
             reconnect_timeout: Duration::from_secs(60),

@@ -128,7 +128,11 @@ impl TaskManager {
         let mut door = self.open().await?;
         for life in 1_u64.. {
             let limit = self.options.reconnect_timeout;
-            let ask = registration(&self.options, id, door.address());
+            let ask = registration(
+                &self.options,
+                id,
+                self.options.data_advertised.or(door.address()),
+            );
             let asked = register(self.gateway.as_ref(), &ask, clock.as_ref(), since, limit);
             let (registered, inbox) = match asked.await {
                 Outcome::Accepted(registered, inbox) => (*registered, inbox),

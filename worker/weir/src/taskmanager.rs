@@ -23,12 +23,14 @@ pub(crate) fn run(registry: &Registry, request: TaskManagerRequest) -> Result<Ex
         reconnect_timeout,
         data,
         local_dir,
+        data_advertised,
         id,
         deployment,
     } = request;
     let id = id.unwrap_or_else(|| TaskManagerId(random::bits()));
     let mut options = TaskManagerOptions::new(id, name(), slots);
     options.data_bind = Some(data.unwrap_or_else(|| data_address(&jobmanagers)));
+    options.data_advertised = data_advertised;
     options.deployment = deployment.unwrap_or(options.deployment);
     options.network_threads = std::thread::available_parallelism()
         .map_or(1, usize::from)

@@ -184,6 +184,10 @@ pub(crate) struct TaskManagerArgs {
 
     #[command(flatten)]
     pub(crate) local: LocalDirArgs,
+    /// Where other TaskManagers reach that, if it is not the same, for example behind a port
+    /// mapping
+    #[arg(long, value_name = "HOST:PORT", value_parser = address)]
+    pub(crate) data_advertised: Option<SocketAddr>,
 
     /// The id to register with: 32 hexadecimal digits [default: a new one]
     #[arg(long, value_name = "HEX")]
