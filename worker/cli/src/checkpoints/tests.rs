@@ -90,6 +90,7 @@ fn what_is_in_a_savepoint_is_shown_by_operator() {
         weir_version: "0.1.0".to_owned(),
         objects: 2,
         state_size: 3 << 20,
+        compression: Some("lz4".to_owned()),
         operators: vec![OperatorReport {
             id: "abc".to_owned(),
             name: "count".to_owned(),
