@@ -12,7 +12,9 @@
 //! works, so it cannot be wrong in the same way.
 
 mod party;
+mod state_backend;
 mod storm;
 
 pub use party::{JOBMANAGERS, Party, Store, TASKMANAGERS};
-pub use storm::{Fault, Storm};
+pub use state_backend::StateBackend;
+pub use storm::{Fault, Recovery, Storm};

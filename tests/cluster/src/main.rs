@@ -1,16 +1,18 @@
 //! `weir-soak MINUTES [folder|s3]`: jobs one after the other on a cluster that one fault after the
-//! other hits, for so long, from a seed that is printed. Ends with a sum, and with 1 if any output
-//! was not exact.
+//! other hits, for so long, from a seed that is printed, in both state backends and, where nothing
+//! else is asked for, with state in folders and on S3. Ends with a sum, whose last line belongs into
+//! `docs/reliability.md`, and with 1 if any output was not exact.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::thread;
 use std::time::Duration;
 
-use weir_testkit::{Job, Random};
-use weir_tests_cluster::{Fault, Party, Store, Storm};
+use weir_testkit::{Job, Random, root};
+use weir_tests_cluster::{Fault, Party, StateBackend, Store, Storm};
 use weir_types::{Clock, SystemClock};
 
 /// What happened so far.
@@ -18,7 +20,53 @@ use weir_types::{Clock, SystemClock};
 struct Sum {
     jobs: u64,
     rows: u64,
-    faults: BTreeMap<Fault, u64>,
+    lost: u64,
+    duplicated: u64,
+    /// How often, and how long the job took to go on at most.
+    faults: BTreeMap<Fault, (u64, Duration)>,
+    failed: bool,
+}
+
+impl Sum {
+    fn faults(&self) -> u64 {
+        self.faults.values().map(|(count, _)| count).sum()
+    }
+
+    fn add(&mut self, fault: Fault, recovery: Duration) {
+        let (count, most) = self.faults.entry(fault).or_default();
+        *count += 1;
+        *most = recovery.max(*most);
+    }
+
+    /// A row of the table in `docs/reliability.md`.
+    fn row(&self, minutes: u64) -> String {
+        let mut faults = String::new();
+        for (fault, (count, most)) in &self.faults {
+            let separator = if faults.is_empty() { "" } else { ", " };
+            let seconds = most.as_secs_f64();
+            write!(faults, "{separator}{fault:?} {count} × ≤ {seconds:.1} s").expect("a text");
+        }
+        let verdict = if self.failed { " FAILED" } else { "" };
+        format!(
+            "| {}{verdict} | {minutes} | {} | {} | {} | {} | {} | {faults} |",
+            commit(),
+            self.jobs,
+            self.rows,
+            self.faults(),
+            self.lost,
+            self.duplicated,
+        )
+    }
+}
+
+/// The commit that was tested.
+fn commit() -> String {
+    let mut git = Command::new("git");
+    git.args(["describe", "--always", "--dirty", "--exclude=*"]);
+    match git.current_dir(root()).output() {
+        Ok(said) if said.status.success() => String::from_utf8_lossy(&said.stdout).trim().into(),
+        _ => "unknown".into(),
+    }
 }
 
 fn main() -> io::Result<ExitCode> {
@@ -29,8 +77,8 @@ fn main() -> io::Result<ExitCode> {
     let clock = SystemClock;
     let start = clock.now();
     let limit = Duration::from_secs(60 * minutes);
-    let (mut sum, mut failed) = (Sum::default(), 0);
-    while clock.now().since(start) < limit && failed == 0 {
+    let mut sum = Sum::default();
+    while clock.now().since(start) < limit && !sum.failed {
         let s3 = match store.as_deref() {
             Some("folder") => false,
             Some("s3") => true,
@@ -40,29 +88,26 @@ fn main() -> io::Result<ExitCode> {
         let seed = u64::try_from(seed.as_millis()).unwrap_or(0);
         let rest = limit.saturating_sub(clock.now().since(start));
         let run = AssertUnwindSafe(|| one_job(seed, s3, rest, &mut sum));
-        failed += u64::from(catch_unwind(run).is_err());
+        sum.failed = catch_unwind(run).is_err();
         let mut out = io::stdout().lock();
         writeln!(
             out,
-            "{:>5} s: {} jobs exact, {} rows, {} faults",
+            "{:>5} s: {} jobs, {} rows, {} faults",
             clock.now().since(start).as_secs(),
             sum.jobs,
             sum.rows,
-            sum.faults.values().sum::<u64>(),
+            sum.faults(),
         )?;
     }
     let mut out = io::stdout().lock();
-    writeln!(out, "seed {}, {minutes} minutes", random.seed())?;
-    for (fault, count) in &sum.faults {
-        writeln!(out, "  {count:>5} x {fault:?}")?;
-    }
-    let verdict = if failed == 0 {
-        "exact: nothing lost, nothing twice"
-    } else {
-        "FAILED, see above"
+    writeln!(out, "seed {}", random.seed())?;
+    let verdict = match sum.failed {
+        false => "exact: nothing lost, nothing twice",
+        true => "FAILED, see above",
     };
     writeln!(out, "{} jobs, {} rows: {verdict}", sum.jobs, sum.rows)?;
-    Ok(ExitCode::from(u8::from(failed > 0)))
+    writeln!(out, "{}", sum.row(minutes))?;
+    Ok(ExitCode::from(u8::from(sum.failed)))
 }
 
 /// Faults until the job, which lasts about two minutes, has written everything.
@@ -75,12 +120,14 @@ fn one_job(seed: u64, s3: bool, rest: Duration, sum: &mut Sum) {
         1 => Job::fraud_detection(&mut random, 1_000 * seconds, 1_000),
         _ => Job::wordcount(&mut random, 1_000 * seconds, 1_000),
     };
+    let job = StateBackend::drawn(&mut random).of(job);
     let rows = job.rows();
     let store = if s3 {
         Store::s3(&random).expect("an S3 server")
     } else {
         Store::Folder(job.path("state"))
     };
+    let job = store.with_output_of(job);
     let mut party = Party::start(job, store);
     let mut storm = Storm::new(random.clone());
     party.until_output();
@@ -94,11 +141,14 @@ fn one_job(seed: u64, s3: bool, rest: Duration, sum: &mut Sum) {
             "seed {seed}: {fault:?}, {} of {rows} rows",
             party.job.published()
         );
-        storm.inflict(fault, &mut party);
-        party.until_progress(&format!("{fault:?}"));
-        *sum.faults.entry(fault).or_insert(0) += 1;
+        let recovery = storm.inflict(fault, &mut party).wait(&party, fault);
+        sum.add(fault, recovery);
     }
-    party.finish();
+    party.wait_for_end();
+    let (lost, duplicated) = party.job.lost_and_surplus();
     sum.jobs += 1;
     sum.rows += rows;
+    sum.lost += lost;
+    sum.duplicated += duplicated;
+    party.expect_exact();
 }

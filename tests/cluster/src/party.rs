@@ -1,16 +1,18 @@
 //! The processes of one job: who they are, how they reach each other, and how they come back.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use weir_testkit::{
-    HttpProxy, Job, JobManager, Process, Proxy, Random, Rest, S3Server, command, until_within,
-    weir_binary,
+    HttpProxy, Job, JobManager, MemoryCgroup, Process, Proxy, Random, Rest, S3Server, command,
+    until_within, weir_binary,
 };
 use weir_types::{Clock, SystemClock};
 
@@ -21,7 +23,7 @@ pub const JOBMANAGERS: usize = 2;
 pub const TASKMANAGERS: usize = 3;
 
 /// How long the job may take to go on after a fault, on a machine that is busy.
-const RECOVERY_MAX: Duration = Duration::from_secs(30);
+pub(crate) const RECOVERY_MAX: Duration = Duration::from_secs(30);
 
 /// How much of a log is shown when a test has failed.
 const LOG_BYTES: usize = 3_000;
@@ -46,6 +48,15 @@ impl Store {
         let proxy = HttpProxy::start(server.address(), random.clone());
         Some(Self::S3 { server, proxy })
     }
+
+    /// The job with its output there too, if it is a server: what goes wrong with the store then
+    /// hits results as well.
+    pub fn with_output_of(&self, job: Job) -> Job {
+        match self {
+            Self::Folder(_) => job,
+            Self::S3 { server, .. } => job.with_output_on(server),
+        }
+    }
 }
 
 /// A JobManager's place: its addresses stay when the process is another.
@@ -53,6 +64,33 @@ struct Seat {
     manager: Option<JobManager>,
     /// One for each TaskManager.
     links: Vec<Proxy>,
+}
+
+/// The way to a TaskManager's data port: all connections of the others go through the proxy, and so
+/// does what it says to them on those.
+struct DataLink {
+    /// Where it listens.
+    address: SocketAddr,
+    /// What the others are told instead.
+    proxy: Proxy,
+}
+
+impl DataLink {
+    /// An address of this party's own, so that it stays free while the TaskManager is gone.
+    fn new() -> Self {
+        static LINKS: AtomicU32 = AtomicU32::new(0);
+        let number = LINKS.fetch_add(1, Ordering::Relaxed);
+        let byte = |number: u32| u8::try_from(number % 200 + 20).expect("it is small");
+        let host = [
+            127,
+            byte(std::process::id()),
+            byte(number / 200),
+            byte(number),
+        ];
+        let address = SocketAddr::from((host, 6_122));
+        let proxy = Proxy::start(Some(address));
+        Self { address, proxy }
+    }
 }
 
 /// The processes, the job and its store. All are killed when this is dropped.
@@ -63,8 +101,8 @@ pub struct Party {
     pub store: Store,
     seats: Vec<Seat>,
     taskmanagers: Vec<Option<Process>>,
-    /// Where each TaskManager takes data, port left open.
-    data: Vec<String>,
+    /// How the others reach each TaskManager's data port.
+    data: Vec<DataLink>,
     /// Processes that were killed, for what they said.
     gone: Vec<(String, Process)>,
     binary: PathBuf,
@@ -91,18 +129,12 @@ impl Party {
             manager: None,
             links: (0..TASKMANAGERS).map(link).collect(),
         };
-        // Loopback addresses of its own, so that one can be cut off without hitting others.
-        let id = std::process::id();
-        let host = |at: usize| {
-            let low = SystemClock.now().0 / 1_000 % 250 + 2;
-            format!("127.{}.{low}.{}:0", id % 200 + 20, at + 10)
-        };
         Self {
             job,
             store,
             seats: (0..JOBMANAGERS).map(seat).collect(),
             taskmanagers: (0..TASKMANAGERS).map(|_| None).collect(),
-            data: (0..TASKMANAGERS).map(host).collect(),
+            data: (0..TASKMANAGERS).map(|_| DataLink::new()).collect(),
             gone: Vec::new(),
             binary,
             environment: Vec::new(),
@@ -185,6 +217,18 @@ impl Party {
     /// Starts a TaskManager in a place that is free.
     #[track_caller]
     pub fn start_taskmanager(&mut self, at: usize) {
+        let command = self.taskmanager_command(at);
+        self.taskmanagers[at] = Some(Process::start(command));
+    }
+
+    /// Starts a TaskManager in a control group.
+    #[track_caller]
+    pub fn start_taskmanager_in(&mut self, group: &MemoryCgroup, at: usize) {
+        let command = group.of(&self.taskmanager_command(at));
+        self.taskmanagers[at] = Some(Process::start(command));
+    }
+
+    fn taskmanager_command(&self, at: usize) -> Command {
         let links = self
             .seats
             .iter()
@@ -192,8 +236,10 @@ impl Party {
         let addresses = links.collect::<Vec<_>>().join(",");
         let command = command(&self.binary, ["taskmanager", "--jobmanager", &addresses]);
         let mut command = self.with_environment(command);
-        command.args(["--data", &self.data[at]]);
-        self.taskmanagers[at] = Some(Process::start(command));
+        let DataLink { address, proxy } = &self.data[at];
+        command.args(["--data", &address.to_string()]);
+        command.args(["--data-advertised", &proxy.address().to_string()]);
+        command
     }
 
     /// `kill -9` of a TaskManager.
@@ -235,13 +281,8 @@ impl Party {
             return false;
         };
         let mut all = answer["taskmanagers"].as_array().into_iter().flatten();
-        let host = format!("{}:", self.data_host(at));
-        all.any(|one| {
-            let is_it = one["data-address"]
-                .as_str()
-                .is_some_and(|text| text.starts_with(&host));
-            is_it && one["free-slots"] == 0
-        })
+        let address = self.data_link(at).address().to_string();
+        all.any(|one| one["data-address"] == *address && one["free-slots"] == 0)
     }
 
     /// What a cluster manager does: a process that has ended by itself is started again. One that
@@ -272,6 +313,12 @@ impl Party {
         }
     }
 
+    /// The same, to be waited for.
+    #[track_caller]
+    pub fn taskmanager_mut(&mut self, at: usize) -> &mut Process {
+        self.taskmanagers[at].as_mut().expect("it runs")
+    }
+
     /// A JobManager that runs.
     #[track_caller]
     pub fn jobmanager(&mut self, at: usize) -> &mut Process {
@@ -283,9 +330,14 @@ impl Party {
         self.seats.iter().map(move |seat| &seat.links[taskmanager])
     }
 
-    /// The address where a TaskManager takes data.
-    pub fn data_host(&self, at: usize) -> &str {
-        self.data[at].trim_end_matches(":0")
+    /// The network between a TaskManager's data port and those that connect to it.
+    pub fn data_link(&self, at: usize) -> &Proxy {
+        &self.data[at].proxy
+    }
+
+    /// The network between all TaskManagers: no record passes by it.
+    pub fn data_links(&self) -> impl Iterator<Item = &Proxy> {
+        self.data.iter().map(|link| &link.proxy)
     }
 
     /// The seat of the leader, which is known by its REST. None while there is none.
@@ -376,6 +428,24 @@ impl Party {
     /// Starts again what was killed, waits for the end of the job, and checks its output.
     #[track_caller]
     pub fn finish(mut self) {
+        self.wait_for_end();
+        self.expect_exact();
+    }
+
+    /// Checks the output of a job that has ended, and that its TaskManagers end, too.
+    #[track_caller]
+    pub fn expect_exact(mut self) {
+        assert_eq!(self.job.wrong(), None, "the output");
+        for process in self.taskmanagers.iter_mut().flatten() {
+            until_within(Duration::from_secs(20), "the TaskManagers' end", || {
+                process.has_ended()
+            });
+        }
+    }
+
+    /// Starts again what was killed, and waits for the end of the job.
+    #[track_caller]
+    pub fn wait_for_end(&mut self) {
         self.start_all();
         let mut codes = Vec::new();
         for at in 0..JOBMANAGERS {
@@ -390,13 +460,6 @@ impl Party {
             codes.contains(&Some(0)),
             "the job is to finish, JobManagers ended with {codes:?}"
         );
-        let wrong = self.job.wrong();
-        assert_eq!(wrong, None, "the output");
-        for process in self.taskmanagers.iter_mut().flatten() {
-            until_within(Duration::from_secs(20), "the TaskManagers' end", || {
-                process.has_ended()
-            });
-        }
     }
 
     fn logs(&self) -> Vec<(String, String)> {

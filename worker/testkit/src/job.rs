@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::{Multiset, Random};
+use crate::{Multiset, Random, S3Server};
 use tempfile::TempDir;
 
 /// Heartbeats that are missed soon, and restarts that do not wait long: tests have little time.
@@ -30,6 +30,7 @@ spec:
 /// A job, and what it is to write.
 pub struct Job {
     folder: TempDir,
+    output: PathBuf,
     args: Vec<String>,
     expected: Multiset,
 }
@@ -131,6 +132,7 @@ impl Job {
             all.extend(["--arg".to_owned(), arg]);
         }
         Self {
+            output: path("out"),
             folder,
             args: all,
             expected,
@@ -165,14 +167,33 @@ impl Job {
         self.path("local")
     }
 
+    /// It keeps its state in this backend.
+    pub fn with_state_backend(self, backend: &str) -> Self {
+        let path = self.path("job.yaml");
+        let text = fs::read_to_string(&path).expect("it was written");
+        let own = format!("  stateBackend:\n    type: {backend}\n  restartStrategy");
+        fs::write(&path, text.replacen("  restartStrategy", &own, 1)).expect("written");
+        self
+    }
+
     /// A place in the job's own folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// The folder that gets the output.
+    /// It writes to a bucket of this server instead of a folder.
+    pub fn with_output_on(mut self, server: &S3Server) -> Self {
+        let prefix = "results/of/it";
+        let address = format!("output=s3://{}/{prefix}", S3Server::BUCKET);
+        let output = self.args.iter_mut().find(|arg| arg.starts_with("output="));
+        *output.expect("it has one") = address;
+        self.output = server.bucket().join(prefix);
+        self
+    }
+
+    /// The folder that gets the output, or in which the server keeps it.
     pub fn output(&self) -> PathBuf {
-        self.path("out")
+        self.output.clone()
     }
 
     /// The manifest and the program's arguments.
@@ -206,6 +227,12 @@ impl Job {
         let difference = self.expected.difference(&found);
         let left = || format!("files are left over: {unfinished:?}");
         difference.or_else(|| (!unfinished.is_empty()).then(left))
+    }
+
+    /// How many rows are lost, and how many came too often or are wrong, once the job has ended.
+    pub fn lost_and_surplus(&self) -> (u64, u64) {
+        let found = Multiset::of_folder(&self.output());
+        self.expected.lost_and_surplus(&found)
     }
 
     /// What is wrong with the output of a job that is under way: rows may be missing, but none may

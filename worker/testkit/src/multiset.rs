@@ -60,6 +60,11 @@ impl Multiset {
         Some(text)
     }
 
+    /// How many rows of this are not in `found`, and how many are there too often or are wrong.
+    pub fn lost_and_surplus(&self, found: &Self) -> (u64, u64) {
+        (self.without(found).len(), found.without(self).len())
+    }
+
     /// Rows that are not in `expected`, or not so often: what an unfinished job may not have
     /// published.
     pub fn surplus_over(&self, expected: &Self) -> Option<String> {

@@ -53,6 +53,23 @@ impl S3Server {
         self.folder.path().join(Self::BUCKET)
     }
 
+    /// Tells a process of `weir` how to reach it, and as whom.
+    pub fn reach(&self, command: &mut Command) {
+        let endpoint = format!("http://{}", self.address);
+        command
+            .args(["--s3-endpoint", &endpoint, "--s3-path-style"])
+            .env("AWS_ACCESS_KEY_ID", Self::ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", Self::SECRET_KEY);
+    }
+
+    /// How many multipart uploads are neither completed nor aborted.
+    pub fn uploads(&self) -> usize {
+        // A folder for each object, in it one for each upload.
+        let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
+        let objects = entries(self.bucket().join(".sgwtmp/multipart"));
+        objects.map(|object| entries(object.path()).count()).sum()
+    }
+
     /// The account has another secret from now on: to who knows only the old one it is revoked.
     #[track_caller]
     pub fn set_secret(&mut self, secret: &str) {

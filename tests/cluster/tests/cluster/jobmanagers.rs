@@ -101,8 +101,7 @@ fn whatever_happens_in_whatever_order_the_output_is_exact() {
         }
         let fault = storm.choose(&party);
         eprintln!("{fault:?}");
-        storm.inflict(fault, &mut party);
-        party.until_progress(&format!("{fault:?}"));
+        storm.inflict(fault, &mut party).wait(&party, fault);
     }
     party.finish();
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use weir_testkit::{Process, Random, SmallDisk, until_within};
-use weir_tests_cluster::{Party, Store};
+use weir_testkit::{MemoryCgroup, Process, Random, SmallDisk, until_within};
+use weir_tests_cluster::{Party, Store, TASKMANAGERS};
 use weir_types::{Clock, SystemClock};
 
-use crate::word_count;
+use crate::{busy_one, word_count};
 
 #[test]
 fn a_full_disk_under_the_checkpoints_is_named_and_costs_nothing_once_there_is_room() {
@@ -40,13 +40,53 @@ fn a_full_disk_under_the_checkpoints_is_named_and_costs_nothing_once_there_is_ro
     drop(disk);
 }
 
+/// Far more than a TaskManager needs here.
+const GROUP_BYTES: u64 = 256 << 20;
+
+#[test]
+fn taskmanagers_that_the_kernel_ends_for_want_of_memory_cost_nothing() {
+    let groups: Result<Vec<_>, _> = (0..TASKMANAGERS)
+        .map(|_| MemoryCgroup::create(GROUP_BYTES))
+        .collect();
+    let groups = match groups {
+        Ok(groups) => groups,
+        Err(why) => {
+            eprintln!("SKIPPED: no memory control group can be made here (needs root): {why}");
+            return;
+        }
+    };
+    let mut random = Random::printed();
+    let job = word_count(&mut random, 10);
+    let folder = job.path("state");
+    let mut party = Party::new(job, Store::Folder(folder));
+    for (at, group) in groups.iter().enumerate() {
+        party.start_taskmanager_in(group, at);
+    }
+    party.start_all();
+    party.until_output();
+    // The first time another takes over; the second time, with one gone for good, it has to return.
+    for returns in [false, true] {
+        let at = busy_one(&party);
+        groups[at].exhaust(party.taskmanager_mut(at));
+        if returns {
+            party.kill_taskmanager(at);
+            party.start_taskmanager_in(&groups[at], at);
+        }
+        party.until_exception(Duration::from_secs(5), "TaskManager");
+        party.until_progress("a TaskManager that the kernel ended");
+        assert_eq!(party.job.wrong_so_far(), None);
+    }
+    party.restart_the_ended();
+    party.finish();
+}
+
 #[test]
 fn a_clock_that_goes_back_an_hour_costs_nothing() {
     let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
-    if !Path::new(library).exists() {
-        eprintln!("SKIPPED: there is no {library} (Debian's package faketime)");
-        return;
-    }
+    assert!(
+        Path::new(library).exists(),
+        "there is no {library}: `make setup` installs Debian's package faketime"
+    );
     let mut random = Random::printed();
     let job = word_count(&mut random, 8);
     let time = job.path("time");

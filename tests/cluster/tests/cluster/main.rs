@@ -11,11 +11,12 @@ mod taskmanagers;
 use std::time::Duration;
 
 use weir_testkit::{Job, Random, until_within};
-use weir_tests_cluster::{Party, Store, TASKMANAGERS};
+use weir_tests_cluster::{Party, StateBackend, Store, TASKMANAGERS};
 
-/// A word count of about so many seconds.
+/// A word count of about so many seconds, with its state in either backend.
 fn word_count(random: &mut Random, seconds: usize) -> Job {
-    Job::wordcount(random, 500 * seconds, 500)
+    let backend = StateBackend::drawn(random);
+    backend.of(Job::wordcount(random, 500 * seconds, 500))
 }
 
 /// A party with its state in a folder.
@@ -25,10 +26,12 @@ fn in_a_folder(job: Job) -> Party {
     Party::start(job, Store::Folder(folder))
 }
 
-/// A party with its state on an S3 server; none where there is no server to be had.
+/// A party with its state and its output on an S3 server; none where there is no server to be had.
 #[track_caller]
 fn on_s3(random: &Random, job: Job) -> Option<Party> {
-    Some(Party::start(job, Store::s3(random)?))
+    let store = Store::s3(random)?;
+    let job = store.with_output_of(job);
+    Some(Party::start(job, store))
 }
 
 /// A TaskManager that runs a part of the job.

@@ -62,11 +62,12 @@ fn errors_late_answers_and_lost_ones_cost_nothing() {
     party.finish();
 }
 
+/// Longer than a store's client is patient.
 #[test]
-fn an_outage_of_some_seconds_costs_nothing() {
+fn an_outage_of_more_than_ten_seconds_costs_nothing() {
     let mut random = Random::printed();
-    let job = word_count(&mut random, 8);
-    let Some(party) = on_s3(&random, job) else {
+    let job = word_count(&mut random, 18);
+    let Some(mut party) = on_s3(&random, job) else {
         return;
     };
     party.until_output();
@@ -75,9 +76,13 @@ fn an_outage_of_some_seconds_costs_nothing() {
         ..HttpFaults::default()
     };
     proxy(&party).set(outage);
-    thread::sleep(random.millis(4_000, 6_000));
+    thread::sleep(random.millis(500, 1_000));
+    let published = party.job.published();
+    thread::sleep(random.millis(10_000, 12_000));
+    assert_eq!(party.job.published(), published, "the outage is real");
     assert_eq!(party.job.wrong_so_far(), None);
     proxy(&party).set(HttpFaults::default());
+    party.restart_the_ended();
     party.until_progress("an outage of the store");
     party.finish();
 }

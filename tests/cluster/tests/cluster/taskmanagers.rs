@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use weir_testkit::{Job, Random, until_within};
-use weir_tests_cluster::{Party, TASKMANAGERS};
+use weir_tests_cluster::{Party, StateBackend, TASKMANAGERS};
 
 use crate::{busy_one, in_a_folder, on_s3, word_count};
 
@@ -26,25 +26,54 @@ fn kill_them_one_after_the_other(random: &mut Random, mut party: Party, times: u
     party.finish();
 }
 
-#[test]
-fn killed_ones_cost_no_word_and_count_none_twice() {
+/// In each backend, as what is restored is its own.
+#[track_caller]
+fn killed_ones_cost_nothing(backend: StateBackend, make: impl FnOnce(&mut Random) -> Job) {
     let mut random = Random::printed();
-    let party = in_a_folder(word_count(&mut random, 10));
-    kill_them_one_after_the_other(&mut random, party, 5);
-}
-
-#[test]
-fn killed_ones_cost_no_window() {
-    let mut random = Random::printed();
-    let party = in_a_folder(Job::top_pages(&mut random, 3_000, 300));
+    let party = in_a_folder(backend.of(make(&mut random)));
     kill_them_one_after_the_other(&mut random, party, 4);
 }
 
+fn words(random: &mut Random) -> Job {
+    Job::wordcount(random, 4_000, 500)
+}
+
+fn windows(random: &mut Random) -> Job {
+    Job::top_pages(random, 2_400, 300)
+}
+
+fn timers(random: &mut Random) -> Job {
+    Job::fraud_detection(random, 2_400, 300)
+}
+
 #[test]
-fn killed_ones_cost_no_timer() {
-    let mut random = Random::printed();
-    let party = in_a_folder(Job::fraud_detection(&mut random, 3_000, 300));
-    kill_them_one_after_the_other(&mut random, party, 4);
+fn killed_ones_cost_no_word_on_the_heap() {
+    killed_ones_cost_nothing(StateBackend::Heap, words);
+}
+
+#[test]
+fn killed_ones_cost_no_word_in_rocksdb() {
+    killed_ones_cost_nothing(StateBackend::RocksDb, words);
+}
+
+#[test]
+fn killed_ones_cost_no_window_on_the_heap() {
+    killed_ones_cost_nothing(StateBackend::Heap, windows);
+}
+
+#[test]
+fn killed_ones_cost_no_window_in_rocksdb() {
+    killed_ones_cost_nothing(StateBackend::RocksDb, windows);
+}
+
+#[test]
+fn killed_ones_cost_no_timer_on_the_heap() {
+    killed_ones_cost_nothing(StateBackend::Heap, timers);
+}
+
+#[test]
+fn killed_ones_cost_no_timer_in_rocksdb() {
+    killed_ones_cost_nothing(StateBackend::RocksDb, timers);
 }
 
 #[test]

@@ -84,7 +84,6 @@ fn what_is_in_a_savepoint_is_shown_by_operator() {
         kind: "savepoint".to_owned(),
         state_id: "0123456789abcdef0123456789abcdef".to_owned(),
         operation: Some("before-upgrade".to_owned()),
-        compression: None,
         triggered: 10_000,
         completed: 10_520,
         weir_version: "0.1.0".to_owned(),
