@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 
-use weir_testkit::{Ended, Process, until};
+use weir_testkit::{Ended, Job, Process, Random, until};
 
 use crate::harness::{Folder, book, done_in_one, weir};
 
@@ -172,12 +172,42 @@ fn an_output_that_cannot_be_a_folder_is_told_with_its_path() {
             "create the folder /proc/out".to_owned(),
         ),
         (
-            "s3://bucket/out".to_owned(),
-            "only local folders can be written".to_owned(),
+            "hdfs://host/out".to_owned(),
+            "only folders and `s3://bucket/prefix` can be written".to_owned(),
         ),
     ] {
         let arg = format!("output={output}");
         run(&folder, &["--arg", &arg]).expect(1, &["error: job wordcount failed: ", &part]);
     }
     assert_eq!(fs::read_to_string(file).expect("still there"), "a");
+}
+
+/// Restarting would meet the same file again and again.
+#[test]
+fn another_file_with_the_name_of_a_result_ends_the_job_with_what_to_do_and_then_nothing_is_lost() {
+    let job = Job::wordcount(&mut Random::printed(), 3_000, 1_000);
+    let start = || {
+        let mut command = weir(["run".to_owned()].iter().chain(job.args()));
+        command
+            .args(["--checkpoint-interval", "700ms", "--restore", "latest"])
+            .arg("--checkpoint-dir")
+            .arg(job.path("state"));
+        Process::start(command)
+    };
+    let process = start();
+    let hidden = job.output().join(".part-1-0-0-000001.csv.inprogress");
+    until("a part that is not published", || hidden.exists());
+    let other = job.output().join("part-1-0-0-000001.csv");
+    fs::write(&other, "not of this job\n").expect("written");
+    process
+        .wait()
+        .expect(1, &["part-1-0-0-000001.csv", "move it away"]);
+    assert_eq!(
+        fs::read_to_string(&other).expect("it is there"),
+        "not of this job\n"
+    );
+    // What the message says is all there is to do.
+    fs::rename(&other, job.path("elsewhere")).expect("moved");
+    start().wait().expect(0, &["finished"]);
+    assert_eq!(job.wrong(), None);
 }

@@ -35,7 +35,7 @@ fn expect_nothing_local(job: &Job) {
 fn killed(make: fn(&mut Random, usize, usize) -> Job, lives: &[Life<'_>]) {
     let mut random = Random::printed();
     let job = make(&mut random, 2_000, 500).on_rocksdb(MEMORY);
-    killed_so_often(&job, &mut random, lives);
+    killed_so_often(&job, None, &mut random, lives);
     expect_nothing_local(&job);
 }
 
