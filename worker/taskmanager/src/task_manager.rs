@@ -131,7 +131,7 @@ impl TaskManager {
             let ask = registration(
                 &self.options,
                 id,
-                self.options.data_advertised.or(door.address()),
+                self.options.data_advertised.or_else(|| door.address()),
             );
             let asked = register(self.gateway.as_ref(), &ask, clock.as_ref(), since, limit);
             let (registered, inbox) = match asked.await {
