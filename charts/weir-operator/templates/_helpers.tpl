@@ -76,22 +76,27 @@ annotations:
 
 {{/* What the operator may do in each namespace that it looks after. It reads no Secret: pods mount them. */}}
 {{- define "weir.rules" -}}
+# Finalizers are patched; a finished job is deleted when its time has come.
 - apiGroups: [weir.dev]
   resources: [streamjobs]
-  verbs: [get, list, watch, patch]
+  verbs: [get, list, watch, patch, delete]
 - apiGroups: [weir.dev]
   resources: [streamjobs/status]
-  verbs: [get, update, patch]
+  verbs: [update]
 - apiGroups: [weir.dev]
   resources: [streamjobs/finalizers]
   verbs: [update]
-# What a job consists of.
+# What a job consists of. Pods are never changed; but JobManagers mark their own, and whoever grants a
+# right must have it.
 - apiGroups: [""]
-  resources: [pods, services, configmaps, serviceaccounts]
+  resources: [pods, services, configmaps]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [apps]
   resources: [controllerrevisions]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, delete]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]
@@ -101,7 +106,7 @@ annotations:
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [get, list, watch, create, patch, delete]
-# JobManagers elect their leader by a Lease; whoever grants a right must have it.
+# JobManagers elect their leader by a Lease.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [get, create, update]
