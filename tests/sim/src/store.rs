@@ -147,11 +147,8 @@ impl Store {
             let metadata = metadata.ok_or_else(|| format!("the metadata of {folder} is gone"))?;
             for operator in &metadata.operators {
                 for (_, state) in &operator.subtasks {
-                    for object in state
-                        .keyed
-                        .iter()
-                        .filter_map(|handle| handle.stored.object())
-                    {
+                    let handles = state.keyed.iter();
+                    for object in handles.flat_map(|handle| handle.stored.objects()) {
                         needed.insert(match snapshot.kind {
                             SnapshotKind::Checkpoint => object.path.clone(),
                             SnapshotKind::Savepoint => format!("{folder}/{}", object.path),

@@ -98,7 +98,7 @@ fn encode<T: serde::Serialize>(value: &T) -> Stored {
 fn decode<T: serde::de::DeserializeOwned>(stored: &Stored) -> Result<T, String> {
     match stored {
         Stored::Inline(bytes) => postcard::from_bytes(bytes).map_err(|e| e.to_string()),
-        Stored::Object(_) => Err("an object where bytes were".to_owned()),
+        Stored::Object(_) | Stored::Files(_) => Err("an object where bytes were".to_owned()),
     }
 }
 
@@ -562,6 +562,7 @@ fn read_counts(
     let object = match &handle.stored {
         Stored::Inline(_) => return Ok(Vec::new()),
         Stored::Object(object) => object,
+        Stored::Files(_) => return Err("files where counts were".to_owned()),
     };
     if world.fails(world.plan.errors_per_mille) {
         return Err("the store does not answer".to_owned());

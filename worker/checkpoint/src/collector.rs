@@ -249,9 +249,8 @@ pub fn reused_outside<'a>(
         .iter()
         .flat_map(|operator| &operator.subtasks)
         .flat_map(|(_, state)| &state.keyed);
-    let reused = handles.filter(|handle| handle.checkpoint != metadata.id);
-    reused
-        .filter_map(|handle| handle.stored.object())
+    handles
+        .flat_map(|handle| handle.reused(metadata.id))
         .filter(|object| !held.contains(object))
         .collect()
 }
@@ -265,7 +264,7 @@ pub fn metadata_objects(metadata: &CheckpointMetadata) -> impl Iterator<Item = &
     subtasks.flat_map(|(_, state)| {
         let keyed = state.keyed.iter().map(|handle| &handle.stored);
         let others = state.operator_state.iter().chain(&state.raw);
-        keyed.chain(others).filter_map(Stored::object)
+        keyed.chain(others).flat_map(Stored::objects)
     })
 }
 

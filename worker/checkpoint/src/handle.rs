@@ -26,9 +26,34 @@ pub enum Stored {
     Inline(Vec<u8>),
     /// Where they are.
     Object(ObjectRef),
+    /// The files of a database, of keyed state alone (Flink's
+    /// `IncrementalRemoteKeyedStateHandle`).
+    Files(Vec<StoredFile>),
 }
 
-impl Stored {
+/// A file of a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredFile {
+    /// Its name in the database's folder.
+    pub name: String,
+    /// The checkpoint that it was first stored for.
+    pub checkpoint: CheckpointId,
+    /// Whether it never changes: later checkpoints refer to it again.
+    pub shared: bool,
+    /// Its bytes.
+    pub content: FileContent,
+}
+
+/// The bytes of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileContent {
+    /// The bytes themselves.
+    Inline(Vec<u8>),
+    /// Where they are.
+    Object(ObjectRef),
+}
+
+impl FileContent {
     /// How many bytes there are.
     pub fn size(&self) -> u64 {
         match self {
@@ -46,10 +71,41 @@ impl Stored {
     }
 }
 
+impl StoredFile {
+    /// Whether a database can have a file of this name: it names a place in the database's folder,
+    /// and nowhere else.
+    pub fn has_good_name(&self) -> bool {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        !self.name.is_empty() && !self.name.starts_with('.') && self.name.bytes().all(plain)
+    }
+}
+
+impl Stored {
+    /// How many bytes there are.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Object(object) => object.size,
+            Self::Files(files) => files.iter().map(|file| file.content.size()).sum(),
+        }
+    }
+
+    /// All objects that hold the bytes.
+    pub fn objects(&self) -> impl Iterator<Item = &ObjectRef> {
+        let (one, files) = match self {
+            Self::Inline(_) => (None, &[][..]),
+            Self::Object(object) => (Some(object), &[][..]),
+            Self::Files(files) => (None, &files[..]),
+        };
+        let files = files.iter().filter_map(|file| file.content.object());
+        one.into_iter().chain(files)
+    }
+}
+
 /// One file of keyed state: a full snapshot, or what changed since another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyedHandle {
-    /// The file, in the format of [`crate::keyed_file`].
+    /// The file, in the format of [`crate::keyed_file`], or those of a database.
     pub stored: Stored,
     /// The checkpoint that it was first written for.
     pub checkpoint: CheckpointId,
@@ -61,6 +117,26 @@ pub struct KeyedHandle {
     pub max_parallelism: u32,
     /// The states in it, for checks before anything runs.
     pub states: Vec<StateMeta>,
+}
+
+impl KeyedHandle {
+    /// Its objects that were stored for another checkpoint than this one.
+    pub fn reused(&self, checkpoint: CheckpointId) -> impl Iterator<Item = &ObjectRef> {
+        let whole = match &self.stored {
+            Stored::Object(object) if self.checkpoint != checkpoint => Some(object),
+            _ => None,
+        };
+        let files = match &self.stored {
+            Stored::Files(files) => &files[..],
+            Stored::Inline(_) | Stored::Object(_) => &[],
+        };
+        let older = files
+            .iter()
+            .filter(move |file| file.checkpoint != checkpoint);
+        whole
+            .into_iter()
+            .chain(older.filter_map(|file| file.content.object()))
+    }
 }
 
 /// What one operator of one subtask has put into a checkpoint.
@@ -95,7 +171,7 @@ impl SubtaskState {
         self.operators.iter().flat_map(|operator| {
             let keyed = operator.keyed.iter().map(|keyed| &keyed.stored);
             let others = operator.operator_state.iter().chain(&operator.raw);
-            keyed.chain(others).filter_map(Stored::object)
+            keyed.chain(others).flat_map(Stored::objects)
         })
     }
 }

@@ -27,7 +27,7 @@ mod sst;
 mod tier;
 mod writer;
 
-pub use factory::RocksDbFactory;
+pub use factory::{ReadingHeapFactory, RocksDbFactory};
 pub use options::{Profile, RocksDbOptions};
 pub use scratch::ScratchFolder;
 pub use tier::RocksDbTier;

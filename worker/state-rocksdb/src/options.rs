@@ -80,6 +80,9 @@ pub(crate) fn database(options: &RocksDbOptions, memory: &SlotMemory) -> Options
     db.set_max_background_jobs(i32::try_from(options.background_threads).unwrap_or(i32::MAX));
     db.set_max_open_files(-1);
     db.set_stats_dump_period_sec(0);
+    // It is stored anew with each checkpoint, and space reserved for it counts on a small disk.
+    db.set_max_manifest_file_size(1 << 20);
+    db.set_manifest_preallocation_size(64 << 10);
     db.set_keep_log_file_num(1);
     db.set_log_level(LogLevel::Error);
     // All but the newest lies at one level: what was removed, or expired, goes with the first merge.

@@ -42,7 +42,7 @@ pub(crate) fn open(
     };
     link(base, &path).map_err(place.io("link the files of a checkpoint"))?;
     let db = open_database(&path, (options, expiry), &metas, &place)?;
-    clip(&db, &metas, wanted, base.range).map_err(place.rocksdb("cut a database"))?;
+    clip(&db, &metas, wanted).map_err(place.rocksdb("cut a database"))?;
     let mut next_file = 0;
     for source in others {
         copy(&db, options, (folder, &mut next_file), (source, wanted))?;
@@ -50,7 +50,8 @@ pub(crate) fn open(
     Ok((db, metas))
 }
 
-/// Nothing may be missing: a key group without its state would look like one that never had any.
+/// Files must be whole, and hold no key group twice. Whether all are there is for whoever knows what
+/// is restored beside them.
 fn check(request: &BackendRequest, place: &Place) -> Result<(), ColdError> {
     let files = &request.files;
     if files.is_empty() {
@@ -77,15 +78,12 @@ fn check(request: &BackendRequest, place: &Place) -> Result<(), ColdError> {
             }
         }
     }
-    let mut wanted = request.key_groups.iter();
-    let covered = |group: &KeyGroup| {
+    let twice = |group: &KeyGroup| {
         let sources = files.iter().filter(|source| source.range.contains(*group));
-        sources.count() == 1
+        sources.count() > 1
     };
-    match wanted.find(|group| !covered(group)) {
-        Some(group) => refuse(format!(
-            "key group {group} is not in exactly one checkpoint"
-        )),
+    match request.key_groups.iter().find(twice) {
+        Some(group) => refuse(format!("key group {group} is in more than one checkpoint")),
         None => Ok(()),
     }
 }
@@ -153,13 +151,9 @@ fn link(source: &FileSnapshot, into: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes the key groups that are not wanted.
-fn clip(
-    db: &Db,
-    metas: &[StateMeta],
-    wanted: KeyGroupRange,
-    has: KeyGroupRange,
-) -> Result<(), rocksdb::Error> {
+/// Removes the key groups that are not wanted. Which ones are there is asked of the database: its
+/// files may hold more than those that count.
+fn clip(db: &Db, metas: &[StateMeta], wanted: KeyGroupRange) -> Result<(), rocksdb::Error> {
     let mut unlogged = WriteOptions::default();
     unlogged.disable_wal(true);
     let (from, behind) = (bound(wanted.start), bound(wanted.end + 1));
@@ -167,14 +161,23 @@ fn clip(
         let Some(family) = db.cf_handle(&meta.name) else {
             continue;
         };
-        if has.start < wanted.start {
+        let mut entries = db.raw_iterator_cf(&family);
+        entries.seek_to_first();
+        let before = entries.key().is_some_and(|key| key < &from[..]);
+        entries.seek_to_last();
+        let after = entries.key().is_some_and(|key| key >= &behind[..]);
+        entries.status()?;
+        drop(entries);
+        if before {
             db.delete_range_cf_opt(&family, &[][..], &from[..], &unlogged)?;
         }
-        if has.end > wanted.end {
+        if after {
             // No key group has the largest number.
             db.delete_range_cf_opt(&family, &behind[..], &[u8::MAX; 2][..], &unlogged)?;
         }
-        db.flush_cf(&family)?;
+        if before || after {
+            db.flush_cf(&family)?;
+        }
     }
     Ok(())
 }

@@ -97,6 +97,10 @@ fn list_files(folder: &Path) -> std::io::Result<Vec<SnapshotFile>> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
+        // How the database was opened; whoever opens it again says so anew.
+        if name.starts_with("OPTIONS-") {
+            continue;
+        }
         files.push(SnapshotFile {
             bytes: entry.metadata()?.len(),
             shared: name.ends_with(".sst"),

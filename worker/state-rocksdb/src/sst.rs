@@ -12,7 +12,7 @@ use crate::error::Place;
 pub(crate) type Db = DBWithThreadMode<MultiThreaded>;
 
 /// A file of this size is finished, and another one begun.
-const FILE_BYTES: u64 = 64 << 20;
+const FILE_BYTES: u64 = 32 << 20;
 
 /// Writes the entries of one column family, in the order of their keys, and puts them into it.
 pub(crate) struct SortedFiles<'a> {

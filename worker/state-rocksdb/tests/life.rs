@@ -11,10 +11,10 @@ use std::path::Path;
 use std::process::Command;
 
 use weir_state::{
-    BackendRequest, FileSnapshot, KeyedBackend, SnapshotKind, StateBackendFactory, StateDescriptor,
-    StateError, TakenSnapshot, TtlConfig, key_hash,
+    BackendRequest, FileSnapshot, HeapFactory, KeyedBackend, SnapshotKind, StateBackendFactory,
+    StateDescriptor, StateError, TakenSnapshot, TtlConfig, key_hash,
 };
-use weir_state_rocksdb::{RocksDbFactory, RocksDbOptions};
+use weir_state_rocksdb::{ReadingHeapFactory, RocksDbFactory, RocksDbOptions};
 use weir_types::{AttemptNumber, CheckpointId, Epoch, ExecutionAttemptId, KeyGroupRange};
 use weir_types::{OperatorId, SubtaskIndex, VertexId};
 
@@ -45,11 +45,7 @@ fn open(
     request: &BackendRequest,
 ) -> Result<KeyedBackend<u64>, StateError> {
     let factory = RocksDbFactory::new(RocksDbOptions::new(folder, memory));
-    let setup = factory.open(request).map_err(|source| StateError::Cold {
-        state: String::new(),
-        source,
-    })?;
-    KeyedBackend::open(GROUPS, request.key_groups, Vec::new(), setup)
+    KeyedBackend::open_on(&factory, request, Vec::new())
 }
 
 /// Adds 1 to the sums of these keys, a chunk at a time; the most memory that was taken.
@@ -376,5 +372,79 @@ fn files_restore_at_any_parallelism_with_removals_in_between() {
         let files: Vec<_> = files.collect();
         let folder = folder.path().join((step + 1).to_string());
         subtasks = rescaled(&folder, parallelism, &files);
+    }
+}
+
+/// All sums that subtasks have, of the keys that `add` was given.
+fn check_sums(subtasks: &mut [KeyedBackend<u64>], keys: std::ops::Range<u64>) {
+    let parallelism = u32::try_from(subtasks.len()).unwrap();
+    for key in keys {
+        let hashed = key_hash(&key.wrapping_mul(0x9E37_79B9_7F4A_7C15)).unwrap();
+        let group = weir_types::KeyGroup::of_hash(hashed, GROUPS);
+        let subtask = weir_types::subtask_of_key_group(group, GROUPS, parallelism);
+        let keyed = &mut subtasks[subtask as usize];
+        assert_eq!(sum_of(keyed, key), Some(1), "key {key}");
+    }
+}
+
+fn request_of(subtask: u32, parallelism: u32, files: &[FileSnapshot]) -> BackendRequest {
+    BackendRequest {
+        key_groups: KeyGroupRange::of_subtask(GROUPS, parallelism, subtask),
+        ..request(subtask, files.to_vec())
+    }
+}
+
+#[test]
+fn memory_alone_goes_on_from_files_at_any_parallelism() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keyed = open(&folder.path().join("a"), 1 << 20, &request(0, Vec::new())).unwrap();
+    add(&mut keyed, 0..20_000).unwrap();
+    let files = [files_of(&mut keyed, 1).unwrap()];
+    let heap = ReadingHeapFactory::new(folder.path().join("b"), 1 << 20);
+    for parallelism in [1, 3] {
+        let open = |subtask| {
+            let request = request_of(subtask, parallelism, &files);
+            KeyedBackend::<u64>::open_on(&heap, &request, Vec::new()).unwrap()
+        };
+        let mut subtasks: Vec<_> = (0..parallelism).map(open).collect();
+        assert!(subtasks.iter().all(|keyed| !keyed.has_tier()));
+        check_sums(&mut subtasks, 0..20_000);
+    }
+    let error = KeyedBackend::<u64>::open_on(&HeapFactory, &request(0, files.into()), Vec::new());
+    let text = chain(&error.err().unwrap()).join(": ");
+    assert!(text.contains("take a savepoint"), "{text}");
+}
+
+/// A subtask gives its entries instead of its files if some of its state is in memory only.
+#[test]
+fn files_of_one_subtask_and_entries_of_another_are_restored_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut whole = open(&folder.path().join("a"), 1 << 20, &request(0, Vec::new())).unwrap();
+    add(&mut whole, 0..20_000).unwrap();
+    let files = files_of(&mut whole, 1).unwrap();
+    let mut second = open(
+        &folder.path().join("b"),
+        1 << 20,
+        &request_of(1, 2, std::slice::from_ref(&files)),
+    )
+    .unwrap();
+    second
+        .snapshot_begin(CheckpointId(2), SnapshotKind::Full)
+        .unwrap();
+    let entries = second.snapshot_finish().unwrap();
+    let first = FileSnapshot {
+        range: KeyGroupRange::of_subtask(GROUPS, 2, 0),
+        ..files
+    };
+    let disk = RocksDbFactory::new(RocksDbOptions::new(folder.path().join("c"), 1 << 20));
+    let heap = ReadingHeapFactory::new(folder.path().join("d"), 1 << 20);
+    let factories: [&dyn StateBackendFactory; 2] = [&disk, &heap];
+    for factory in factories {
+        let request = request(0, vec![first.clone()]);
+        let keyed = KeyedBackend::<u64>::open_on(factory, &request, vec![entries.clone()]);
+        check_sums(&mut [keyed.unwrap()], 0..20_000);
+        let gap = KeyedBackend::<u64>::open_on(factory, &request, Vec::new());
+        let text = chain(&gap.err().unwrap()).join(": ");
+        assert!(text.contains("key group 64"), "{text}");
     }
 }

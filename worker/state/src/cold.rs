@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use weir_types::{CheckpointId, ExecutionAttemptId, KeyGroup, KeyGroupRange, OperatorId};
 
 use crate::codec::CodecError;
-use crate::snapshot::{GroupBlock, StateMeta};
+use crate::snapshot::{GroupBlock, StateMeta, StateSnapshot};
 use crate::table::record::read_record;
 
 /// Number of a state in a tier.
@@ -52,6 +52,13 @@ pub enum ColdError {
         /// In the store's words.
         cause: String,
     },
+    /// Files were given to a backend that has nothing to read them with.
+    #[error(
+        "restore keyed state from the files of a database: the backend that keeps all state in \
+         memory cannot read them; run the job with the backend that wrote them and take a \
+         savepoint, which any backend reads"
+    )]
+    NoTier,
     /// Bytes that are not what was written.
     #[error("{0}")]
     Codec(#[from] CodecError),
@@ -300,6 +307,21 @@ pub struct ColdSetup {
 pub trait StateBackendFactory: Send + Sync + fmt::Debug {
     /// The tier for one operator of one subtask; none: memory is all there is.
     fn open(&self, request: &BackendRequest) -> Result<Option<ColdSetup>, ColdError>;
+
+    /// A local folder for the files that a request brings: where they can be linked from. None: it
+    /// takes no files.
+    fn scratch(&self) -> Result<Option<PathBuf>, ColdError> {
+        Ok(None)
+    }
+
+    /// What is in the request's files, if there is no tier to open them. None: it takes no files.
+    fn read_files(
+        &self,
+        request: &BackendRequest,
+    ) -> Result<Option<Vec<StateSnapshot>>, ColdError> {
+        let _ = request;
+        Ok(None)
+    }
 }
 
 /// All keyed state in memory.

@@ -163,6 +163,10 @@ impl ObjectStore for LocalStore {
         read().map_err(|error| self.failed("read a part of", path, error))
     }
 
+    fn local_file(&self, path: &ObjectPath) -> Option<PathBuf> {
+        Some(self.file(path))
+    }
+
     fn create(&self, path: &ObjectPath, bytes: &[u8]) -> Result<(), StoreError> {
         self.check_name("write", path)?;
         let mut temporary = self.temporary(path)?;

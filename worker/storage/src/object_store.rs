@@ -1,6 +1,7 @@
 //! The traits that a store implements.
 
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::{ObjectPath, StoreError};
@@ -31,6 +32,12 @@ pub trait ObjectStore: Send + Sync {
 
     /// A part of an object. A range that goes beyond its end is an error.
     fn get_range(&self, path: &ObjectPath, range: Range<u64>) -> Result<Vec<u8>, StoreError>;
+
+    /// The file that the object is, if it is one of this machine. It may be linked, never changed.
+    fn local_file(&self, path: &ObjectPath) -> Option<PathBuf> {
+        let _ = path;
+        None
+    }
 
     /// Creates an object, complete or not at all, durable when this returns. A name that is
     /// reserved ([`ObjectPath::is_reserved`]) is refused as `Unsuitable`. An object that exists

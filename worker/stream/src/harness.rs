@@ -274,7 +274,11 @@ macro_rules! common_methods {
         ) -> Result<OperatorSnapshot, OperatorError> {
             self.harness.checkpoint += 1;
             let id = CheckpointId(self.harness.checkpoint);
-            let request = SnapshotRequest { id, kind };
+            let request = SnapshotRequest {
+                id,
+                kind,
+                files: false,
+            };
             self.harness.operator.snapshot_begin(request)
         }
 
@@ -294,7 +298,9 @@ macro_rules! common_methods {
             mut begun: OperatorSnapshot,
         ) -> Result<OperatorSnapshot, OperatorError> {
             while self.harness.operator.snapshot_running().is_some() {
-                begun.keyed = self.harness.operator.snapshot_step(usize::MAX)?;
+                if let Some(taken) = self.harness.operator.snapshot_step(usize::MAX)? {
+                    begun.add_keyed(taken);
+                }
             }
             Ok(begun)
         }

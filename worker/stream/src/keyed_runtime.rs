@@ -12,13 +12,13 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use weir_state::{
-    BackendRequest, KeyedBackend, StateError, StateKey, StateValue, Table, Timer, TimerService,
-    key_hash,
+    BackendRequest, KeyedBackend, SnapshotKind, StateError, StateKey, StateValue, Table, Timer,
+    TimerService, key_hash,
 };
 use weir_types::{Clock, EventTime, KeyGroupRange, SystemClock, Watermark};
 
 use crate::side_output::SideOutputs;
-use crate::{OperatorContext, OperatorError, OperatorSnapshot, Output};
+use crate::{OperatorContext, OperatorError, OperatorSnapshot, Output, SnapshotRequest};
 
 /// Which clock a timer goes by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,20 +73,32 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
 
     /// Makes the backend, with what was restored.
     pub(crate) fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
-        let snapshots = std::mem::take(&mut self.restored).into_iter();
-        let keyed = snapshots.filter_map(|snapshot| snapshot.keyed);
+        let (mut keyed, mut files) = (Vec::new(), Vec::new());
+        for snapshot in std::mem::take(&mut self.restored) {
+            keyed.extend(snapshot.keyed);
+            files.extend(snapshot.files);
+        }
         let request = BackendRequest {
             operator: context.operator,
             attempt: context.attempt,
             max_parallelism: context.max_parallelism,
             key_groups: context.key_groups,
-            files: Vec::new(),
+            files,
         };
         let factory = &*context.state_backend;
-        self.backend = KeyedBackend::open_on(factory, &request, keyed.collect())?;
+        self.backend = KeyedBackend::open_on(factory, &request, keyed)?;
         self.clock = Arc::clone(&context.clock);
         self.backend.set_now_ms(self.clock.unix_ms());
         Ok(())
+    }
+
+    /// Freezes the keyed state.
+    pub(crate) fn snapshot_begin(&mut self, request: SnapshotRequest) -> Result<(), StateError> {
+        let kind = match request {
+            SnapshotRequest { files: true, .. } if self.backend.has_tier() => SnapshotKind::Files,
+            SnapshotRequest { kind, .. } => kind,
+        };
+        self.backend.snapshot_begin(request.id, kind)
     }
 
     /// Makes the timers, for operators that have any. Those that were restored count at once.
@@ -165,9 +177,7 @@ macro_rules! keyed_state {
             &mut self,
             request: $crate::SnapshotRequest,
         ) -> Result<$crate::OperatorSnapshot, $crate::OperatorError> {
-            self.runtime
-                .backend
-                .snapshot_begin(request.id, request.kind)?;
+            self.runtime.snapshot_begin(request)?;
             Ok($crate::OperatorSnapshot::default())
         }
 
@@ -190,9 +200,9 @@ macro_rules! keyed_steps {
         fn snapshot_step(
             &mut self,
             budget: usize,
-        ) -> Result<Option<weir_state::KeyedSnapshot>, $crate::OperatorError> {
+        ) -> Result<Option<weir_state::TakenSnapshot>, $crate::OperatorError> {
             match self.runtime.backend.snapshot_running() {
-                Some(_) => Ok(self.runtime.backend.snapshot_step(budget)?),
+                Some(_) => Ok(self.runtime.backend.snapshot_poll(budget)?),
                 None => Ok(None),
             }
         }

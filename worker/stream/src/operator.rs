@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_network::Chunk;
-use weir_state::{KeyedSnapshot, SnapshotKind, StateBackendFactory};
+use weir_state::{FileSnapshot, KeyedSnapshot, SnapshotKind, StateBackendFactory, TakenSnapshot};
 use weir_types::{CheckpointId, Clock, ExecutionAttemptId, KeyGroupRange, OperatorId, Watermark};
 
 use crate::OperatorError;
@@ -65,6 +65,8 @@ pub struct OperatorContext {
 pub struct OperatorSnapshot {
     /// Keyed state and timers, if the operator is keyed.
     pub keyed: Option<KeyedSnapshot>,
+    /// The same as local files, instead.
+    pub files: Option<FileSnapshot>,
     /// List, union and broadcast state.
     pub operator: Option<weir_state::OperatorSnapshot>,
     /// Whatever the operator itself wants to keep, by name: split states of a source, prepared
@@ -75,6 +77,16 @@ pub struct OperatorSnapshot {
     pub uncommitted: bool,
 }
 
+impl OperatorSnapshot {
+    /// Adds the keyed state once it is copied.
+    pub fn add_keyed(&mut self, taken: TakenSnapshot) {
+        match taken {
+            TakenSnapshot::Entries(entries) => self.keyed = Some(entries),
+            TakenSnapshot::Files(files) => self.files = Some(files),
+        }
+    }
+}
+
 /// What a snapshot is asked to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotRequest {
@@ -82,6 +94,8 @@ pub struct SnapshotRequest {
     pub id: CheckpointId,
     /// Whether keyed state may leave out what the last confirmed checkpoint holds.
     pub kind: SnapshotKind,
+    /// Whether keyed state that lies on a tier on disk may be given as the files of that tier.
+    pub files: bool,
 }
 
 /// Why a sink is told to make its results visible.
@@ -153,7 +167,7 @@ pub trait Operator: Send {
 
     /// Copies about `budget` bytes of the keyed state that was frozen, and gives it once all is
     /// copied.
-    fn snapshot_step(&mut self, budget: usize) -> Result<Option<KeyedSnapshot>, OperatorError> {
+    fn snapshot_step(&mut self, budget: usize) -> Result<Option<TakenSnapshot>, OperatorError> {
         let _nothing_to_copy = budget;
         Ok(None)
     }
@@ -176,10 +190,15 @@ pub trait Operator: Send {
 
     /// The whole state as of now, at once.
     fn snapshot(&mut self, id: CheckpointId) -> Result<OperatorSnapshot, OperatorError> {
-        let kind = SnapshotKind::Full;
-        let mut snapshot = self.snapshot_begin(SnapshotRequest { id, kind })?;
+        let mut snapshot = self.snapshot_begin(SnapshotRequest {
+            id,
+            kind: SnapshotKind::Full,
+            files: false,
+        })?;
         while self.snapshot_running().is_some() {
-            snapshot.keyed = self.snapshot_step(usize::MAX)?;
+            if let Some(taken) = self.snapshot_step(usize::MAX)? {
+                snapshot.add_keyed(taken);
+            }
         }
         Ok(snapshot)
     }

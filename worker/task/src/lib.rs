@@ -44,7 +44,7 @@ use weir_types::{CheckpointBarrier, CheckpointId, ExecutionAttemptId, Fault, Fau
 
 use crate::chain::OperatorChain;
 use crate::mailbox::{Mail, Mailbox};
-use crate::restore::RestoreError;
+use crate::restore::{LocalFiles, RestoreError};
 use crate::run::{Phase, TaskError, TaskLoop};
 use crate::setup::{Context, Intake};
 use crate::snapshot::Snapshots;
@@ -151,8 +151,12 @@ pub fn launch(
     let snapshots = environment.checkpoints.as_ref().map(|checkpoints| {
         Snapshots::new(checkpoints, attempt, events, clock, vertex.operators.len())
     });
-    let snapshots = snapshots.transpose().map_err(no_thread)?;
+    let mut snapshots = snapshots.transpose().map_err(no_thread)?;
     let TaskDeployment { restore, .. } = deployment;
+    if let (Some(snapshots), Some(restore)) = (&mut snapshots, &restore) {
+        let operators = vertex.operators.iter().map(|operator| operator.operator_id);
+        snapshots.restored(restore, &operators.collect::<Vec<_>>());
+    }
     let task = TaskLoop {
         attempt,
         chain,
@@ -205,9 +209,14 @@ struct Restoring {
 }
 
 impl Restoring {
-    fn run(self, chain: &mut OperatorChain, intake: &mut Intake) -> Result<(), RestoreError> {
+    /// Gives the local files that the operators open.
+    fn run(
+        self,
+        chain: &mut OperatorChain,
+        intake: &mut Intake,
+    ) -> Result<Vec<LocalFiles>, RestoreError> {
         let Some(state) = self.restore else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let config = self.config.as_deref();
         match intake {
@@ -224,8 +233,9 @@ fn live(mut task: TaskLoop, mut intake: Intake, restoring: Restoring, place: &st
     let (attempt, events) = (task.attempt, Arc::clone(&task.events));
     events.state_changed(attempt, ExecutionState::Initializing, None);
     let outcome = panics::catch(|| -> Result<(), TaskError> {
-        restoring.run(&mut task.chain, &mut intake)?;
+        let local = restoring.run(&mut task.chain, &mut intake)?;
         task.chain.open()?;
+        drop(local);
         events.state_changed(attempt, ExecutionState::Running, None);
         task.chain.metrics.times.begin(task.clock.now());
         task.run(intake)

@@ -4,7 +4,11 @@
 //! or does not have the right size and checksum fails the subtask: it never starts with less than
 //! the checkpoint holds.
 
+mod files;
+
 use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use weir_checkpoint::blob::{self, BlobError};
@@ -19,6 +23,8 @@ use weir_types::{CheckpointId, FaultClass, KeyGroupRange, OperatorId, SubtaskInd
 use crate::chain::OperatorChain;
 use crate::deployment::TaskCheckpoints;
 use crate::fault::operator_class;
+
+pub(crate) use self::files::LocalFiles;
 
 /// A subtask cannot be restored.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +79,12 @@ pub(crate) enum ReadError {
     },
     #[error(transparent)]
     Blob(BlobError),
+    #[error("a database has no file of this name")]
+    Name,
+    #[error("it is the files of a database, where one object should be")]
+    Files,
+    #[error("write the local file {}", path.display())]
+    Local { path: PathBuf, source: io::Error },
 }
 
 /// Reading a range of an object.
@@ -87,6 +99,11 @@ pub(crate) enum FetchError {
 impl RestoreError {
     /// Trying again helps against an outage, not against an object that is gone or damaged.
     pub(crate) fn class(&self) -> FaultClass {
+        if let Self::Read { source, .. } = self
+            && let ReadError::Local { .. } = &**source
+        {
+            return FaultClass::Environment;
+        }
         let store = match self {
             Self::Open { source, .. } => Some(&**source),
             Self::Read { source, .. } => match &**source {
@@ -116,13 +133,14 @@ impl RestoreError {
     }
 }
 
-/// Gives the operators of a chain, and its source, what the checkpoint has of them.
+/// Gives the operators of a chain, and its source, what the checkpoint has of them. Local files
+/// that come back must be there until the operators are open.
 pub(crate) fn restore(
     restore: &SubtaskRestore,
     config: Option<&TaskCheckpoints>,
     chain: &mut OperatorChain,
     mut source: Option<&mut dyn AnySource>,
-) -> Result<(), RestoreError> {
+) -> Result<Vec<LocalFiles>, RestoreError> {
     let checkpoint = restore.checkpoint;
     let config = config.ok_or(RestoreError::Off { checkpoint })?;
     let store = (config.open_base)(&restore.base).map_err(|source| RestoreError::Open {
@@ -135,6 +153,7 @@ pub(crate) fn restore(
         .iter()
         .map(|(operator, restore)| (*operator, restore))
         .collect();
+    let mut local = Vec::new();
     for node in &mut chain.nodes {
         let Some(restore) = by_operator.get(&node.context.operator) else {
             continue;
@@ -144,7 +163,7 @@ pub(crate) fn restore(
             checkpoint,
             context: &node.context,
         };
-        let snapshots = reading.snapshots(restore)?;
+        let snapshots = reading.snapshots(restore, &mut local)?;
         if snapshots.is_empty() {
             continue;
         }
@@ -159,7 +178,7 @@ pub(crate) fn restore(
             source: Box::new(error),
         })?;
     }
-    Ok(())
+    Ok(local)
 }
 
 /// Reads the state of one operator.
@@ -172,7 +191,11 @@ struct Reading<'a> {
 impl Reading<'_> {
     /// One snapshot for each file of keyed state, in order, and for each former subtask that kept
     /// something for itself; the first one has this subtask's part of the operator state.
-    fn snapshots(&self, restore: &OperatorRestore) -> Result<Vec<OperatorSnapshot>, RestoreError> {
+    fn snapshots(
+        &self,
+        restore: &OperatorRestore,
+        local: &mut Vec<LocalFiles>,
+    ) -> Result<Vec<OperatorSnapshot>, RestoreError> {
         let mut snapshots = Vec::new();
         if let Some(state) = self.operator_state(restore)? {
             snapshots.push(OperatorSnapshot {
@@ -181,6 +204,13 @@ impl Reading<'_> {
             });
         }
         for file in &restore.keyed {
+            if let Stored::Files(files) = &file.stored {
+                snapshots.push(OperatorSnapshot {
+                    files: Some(self.database(file, files, local)?),
+                    ..OperatorSnapshot::default()
+                });
+                continue;
+            }
             let keyed = self
                 .keyed(file)
                 .map_err(|source| self.error(&file.stored, source))?;
@@ -227,10 +257,17 @@ impl Reading<'_> {
     fn error(&self, stored: &Stored, source: ReadError) -> RestoreError {
         let what = match stored {
             Stored::Inline(_) => "a part that its metadata holds".to_owned(),
-            Stored::Object(object) => {
-                format!("object `{}` in {}", object.path, self.store.location())
-            }
+            Stored::Object(object) => self.name_of(object),
+            Stored::Files(_) => "files of a database".to_owned(),
         };
+        self.read_error(what, source)
+    }
+
+    fn name_of(&self, object: &ObjectRef) -> String {
+        format!("object `{}` in {}", object.path, self.store.location())
+    }
+
+    fn read_error(&self, what: String, source: ReadError) -> RestoreError {
         RestoreError::Read {
             operator: Arc::clone(&self.context.name),
             checkpoint: self.checkpoint,
@@ -246,6 +283,7 @@ impl Reading<'_> {
                 let bytes = self.object(object)?;
                 blob::decode(&bytes).map_err(ReadError::Blob)
             }
+            Stored::Files(_) => Err(ReadError::Files),
         };
         read().map_err(|source| self.error(stored, source))
     }
@@ -296,6 +334,7 @@ impl Reading<'_> {
                 let mut read = |range| Ok(self.store.get_range(&path, range)?);
                 read_groups(&mut read, object.size, wanted)
             }
+            Stored::Files(_) => Err(ReadError::Files),
         }
     }
 }

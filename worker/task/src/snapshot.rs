@@ -22,8 +22,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_checkpoint::handle::SnapshotMetrics;
-use weir_state::SnapshotKind;
+use weir_checkpoint::handle::{KeyedHandle, SnapshotMetrics, Stored, StoredFile, SubtaskRestore};
+use weir_state::{SnapshotKind, TakenSnapshot};
 use weir_stream::source::AnySource;
 use weir_stream::{OperatorError, OperatorSnapshot, SnapshotRequest};
 use weir_types::{
@@ -82,6 +82,8 @@ struct Part {
     snapshot: OperatorSnapshot,
     /// The files that its keyed part continues, if that is a delta.
     base: Chain,
+    /// The files of its database that a checkpoint holds already.
+    known: Vec<StoredFile>,
 }
 
 /// The snapshot that is being copied.
@@ -129,6 +131,23 @@ impl Snapshots {
         })
     }
 
+    /// The operators go on from a checkpoint. What the first snapshot holds of its databases need
+    /// not be stored again, if it is one of this job: anything else may be moved or deleted.
+    pub(crate) fn restored(&mut self, restore: &SubtaskRestore, operators: &[OperatorId]) {
+        if !restore.own {
+            return;
+        }
+        for (place, operator) in operators.iter().enumerate() {
+            let of = restore.operators.iter().find(|(id, _)| id == operator);
+            let handles = of.map_or(&[][..], |(_, restore)| &restore.keyed);
+            let mut databases = handles.iter().filter(|handle| is_database(handle));
+            // Of several, the backend chooses one to go on with, and copies the others.
+            if let (Some(database), None) = (databases.next(), databases.next()) {
+                self.bases.go_on_from(place, database.clone());
+            }
+        }
+    }
+
     /// Whether there is something to copy.
     pub(crate) fn is_copying(&self) -> bool {
         self.copying.is_some()
@@ -153,10 +172,12 @@ impl Snapshots {
             self.savepoints.insert(id);
         }
         let mut parts = Vec::with_capacity(chain.nodes.len());
+        let checkpoint = aligned.barrier.kind == BarrierKind::Checkpoint;
+        let files = checkpoint && self.config.incremental;
         for (place, node) in chain.nodes.iter_mut().enumerate() {
             let kind = self.kind(place, aligned.barrier.kind);
             let frozen = match (&mut node.operator, &mut source) {
-                (Some(operator), _) => operator.snapshot_begin(SnapshotRequest { id, kind }),
+                (Some(operator), _) => operator.snapshot_begin(SnapshotRequest { id, kind, files }),
                 (None, Some(source)) => source.snapshot(),
                 (None, None) => Ok(OperatorSnapshot::default()),
             };
@@ -166,6 +187,7 @@ impl Snapshots {
                     operator: node.context.operator,
                     snapshot,
                     base: Chain::default(),
+                    known: Vec::new(),
                 }),
                 Err(OperatorError::State(error)) => {
                     self.decline(chain, id, format!("freeze: {}", causes(&error)));
@@ -243,11 +265,18 @@ impl Snapshots {
                     self.copying = Some(copying);
                     return;
                 }
-                Ok(Some(keyed)) => {
-                    if let Some(base) = keyed.base {
-                        part.base = self.bases.chain(part.place, base);
+                Ok(Some(taken)) => {
+                    match &taken {
+                        TakenSnapshot::Entries(keyed) => {
+                            let base = keyed.base;
+                            let chain = base.map(|base| self.bases.chain(part.place, base));
+                            part.base = chain.unwrap_or_default();
+                        }
+                        TakenSnapshot::Files(_) => {
+                            part.known = self.bases.files(part.place).to_vec();
+                        }
                     }
-                    part.snapshot.keyed = Some(keyed);
+                    part.snapshot.add_keyed(taken);
                 }
                 Err(error) => {
                     self.decline(chain, id, format!("copy: {}", causes(&error)));
@@ -318,6 +347,10 @@ impl OperatorChain {
             }
         }
     }
+}
+
+fn is_database(handle: &KeyedHandle) -> bool {
+    matches!(handle.stored, Stored::Files(_))
 }
 
 fn micros(time: Duration) -> u64 {

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use weir_crd::{Quantity, StateBackendType};
 use weir_rpc::JobInfo;
-use weir_state::{HeapFactory, StateBackendFactory};
-use weir_state_rocksdb::{Profile, RocksDbFactory, RocksDbOptions, ScratchFolder};
+use weir_state::StateBackendFactory;
+use weir_state_rocksdb::{
+    Profile, ReadingHeapFactory, RocksDbFactory, RocksDbOptions, ScratchFolder,
+};
 use weir_stream::BoxError;
 use weir_taskmanager::{SlotResources, StateBackendProvider};
 
@@ -134,16 +136,16 @@ fn open(
         slots,
         managed_bytes,
     } = resources;
-    if !settings.rocksdb {
-        let slot = |_| Arc::new(HeapFactory) as Arc<dyn StateBackendFactory>;
-        return Ok((0..slots).map(slot).collect());
-    }
     let base = local_dir.map(Path::to_owned).or(settings.local_dir);
-    let scratch = ScratchFolder::create(&base.unwrap_or_else(std::env::temp_dir))?;
-    let scratch = Arc::new(scratch);
+    let base = base.unwrap_or_else(std::env::temp_dir);
     let managed = usize::try_from(managed_bytes).unwrap_or(usize::MAX);
+    let memory = settings.memory.unwrap_or(managed);
+    if !settings.rocksdb {
+        let heap: Arc<dyn StateBackendFactory> = Arc::new(ReadingHeapFactory::new(base, memory));
+        return Ok((0..slots).map(|_| Arc::clone(&heap)).collect());
+    }
+    let scratch = Arc::new(ScratchFolder::create(&base)?);
     let slot = |_| {
-        let memory = settings.memory.unwrap_or(managed);
         let mut options = RocksDbOptions::new(scratch.path(), memory);
         options.profile = settings.profile;
         options.background_threads = settings.threads.unwrap_or(options.background_threads);

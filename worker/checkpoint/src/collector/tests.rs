@@ -3,7 +3,7 @@ use weir_types::{CheckpointId, JobId, KeyGroupRange};
 
 use super::*;
 use crate::fixtures;
-use crate::handle::KeyedHandle;
+use crate::handle::{FileContent, KeyedHandle, StoredFile};
 use crate::pointer::{OperationId, RunState};
 
 fn object(path: &str) -> ObjectRef {
@@ -85,6 +85,33 @@ fn options(now_ms: i64) -> SweepOptions {
 fn gone(batches: &[Batch]) -> Vec<&str> {
     let objects = batches.iter().flat_map(|batch| &batch.objects);
     objects.map(|listed| listed.path.as_str()).collect()
+}
+
+#[test]
+fn the_files_of_a_kept_database_stay_and_must_be_held_by_what_is_kept() {
+    let file = |checkpoint: u64| StoredFile {
+        name: format!("{checkpoint}.sst"),
+        checkpoint: CheckpointId(checkpoint),
+        shared: true,
+        content: FileContent::Object(object(&format!("chk-1-{checkpoint}/file"))),
+    };
+    let database = |id: u64, files: &[u64]| {
+        let mut metadata = metadata(id, SnapshotKind::Checkpoint, &[(id, String::new())]);
+        let handle = &mut metadata.operators[0].subtasks[0].1.keyed[0];
+        handle.stored = Stored::Files(files.iter().copied().map(file).collect());
+        metadata
+    };
+    let (second, third) = (database(2, &[1, 2]), database(3, &[1, 3]));
+    assert_eq!(reused_outside(&third, &[&second]), [] as [&ObjectRef; 0]);
+    let alone = reused_outside(&third, &[]);
+    assert_eq!(alone, [&object("chk-1-1/file")]);
+    let pointer = pointer(vec![snapshot(&third, chk(1, 3))]);
+    let contents = Contents {
+        metadata: [(chk(1, 3), third)].into(),
+    };
+    let marked = mark(&pointer, &contents).unwrap();
+    let needs = |id| marked.needs(&format!("chk-1-{id}/file"));
+    assert_eq!([needs(1), needs(2), needs(3)], [true, false, true]);
 }
 
 /// Checkpoint 2 with a chain of two files, and savepoint 3.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use weir_types::{MAX_PARALLELISM_LIMIT, OperatorId};
 
 use super::{CheckpointMetadata, MetadataError, OperatorMetadata};
-use crate::handle::{KeyedHandle, OperatorSubtaskState};
+use crate::handle::{KeyedHandle, OperatorSubtaskState, Stored, StoredFile};
 
 pub(super) fn check(metadata: &CheckpointMetadata) -> Result<(), MetadataError> {
     let mut before: Option<OperatorId> = None;
@@ -53,6 +53,13 @@ fn check_state(operator: &OperatorMetadata, state: &OperatorSubtaskState) -> Res
     if state.operator != operator.operator {
         return Err(format!("its state is of operator {}", state.operator));
     }
+    let others = state.operator_state.iter().chain(&state.raw);
+    if others
+        .into_iter()
+        .any(|stored| matches!(stored, Stored::Files(_)))
+    {
+        return Err("files of a database are where a blob should be".to_owned());
+    }
     for (nth, handle) in state.keyed.iter().enumerate() {
         check_handle(operator, handle)?;
         let Some(base) = handle.base else { continue };
@@ -79,6 +86,25 @@ fn check_handle(operator: &OperatorMetadata, handle: &KeyedHandle) -> Result<(),
             "its file of checkpoint {} was written with max parallelism {}, the operator had {}",
             handle.checkpoint, handle.max_parallelism, operator.max_parallelism
         ));
+    }
+    match &handle.stored {
+        Stored::Files(_) if handle.base.is_some() => {
+            Err("files of a database continue nothing".to_owned())
+        }
+        Stored::Files(files) => check_files(files),
+        Stored::Inline(_) | Stored::Object(_) => Ok(()),
+    }
+}
+
+fn check_files(files: &[StoredFile]) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for file in files {
+        if !file.has_good_name() || !seen.insert(&file.name) {
+            return Err(format!(
+                "a database has no file `{}`, or not twice",
+                file.name
+            ));
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use weir_types::KeyGroupRange;
 
 use super::*;
 use crate::golden::{self, damage};
-use crate::handle::{KeyedHandle, ObjectRef, Stored};
+use crate::handle::{FileContent, KeyedHandle, ObjectRef, Stored, StoredFile};
 
 const RANGE: KeyGroupRange = KeyGroupRange { start: 0, end: 3 };
 
@@ -132,6 +132,83 @@ fn metadata_that_contradicts_itself_is_refused() {
         assert!(matches!(error, MetadataError::Inconsistent { .. }));
         assert!(error.to_string().contains(want), "{error}, want {want}");
     }
+}
+
+/// The database of an operator: a file that checkpoint 3 stored, and one of this one's own.
+fn with_files(names: [&str; 2]) -> CheckpointMetadata {
+    let mut metadata = sample();
+    let object = |path: &str| ObjectRef {
+        path: path.to_owned(),
+        size: 10,
+        checksum: 1,
+    };
+    let [old, new] = names;
+    let files = vec![
+        StoredFile {
+            name: old.to_owned(),
+            checkpoint: CheckpointId(3),
+            shared: true,
+            content: FileContent::Object(object("chk-2-3/old")),
+        },
+        StoredFile {
+            name: new.to_owned(),
+            checkpoint: CheckpointId(5),
+            shared: false,
+            content: FileContent::Inline(vec![7]),
+        },
+    ];
+    let handle = KeyedHandle {
+        stored: Stored::Files(files),
+        ..keyed(5, None)
+    };
+    metadata.operators[0].subtasks[0].1.keyed = vec![handle];
+    metadata
+}
+
+#[test]
+fn files_of_a_database_are_read_back_and_name_what_they_reuse() {
+    let metadata = with_files(["000007.sst", "MANIFEST-000004"]);
+    assert_eq!(decode(&encode(&metadata)), Ok(metadata.clone()));
+    let state = &metadata.operators[0].subtasks[0].1;
+    let paths = |objects: Vec<&ObjectRef>| -> Vec<String> {
+        objects
+            .into_iter()
+            .map(|object| object.path.clone())
+            .collect()
+    };
+    assert_eq!(
+        paths(state.keyed[0].stored.objects().collect()),
+        ["chk-2-3/old"]
+    );
+    let reused = |id| paths(state.keyed[0].reused(CheckpointId(id)).collect());
+    assert_eq!(reused(5), ["chk-2-3/old"]);
+    assert_eq!(reused(3), [""; 0], "its own");
+    assert_eq!(state.keyed[0].stored.size(), 11);
+}
+
+#[test]
+fn a_file_that_no_database_can_have_is_refused() {
+    for names in [
+        ["../000007.sst", "CURRENT"],
+        ["/etc/passwd", "CURRENT"],
+        [".hidden", "CURRENT"],
+        ["", "CURRENT"],
+        ["CURRENT", "CURRENT"],
+    ] {
+        let error = decode(&encode(&with_files(names))).unwrap_err();
+        assert!(
+            error.to_string().contains("a database has no file"),
+            "{error}"
+        );
+    }
+    let mut metadata = with_files(["000007.sst", "CURRENT"]);
+    let state = &mut metadata.operators[0].subtasks[0].1;
+    state.raw = Some(state.keyed[0].stored.clone());
+    let error = decode(&encode(&metadata)).unwrap_err();
+    assert!(
+        error.to_string().contains("where a blob should be"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::cold::ColdStateId;
 use crate::error::StateError;
 use crate::key::{StateKey, key_hash};
 use crate::keyed::handle::{StateDescriptor, StateId};
-use crate::keyed::restore::Restored;
+use crate::keyed::restore::{Elsewhere, Restored};
 use crate::schema::{Schema, ValueType};
 use crate::snapshot::{KeyedSnapshot, SnapshotKind, StateKind, StateMeta, StateSchemas};
 use crate::table::shards::KeyGroups;
@@ -100,7 +100,8 @@ impl<K: StateKey> KeyedBackend<K> {
         snapshots: impl IntoIterator<Item = KeyedSnapshot>,
     ) -> Result<Self, StateError> {
         let mut backend = Self::new(max_parallelism, range);
-        backend.unclaimed = crate::keyed::restore::collect(backend.groups, snapshots)?;
+        backend.unclaimed =
+            crate::keyed::restore::collect(backend.groups, snapshots, Elsewhere::default())?;
         Ok(backend)
     }
 

@@ -61,6 +61,11 @@ impl Restored {
         Ok(())
     }
 
+    /// Whether all records are in this encoding, if there is one.
+    pub(crate) fn is_all(&self, encoding: Option<&StateMeta>) -> bool {
+        encoding.is_none_or(|encoding| self.metas.iter().all(|meta| meta == encoding))
+    }
+
     /// What it is and its records, if all of them are in one encoding.
     pub(crate) fn into_only(mut self) -> Result<(StateMeta, Vec<GroupBlock>), Self> {
         if self.metas.len() != 1 {
@@ -162,13 +167,25 @@ fn put_text(text: &[u8], out: &mut Vec<u8>) -> Result<(), CodecError> {
     Ok(())
 }
 
+/// What is restored from files: the key groups that they hold, which need not be in a snapshot and
+/// must not, and what was read of them already.
+#[derive(Default)]
+pub(crate) struct Elsewhere {
+    pub(crate) ranges: Vec<(KeyGroupRange, CheckpointId)>,
+    pub(crate) read: Vec<StateSnapshot>,
+}
+
 /// Collects the states of the wanted key groups, by name.
 pub(crate) fn collect(
     wanted: KeyGroups,
     snapshots: impl IntoIterator<Item = KeyedSnapshot>,
+    elsewhere: Elsewhere,
 ) -> Result<BTreeMap<String, Restored>, StateError> {
     let mut states = BTreeMap::<String, Restored>::new();
-    let mut sources = Sources::default();
+    let mut sources = Sources(elsewhere.ranges);
+    for state in elsewhere.read {
+        add_state(&mut states, wanted.range, wanted.range, state)?;
+    }
     for snapshot in snapshots {
         sources.add(&snapshot, wanted)?;
         for state in snapshot.states {
@@ -219,7 +236,6 @@ fn add_state(
 }
 
 /// The subtasks whose snapshots were seen: their key groups and latest snapshot.
-#[derive(Default)]
 struct Sources(Vec<(KeyGroupRange, CheckpointId)>);
 
 impl Sources {

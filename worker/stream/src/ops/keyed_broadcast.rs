@@ -270,8 +270,7 @@ where
     ) -> Result<OperatorSnapshot, OperatorError> {
         let mut snapshot = OperatorSnapshot::default();
         operator_state::write(&self.state, &mut snapshot)?;
-        let SnapshotRequest { id, kind } = request;
-        self.runtime.backend.snapshot_begin(id, kind)?;
+        self.runtime.snapshot_begin(request)?;
         Ok(snapshot)
     }
 

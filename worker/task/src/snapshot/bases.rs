@@ -1,7 +1,7 @@
 //! What deltas of keyed state build on: by operator, the files of the newest confirmed checkpoint.
 //! Pure.
 
-use weir_checkpoint::handle::KeyedHandle;
+use weir_checkpoint::handle::{KeyedHandle, Stored, StoredFile};
 use weir_state::SnapshotKind;
 use weir_types::CheckpointId;
 
@@ -48,6 +48,27 @@ impl Bases {
         let known = known.filter(|known| known.checkpoint == base);
         let known = known.expect("a delta is relative to the last checkpoint that was confirmed");
         known.chain.clone()
+    }
+
+    /// The files of a database in the newest confirmed checkpoint: one of the same name is the same
+    /// file, and need not be stored again.
+    pub(super) fn files(&self, place: usize) -> &[StoredFile] {
+        let newest = self.operators[place].as_ref();
+        match newest.and_then(|base| base.chain.last()) {
+            Some(KeyedHandle {
+                stored: Stored::Files(files),
+                ..
+            }) => files,
+            _ => &[],
+        }
+    }
+
+    /// The operator goes on with the database of a checkpoint of this job.
+    pub(super) fn go_on_from(&mut self, place: usize, database: KeyedHandle) {
+        self.operators[place] = Some(Base {
+            checkpoint: database.checkpoint,
+            chain: vec![database],
+        });
     }
 
     /// A checkpoint is complete, and these are its files.

@@ -1,11 +1,14 @@
 //! Stores what an uploader was given: encodes it, writes objects, and gives the handles. Blocks.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use weir_checkpoint::blob;
-use weir_checkpoint::handle::{KeyedHandle, ObjectRef, OperatorSubtaskState, Stored, SubtaskState};
+use weir_checkpoint::handle::{
+    FileContent, KeyedHandle, ObjectRef, OperatorSubtaskState, Stored, StoredFile, SubtaskState,
+};
 use weir_checkpoint::keyed_file::{self, Compression};
-use weir_state::KeyedSnapshot;
+use weir_state::{FileSnapshot, KeyedSnapshot, SnapshotFile};
 use weir_storage::{ObjectPath, ObjectStore, PathError, StoreError};
 use weir_stream::OperatorSnapshot;
 use weir_types::{BarrierKind, CheckpointBarrier, ExecutionAttemptId, hash128};
@@ -32,6 +35,17 @@ pub(super) enum SaveError {
     Name(#[source] PathError),
     #[error("store a part of the snapshot")]
     Store(#[source] StoreError),
+    #[error("read `{}`, a file of the snapshot", path.display())]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("`{}`, a file of the snapshot, has {found} bytes instead of {want}", path.display())]
+    Size {
+        path: PathBuf,
+        found: u64,
+        want: u64,
+    },
 }
 
 /// What was stored.
@@ -78,28 +92,37 @@ impl<'a> Saver<'a> {
             if !go_on() {
                 return Ok(None);
             }
-            self.save_part(part)?;
+            if !self.save_part(part, &go_on)? {
+                return Ok(None);
+            }
         }
         self.saved.state.ended = ended;
         Ok(Some(self.saved))
     }
 
-    fn save_part(&mut self, part: Part) -> Result<(), SaveError> {
+    /// False if there was no reason to go on.
+    fn save_part(&mut self, part: Part, go_on: &impl Fn() -> bool) -> Result<bool, SaveError> {
         let Part {
             place,
             operator,
             snapshot,
             base,
+            known,
         } = part;
         let OperatorSnapshot {
             keyed,
+            files,
             operator: operator_state,
             raw,
             uncommitted,
         } = snapshot;
-        let keyed = match keyed {
-            Some(keyed) => self.save_keyed(place, &keyed, base)?,
-            None => Chain::new(),
+        let keyed = match (keyed, files) {
+            (Some(keyed), _) => self.save_keyed(place, &keyed, base)?,
+            (None, Some(files)) => match self.save_files(place, files, &known, go_on)? {
+                Some(handle) => vec![handle],
+                None => return Ok(false),
+            },
+            (None, None) => Chain::new(),
         };
         let operator_state = match operator_state {
             Some(state) => Some(self.put(place, "operator", blob::encode(&state))?),
@@ -112,7 +135,7 @@ impl<'a> Saver<'a> {
             Some(self.put(place, "raw", blob::encode(&raw))?)
         };
         if keyed.is_empty() && operator_state.is_none() && raw.is_none() {
-            return Ok(());
+            return Ok(true);
         }
         let small = operator_state.iter().chain(&raw).map(Stored::size);
         let files = keyed.iter().map(|file| file.stored.size());
@@ -127,7 +150,72 @@ impl<'a> Saver<'a> {
             raw,
             uncommitted,
         });
-        Ok(())
+        Ok(true)
+    }
+
+    /// Stores the files of a database, but for those that a checkpoint holds already.
+    fn save_files(
+        &mut self,
+        place: usize,
+        snapshot: FileSnapshot,
+        known: &[StoredFile],
+        go_on: &impl Fn() -> bool,
+    ) -> Result<Option<KeyedHandle>, SaveError> {
+        let known: BTreeMap<&str, &StoredFile> = known
+            .iter()
+            .map(|file| (file.name.as_str(), file))
+            .collect();
+        let mut stored = Vec::with_capacity(snapshot.files.len());
+        for file in snapshot.files {
+            if !go_on() {
+                return Ok(None);
+            }
+            let same = known.get(file.name.as_str());
+            let same = same.filter(|known| file.shared && known.content.size() == file.bytes);
+            if let Some(same) = same {
+                stored.push(StoredFile::clone(same));
+                continue;
+            }
+            let content = self.save_file(place, &snapshot.folder, &file)?;
+            stored.push(StoredFile {
+                name: file.name,
+                checkpoint: snapshot.checkpoint,
+                shared: file.shared,
+                content,
+            });
+        }
+        Ok(Some(KeyedHandle {
+            stored: Stored::Files(stored),
+            checkpoint: snapshot.checkpoint,
+            base: None,
+            range: snapshot.range,
+            max_parallelism: snapshot.max_parallelism,
+            states: snapshot.states,
+        }))
+    }
+
+    fn save_file(
+        &mut self,
+        place: usize,
+        folder: &Path,
+        file: &SnapshotFile,
+    ) -> Result<FileContent, SaveError> {
+        let path = folder.join(&file.name);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(SaveError::Read { path, source }),
+        };
+        let (found, want) = (bytes.len() as u64, file.bytes);
+        if found != want {
+            return Err(SaveError::Size { path, found, want });
+        }
+        // What later checkpoints refer to again is worth an object.
+        if !file.shared && bytes.len() <= self.config.inline_max {
+            self.saved.written_bytes += found;
+            return Ok(FileContent::Inline(bytes));
+        }
+        let object = self.put_object(place, &file.name, &bytes)?;
+        Ok(FileContent::Object(object))
     }
 
     fn save_keyed(
@@ -157,10 +245,21 @@ impl<'a> Saver<'a> {
 
     /// Puts bytes into an object of their own, or, if they are few, into the handle.
     fn put(&mut self, place: usize, kind: &str, bytes: Vec<u8>) -> Result<Stored, SaveError> {
-        self.saved.written_bytes += bytes.len() as u64;
         if bytes.len() <= self.config.inline_max {
+            self.saved.written_bytes += bytes.len() as u64;
             return Ok(Stored::Inline(bytes));
         }
+        self.put_object(place, kind, &bytes).map(Stored::Object)
+    }
+
+    /// Puts bytes into an object of their own. No two that are named alike by `place` and `kind`
+    /// are of one checkpoint and attempt.
+    fn put_object(
+        &mut self,
+        place: usize,
+        kind: &str,
+        bytes: &[u8],
+    ) -> Result<ObjectRef, SaveError> {
         let ExecutionAttemptId {
             epoch,
             vertex,
@@ -175,16 +274,17 @@ impl<'a> Saver<'a> {
         };
         let whole = format!("{folder}-{epoch}-{}/{name}", self.barrier.id);
         let path = ObjectPath::new(whole).map_err(SaveError::Name)?;
-        write(&*self.config.store, &path, &bytes).map_err(SaveError::Store)?;
-        Ok(Stored::Object(ObjectRef {
+        write(&*self.config.store, &path, bytes).map_err(SaveError::Store)?;
+        self.saved.written_bytes += bytes.len() as u64;
+        Ok(ObjectRef {
             // A savepoint can be moved: its names are relative to its own folder.
             path: match self.barrier.kind {
                 BarrierKind::Checkpoint => path.as_str().to_owned(),
                 BarrierKind::Savepoint => name,
             },
             size: bytes.len() as u64,
-            checksum: hash128(&bytes),
-        }))
+            checksum: hash128(bytes),
+        })
     }
 }
 

@@ -162,10 +162,15 @@ fn operator(operator: &OperatorMetadata) -> OperatorReport {
 
 fn subtask(index: SubtaskIndex, state: &OperatorSubtaskState) -> SubtaskReport {
     let size = |stored: &Option<Stored>| stored.as_ref().map_or(0, Stored::size);
+    let files = |stored: &Stored| match stored {
+        Stored::Inline(_) | Stored::Object(_) => 1,
+        Stored::Files(files) => files.len(),
+    };
+    let keyed_files: usize = state.keyed.iter().map(|handle| files(&handle.stored)).sum();
     SubtaskReport {
         subtask: index.0,
         keyed_size: state.keyed.iter().map(|handle| handle.stored.size()).sum(),
-        keyed_files: u32::try_from(state.keyed.len()).unwrap_or(u32::MAX),
+        keyed_files: u32::try_from(keyed_files).unwrap_or(u32::MAX),
         operator_size: size(&state.operator_state),
         raw_size: size(&state.raw),
         uncommitted: state.uncommitted,

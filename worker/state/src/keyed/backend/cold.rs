@@ -10,7 +10,7 @@ use std::sync::Arc;
 use weir_types::KeyGroupRange;
 
 use crate::cold::{
-    BackendRequest, ColdBatch, ColdSetup, ColdStateId, ColdStats, StateBackendFactory,
+    BackendRequest, ColdBatch, ColdError, ColdSetup, ColdStateId, ColdStats, StateBackendFactory,
     append_entry, group_prefix,
 };
 use crate::error::StateError;
@@ -31,6 +31,8 @@ pub(super) struct Cold {
     pub(super) unclaimed: BTreeMap<String, (StateMeta, ColdStateId)>,
     /// Uses of the state since memory was looked at.
     uses: u32,
+    /// What was left when room was made last.
+    left: usize,
 }
 
 /// A use of the state that touches many entries.
@@ -47,6 +49,7 @@ impl Cold {
             setup,
             room,
             uses: 0,
+            left: 0,
         }
     }
 
@@ -81,8 +84,8 @@ impl Cold {
 }
 
 impl<K: StateKey> KeyedBackend<K> {
-    /// A backend over what a [`crate::StateBackendFactory`] gave, which may have been restored from
-    /// files; with the state that snapshots hold, as [`Self::restored`] takes them.
+    /// A backend over what a [`crate::StateBackendFactory`] gave, with the state that snapshots
+    /// hold, as [`Self::restored`] takes them.
     pub fn open(
         max_parallelism: u32,
         range: KeyGroupRange,
@@ -94,12 +97,54 @@ impl<K: StateKey> KeyedBackend<K> {
         } else {
             Self::restored(max_parallelism, range, snapshots)?
         };
-        let Some(setup) = setup else {
-            return Ok(backend);
+        if let Some(setup) = setup {
+            backend.lay_over(setup)?;
+        }
+        Ok(backend)
+    }
+
+    /// A backend over what the factory gives for the request, with the state that the request's
+    /// files and the snapshots hold. They may be of different subtasks, but of no key group twice.
+    pub fn open_on(
+        factory: &dyn StateBackendFactory,
+        request: &BackendRequest,
+        snapshots: Vec<KeyedSnapshot>,
+    ) -> Result<Self, StateError> {
+        let cold = |source| StateError::cold("*", source);
+        let files = &request.files;
+        let mut backend = Self::new(request.max_parallelism, request.key_groups);
+        let setup = factory.open(request).map_err(cold)?;
+        let read = match &setup {
+            None if !files.is_empty() => {
+                let read = factory.read_files(request).map_err(cold)?;
+                read.ok_or_else(|| cold(ColdError::NoTier))?
+            }
+            _ => Vec::new(),
         };
+        if !snapshots.is_empty() || !files.is_empty() {
+            let ranges = files.iter().map(|files| (files.range, files.checkpoint));
+            let elsewhere = restore::Elsewhere {
+                ranges: ranges.collect(),
+                read,
+            };
+            backend.unclaimed = restore::collect(backend.groups, snapshots, elsewhere)?;
+        }
+        if let Some(setup) = setup {
+            backend.lay_over(setup)?;
+        }
+        Ok(backend)
+    }
+
+    /// Puts the tier under the backend, and into the tier what was restored from snapshots.
+    fn lay_over(&mut self, setup: ColdSetup) -> Result<(), StateError> {
         let mut cold = Cold::new(setup);
-        for (name, restored) in std::mem::take(&mut backend.unclaimed) {
+        for (name, restored) in std::mem::take(&mut self.unclaimed) {
             // State in two encodings stays in memory until the program says what it is.
+            let in_tier = cold.unclaimed.get(&name).map(|(meta, _)| meta);
+            if !restored.is_all(in_tier) {
+                self.unclaimed.insert(name, restored);
+                continue;
+            }
             match restored.into_only() {
                 Ok((meta, blocks)) => {
                     let id = cold.setup.tier.open_state(&meta);
@@ -108,29 +153,18 @@ impl<K: StateKey> KeyedBackend<K> {
                     cold.unclaimed.insert(name, (meta, id));
                 }
                 Err(restored) => {
-                    backend.unclaimed.insert(name, restored);
+                    self.unclaimed.insert(name, restored);
                 }
             }
         }
         cold.flush()?;
-        backend.cold = Some(Box::new(cold));
-        Ok(backend)
+        self.cold = Some(Box::new(cold));
+        Ok(())
     }
 
-    /// [`Self::open`] over what the factory gives for the request.
-    pub fn open_on(
-        factory: &dyn StateBackendFactory,
-        request: &BackendRequest,
-        snapshots: Vec<KeyedSnapshot>,
-    ) -> Result<Self, StateError> {
-        let setup = factory.open(request);
-        let setup = setup.map_err(|source| StateError::cold("*", source))?;
-        Self::open(
-            request.max_parallelism,
-            request.key_groups,
-            snapshots,
-            setup,
-        )
+    /// Whether a snapshot of files can be had, see [`crate::SnapshotKind::Files`].
+    pub fn has_tier(&self) -> bool {
+        self.cold.is_some()
     }
 
     /// Figures of the tier below, if there is one.
@@ -163,12 +197,23 @@ impl<K: StateKey> KeyedBackend<K> {
 
     fn relieve(&mut self, limit: usize) -> Result<(), StateError> {
         let tables = self.memory_bytes();
-        let Some(cold) = &self.cold else {
+        let Some(cold) = &mut self.cold else {
             return Ok(());
         };
         let used = tables + cold.setup.tier.memory_bytes();
         cold.room.set((limit / 2).saturating_sub(used));
         if used <= limit {
+            cold.left = 0;
+            return Ok(());
+        }
+        // What cannot be dropped may take more than the limit: then the rest may grow by a quarter
+        // before it is dropped again, or each few uses would wait for the disk.
+        let most = if cold.left > limit {
+            cold.left.saturating_add(limit / 4)
+        } else {
+            limit
+        };
+        if used <= most {
             return Ok(());
         }
         // What a snapshot has frozen must be written before anything newer.
@@ -205,6 +250,10 @@ impl<K: StateKey> KeyedBackend<K> {
             cold.write(&meta.name, id, blocks)?;
             cold.flush()?;
             table.evict();
+        }
+        let tables = self.memory_bytes();
+        if let Some(cold) = &mut self.cold {
+            cold.left = tables + cold.setup.tier.memory_bytes();
         }
         Ok(())
     }

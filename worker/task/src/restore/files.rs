@@ -1,0 +1,115 @@
+//! Brings the files of a database to the local disk, for an operator to open.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use weir_checkpoint::handle::{FileContent, KeyedHandle, StoredFile};
+use weir_state::{ColdError, FileSnapshot, SnapshotFile, StateError};
+use weir_storage::ObjectPath;
+use weir_stream::OperatorError;
+
+use super::{ReadError, Reading, RestoreError};
+
+/// A folder with files of a database, which goes when this is dropped. Whoever opens them has
+/// linked them before.
+#[derive(Debug)]
+pub(crate) struct LocalFiles(PathBuf);
+
+impl Drop for LocalFiles {
+    fn drop(&mut self) {
+        // What stays goes with the folder of the process.
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+impl Reading<'_> {
+    /// Fetches the files of one former subtask.
+    pub(super) fn database(
+        &self,
+        handle: &KeyedHandle,
+        files: &[StoredFile],
+        local: &mut Vec<LocalFiles>,
+    ) -> Result<FileSnapshot, RestoreError> {
+        let scratch = self.context.state_backend.scratch();
+        let scratch = scratch.and_then(|scratch| scratch.ok_or(ColdError::NoTier));
+        let scratch = scratch.map_err(|source| RestoreError::Operator {
+            operator: Arc::clone(&self.context.name),
+            checkpoint: self.checkpoint,
+            source: Box::new(OperatorError::State(StateError::Cold {
+                state: "*".to_owned(),
+                source,
+            })),
+        })?;
+        let (operator, attempt) = (self.context.operator, self.context.attempt);
+        let name = format!(
+            "restore-{operator}-{}-{}-{}-{}",
+            attempt.subtask,
+            attempt.epoch,
+            attempt.attempt,
+            local.len()
+        );
+        let folder = scratch.join(name);
+        local.push(LocalFiles(folder.clone()));
+        fs::create_dir_all(&folder).map_err(|source| {
+            let path = folder.clone();
+            let source = ReadError::Local { path, source };
+            self.read_error("files of a database".to_owned(), source)
+        })?;
+        let mut fetched = Vec::with_capacity(files.len());
+        for file in files {
+            let done = self.fetch(file, &folder);
+            done.map_err(|source| self.file_error(file, source))?;
+            fetched.push(SnapshotFile {
+                name: file.name.clone(),
+                bytes: file.content.size(),
+                shared: file.shared,
+            });
+        }
+        Ok(FileSnapshot {
+            checkpoint: handle.checkpoint,
+            max_parallelism: handle.max_parallelism,
+            range: handle.range,
+            states: handle.states.clone(),
+            folder,
+            files: fetched,
+        })
+    }
+
+    fn file_error(&self, file: &StoredFile, source: ReadError) -> RestoreError {
+        let what = match &file.content {
+            FileContent::Inline(_) => format!("file `{}` of a database", file.name),
+            FileContent::Object(object) => self.name_of(object),
+        };
+        self.read_error(what, source)
+    }
+
+    fn fetch(&self, file: &StoredFile, folder: &Path) -> Result<(), ReadError> {
+        if !file.has_good_name() {
+            return Err(ReadError::Name);
+        }
+        let target = folder.join(&file.name);
+        let object = match &file.content {
+            FileContent::Inline(bytes) => return write(&target, bytes),
+            FileContent::Object(object) => object,
+        };
+        // Read as a whole, also where it could be linked: what is damaged is told before anything
+        // is processed.
+        let bytes = self.object(object)?;
+        let path = ObjectPath::new(object.path.as_str()).map_err(ReadError::Path)?;
+        // What may change must be a copy: a link would be the stored object itself.
+        let linked = file.shared.then(|| self.store.local_file(&path)).flatten();
+        match linked.map(|source| fs::hard_link(source, &target)) {
+            Some(Ok(())) => Ok(()),
+            // Not on the same disk.
+            Some(Err(_)) | None => write(&target, &bytes),
+        }
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ReadError> {
+    fs::write(path, bytes).map_err(|source| {
+        let path = path.to_owned();
+        ReadError::Local { path, source }
+    })
+}
