@@ -1,7 +1,8 @@
 //! `weir-soak MINUTES [folder|s3]`: jobs one after the other on a cluster that one fault after the
-//! other hits, for so long, from a seed that is printed, in both state backends and, where nothing
-//! else is asked for, with state in folders and on S3. Ends with a sum, whose last line belongs into
-//! `docs/reliability.md`, and with 1 if any output was not exact.
+//! other hits, for so long, from a seed that is printed. The jobs take turns: three programs, both
+//! state backends, and, where nothing else is asked for, state and output in folders and on S3.
+//! Ends with a sum, whose last line belongs into `docs/reliability.md`, and with 1 if any output
+//! was not exact.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,7 +19,7 @@ use weir_types::{Clock, SystemClock};
 /// What happened so far.
 #[derive(Default)]
 struct Sum {
-    jobs: u64,
+    jobs: usize,
     rows: u64,
     lost: u64,
     duplicated: u64,
@@ -39,7 +40,7 @@ impl Sum {
     }
 
     /// A row of the table in `docs/reliability.md`.
-    fn row(&self, minutes: u64) -> String {
+    fn row(&self, time: Duration) -> String {
         let mut faults = String::new();
         for (fault, (count, most)) in &self.faults {
             let separator = if faults.is_empty() { "" } else { ", " };
@@ -48,8 +49,9 @@ impl Sum {
         }
         let verdict = if self.failed { " FAILED" } else { "" };
         format!(
-            "| {}{verdict} | {minutes} | {} | {} | {} | {} | {} | {faults} |",
+            "| {}{verdict} | {:.0} | {} | {} | {} | {} | {} | {faults} |",
             commit(),
+            time.as_secs_f64() / 60.0,
             self.jobs,
             self.rows,
             self.faults(),
@@ -106,21 +108,25 @@ fn main() -> io::Result<ExitCode> {
         true => "FAILED, see above",
     };
     writeln!(out, "{} jobs, {} rows: {verdict}", sum.jobs, sum.rows)?;
-    writeln!(out, "{}", sum.row(minutes))?;
+    writeln!(out, "{}", sum.row(clock.now().since(start)))?;
     Ok(ExitCode::from(u8::from(sum.failed)))
 }
 
-/// Faults until the job, which lasts about two minutes, has written everything.
+/// How many seconds a job would take without faults; with them it is three times as long.
+const SECONDS_MAX: u64 = 30;
+
+/// Faults until the job has written everything.
 fn one_job(seed: u64, s3: bool, rest: Duration, sum: &mut Sum) {
     let mut random = Random::new(seed);
-    let seconds = usize::try_from(rest.as_secs().clamp(20, 90)).unwrap_or(20);
-    let kind = random.below(3);
-    let job = match kind {
-        0 => Job::top_pages(&mut random, 400 * seconds, 400),
-        1 => Job::fraud_detection(&mut random, 1_000 * seconds, 1_000),
-        _ => Job::wordcount(&mut random, 1_000 * seconds, 1_000),
+    let seconds = (rest.as_secs() / 3).clamp(10, SECONDS_MAX);
+    let seconds = usize::try_from(seconds).unwrap_or(10);
+    // Twelve jobs have met every program in each backend, on each store.
+    let job = match sum.jobs % 3 {
+        0 => Job::wordcount(&mut random, 1_000 * seconds, 1_000),
+        1 => Job::top_pages(&mut random, 400 * seconds, 400),
+        _ => Job::fraud_detection(&mut random, 1_000 * seconds, 1_000),
     };
-    let job = StateBackend::drawn(&mut random).of(job);
+    let job = StateBackend::in_turn(sum.jobs / 2).of(job);
     let rows = job.rows();
     let store = if s3 {
         Store::s3(&random).expect("an S3 server")

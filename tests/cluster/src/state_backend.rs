@@ -26,11 +26,15 @@ impl StateBackend {
     /// One of them, from the seed; a scenario whose fault has nothing to do with the backend is not
     /// run once for each.
     pub fn drawn(random: &mut Random) -> Self {
+        Self::in_turn(random.below(2))
+    }
+
+    /// The one whose turn it is, unless a variable names one for all.
+    pub fn in_turn(number: usize) -> Self {
         let all = [Self::Heap, Self::RocksDb];
-        let drawn = all[random.below(all.len())];
         let named = std::env::var(VARIABLE).ok();
         let named = named.and_then(|name| all.into_iter().find(|one| one.name() == name));
-        let backend = named.unwrap_or(drawn);
+        let backend = named.unwrap_or(all[number % all.len()]);
         eprintln!("state backend {} ({VARIABLE})", backend.name());
         backend
     }

@@ -71,8 +71,8 @@ pub struct Storm {
     random: Random,
 }
 
-/// From a fault to the first output after it: from the moment of a death or a reset, from the end of
-/// what lasts.
+/// From a fault to the first output after it: from the moment of a death or a reset, from the end
+/// of what lasts.
 pub struct Recovery {
     since: Timestamp,
     published: u64,

@@ -16,8 +16,8 @@
 //! A subtask that fails or is cancelled removes what it has not prepared; what it has prepared
 //! belongs to a checkpoint. Whoever goes on for it commits what the checkpoint holds and removes
 //! what is left of older attempts. Without checkpoints a process that was killed leaves its files
-//! behind, and the next run that starts removes them; its uploads, which nobody sees, remain until a
-//! run that may overwrite starts there, or a lifecycle rule of the bucket aborts them.
+//! behind, and the next run that starts removes them; its uploads, which nobody sees, remain until
+//! a run that may overwrite starts there, or a lifecycle rule of the bucket aborts them.
 //!
 //! A folder holds the results of one run: a fresh run that finds finished part files is refused
 //! unless it was told to overwrite. While a run writes, it holds a lock on the folder, so that
@@ -158,9 +158,10 @@ impl<T: Data> Sink for FileSink<T> {
         self.options.configuration = configuration.clone();
     }
 
-    /// Makes the place ready for a fresh run: creates a folder, refuses it or empties it of old part
-    /// files, and removes what killed runs left. Call it when everything else that may refuse the
-    /// job has been asked. A restored job finds its own files, finished and prepared: they stay.
+    /// Makes the place ready for a fresh run: creates a folder, refuses it or empties it of old
+    /// part files, and removes what killed runs left. Call it when everything else that may refuse
+    /// the job has been asked. A restored job finds its own files, finished and prepared: they
+    /// stay.
     fn check(&self, restored: bool) -> Result<(), BoxError> {
         let target = target::of(&self.options)?;
         Ok(target.check(restored, self.options.overwrite)?)

@@ -1,5 +1,5 @@
-//! Objects that are stored long before anybody sees them, and become visible in one step, by another
-//! process if need be (Flink's `RecoverableWriter`).
+//! Objects that are stored long before anybody sees them, and become visible in one step, by
+//! another process if need be (Flink's `RecoverableWriter`).
 //!
 //! ```text
 //!   open ─▶ write … ─▶ close_for_commit ─▶ commit        visible, at once and as a whole
@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Between the two nothing is remembered here: a [`CommitRecoverable`] is all that a commit needs,
-//! so it can lie in a checkpoint and be committed by whoever goes on from there, as often as need be.
+//! so it can lie in a checkpoint and be committed by whoever goes on from there, as often as need
+//! be.
 
 use serde::{Deserialize, Serialize};
 

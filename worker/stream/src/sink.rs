@@ -199,8 +199,8 @@ pub trait Sink: Clone + Send + Sync + 'static {
         false
     }
 
-    /// Takes from the job's configuration what it needs, for example how a bucket is reached. Called
-    /// when the program is built, in each process.
+    /// Takes from the job's configuration what it needs, for example how a bucket is reached.
+    /// Called when the program is built, in each process.
     fn configure(&mut self, configuration: &BTreeMap<String, String>) {
         let _ = configuration;
     }

@@ -1,7 +1,7 @@
 //! Too little memory: a control group whose processes may use so much together, and no more.
 //!
-//! When they want more, the kernel ends one of them as `kill -9` does. Which one is for the kernel to
-//! choose; here it is told.
+//! When they want more, the kernel ends one of them as `kill -9` does. Which one is for the kernel
+//! to choose; here it is told.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -87,8 +87,8 @@ fn hint(nearest: Option<&str>) -> String {
         .unwrap_or_default()
 }
 
-/// How stores are reached is said in the configuration and on the command line, which wins: the same
-/// for checkpoints and for the job's own sinks.
+/// How stores are reached is said in the configuration and on the command line, which wins: the
+/// same for checkpoints and for the job's own sinks.
 pub(crate) fn unite_stores(job: &mut LocalJob, checkpoints: &mut CheckpointArgs) {
     let said = std::mem::take(&mut checkpoints.store);
     job.config.extend(said);

@@ -2,8 +2,8 @@
 //! committed (Flink's `S3RecoverableWriter` under its `FileSink`).
 //!
 //! Nothing locks a bucket. So a fresh run leaves the uploads of others alone, which nobody sees,
-//! unless it was told to overwrite; a run that goes on after a failure aborts those of its own older
-//! attempts.
+//! unless it was told to overwrite; a run that goes on after a failure aborts those of its own
+//! older attempts.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
