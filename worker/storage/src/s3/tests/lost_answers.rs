@@ -254,3 +254,24 @@ fn a_commit_that_is_never_carried_out_can_be_tried_again() {
     store.commit(&prepared).unwrap();
     assert_eq!(store.get(&path("object")).unwrap(), b"mine");
 }
+
+/// Servers may look at the upload before they look at the condition: it is gone once it is
+/// completed.
+#[test]
+fn a_commit_whose_upload_is_gone_looks_for_its_object() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let prepared = prepared(&server, "object");
+    let proxy = Proxy::start(server.url(), |line| match completes(line) {
+        true => Loss::NoSuchUpload,
+        false => Loss::None,
+    });
+    let store = S3Store::open(BUCKET, &options(proxy.url(), &server)).unwrap();
+    let error = store.commit(&prepared).unwrap_err();
+    assert_eq!(error.kind, StoreErrorKind::NotFound, "{}", all_of(&error));
+    let direct = S3Store::open(BUCKET, &options(server.url(), &server)).unwrap();
+    direct.commit(&prepared).unwrap();
+    store.commit(&prepared).unwrap();
+    assert_eq!(proxy.lost(), 2);
+}

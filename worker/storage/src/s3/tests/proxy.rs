@@ -15,6 +15,8 @@ pub(crate) enum Loss {
     Answer,
     /// It is answered by 503 and not carried out.
     Refused,
+    /// It is answered as if its upload were gone, and not carried out.
+    NoSuchUpload,
 }
 
 type Plan = dyn Fn(&str) -> Loss + Send + Sync;
@@ -72,6 +74,15 @@ fn serve(
             continue;
         }
         let mut server = TcpStream::connect(target)?;
+        if loss == Loss::NoSuchUpload {
+            let body = "<Error><Code>NoSuchUpload</Code><Message>gone</Message></Error>";
+            write!(
+                client,
+                "HTTP/1.1 404 Not Found\r\nContent-Type: application/xml\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )?;
+            continue;
+        }
         // One request per connection to the server: its answer ends with the connection.
         let (first, rest) = head.split_once("\r\n").unwrap_or((&head, ""));
         write!(server, "{first}\r\nConnection: close\r\n{rest}")?;
