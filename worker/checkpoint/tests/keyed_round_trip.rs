@@ -264,7 +264,7 @@ impl Job {
     }
 
     fn read(&self, handle: &KeyedHandle) -> KeyedSnapshot {
-        let object = handle.stored.object().unwrap();
+        let object = handle.stored.objects().next().unwrap();
         let bytes = &self.objects[&object.path];
         let mut read = |range: Range<u64>| -> io::Result<Vec<u8>> {
             let (start, end) = (

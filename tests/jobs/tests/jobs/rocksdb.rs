@@ -135,6 +135,53 @@ fn a_savepoint_of_either_backend_is_restored_by_the_other() {
     assert_eq!(job.wrong(), None);
 }
 
+/// With memory for all state, files hardly ever change: each holds what one checkpoint added.
+#[test]
+fn a_checkpoint_stores_only_new_files_also_after_a_restore() {
+    let mut random = Random::new(5);
+    let job = Job::wordcount(&mut random, 16_000, 2_000).on_rocksdb("64Mi");
+    let start = || {
+        let mut command = weir(["run".to_owned()].iter().chain(job.args()));
+        command
+            .args(["--checkpoint-interval", "300ms", "--restore", "latest"])
+            .arg("--checkpoint-dir")
+            .arg(job.path("state"));
+        Process::start(command)
+    };
+    // Of the n-th checkpoint and later ones of a process: stored anew, and all of it.
+    let sizes = |process: &mut Process, nth: u64| {
+        let rest = process.rest();
+        let mut sizes = (0, 0);
+        until("checkpoints", || {
+            let id = rest.json("/jobs")["jobs"][0]["id"].clone();
+            let id = id.as_str().unwrap_or_default();
+            let all = rest.json(&format!("/jobs/{id}/checkpoints"));
+            let done = all["counts"]["completed"].as_u64().unwrap_or(0);
+            let history = all["history"].as_array().cloned().unwrap_or_default();
+            let first = history
+                .iter()
+                .rev()
+                .filter(|one| one["status"] == "COMPLETED");
+            let wanted = usize::try_from(nth - 1).expect("a small number");
+            if let Some(one) = first.clone().nth(wanted) {
+                let size = |key: &str| one[key].as_u64().expect("a number");
+                sizes = (size("checkpointed-size"), size("state-size"));
+            }
+            done >= nth && sizes.1 > 0
+        });
+        sizes
+    };
+    let mut process = start();
+    let (written, full) = sizes(&mut process, 8);
+    assert!(written < full / 2, "{written} of {full} bytes stored anew");
+    process.kill_nine();
+    let mut process = start();
+    let (written, full) = sizes(&mut process, 1);
+    assert!(written < full / 2, "{written} of {full} bytes stored anew");
+    process.wait().expect(0, &[]);
+    assert_eq!(job.wrong(), None);
+}
+
 /// The one savepoint in a state folder.
 fn savepoint(state: &Path) -> String {
     let folder = fs::read_dir(state.join("wordcount")).expect("a state folder");

@@ -139,7 +139,7 @@ impl Job {
             .flat_map(|operator| &operator.subtasks);
         let mut objects = states
             .flat_map(|(_, state)| &state.keyed)
-            .filter_map(|file| file.stored.object());
+            .flat_map(|file| file.stored.objects());
         let path = objects.next().expect("there is an object").path.clone();
         let name = ObjectPath::new(path.as_str()).unwrap();
         let mut bytes = self.store.get(&name).unwrap();
