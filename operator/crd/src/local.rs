@@ -60,6 +60,8 @@ pub enum OverrideError {
 pub struct LocalJob {
     /// The job's name.
     pub name: String,
+    /// The job's name in its storage, if that is not the job's name.
+    pub state_id: Option<String>,
     /// The name under which the program is registered.
     pub program: String,
     /// The program's arguments.
@@ -116,6 +118,7 @@ impl StreamJob {
             .filter_map(|variable| Some((variable.name, variable.value?)));
         Ok(LocalJob {
             name: self.metadata.name.clone(),
+            state_id: self.spec.state_id.clone(),
             program: job.program,
             args: job.args,
             env: env.collect(),
@@ -193,6 +196,7 @@ spec:
             .expect("a job");
         let expected = LocalJob {
             name: "wordcount".to_owned(),
+            state_id: None,
             program: "wordcount".to_owned(),
             args: strings(&[("input", "a.txt"), ("output", "out")]),
             env: strings(&[("MODE", "fast")]),

@@ -108,7 +108,7 @@ pub const RULES: &[Rule] = &[
     rule(
         "storage-moves-with-restore",
         "spec",
-        "!has(self.storage) || !has(oldSelf.storage) || !has(self.storage.s3) || !has(oldSelf.storage.s3) || (self.storage.s3.bucket == oldSelf.storage.s3.bucket && self.storage.s3.?prefix == oldSelf.storage.s3.?prefix) || self.restore.?nonce != oldSelf.restore.?nonce",
+        "!has(self.storage) || !has(oldSelf.storage) || !has(self.storage.s3) || !has(oldSelf.storage.s3) || (self.storage.s3.bucket == oldSelf.storage.s3.bucket && (has(self.storage.s3.prefix) ? self.storage.s3.prefix : '') == (has(oldSelf.storage.s3.prefix) ? oldSelf.storage.s3.prefix : '')) || (has(self.restore.nonce) && (!has(oldSelf.restore.nonce) || self.restore.nonce != oldSelf.restore.nonce))",
         "storage.s3.bucket and prefix can only be changed together with restore.path and restore.nonce: the job's state is found there",
     ),
     rule(

@@ -94,15 +94,11 @@ fn first_lower(text: &str) -> String {
     }
 }
 
-/// The defaults of an object's fields stand with the fields: of the object, only that it is there.
+/// "Not given" is no default. (An object's own default has all its fields, although they have
+/// defaults themselves: the API server checks it against the rules as it stands.)
 fn tidy_default(object: &mut Map<String, Value>) {
-    let Some(default) = object.get("default") else {
-        return;
-    };
-    if default.is_null() {
+    if object.get("default").is_some_and(Value::is_null) {
         object.remove("default");
-    } else if default.is_object() && object.get("properties").is_some() {
-        object.insert("default".to_owned(), json!({}));
     }
 }
 

@@ -112,7 +112,6 @@ fn defaults_stand_with_the_fields() {
         ("stateBackend/properties/type", Value::from("rocksdb")),
         ("checkpoint/properties/interval", Value::from("30s")),
         ("jobManager/properties/replicas", Value::from(2)),
-        ("checkpoint", Value::Object(serde_json::Map::new())),
         ("suspend", Value::from(false)),
     ] {
         let pointer = format!("/properties/spec/properties/{path}/default");
