@@ -12,7 +12,7 @@ use crate::names;
 use crate::observe::{Component, ManagerView};
 use crate::plan::EventKind;
 use crate::plan::draft::Draft;
-use crate::time::{parse_rfc3339, rfc3339};
+use weir_lease::{parse_rfc3339, rfc3339};
 
 /// The newest checkpoint is written no more often than this, so that a job that just runs costs the
 /// API server next to nothing.

@@ -22,7 +22,6 @@ pub mod names;
 mod observe;
 mod plan;
 mod revision;
-mod time;
 
 pub use annotations::{Requests, annotation};
 pub use observe::{
@@ -31,4 +30,4 @@ pub use observe::{
 };
 pub use plan::{Action, Decision, Event, EventKind, FINALIZER, decide};
 pub use revision::{Revision, revision};
-pub use time::{parse_rfc3339, rfc3339};
+pub use weir_lease::{parse_rfc3339, rfc3339};

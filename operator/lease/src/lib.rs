@@ -16,6 +16,8 @@
 
 mod election;
 mod record;
+mod time;
 
 pub use election::{Action, Election, Event, OnSilence, Settings, WriteError};
 pub use record::{LeaseRecord, Observed};
+pub use time::{micro_time, parse_rfc3339, rfc3339};

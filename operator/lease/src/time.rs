@@ -1,4 +1,4 @@
-//! Times as Kubernetes writes them.
+//! Times as Kubernetes writes them, for people to read: nothing is decided by them between machines.
 
 /// Milliseconds since 1970 as `2026-01-02T03:04:05Z`; the fraction of a second is dropped.
 pub fn rfc3339(unix_ms: i64) -> String {
@@ -7,6 +7,13 @@ pub fn rfc3339(unix_ms: i64) -> String {
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// The same with microseconds, as a Lease has its times.
+pub fn micro_time(unix_ms: i64) -> String {
+    let whole = rfc3339(unix_ms);
+    let fraction = unix_ms.rem_euclid(1000);
+    format!("{}.{fraction:03}000Z", whole.trim_end_matches('Z'))
 }
 
 /// The inverse, for times in UTC. None if it is no such time.
@@ -61,6 +68,8 @@ mod tests {
             (1_795_161_845_000, "2026-11-20T08:04:05Z"),
         ] {
             assert_eq!(rfc3339(ms), text);
+            let micro = format!("{}.007000Z", text.trim_end_matches('Z'));
+            assert_eq!(micro_time(ms + 7), micro);
             assert_eq!(parse_rfc3339(text), Some(ms));
         }
         assert_eq!(

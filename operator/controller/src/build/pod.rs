@@ -14,6 +14,8 @@ const MAIN: &str = "main";
 /// Where the files of the storage's Secret are.
 const CREDENTIALS_DIR: &str = "/etc/weir/s3";
 const CA_DIR: &str = "/etc/weir/ca";
+/// Where a JobManager tells how the job ended.
+const TERMINATION_LOG: &str = "/dev/termination-log";
 /// How long a JobManager has to answer those who ask, after it was told to end.
 const JOBMANAGER_GRACE_SECS: u32 = 10;
 /// How soon pods leave a node that is silent; Kubernetes' own default is five minutes.
@@ -29,21 +31,22 @@ pub(super) fn jobmanager(deployment: &Deployment<'_>, index: u32) -> Value {
         format!("--rest=0.0.0.0:{}", port::REST),
         format!("--deployment={number}"),
         "--quiet".to_owned(),
-        "--termination-log=/dev/termination-log".to_owned(),
     ];
     args.extend(storage_args(deployment));
-    let lease = names::deployment(job, number);
     let ha = &deployment.spec.ha;
-    args.extend([
-        format!("--lease={lease}"),
-        format!("--lease-duration={}", ha.lease_duration),
-        format!("--lease-renew-deadline={}", ha.renew_deadline),
-        format!("--lease-retry-period={}", ha.retry_period),
+    let variable = |name: &str, value: String| json!({ "name": name, "value": value });
+    let environment = json!([
+        variable("WEIR_LEASE", names::deployment(job, number)),
+        variable("WEIR_LEASE_DURATION", ha.lease_duration.to_string()),
+        variable("WEIR_LEASE_RENEW_DEADLINE", ha.renew_deadline.to_string()),
+        variable("WEIR_LEASE_RETRY_PERIOD", ha.retry_period.to_string()),
+        variable("WEIR_TERMINATION_LOG", TERMINATION_LOG.to_owned()),
     ]);
     let probe = json!({ "httpGet": { "path": "/healthz", "port": "rest" }, "periodSeconds": 5 });
     let container = json!({
         "name": MAIN,
         "args": args,
+        "env": environment,
         "ports": [
             { "name": "rpc", "containerPort": port::RPC, "protocol": "TCP" },
             { "name": "rest", "containerPort": port::REST, "protocol": "TCP" },
@@ -233,7 +236,7 @@ fn base_container(deployment: &Deployment<'_>) -> Value {
         },
         "command": ["/usr/local/bin/weir"],
         "env": environment(deployment),
-        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePath": TERMINATION_LOG,
         "securityContext": {
             "allowPrivilegeEscalation": false,
             "readOnlyRootFilesystem": true,

@@ -9,8 +9,8 @@ use super::{Action, Decision, Event, EventKind};
 use crate::conditions::{self, Problem};
 use crate::observe::{Component, JobReport, ManagerView, Observed, PodView, RunState};
 use crate::revision::{Revision, revision};
-use crate::time::{parse_rfc3339, rfc3339};
 use crate::{Requests, names};
+use weir_lease::{parse_rfc3339, rfc3339};
 
 /// How often a job is looked at while something is under way, and while it just runs.
 const BUSY_MS: u64 = 500;

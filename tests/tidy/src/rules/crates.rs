@@ -163,6 +163,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
             "weir-jobmanager",
             "weir-cli",
             "weir",
+            "weir-operator",
             "weir-testkit",
             "weir-tests-jobs",
             "weir-benches",
@@ -171,7 +172,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
     ),
     (
         "clap*",
-        &["weir-cli", "weir", "weir-benches"],
+        &["weir-cli", "weir", "weir-operator", "weir-benches"],
         "arguments are parsed at the edge",
     ),
     (
@@ -179,6 +180,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
         &[
             "weir-cli",
             "weir",
+            "weir-operator",
             "weir-benches",
             "weir-testkit",
             "weir-tests-jobs",
@@ -190,6 +192,7 @@ const ONLY_IN: &[(&str, &[&str], &str)] = &[
         &[
             "weir-cli",
             "weir",
+            "weir-operator",
             "weir-benches",
             "weir-testkit",
             "weir-tests-jobs",

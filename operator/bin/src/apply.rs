@@ -1,0 +1,416 @@
+//! Does what was decided: writes the status, applies objects, makes and deletes pods, asks the
+//! JobManager. Every one of these can be repeated.
+
+use std::collections::BTreeMap;
+
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use weir_controller::build::{Deployment, Owner, controller_revision};
+use weir_controller::{Action, FINALIZER, Observed, names};
+use weir_crd::StreamJobStatus;
+
+use crate::manager::{self, ManagerError, Request};
+use crate::observe::Fetched;
+
+/// Who owns the fields that the operator applies.
+pub(crate) const MANAGER: &str = "weir-operator";
+
+/// Something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApplyError {
+    /// The API server said no, or did not answer.
+    #[error("{action}")]
+    Api {
+        /// What was to be done.
+        action: String,
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// An object is not what the API takes.
+    #[error("{action}")]
+    Object {
+        /// What was to be done.
+        action: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The JobManager said no, or did not answer.
+    #[error("ask the JobManager")]
+    Manager(#[from] ManagerError),
+    /// This process may not act any more.
+    #[error("this operator does not lead any more")]
+    NotActing,
+}
+
+impl ApplyError {
+    /// Whether somebody else has written meanwhile.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Api { source, .. }
+            if matches!(source.as_ref(), kube::Error::Api(status) if status.code == 409))
+    }
+}
+
+fn failed(action: impl Into<String>) -> impl FnOnce(kube::Error) -> ApplyError {
+    let action = action.into();
+    move |source| ApplyError::Api {
+        action,
+        source: Box::new(source),
+    }
+}
+
+/// Does things for one job.
+pub(crate) struct Applier<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) fetched: &'a Fetched,
+    pub(crate) default_image: &'a str,
+}
+
+impl Applier<'_> {
+    fn observed(&self) -> &Observed {
+        &self.fetched.observed
+    }
+
+    fn owner(&self) -> Owner {
+        let job = &self.observed().job;
+        Owner {
+            name: job.name.clone(),
+            namespace: job.namespace.clone(),
+            uid: job.uid.clone(),
+        }
+    }
+
+    fn api(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+        Api::namespaced_with(
+            self.client.clone(),
+            &self.observed().job.namespace,
+            &resource,
+        )
+    }
+
+    /// Writes the status over the version that was observed.
+    pub(crate) async fn write_status(&self, status: &StreamJobStatus) -> Result<(), ApplyError> {
+        let job = &self.observed().job;
+        let object = |source| ApplyError::Object {
+            action: "write the status".to_owned(),
+            source,
+        };
+        let value = json!({
+            "apiVersion": "weir.dev/v1alpha1",
+            "kind": "StreamJob",
+            "metadata": {
+                "name": job.name,
+                "namespace": job.namespace,
+                "uid": job.uid,
+                "resourceVersion": self.fetched.resource_version,
+            },
+            "status": status,
+        });
+        let value: DynamicObject = serde_json::from_value(value).map_err(object)?;
+        let api = self.api("weir.dev/v1alpha1", "StreamJob");
+        let written = api
+            .replace_status(&job.name, &PostParams::default(), &value)
+            .await;
+        written.map_err(failed("write the status")).map(drop)
+    }
+
+    /// Does one thing.
+    pub(crate) async fn act(&self, action: &Action) -> Result<(), ApplyError> {
+        match action {
+            Action::KeepRevision { revision } => self.keep(revision).await,
+            Action::DropRevisions { keep } => self.forget(keep).await,
+            Action::Ensure {
+                deployment,
+                revision,
+            } => self.ensure(*deployment, revision).await,
+            Action::RemoveOthers { keep } => self.remove_others(*keep).await,
+            Action::DeletePod { name, at_once } => self.delete_pod(name, *at_once).await,
+            Action::Stop { operation, drain } => {
+                let (operation, drain) = (operation.clone(), *drain);
+                self.tell(Request::Stop { operation, drain }).await
+            }
+            Action::Savepoint { operation } => {
+                let operation = operation.clone();
+                self.tell(Request::Savepoint { operation }).await
+            }
+            Action::Checkpoint { operation } => {
+                let operation = operation.clone();
+                self.tell(Request::Checkpoint { operation }).await
+            }
+            Action::Finalizer(on) => self.finalizer(*on).await,
+            Action::DeleteJob => {
+                let api = self.api("weir.dev/v1alpha1", "StreamJob");
+                let name = &self.observed().job.name;
+                let deleted = api.delete(name, &DeleteParams::default()).await;
+                gone(deleted.map(drop)).map_err(failed("delete the StreamJob"))
+            }
+        }
+    }
+
+    async fn keep(&self, revision: &str) -> Result<(), ApplyError> {
+        let job = &self.observed().job;
+        let Ok(spec) = &job.spec else {
+            return Ok(());
+        };
+        let object = |source| ApplyError::Object {
+            action: "keep the spec".to_owned(),
+            source,
+        };
+        let spec = serde_json::to_value(spec).map_err(object)?;
+        let kept = controller_revision(&self.owner(), revision, job.generation, &spec);
+        self.create(&kept).await
+    }
+
+    async fn forget(&self, keep: &[String]) -> Result<(), ApplyError> {
+        let api = self.api("apps/v1", "ControllerRevision");
+        for revision in self.observed().revisions.keys() {
+            if keep.contains(revision) {
+                continue;
+            }
+            let name = names::revision(&self.observed().job.name, revision);
+            let deleted = api.delete(&name, &DeleteParams::default()).await.map(drop);
+            gone(deleted).map_err(failed(format!("delete ControllerRevision {name}")))?;
+        }
+        Ok(())
+    }
+
+    async fn ensure(&self, number: i64, revision: &str) -> Result<(), ApplyError> {
+        let observed = self.observed();
+        let Some(spec) = observed.revisions.get(revision) else {
+            return Ok(());
+        };
+        let owner = self.owner();
+        let surroundings = observed.job.spec.as_ref().unwrap_or(spec);
+        let deployment = Deployment {
+            owner: &owner,
+            number,
+            revision,
+            spec,
+            surroundings,
+            start_from: observed.job.status.start_from.as_ref(),
+            default_image: self.default_image,
+        };
+        let objects = deployment.objects();
+        for object in &objects.applied {
+            self.put_right(object).await?;
+        }
+        let there: Vec<_> = observed.pods.iter().map(|pod| pod.name.as_str()).collect();
+        for pod in &objects.pods {
+            if !there.contains(&name_of(pod)) {
+                self.create(pod).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes an object. One that is there already is the one: names are deterministic.
+    async fn create(&self, object: &Value) -> Result<(), ApplyError> {
+        let (api, action, value) = self.prepared("make", object)?;
+        let params = PostParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        match api.create(&params, &value).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            made => made.map_err(failed(action)).map(drop),
+        }
+    }
+
+    /// Applies an object unless it is there and holds all that it should.
+    async fn put_right(&self, object: &Value) -> Result<(), ApplyError> {
+        let (api, action, value) = self.prepared("apply", object)?;
+        let name = name_of(object);
+        let found = api.get_opt(name).await;
+        let found = found.map_err(failed(format!("read {name}")))?;
+        if let Some(found) = found {
+            let found = serde_json::to_value(found).unwrap_or_default();
+            if holds(&found, object) {
+                return Ok(());
+            }
+        }
+        let params = PatchParams::apply(MANAGER).force();
+        let applied = api.patch(name, &params, &Patch::Apply(&value)).await;
+        applied.map_err(failed(action)).map(drop)
+    }
+
+    fn prepared(
+        &self,
+        verb: &str,
+        object: &Value,
+    ) -> Result<(Api<DynamicObject>, String, DynamicObject), ApplyError> {
+        let text = |key: &str| object[key].as_str().unwrap_or_default();
+        let action = format!("{verb} {} {}", text("kind"), name_of(object));
+        let value = serde_json::from_value(object.clone());
+        let value = value.map_err(|source| ApplyError::Object {
+            action: action.clone(),
+            source,
+        })?;
+        Ok((self.api(text("apiVersion"), text("kind")), action, value))
+    }
+
+    /// Deletes the objects of other deployments. Pods are deleted one by one, by name.
+    async fn remove_others(&self, keep: Option<i64>) -> Result<(), ApplyError> {
+        let known = self.deployments(keep);
+        if known.is_empty() {
+            return Ok(());
+        }
+        let job = &self.observed().job.name;
+        for deployment in known {
+            let common = names::deployment(job, deployment);
+            let mut objects = vec![
+                ("v1", "ConfigMap", common.clone()),
+                ("v1", "Service", names::jobmanagers(job, deployment)),
+                (
+                    "rbac.authorization.k8s.io/v1",
+                    "RoleBinding",
+                    common.clone(),
+                ),
+                ("rbac.authorization.k8s.io/v1", "Role", common.clone()),
+            ];
+            for component in ["jobmanager", "taskmanager"] {
+                let name = format!("{common}-{component}");
+                objects.push(("policy/v1", "PodDisruptionBudget", name));
+            }
+            for (version, kind, name) in objects {
+                let api = self.api(version, kind);
+                let deleted = api.delete(&name, &DeleteParams::default()).await.map(drop);
+                gone(deleted).map_err(failed(format!("delete {kind} {name}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The deployments whose objects may still be there: those of pods that are going, and the last
+    /// one while another takes its place.
+    fn deployments(&self, keep: Option<i64>) -> Vec<i64> {
+        let observed = self.observed();
+        let status = &observed.job.status;
+        let pods = observed.pods.iter().map(|pod| pod.deployment);
+        let from = status
+            .operation
+            .as_ref()
+            .and_then(|operation| operation.from_deployment);
+        let mut known: Vec<_> = pods.chain(from).collect();
+        known.retain(|deployment| Some(*deployment) != keep);
+        known.sort_unstable();
+        known.dedup();
+        known
+    }
+
+    async fn delete_pod(&self, name: &str, at_once: bool) -> Result<(), ApplyError> {
+        let params = match at_once {
+            true => DeleteParams::default().grace_period(0),
+            false => DeleteParams::default(),
+        };
+        let deleted = self.api("v1", "Pod").delete(name, &params).await.map(drop);
+        gone(deleted).map_err(failed(format!("delete pod {name}")))
+    }
+
+    /// Without a JobManager that leads there is nobody to tell: it is told once there is one.
+    async fn tell(&self, request: Request) -> Result<(), ApplyError> {
+        let Some(manager) = &self.observed().manager else {
+            return Ok(());
+        };
+        let Some(address) = self.fetched.addresses.get(&manager.pod) else {
+            return Ok(());
+        };
+        Ok(manager::tell(address.clone(), manager.job_id.clone(), request).await?)
+    }
+
+    async fn finalizer(&self, on: bool) -> Result<(), ApplyError> {
+        let job = &self.observed().job;
+        let api = self.api("weir.dev/v1alpha1", "StreamJob");
+        let found = api
+            .get_opt(&job.name)
+            .await
+            .map_err(failed("read the StreamJob"))?;
+        let Some(found) = found else {
+            return Ok(());
+        };
+        let mut finalizers = found.finalizers().to_vec();
+        finalizers.retain(|name| name != FINALIZER);
+        if on {
+            finalizers.push(FINALIZER.to_owned());
+        }
+        let patch = json!({ "metadata": {
+            "resourceVersion": found.resource_version(),
+            "finalizers": finalizers,
+        } });
+        let params = PatchParams::default();
+        let patched = api.patch(&job.name, &params, &Patch::Merge(&patch)).await;
+        gone(patched.map(drop)).map_err(failed("change the finalizer"))
+    }
+}
+
+/// What is to go is gone if it is not found.
+fn gone(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
+    match result {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => other,
+    }
+}
+
+fn name_of(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+/// Whether an object holds all that is wanted of it. What it has beyond that is somebody else's.
+fn holds(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
+            let nothing = wanted.is_null()
+                || wanted.as_object().is_some_and(serde_json::Map::is_empty)
+                || wanted.as_array().is_some_and(Vec::is_empty);
+            match found.get(key) {
+                Some(found) => holds(found, wanted),
+                None => nothing,
+            }
+        }),
+        (Value::Array(found), Value::Array(wanted)) => {
+            found.len() == wanted.len() && found.iter().zip(wanted).all(|(f, w)| holds(f, w))
+        }
+        (found, wanted) => found == wanted,
+    }
+}
+
+/// All StreamJobs, by namespace and name, with their phases: for the metrics.
+pub(crate) async fn phases(
+    apis: &[Api<DynamicObject>],
+) -> Result<BTreeMap<String, i64>, kube::Error> {
+    let mut counts = BTreeMap::new();
+    for api in apis {
+        for job in api.list(&ListParams::default()).await? {
+            let phase = job.data.pointer("/status/phase").and_then(Value::as_str);
+            *counts
+                .entry(phase.unwrap_or("Pending").to_owned())
+                .or_default() += 1;
+        }
+    }
+    Ok(counts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_that_others_have_added_to_holds_what_is_wanted() {
+        let wanted = json!({ "spec": { "ports": [{ "port": 1 }], "selector": { "a": "b" } } });
+        let found = json!({ "spec": {
+            "ports": [{ "port": 1, "nodePort": 30000 }],
+            "selector": { "a": "b", "c": "d" },
+            "clusterIP": "10.0.0.1",
+        } });
+        assert!(holds(&found, &wanted));
+        for changed in [
+            json!({ "spec": { "ports": [{ "port": 2 }], "selector": { "a": "b" } } }),
+            json!({ "spec": { "ports": [], "selector": { "a": "b" } } }),
+            json!({ "spec": { "ports": [{ "port": 1 }] } }),
+        ] {
+            assert!(!holds(&changed, &wanted), "{changed}");
+        }
+    }
+}
