@@ -59,9 +59,39 @@ pub struct Leadership {
 }
 
 impl Leadership {
+    /// A leadership won in an election that is held elsewhere, and its other side.
+    pub fn begin() -> (Self, Term) {
+        let lost = Arc::new(AtomicBool::new(false));
+        let resigned = Arc::new(AtomicBool::new(false));
+        let term = Term {
+            lost: Arc::clone(&lost),
+            resigned: Arc::clone(&resigned),
+        };
+        (Self { lost, resigned }, term)
+    }
+
     /// Whether another process has been elected since.
     pub fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
+    }
+}
+
+/// A leadership, for whoever holds the election.
+#[derive(Debug)]
+pub struct Term {
+    lost: Arc<AtomicBool>,
+    resigned: Arc<AtomicBool>,
+}
+
+impl Term {
+    /// Another process has been elected.
+    pub fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+
+    /// Whether the leader has given up.
+    pub fn has_resigned(&self) -> bool {
+        self.resigned.load(Ordering::Acquire)
     }
 }
 
@@ -148,19 +178,14 @@ impl LeaderElection for FileElection {
 impl FileElection {
     /// Keeps the file changing on a thread of its own.
     fn lead(&self, path: PathBuf) -> Leadership {
-        let lost = Arc::new(AtomicBool::new(false));
-        let resigned = Arc::new(AtomicBool::new(false));
-        let leadership = Leadership {
-            lost: Arc::clone(&lost),
-            resigned: Arc::clone(&resigned),
-        };
+        let (leadership, term) = Leadership::begin();
         let mut own = self.record(1);
         let beat = move || {
-            while !resigned.load(Ordering::Acquire) {
+            while !term.has_resigned() {
                 thread::sleep(INTERVAL);
                 match read(&path) {
                     Ok(Some(record)) if record.nonce != own.nonce => {
-                        lost.store(true, Ordering::Release);
+                        term.lose();
                         return;
                     }
                     _ => {}

@@ -35,7 +35,7 @@ mod taskmanagers;
 pub use checkpoint_store::{
     Claim, ClaimError, Claimed, claim, read_pointer, read_snapshot, record_root, restore_point,
 };
-pub use election::{ElectionError, FileElection, LeaderElection, Leadership};
+pub use election::{ElectionError, FileElection, LeaderElection, Leadership, Term};
 pub use failover::FailoverStrategy;
 pub use job_manager::{JobManager, RpcPort, StartError};
 pub use options::{CheckpointOptions, JobManagerOptions, JobSpec};

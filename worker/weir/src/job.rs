@@ -192,7 +192,8 @@ pub(crate) struct Watched {
     job: JobId,
     dispatcher: Arc<dyn DispatcherGateway>,
     progress: Progress,
-    signals: Signals,
+    /// None: signals are somebody else's business.
+    signals: Option<Signals>,
 }
 
 impl Watched {
@@ -215,8 +216,14 @@ impl Watched {
             job,
             dispatcher,
             progress: Progress::new(output, followed),
-            signals: Signals::new()?,
+            signals: None,
         })
+    }
+
+    /// A signal cancels the job.
+    pub(crate) fn cancelled_by_signals(mut self) -> Result<Self, Failure> {
+        self.signals = Some(Signals::new()?);
+        Ok(self)
     }
 
     pub(crate) fn say(&self, text: &str) {
@@ -268,7 +275,7 @@ impl Watched {
             tokio::select! {
                 result = &mut ended => return result,
                 () = &mut shown => {}
-                signal = signals.next() => {
+                signal = next(signals) => {
                     if asked {
                         end_at_once();
                     }
@@ -284,5 +291,13 @@ impl Watched {
                 }
             }
         }
+    }
+}
+
+/// Waits for a signal, for ever if none are listened to.
+async fn next(signals: &mut Option<Signals>) -> Asked {
+    match signals {
+        Some(signals) => signals.next().await,
+        None => std::future::pending().await,
     }
 }

@@ -32,6 +32,7 @@ mod environment;
 mod executable;
 mod job;
 mod jobmanager;
+mod kubernetes;
 mod offline;
 mod program;
 mod random;
@@ -39,8 +40,10 @@ mod registry;
 mod run;
 mod signals;
 mod state_backend;
+mod standby;
 mod state_folder;
 mod taskmanager;
+mod termination;
 
 pub mod local;
 

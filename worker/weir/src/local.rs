@@ -134,6 +134,7 @@ fn lead(name: &str, state: &LocalState, plan: &Plan) -> Result<Option<Lead>, Loc
         ..CheckpointArgs::default()
     };
     let candidate = Candidate {
+        pod: None,
         dir: None,
         deployment: None,
     };

@@ -20,6 +20,7 @@ pub(crate) fn run(registry: &Registry, request: RunRequest) -> Result<Exit, Fail
     config::unite_stores(&mut job, &mut checkpoints);
     let plan = program::plan(registry, &job)?;
     let candidate = Candidate {
+        pod: None,
         dir: None,
         deployment: None,
     };
@@ -47,7 +48,8 @@ pub(crate) fn run(registry: &Registry, request: RunRequest) -> Result<Exit, Fail
             cluster.job(),
             cluster.dispatcher(),
             output,
-        )?;
+        )?
+        .cancelled_by_signals()?;
         let server = job::serve_rest(listener, dispatcher);
         watched.say(&format!(
             "job {} runs; REST at http://{}",

@@ -25,12 +25,14 @@ use weir_rpc::CheckpointSettings;
 use weir_storage::{ObjectPath, ObjectStore, StoreOptions};
 use weir_types::{Clock, Epoch, JobId, SystemClock};
 
+use crate::kubernetes::{LeaseElection, Pod};
 use crate::program::{self, Plan};
 use crate::random;
 use crate::registry::Registry;
 
 /// What of a job matters for its state.
 pub(crate) struct StateOf<'a> {
+    /// The job's folder within the checkpoint folder.
     pub(crate) name: &'a str,
     pub(crate) checkpoint: &'a CheckpointSpec,
     pub(crate) savepoint_timeout: Duration,
@@ -40,7 +42,7 @@ pub(crate) struct StateOf<'a> {
 impl<'a> From<&'a LocalJob> for StateOf<'a> {
     fn from(job: &'a LocalJob) -> Self {
         Self {
-            name: &job.name,
+            name: state_name(job),
             checkpoint: &job.checkpoint,
             savepoint_timeout: job.savepoint_timeout.get(),
             allow_non_restored_state: job.allow_non_restored_state,
@@ -48,8 +50,15 @@ impl<'a> From<&'a LocalJob> for StateOf<'a> {
     }
 }
 
+/// The job's folder within the checkpoint folder: its state id, by default its name.
+pub(crate) fn state_name(job: &LocalJob) -> &str {
+    job.state_id.as_deref().unwrap_or(&job.name)
+}
+
 /// How this process stands for election.
 pub(crate) struct Candidate {
+    /// In a pod: by the job's Lease.
+    pub(crate) pod: Option<Pod>,
     /// Where; none: in the state folder if it is on this machine, else it is the only one.
     pub(crate) dir: Option<PathBuf>,
     /// The operation that started it; none: it goes on with whatever was there.
@@ -177,23 +186,23 @@ impl Folder {
         candidate: &Candidate,
         say: &dyn Fn(&str),
     ) -> Result<Option<Leadership>, Failure> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        if let Some(pod) = &candidate.pod {
+            let mut election = LeaseElection::new(pod.clone(), random::word(), clock);
+            let won = campaign(&mut election, say)?;
+            // Without the Lease nothing is claimed.
+            let ended =
+                || Failure::failed(anyhow!("the pod was told to end before it led the job"));
+            return won.map(Some).ok_or_else(ended);
+        }
         let local = !self.address.contains("://");
         let dir = match &candidate.dir {
             Some(dir) => dir.clone(),
             None if local => PathBuf::from(&self.address),
             None => return Ok(None),
         };
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut election = FileElection::new(dir, holder(), random::word(), clock);
-        let mut said = false;
-        let won = election.campaign(&mut |other| {
-            if !said {
-                say(&format!("standing by: {other} leads the job"));
-                said = true;
-            }
-            true
-        });
-        won.map_err(Failure::failed)
+        campaign(&mut election, say)
     }
 
     /// What to ask of the job, by what the pointer says now. None: it has finished.
@@ -381,6 +390,32 @@ impl Folder {
         };
         Ok((claimed, Some(from)))
     }
+}
+
+/// Waits until this process is elected, and says once for whom it waits.
+fn campaign(
+    election: &mut dyn LeaderElection,
+    say: &dyn Fn(&str),
+) -> Result<Option<Leadership>, Failure> {
+    let mut said = false;
+    let won = election.campaign(&mut |other| {
+        if !said {
+            say(&format!("standing by: {other} leads the job"));
+            said = true;
+        }
+        true
+    });
+    won.map_err(Failure::failed)
+}
+
+/// The address of a job's state folder and the pointer in it, if both can be read.
+pub(crate) fn read(job: &str, args: &CheckpointArgs) -> Option<(String, Pointer)> {
+    let options = StoreOptions::from_config(&args.store).ok()?;
+    let dir = absolute(args.dir.as_ref()?).ok()?;
+    let address = format!("{}/{job}", dir.trim_end_matches('/'));
+    let store = weir_storage::open(&address, &options).ok()?;
+    let pointer = weir_jobmanager::read_pointer(store.as_ref()).ok()??;
+    Some((address, pointer))
 }
 
 /// Reads what a snapshot that a person named says of itself.

@@ -43,7 +43,6 @@ fn a_store_is_listed_by_job() {
         location: "/state/wordcount/savepoint-3-12".to_owned(),
         completed: 10_520,
         operation: Some("before-upgrade".to_owned()),
-        compression: None,
         latest: true,
         state_size: Some(3 << 20),
     };

@@ -123,6 +123,8 @@ fn compression_of(snapshot: &Snapshot, stored: &Stored) -> Option<Compression> {
             let path = ObjectPath::new(snapshot.place(object)).map_err(|_| Unread)?;
             snapshot.store.get_range(&path, range).map_err(|_| Unread)
         }
+        // A database compresses its files by options of its own.
+        Stored::Files(_) => Err(Unread),
     };
     let reader = Reader::open(&mut read, stored.size()).ok()?;
     Some(reader.compression())

@@ -1,0 +1,101 @@
+//! What a JobManager needs of Kubernetes when it runs in a pod: the Lease by which the job's
+//! JobManagers elect their leader, and the label that leads clients to that leader's REST.
+//!
+//! Three requests to the API server, with the token of the pod's service account, are no reason to
+//! build a Kubernetes client into every job: a blocking HTTP client of a few hundred lines is. Who
+//! leads is decided by `weir_lease`; that two leaders do no harm, by the pointer in the job's
+//! storage. So a JobManager that cannot reach the API server goes on.
+//!
+//! The operator describes the pod in its environment (`WEIR_LEASE` and so on).
+
+mod api;
+mod lease_election;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use weir_cli::Failure;
+use weir_crd::ManifestDuration;
+
+use api::Api;
+pub(crate) use lease_election::LeaseElection;
+
+/// The pod that this process runs in.
+#[derive(Clone)]
+pub(crate) struct Pod {
+    name: String,
+    uid: String,
+    namespace: String,
+    lease: String,
+    duration: Duration,
+    renew_deadline: Duration,
+    retry_period: Duration,
+    api: Arc<Api>,
+    leaving: Arc<AtomicBool>,
+    left: Arc<AtomicBool>,
+}
+
+impl Pod {
+    /// What the environment says. None: this process does not run in a pod of the operator.
+    pub(crate) fn from_environment() -> Result<Option<Self>, Failure> {
+        let Some(lease) = variable("WEIR_LEASE") else {
+            return Ok(None);
+        };
+        let needed = |name: &str| {
+            let missing = || Failure::usage(anyhow!("WEIR_LEASE is set, and {name} is not"));
+            variable(name).ok_or_else(missing)
+        };
+        let time = |name: &str| -> Result<Duration, Failure> {
+            let text = needed(name)?;
+            let time: Result<ManifestDuration, _> = text.parse();
+            let time = time.with_context(|| format!("read {name}: `{text}` is no duration"));
+            Ok(time.map_err(Failure::usage)?.get())
+        };
+        let host = needed("KUBERNETES_SERVICE_HOST")?;
+        let port = needed("KUBERNETES_SERVICE_PORT")?;
+        let pod = Self {
+            name: needed("POD_NAME")?,
+            uid: needed("POD_UID")?,
+            namespace: needed("POD_NAMESPACE")?,
+            lease,
+            duration: time("WEIR_LEASE_DURATION")?,
+            renew_deadline: time("WEIR_LEASE_RENEW_DEADLINE")?,
+            retry_period: time("WEIR_LEASE_RETRY_PERIOD")?,
+            api: Arc::new(Api::in_cluster(&host, &port).map_err(Failure::failed)?),
+            leaving: Arc::new(AtomicBool::new(false)),
+            left: Arc::new(AtomicBool::new(false)),
+        };
+        Ok(Some(pod))
+    }
+
+    /// Who this process is, for people.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Gives the Lease up, if this process has it, so that another one need not wait.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether the Lease has been given up.
+    pub(crate) fn has_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+}
+
+/// Where a JobManager tells how the job ended, if anybody wants to know.
+pub(crate) fn termination_log() -> Option<PathBuf> {
+    variable("WEIR_TERMINATION_LOG").map(PathBuf::from)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

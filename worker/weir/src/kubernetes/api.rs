@@ -1,0 +1,176 @@
+//! The requests to the API server.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use serde_json::{Value, json};
+use ureq::http::Response;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use weir_lease::{LeaseRecord, Observed, WriteError};
+
+/// Where a pod finds the token of its service account, and the API server's certificate authority.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// A request that takes longer has failed.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// No object that is asked for is longer.
+const ANSWER_BYTES_MAX: u64 = 4 << 20;
+
+/// The label that a leader puts on its pod.
+const LEADER_LABEL: &str = "weir.dev/leader";
+
+/// The API server, as the pod's service account sees it.
+pub(super) struct Api {
+    agent: ureq::Agent,
+    address: String,
+    token: String,
+}
+
+impl Api {
+    pub(super) fn in_cluster(host: &str, port: &str) -> anyhow::Result<Self> {
+        let file = format!("{ACCOUNT}/ca.crt");
+        let authority = fs::read(&file)
+            .with_context(|| format!("read {file}: does the pod mount its service account?"))?;
+        let host = match host.contains(':') {
+            true => format!("[{host}]"),
+            false => host.to_owned(),
+        };
+        Self::new(
+            format!("https://{host}:{port}"),
+            &authority,
+            format!("{ACCOUNT}/token"),
+        )
+    }
+
+    fn new(address: String, authority: &[u8], token: String) -> anyhow::Result<Self> {
+        let mut roots: Vec<Certificate<'static>> = Vec::new();
+        for item in parse_pem(authority) {
+            if let PemItem::Certificate(certificate) = item.context("read ca.crt")? {
+                roots.push(certificate);
+            }
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .root_certs(RootCerts::Specific(Arc::new(roots)))
+            .unversioned_rustls_crypto_provider(provider)
+            .build();
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(TIMEOUT))
+            .http_status_as_error(false)
+            .proxy(None)
+            .tls_config(tls)
+            .build();
+        Ok(Self {
+            agent: config.into(),
+            address,
+            token,
+        })
+    }
+
+    /// The Lease; none: there is none.
+    pub(super) fn lease(&self, namespace: &str, name: &str) -> anyhow::Result<Option<Observed>> {
+        let request = self.agent.get(self.leases(namespace, Some(name)));
+        let answer = request
+            .header("Authorization", self.authorization()?)
+            .call()?;
+        if answer.status().as_u16() == 404 {
+            return Ok(None);
+        }
+        let object = body(answer)?;
+        let observed = Observed::from_object(&object);
+        observed
+            .map(Some)
+            .ok_or_else(|| anyhow!("the answer is no Lease"))
+    }
+
+    /// Writes the Lease on condition that it is what it was.
+    pub(super) fn write_lease(
+        &self,
+        namespace: &str,
+        name: &str,
+        record: &LeaseRecord,
+        replaces: Option<&str>,
+    ) -> Result<Observed, WriteError> {
+        let object = record.to_object(namespace, name, replaces);
+        let in_doubt = |error: &anyhow::Error| {
+            tracing::debug!("write the Lease: {error:#}");
+            WriteError::InDoubt
+        };
+        let authorization = self.authorization().map_err(|error| in_doubt(&error))?;
+        let sent = match replaces {
+            Some(_) => self
+                .agent
+                .put(self.leases(namespace, Some(name)))
+                .header("Authorization", authorization)
+                .send_json(&object),
+            None => self
+                .agent
+                .post(self.leases(namespace, None))
+                .header("Authorization", authorization)
+                .send_json(&object),
+        };
+        let answer = sent.map_err(|error| in_doubt(&error.into()))?;
+        // 404: it was deleted; 409: it has changed, or has been made meanwhile.
+        if matches!(answer.status().as_u16(), 404 | 409) {
+            return Err(WriteError::Conflict);
+        }
+        let object = body(answer).map_err(|error| in_doubt(&error))?;
+        Observed::from_object(&object).ok_or(WriteError::InDoubt)
+    }
+
+    /// Says on the pod whether it leads.
+    pub(super) fn mark_leader(
+        &self,
+        namespace: &str,
+        pod: &str,
+        leads: bool,
+    ) -> anyhow::Result<()> {
+        let value = match leads {
+            true => Value::from("true"),
+            false => Value::Null,
+        };
+        let patch = json!({ "metadata": { "labels": { LEADER_LABEL: value } } });
+        let url = format!("{}/api/v1/namespaces/{namespace}/pods/{pod}", self.address);
+        let answer = self
+            .agent
+            .patch(url)
+            .header("Authorization", self.authorization()?)
+            .header("Content-Type", "application/merge-patch+json")
+            .send(patch.to_string())?;
+        body(answer).map(drop)
+    }
+
+    fn leases(&self, namespace: &str, name: Option<&str>) -> String {
+        let address = &self.address;
+        let all = format!("{address}/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
+        match name {
+            Some(name) => format!("{all}/{name}"),
+            None => all,
+        }
+    }
+
+    /// The token is read each time: the kubelet replaces it.
+    fn authorization(&self) -> anyhow::Result<String> {
+        let token = fs::read_to_string(&self.token);
+        let token = token.with_context(|| format!("read {}", self.token))?;
+        Ok(format!("Bearer {}", token.trim()))
+    }
+}
+
+fn body(mut answer: Response<ureq::Body>) -> anyhow::Result<Value> {
+    let status = answer.status();
+    let text = answer
+        .body_mut()
+        .with_config()
+        .limit(ANSWER_BYTES_MAX)
+        .read_to_string()?;
+    if !status.is_success() {
+        let short: String = text.chars().take(300).collect();
+        return Err(anyhow!("the API server answered {status}: {short}"));
+    }
+    Ok(serde_json::from_str(&text)?)
+}

@@ -1,0 +1,179 @@
+//! Election by the job's Lease.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use weir_jobmanager::{ElectionError, LeaderElection, Leadership, Term};
+use weir_lease::{Action, Election, Event, OnSilence, Settings, micro_time};
+use weir_types::{Clock, Timestamp};
+
+use super::Pod;
+
+/// A wait is cut into pieces of this length, so that a pod that is told to end does so soon.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Election by the job's Lease.
+pub(crate) struct LeaseElection {
+    pod: Pod,
+    nonce: u64,
+    clock: Arc<dyn Clock>,
+}
+
+impl LeaseElection {
+    pub(crate) fn new(pod: Pod, nonce: u64, clock: Arc<dyn Clock>) -> Self {
+        Self { pod, nonce, clock }
+    }
+
+    fn settings(&self) -> Settings {
+        // Containers of one pod follow each other, so nobody waits for the one before. The name of
+        // a pod may come again while the one before it still runs on a node that is silent, its
+        // uid never does.
+        let predecessors = format!("{}_{}_", self.pod.name, self.pod.uid);
+        Settings {
+            identity: format!("{predecessors}{:016x}", self.nonce),
+            predecessors,
+            duration: self.pod.duration,
+            renew_deadline: self.pod.renew_deadline,
+            retry_period: self.pod.retry_period,
+            // The pointer keeps a leader from doing harm that does not know better.
+            on_silence: OnSilence::GoOn,
+        }
+    }
+}
+
+impl LeaderElection for LeaseElection {
+    fn campaign(
+        &mut self,
+        waiting: &mut dyn FnMut(&str) -> bool,
+    ) -> Result<Option<Leadership>, ElectionError> {
+        mark(&self.pod, false);
+        let mut candidate = Candidate {
+            election: Election::new(self.settings(), self.clock.now()),
+            pod: self.pod.clone(),
+            clock: Arc::clone(&self.clock),
+        };
+        let mut event = Event::Tick;
+        loop {
+            let action = candidate.election.on_event(candidate.clock.now(), event);
+            if candidate.election.leads() {
+                return Ok(Some(lead(candidate, action)));
+            }
+            let holder = candidate.election.holder().unwrap_or("nobody");
+            let holder = holder.split('_').next().unwrap_or_default().to_owned();
+            if candidate.pod.is_leaving() || !waiting(&holder) {
+                candidate.pod.left.store(true, Ordering::Release);
+                return Ok(None);
+            }
+            event = candidate.perform(action);
+        }
+    }
+}
+
+struct Candidate {
+    election: Election,
+    pod: Pod,
+    clock: Arc<dyn Clock>,
+}
+
+impl Candidate {
+    fn perform(&self, action: Action) -> Event {
+        let Pod {
+            namespace, lease, ..
+        } = &self.pod;
+        match action {
+            Action::Wait(until) => {
+                self.wait(until);
+                Event::Tick
+            }
+            Action::Read => match self.pod.api.lease(namespace, lease) {
+                Ok(found) => Event::Read(found),
+                Err(error) => {
+                    tracing::warn!("read the Lease {lease}: {error:#}");
+                    Event::ReadFailed
+                }
+            },
+            Action::Write {
+                mut record,
+                replaces,
+            } => {
+                let now = micro_time(self.clock.unix_ms());
+                if record.acquired_at.is_empty() {
+                    record.acquired_at.clone_from(&now);
+                }
+                record.renewed_at = now;
+                let written =
+                    self.pod
+                        .api
+                        .write_lease(namespace, lease, &record, replaces.as_deref());
+                match written {
+                    Ok(observed) => Event::Written(observed),
+                    Err(error) => Event::WriteFailed(error),
+                }
+            }
+        }
+    }
+
+    fn wait(&self, until: Timestamp) {
+        while self.clock.now() < until && !self.pod.is_leaving() {
+            thread::sleep(SLICE);
+        }
+    }
+}
+
+/// Keeps the Lease on a thread of its own.
+fn lead(mut candidate: Candidate, mut action: Action) -> Leadership {
+    let (leadership, term) = Leadership::begin();
+    let pod = candidate.pod.clone();
+    let keep = move || {
+        mark(&candidate.pod, true);
+        loop {
+            if candidate.pod.is_leaving() || term.has_resigned() {
+                return give_up(&mut candidate);
+            }
+            let event = candidate.perform(action);
+            action = candidate.election.on_event(candidate.clock.now(), event);
+            if !candidate.election.leads() {
+                return lose(&candidate, &term);
+            }
+        }
+    };
+    let started = thread::Builder::new()
+        .name("election".to_owned())
+        .spawn(keep);
+    if let Err(error) = started {
+        tracing::warn!(%error, pod = pod.name(), "the Lease is not renewed: another JobManager may take over");
+    }
+    leadership
+}
+
+fn lose(candidate: &Candidate, term: &Term) {
+    mark(&candidate.pod, false);
+    term.lose();
+}
+
+/// Says that nobody holds the Lease. Tried once: whoever waits for it only waits a little longer.
+fn give_up(candidate: &mut Candidate) {
+    let clock = Arc::clone(&candidate.clock);
+    candidate.election.resign(clock.now());
+    let mut event = Event::Tick;
+    for _ in 0..4 {
+        let action = candidate.election.on_event(clock.now(), event);
+        if candidate.election.has_resigned() {
+            break;
+        }
+        event = match action {
+            Action::Wait(_) => Event::Tick,
+            action => candidate.perform(action),
+        };
+    }
+    candidate.pod.left.store(true, Ordering::Release);
+}
+
+/// The label only leads clients to the leader's REST: without it the job runs all the same.
+fn mark(pod: &Pod, leads: bool) {
+    if let Err(error) = pod.api.mark_leader(&pod.namespace, &pod.name, leads) {
+        tracing::warn!("mark pod {} as leader or not: {error:#}", pod.name);
+    }
+}
