@@ -1,5 +1,5 @@
-//! Lets values vanish whose time to live is over, when RocksDB merges the files they are in (Flink's
-//! compaction filter). Otherwise those that nobody asks for would stay for ever.
+//! Lets values vanish whose time to live is over, when RocksDB merges the files they are in
+//! (Flink's compaction filter). Otherwise those that nobody asks for would stay for ever.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};

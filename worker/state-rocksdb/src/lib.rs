@@ -1,14 +1,15 @@
-//! RocksDB under the tables in memory (Flink's `RocksDBKeyedStateBackend`, but below a table instead
-//! of in its place).
+//! RocksDB under the tables in memory (Flink's `RocksDBKeyedStateBackend`, but below a table
+//! instead of in its place).
 //!
 //! Operators work with the tables of `weir-state`. This crate gives them a
 //! [`ColdTier`](weir_state::ColdTier) of one RocksDB database per operator of a subtask: a column
-//! family per state, written by a thread of its own and only through sorted files that RocksDB takes
-//! in as they are, so that there is no write-ahead log and nothing to flush. A checkpoint is a folder
-//! of hard links to the database's files, made in the order of the writes.
+//! family per state, written by a thread of its own and only through sorted files that RocksDB
+//! takes in as they are, so that there is no write-ahead log and nothing to flush. A checkpoint is
+//! a folder of hard links to the database's files, made in the order of the writes.
 //!
 //! The database is scratch: it lives in a local folder of one attempt, goes with it, and what a
-//! killed process left is removed by the next attempt, or by the next process ([`ScratchFolder`]). What must last is uploaded by somebody else.
+//! killed process left is removed by the next attempt, or by the next process ([`ScratchFolder`]).
+//! What must last is uploaded by somebody else.
 //!
 //! From the factory down: [`RocksDbFactory`] (memory of a slot, folders) → `restore` (a database
 //! from the files of checkpoints) → `tier` (reads, and the way to the writer) → `writer`.

@@ -85,7 +85,8 @@ pub(crate) fn database(options: &RocksDbOptions, memory: &SlotMemory) -> Options
     db.set_manifest_preallocation_size(64 << 10);
     db.set_keep_log_file_num(1);
     db.set_log_level(LogLevel::Error);
-    // All but the newest lies at one level: what was removed, or expired, goes with the first merge.
+    // All but the newest lies at one level: what was removed, or expired, goes with the first
+    // merge.
     db.set_level_compaction_dynamic_level_bytes(true);
     // Small files are what a checkpoint after a merge need not upload again.
     db.set_target_file_size_base(32 << 20);

@@ -1,8 +1,8 @@
-//! A database out of the files of checkpoints: those of the same key groups are linked and opened as
-//! they are; of others, the one that brings the most key groups is opened and cut to those wanted,
-//! and the rest is read in order and written as sorted files. Files that another database wrote are
-//! never put into this one: they may hold key groups that they must not bring, and numbers of
-//! changes that mean nothing here.
+//! A database out of the files of checkpoints: those of the same key groups are linked and opened
+//! as they are; of others, the one that brings the most key groups is opened and cut to those
+//! wanted, and the rest is read in order and written as sorted files. Files that another database
+//! wrote are never put into this one: they may hold key groups that they must not bring, and
+//! numbers of changes that mean nothing here.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -50,8 +50,8 @@ pub(crate) fn open(
     Ok((db, metas))
 }
 
-/// Files must be whole, and hold no key group twice. Whether all are there is for whoever knows what
-/// is restored beside them.
+/// Files must be whole, and hold no key group twice. Whether all are there is for whoever knows
+/// what is restored beside them.
 fn check(request: &BackendRequest, place: &Place) -> Result<(), ColdError> {
     let files = &request.files;
     if files.is_empty() {

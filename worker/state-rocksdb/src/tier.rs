@@ -50,8 +50,8 @@ pub struct RocksDbTier {
 }
 
 impl RocksDbTier {
-    /// Opens a database in the folder of the request's attempt, with the files it names. `memory` is
-    /// what the tables over it may take.
+    /// Opens a database in the folder of the request's attempt, with the files it names. `memory`
+    /// is what the tables over it may take.
     pub(crate) fn open(
         options: &RocksDbOptions,
         memory: &SlotMemory,

@@ -1,6 +1,6 @@
 //! Every kind of keyed state over RocksDB, driven by random operations and compared with plain
-//! maps: tiny memory limits, snapshots of entries and of files at random places, restores at another
-//! parallelism from either.
+//! maps: tiny memory limits, snapshots of entries and of files at random places, restores at
+//! another parallelism from either.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,6 +11,8 @@ mod model;
 
 use job::Tiers;
 use proptest::prelude::*;
+// The model, which another crate's tests share, derives with it.
+use serde as _;
 use weir_state::{BackendRequest, ColdSetup, FileSnapshot, StateBackendFactory};
 use weir_state_rocksdb::{Profile, RocksDbFactory, RocksDbOptions};
 use weir_types::{AttemptNumber, Epoch, ExecutionAttemptId, KeyGroupRange};
