@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use weir_state::StateError;
+use weir_state::ColdError;
 use weir_stream::{OperatorError, SuppressRestarts};
 use weir_types::{FaultClass, causes};
 
@@ -59,24 +59,20 @@ pub(crate) fn operator_class(error: &OperatorError) -> FaultClass {
     }
 }
 
-/// Whether keyed state failed because of the machine. A user's function that uses state wraps the
-/// error in its own.
+/// Whether keyed state failed because of the machine. A user's function that uses state may wrap
+/// the error in its own, more than once.
 fn is_environment(error: &OperatorError) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    // `State` passes its error on as its own, so that it is not among its own sources.
-    if let OperatorError::State(state) = error {
-        cause = Some(state);
-    }
-    std::iter::successors(cause, |&error| error.source())
-        .filter_map(|error| error.downcast_ref::<StateError>())
-        .any(StateError::is_environment)
+    let first: &(dyn Error + 'static) = error;
+    std::iter::successors(Some(first), |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<ColdError>())
+        .any(|error| matches!(error, ColdError::DiskFull { .. }))
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
-    use weir_state::ColdError;
+    use weir_state::StateError;
 
     use super::*;
 
