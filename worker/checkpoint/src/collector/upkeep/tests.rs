@@ -201,7 +201,7 @@ impl World {
             let (_, state) = &told.operators[0].subtasks[0];
             if state.keyed.len() < 4 {
                 chain.extend(state.keyed.iter().map(|handle| {
-                    let path = handle.stored.object().unwrap().path.clone();
+                    let path = handle.stored.objects().next().unwrap().path.clone();
                     (handle.checkpoint.0, path)
                 }));
             }
