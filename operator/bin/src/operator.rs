@@ -1,8 +1,8 @@
 //! The life of the process: it stands for election, looks after all jobs while it leads, and ends
 //! when it does not lead any more or is told to.
 //!
-//! An operator that loses its Lease ends at once instead of standing again: whatever it was about to
-//! do is lost with the process.
+//! An operator that loses its Lease ends at once instead of standing again: whatever it was about
+//! to do is lost with the process.
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -10,8 +10,8 @@
 //! on the step that it finds written. All actions can be repeated: names are deterministic, and the
 //! JobManager knows a savepoint by its operation. So a controller that is killed anywhere, or two
 //! that overlap, do the same as one that is not. What keeps two JobManagers apart is not in here at
-//! all but in the job's storage: each deployment has a number, and only the newest may claim the job
-//! (Flink's operator decides by what it observes in three places, and has lost state that way).
+//! all but in the job's storage: each deployment has a number, and only the newest may claim the
+//! job (Flink's operator decides by what it observes in three places, and has lost state that way).
 
 #![warn(missing_docs)]
 

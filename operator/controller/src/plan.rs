@@ -7,13 +7,13 @@
 //! The operations and their steps:
 //!
 //! ```text
-//! Deploy                               Accepted ─▶ Removing ─▶ Starting ─▶ AwaitRunning
-//! Upgrade, Restart (Savepoint)         Accepted ─▶ Stopping ─▶ Removing ─▶ Starting ─▶ AwaitRunning
-//! Upgrade, Restart (other), Rollback   Accepted ─▶ Removing ─▶ Starting ─▶ AwaitRunning
-//! Rescale                              Accepted ─▶ Snapshot ─▶ Removing ─▶ Starting ─▶ AwaitRunning
-//! Suspend                              Accepted ─▶ Stopping ─▶ Removing
-//! Savepoint, Checkpoint                Accepted ─▶ Snapshot
-//! Delete                               Accepted ─▶ Stopping
+//! Deploy                              Accepted ─▶ Removing ─▶ Starting ─▶ AwaitRunning
+//! Upgrade, Restart (Savepoint)        Accepted ─▶ Stopping ─▶ Removing ─▶ Starting ─▶ AwaitRunning
+//! Upgrade, Restart (other), Rollback  Accepted ─▶ Removing ─▶ Starting ─▶ AwaitRunning
+//! Rescale                             Accepted ─▶ Snapshot ─▶ Removing ─▶ Starting ─▶ AwaitRunning
+//! Suspend                             Accepted ─▶ Stopping ─▶ Removing
+//! Savepoint, Checkpoint               Accepted ─▶ Snapshot
+//! Delete                              Accepted ─▶ Stopping
 //! ```
 //!
 //! The order follows `AbstractJobReconciler` of Flink's operator; that each step is written first,
@@ -23,6 +23,7 @@
 mod begin;
 mod deletion;
 pub(crate) mod draft;
+mod snapshots;
 mod steps;
 
 use weir_crd::StreamJobStatus;

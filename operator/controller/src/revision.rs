@@ -1,8 +1,8 @@
 //! Revisions: which changes of a spec replace the running job, and which do not.
 //!
 //! A revision is a hash over what the job's processes are made of. A field that only says how the
-//! operator treats the job (how upgrades go, what is kept, what happens at deletion) is not in it: a
-//! change of it takes effect at once and restarts nothing. Each field's class is decided by name
+//! operator treats the job (how upgrades go, what is kept, what happens at deletion) is not in it:
+//! a change of it takes effect at once and restarts nothing. Each field's class is decided by name
 //! below; a new field does not compile until it is.
 
 use serde_json::{Value, json};

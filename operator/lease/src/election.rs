@@ -158,7 +158,8 @@ impl Election {
         holder.filter(|holder| !holder.is_empty())
     }
 
-    /// Gives the Lease up: whoever calls this has stopped acting. The next actions write that nobody holds it, if this process does.
+    /// Gives the Lease up: whoever calls this has stopped acting. The next actions write that
+    /// nobody holds it, if this process does.
     pub fn resign(&mut self, now: Timestamp) {
         self.resigning = true;
         self.next_attempt = now;

@@ -1,4 +1,5 @@
-//! Times as Kubernetes writes them, for people to read: nothing is decided by them between machines.
+//! Times as Kubernetes writes them, for people to read: nothing is decided by them between
+//! machines.
 
 /// Milliseconds since 1970 as `2026-01-02T03:04:05Z`; the fraction of a second is dropped.
 pub fn rfc3339(unix_ms: i64) -> String {

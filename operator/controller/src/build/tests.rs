@@ -10,7 +10,7 @@ fn spec(more: &Value) -> StreamJobSpec {
         "storage": { "s3": {
             "bucket": "weir",
             "prefix": "jobs",
-            "endpoint": "http://weir-s3.default.svc:7070",
+            "endpoint": "http://s3:7070",
             "pathStyle": true,
             "credentials": { "secretRef": {
                 "name": "weir-s3",
