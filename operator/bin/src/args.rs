@@ -25,7 +25,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Look after StreamJobs until told to end (the default)
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print the definition of the StreamJob resource
     Crd,
     /// Print the version

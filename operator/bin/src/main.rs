@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Some(Command::Crd) => print(&weir_crd::custom_resource_definition_yaml()),
         Some(Command::Version) => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
-        Some(Command::Run(args)) => run(args),
+        Some(Command::Run(args)) => run(*args),
         None => run(cli.run),
     };
     match result {
