@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build release run test check fmt lint tidy deny sim soak bench k8s-up k8s-down clean
+.PHONY: help setup build release run test check fmt lint tidy deny sim soak bench k8s-up k8s-down k8s-test clean
 
 # Whatever can be made again lives outside the checkout, so that a clean clone starts warm.
 export WEIR_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir
@@ -58,6 +58,9 @@ k8s-up: setup ## start Kubernetes and an S3 server on this machine, with the ima
 
 k8s-down: ## end them
 	@tests/k8s/stand down
+
+k8s-test: setup ## what needs a Kubernetes: images, pods on the stand, rights, the chart
+	@tests/tools/test k8s
 
 clean: ## remove what builds and runs left in the cache
 	rm -rf "$(CARGO_TARGET_DIR)" "$(WEIR_CACHE)/data" "$(WEIR_CACHE)/run"
