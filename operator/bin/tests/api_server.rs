@@ -1,5 +1,6 @@
 //! The custom resource definition at a real API server, named by `KUBECONFIG`: it is taken, and it
-//! judges every example as the readers of manifests do. `make k8s-test` runs this with the test stand.
+//! judges every example as the readers of manifests do. `make k8s-test` runs this with the test
+//! stand.
 
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};

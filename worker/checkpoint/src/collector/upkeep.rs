@@ -6,8 +6,8 @@
 //! **Released.** A checkpoint that the pointer lets go of leaves behind what no kept snapshot
 //! names. No later checkpoint may refer to that ([`super::reused_outside`]), so it goes at once.
 //!
-//! **Swept.** What checkpoints that were given up, and earlier leaders, have left behind is found in
-//! listings. An object goes when it is older than the grace period *and* was seen without need
+//! **Swept.** What checkpoints that were given up, and earlier leaders, have left behind is found
+//! in listings. An object goes when it is older than the grace period *and* was seen without need
 //! before, so long ago that the fate of every checkpoint that can have written it is decided: a
 //! number that was given before the first sighting is not above the newest completed one by now.
 //! So neither a clock that jumps nor a checkpoint that takes long makes it delete too early.

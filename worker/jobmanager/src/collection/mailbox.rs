@@ -1,5 +1,5 @@
-//! What the thread that completes checkpoints tells the collector: each move of the pointer with the
-//! metadata of what it completes, and when a move is under way. Telling never waits.
+//! What the thread that completes checkpoints tells the collector: each move of the pointer with
+//! the metadata of what it completes, and when a move is under way. Telling never waits.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,8 +9,8 @@ use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::Pointer;
 use weir_types::{CheckpointId, Clock, Timestamp};
 
-/// How many moves of the pointer may wait to be looked at, each with metadata; of more, only the last
-/// counts, and what the others let go is left to a listing.
+/// How many moves of the pointer may wait to be looked at, each with metadata; of more, only the
+/// last counts, and what the others let go is left to a listing.
 const MOVES_WAITING_MAX: usize = 64;
 
 /// How much metadata is held that no pointer names yet; what is missing is read from the store.

@@ -1,5 +1,5 @@
-//! How a job that takes checkpoints ends: the pointer says so first, and the checkpoints of one that
-//! was cancelled go, if they are to. A store that is out of reach holds up neither for ever.
+//! How a job that takes checkpoints ends: the pointer says so first, and the checkpoints of one
+//! that was cancelled go, if they are to. A store that is out of reach holds up neither for ever.
 
 use weir_checkpoint::coordinator;
 use weir_checkpoint::pointer::RunState;
