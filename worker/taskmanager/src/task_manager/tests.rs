@@ -317,13 +317,19 @@ async fn tasks_that_are_cancelled_stop_and_say_so() {
     for id in ids {
         rig.master.tell(TaskExecutorCommand::Cancel(id));
     }
-    let mut stopped = 0;
-    while stopped < 2 {
+    let mut stopped = Vec::new();
+    while stopped.len() < 2 {
         if let TaskManagerMessage::TaskState { state, .. } = rig.master.message().await {
-            assert_eq!(state, ExecutionState::Canceled);
-            stopped += 1;
+            stopped.push(state);
         }
     }
+    // One may notice that the other's channels are gone before it is cancelled itself, and be the
+    // first to say so. Whoever cancels a job takes both for the end of it.
+    let ends = [ExecutionState::Canceled, ExecutionState::Failed];
+    assert!(
+        stopped.contains(&ends[0]) && stopped.iter().all(|state| ends.contains(state)),
+        "{stopped:?}"
+    );
     assert_eq!(
         rig.published.readers(),
         0,
