@@ -13,9 +13,9 @@
 //! So neither a clock that jumps nor a checkpoint that takes long makes it delete too early.
 //!
 //! ```text
-//!  pointer moved ─► read metadata of what is kept ─► delete what was released ─► list, now and then
-//!        ▲                                                                              │
-//!        └──────────────────────── idle until the next listing ◄── delete what is ripe ◄┘
+//!  pointer moved ─► read metadata of what is kept ─► delete what was released ─► list at times
+//!        ▲                                                                            │
+//!        └────────────────────── idle until the next listing ◄── delete what is ripe ◄┘
 //! ```
 //!
 //! Whoever carries out a [`Step::Delete`] reads the pointer again right before, deletes only if
