@@ -94,12 +94,83 @@ pub fn hash_bytes(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Two independent hashes, for ids.
+/// Two independent hashes, for ids and for checksums.
 pub fn hash128(bytes: &[u8]) -> u128 {
-    let mut second = KeyHasher::new();
-    second.write_u64(MIX);
-    second.write_bytes(bytes);
-    u128::from(hash_bytes(bytes)) << 64 | u128::from(second.finish())
+    let mut hash = Hash128::new();
+    hash.write(bytes);
+    hash.finish()
+}
+
+/// [`hash128`] of what comes piece by piece.
+///
+/// Both hashes go over each word at the same time: each of their steps waits for the one before, so
+/// that the second costs next to nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Hash128 {
+    first: KeyHasher,
+    second: KeyHasher,
+    /// The bytes behind the last whole word, and how many they are.
+    rest: ([u8; 8], usize),
+    len: u64,
+}
+
+impl Default for Hash128 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Hash128 {
+    /// A hasher that has seen nothing.
+    pub fn new() -> Self {
+        let mut second = KeyHasher::new();
+        second.write_u64(MIX);
+        Self {
+            first: KeyHasher::new(),
+            second,
+            rest: ([0; 8], 0),
+            len: 0,
+        }
+    }
+
+    /// Adds bytes. How they are cut into pieces does not matter.
+    pub fn write(&mut self, mut bytes: &[u8]) {
+        self.len += bytes.len() as u64;
+        let (word, held) = &mut self.rest;
+        if *held > 0 {
+            let (taken, behind) = bytes.split_at(bytes.len().min(8 - *held));
+            word[*held..*held + taken.len()].copy_from_slice(taken);
+            *held += taken.len();
+            if *held < 8 {
+                return;
+            }
+            let word = u64::from_le_bytes(*word);
+            self.first.write_u64(word);
+            self.second.write_u64(word);
+            bytes = behind;
+        }
+        let mut words = bytes.chunks_exact(8);
+        for word in &mut words {
+            let mut le = [0; 8];
+            le.copy_from_slice(word);
+            let word = u64::from_le_bytes(le);
+            self.first.write_u64(word);
+            self.second.write_u64(word);
+        }
+        let rest = words.remainder();
+        self.rest = ([0; 8], rest.len());
+        self.rest.0[..rest.len()].copy_from_slice(rest);
+    }
+
+    /// The hash of what was written.
+    pub fn finish(self) -> u128 {
+        let last = tail(&self.rest.0[..self.rest.1]);
+        let end = |mut hash: KeyHasher| {
+            hash.state = fold(hash.state ^ last, FINAL) ^ self.len;
+            u128::from(hash.finish())
+        };
+        end(self.first) << 64 | end(self.second)
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +214,25 @@ mod tests {
                 let rest = part.chunks_exact(8).remainder();
                 buffer[..rest.len()].copy_from_slice(rest);
                 assert_eq!(tail(part), u64::from_le_bytes(buffer), "{start}..{end}");
+            }
+        }
+    }
+
+    /// The checksums of stored objects: never edit one.
+    #[test]
+    fn the_hash_of_pieces_is_that_of_the_whole_and_of_two_hashes() {
+        let bytes: Vec<u8> = (0..100u8).map(|n| n.wrapping_mul(151) ^ 0x5A).collect();
+        for end in 0..=bytes.len() {
+            let whole = &bytes[..end];
+            let mut second = KeyHasher::new();
+            second.write_u64(MIX);
+            second.write_bytes(whole);
+            let want = u128::from(hash_bytes(whole)) << 64 | u128::from(second.finish());
+            assert_eq!(hash128(whole), want, "{end} bytes");
+            for step in 1..20 {
+                let mut pieces = Hash128::new();
+                whole.chunks(step).for_each(|piece| pieces.write(piece));
+                assert_eq!(pieces.finish(), want, "{end} bytes by {step}");
             }
         }
     }

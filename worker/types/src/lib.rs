@@ -16,7 +16,7 @@ mod time;
 pub use causes::causes;
 pub use clock::{Clock, ManualClock, SystemClock, Timestamp};
 pub use fault::{Fault, FaultClass, FaultScope};
-pub use hash::{KeyHasher, hash_bytes, hash128};
+pub use hash::{Hash128, KeyHasher, hash_bytes, hash128};
 pub use ids::{
     AttemptNumber, CheckpointId, Epoch, ExecutionAttemptId, JobId, OperatorId, ParseIdError,
     SlotIndex, SubtaskIndex, TaskManagerId, VertexId,
