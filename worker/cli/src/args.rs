@@ -15,6 +15,7 @@ pub(crate) use query::{
 pub(crate) use run::{ExplainArgs, JobArgs, JobManagerArgs, RunArgs, TaskManagerArgs};
 pub(crate) use store::{FsckArgs, GcArgs, StoreArgs};
 
+use crate::kubectl::KubectlArgs;
 use examples::*;
 
 /// The command line.
@@ -64,6 +65,9 @@ pub(crate) enum Command {
     /// Find, and delete, what no checkpoint or savepoint needs any more
     #[command(after_help = GC_EXAMPLES)]
     Gc(GcArgs),
+    /// Look after StreamJobs in a Kubernetes cluster; the same as `kubectl weir`
+    #[command(after_help = KUBECTL_EXAMPLES, arg_required_else_help = true)]
+    Kubectl(Box<KubectlArgs>),
     /// List the programs that a manifest can name
     Programs,
 }

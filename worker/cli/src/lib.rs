@@ -3,7 +3,8 @@
 //! ```text
 //!   argv ─▶ args ─▶ manifest ─▶ Engine (injected)
 //!                ├▶ query, snapshot, checkpoints ─▶ REST of a JobManager
-//!                └▶ store    ─▶ Engine (checkpoints in a store, without a JobManager)
+//!                ├▶ store    ─▶ Engine (checkpoints in a store, without a JobManager)
+//!                └▶ kubectl  ─▶ a cluster; a program called `kubectl-weir` has only these
 //!   a Failure ─▶ `error: …` on stderr, once, and the exit code
 //! ```
 //!
@@ -20,6 +21,7 @@ mod failure;
 #[cfg(test)]
 mod golden;
 mod human;
+mod kubectl;
 mod logging;
 mod manifest;
 mod query;
@@ -47,6 +49,7 @@ pub use engine::{
 pub use failure::{Exit, Failure};
 
 use crate::args::{CheckpointsCommand, Cli, Command, ExplainArgs, Format};
+use crate::kubectl::Plugin;
 
 /// Does what the command line of this process asks for.
 pub fn main(engine: &dyn Engine) -> ExitCode {
@@ -55,8 +58,15 @@ pub fn main(engine: &dyn Engine) -> ExitCode {
 
 /// Does what a command line asks for. Its first word is the name of the program.
 pub fn run(engine: &dyn Engine, argv: impl IntoIterator<Item = OsString>) -> Exit {
-    let cli = match Cli::try_parse_from(argv) {
-        Ok(cli) => cli,
+    let argv: Vec<OsString> = argv.into_iter().collect();
+    let command = match argv.first() {
+        Some(program) if kubectl::is_plugin(program) => {
+            Plugin::try_parse_from(&argv).map(|plugin| Command::Kubectl(Box::new(plugin.args)))
+        }
+        _ => Cli::try_parse_from(&argv).map(|cli| cli.command),
+    };
+    let command = match command {
+        Ok(command) => command,
         Err(error) => {
             // Help and the version are such "errors", too. A closed terminal is no reason to fail.
             drop(error.print());
@@ -67,7 +77,7 @@ pub fn run(engine: &dyn Engine, argv: impl IntoIterator<Item = OsString>) -> Exi
             };
         }
     };
-    match dispatch(engine, cli.command) {
+    match dispatch(engine, command) {
         Ok(exit) => exit,
         Err(failure) => failure.report(),
     }
@@ -137,6 +147,7 @@ fn dispatch(engine: &dyn Engine, command: Command) -> Result<Exit, Failure> {
         Command::Checkpoints(CheckpointsCommand::Inspect(args)) => {
             print(&checkpoints::inspect(engine, &args)?)
         }
+        Command::Kubectl(args) => kubectl::run(&args),
         Command::Fsck(args) => store::fsck(engine, &args),
         Command::Gc(args) => store::gc(engine, &args),
     }

@@ -129,3 +129,12 @@ Examples:
 Only objects go that no retained checkpoint or savepoint refers to and that are older than the grace
 period. The job may be running or not: keep the grace period longer than twice the time that a
 checkpoint or savepoint may take.";
+
+pub(super) const KUBECTL_EXAMPLES: &str = "\
+Examples:
+  weir kubectl status                         all jobs of the namespace
+  weir kubectl savepoint quickstart -n shop
+
+A link to this program that is called kubectl-weir makes it a plugin:
+  ln -s \"$(command -v weir)\" ~/.local/bin/kubectl-weir
+  kubectl weir status";
