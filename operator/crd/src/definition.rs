@@ -126,7 +126,7 @@ fn columns() -> Value {
     };
     let ready = ".status.conditions[?(@.type=='Ready')].status";
     let message = ".status.conditions[?(@.type=='Ready')].message";
-    let last = ".status.checkpoint.lastCompletedTime";
+    let last = ".status.checkpoint.age";
     let created = ".metadata.creationTimestamp";
     json!([
         column(
@@ -152,10 +152,17 @@ fn columns() -> Value {
         ),
         column(
             "Last-Ckpt",
-            "date",
+            "string",
             last,
             false,
-            "The age of the newest checkpoint."
+            "How old the newest checkpoint is at most, or at least."
+        ),
+        column(
+            "Restarts",
+            "integer",
+            ".status.restarts.total",
+            false,
+            "How often the job was started again after a failure."
         ),
         column("Age", "date", created, false, "The age of the StreamJob."),
         column(

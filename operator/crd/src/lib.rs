@@ -37,8 +37,8 @@ pub use spec::{
     CheckpointCompression, CheckpointExternalized, CheckpointMode, CheckpointSpec, DurationError,
     EnvVar, FailoverStrategy, HaSpec, HealthSpec, ImagePullPolicy, JobManagerSpec, JobSpec, KeyRef,
     LocalStorage, LogFormat, LogLevel, LoggingSpec, ManifestDuration, MetricsSpec,
-    NetworkPolicySpec, Object, OnDeleteSpec, OnDeleteState, PdbSpec, Quantity, QuantityError,
-    ResourcesSpec, RestartPolicy, RestartStrategySpec, RestartStrategyType, RestoreClaim,
+    NetworkPolicySpec, Object, OnDeleteSpec, OnDeleteState, PdbSpec, PreWarmFallback, Quantity,
+    QuantityError, ResourcesSpec, RestartPolicy, RestartStrategySpec, RestartStrategyType,
     RestoreFrom, RestoreSpec, RollbackSpec, S3Credentials, S3SecretRef, S3Storage,
     SavepointOnDelete, SavepointSpec, SecretName, SnapshotRetention, SseSpec, SseType,
     StateBackendSpec, StateBackendType, StorageSpec, StreamJobSpec, TaskManagerSpec, UiSpec,
@@ -46,8 +46,8 @@ pub use spec::{
 };
 pub use status::{
     CheckpointStatus, Condition, ConditionStatus, HandledNonces, JobManagerStatus, LastError,
-    Operation, OperationType, Phase, Restored, Retry, RolledBack, Savepoint, SavepointStatus,
-    SnapshotState, StartFrom, Step, StreamJobStatus, TaskManagerStatus,
+    Operation, OperationType, Phase, RestartStatus, Restored, Retry, RolledBack, Savepoint,
+    SavepointStatus, SnapshotState, StartFrom, Step, StreamJobStatus, TaskManagerStatus,
 };
 pub use stream_job::{ApiVersion, Kind, Metadata, StreamJob};
-pub use validate::Violation;
+pub use validate::{Schedule, Violation};

@@ -79,6 +79,8 @@ pub struct LocalJob {
     pub allow_non_restored_state: bool,
     /// Where keyed state lives: `heap` unless the command line or the manifest names a backend.
     pub state_backend: StateBackendType,
+    /// Whether TaskManagers keep copies of the newest checkpoint on their local disks.
+    pub local_recovery: bool,
     /// When and how checkpoints are made, if the command line says where they are kept.
     pub checkpoint: CheckpointSpec,
     /// How long a savepoint may take before it is given up.
@@ -130,6 +132,7 @@ impl StreamJob {
                 .state_backend
                 .or(self.spec.state_backend.kind)
                 .unwrap_or(StateBackendType::Heap),
+            local_recovery: self.spec.state_backend.local_recovery,
             checkpoint: self.spec.checkpoint.clone(),
             savepoint_timeout: self.spec.savepoint.timeout,
             failover_strategy: self.spec.failover_strategy,
@@ -205,6 +208,7 @@ spec:
             max_parallelism: None,
             allow_non_restored_state: false,
             state_backend: StateBackendType::Heap,
+            local_recovery: true,
             checkpoint: CheckpointSpec::default(),
             savepoint_timeout: ManifestDuration::from_mins(10),
             failover_strategy: FailoverStrategy::Region,

@@ -15,8 +15,8 @@ mod state;
 pub use duration::{DurationError, ManifestDuration};
 pub use job::{EnvVar, JobSpec};
 pub use lifecycle::{
-    HealthSpec, OnDeleteSpec, OnDeleteState, RestoreClaim, RestoreFrom, RestoreSpec, RollbackSpec,
-    SavepointOnDelete, UpgradeFallback, UpgradeMode, UpgradeSpec, UpgradeStrategy,
+    HealthSpec, OnDeleteSpec, OnDeleteState, PreWarmFallback, RestoreFrom, RestoreSpec,
+    RollbackSpec, SavepointOnDelete, UpgradeFallback, UpgradeMode, UpgradeSpec, UpgradeStrategy,
 };
 pub use object::Object;
 pub use pods::{

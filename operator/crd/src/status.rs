@@ -32,6 +32,10 @@ pub struct StreamJobStatus {
     /// and Services bear it in their names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deployment: Option<i64>,
+    /// The highest deployment number that was ever given out. Some may never have come to run: none
+    /// is given out twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_deployment: Option<i64>,
     /// The revision that runs, or ran last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current_revision: Option<String>,
@@ -70,6 +74,9 @@ pub struct StreamJobStatus {
     /// The parallelism that runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<u32>,
+    /// How often the job was started again after a failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<RestartStatus>,
     /// The last rollback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollback: Option<RolledBack>,
@@ -193,6 +200,9 @@ pub struct Operation {
     /// In which order old and new pods come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_strategy: Option<UpgradeStrategy>,
+    /// What the new deployment's first processes are told to start from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_from: Option<StartFrom>,
     /// The request that began it, by its nonce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
@@ -237,6 +247,9 @@ pub enum OperationType {
 pub enum Step {
     /// It has been decided on. Nothing has been done.
     Accepted,
+    /// The old job runs on while new pods come up and one of them finds out whether it can go on
+    /// from the job's state.
+    Warming,
     /// The job takes a snapshot and goes on.
     Snapshot,
     /// The job takes its last savepoint and stops.
@@ -247,6 +260,10 @@ pub enum Step {
     Starting,
     /// The new job is to run.
     AwaitRunning,
+    /// The job's checkpoints are deleted, by a pod of their own.
+    CleanUp,
+    /// Nothing is left to be done before the StreamJob goes.
+    Release,
 }
 
 /// The requests that have been handled, each by its nonce: the same one never acts twice.
@@ -268,6 +285,10 @@ pub struct HandledNonces {
     /// `spec.restore.nonce`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restore: Option<i64>,
+    /// The revision that a person wants to stay although it did not become stable: it is not rolled
+    /// back by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept_revision: Option<String>,
 }
 
 /// What a deployment's processes are told to start from. Those that come later go on from what the
@@ -299,10 +320,15 @@ pub struct Restored {
     pub at: String,
 }
 
-/// The newest checkpoint.
+/// The newest checkpoint, as of the last time that something else changed: a job that just runs
+/// costs the API server no writes. Its JobManager always knows the newest one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct CheckpointStatus {
+    /// How old the newest checkpoint is, as far as can be said without telling it anew each time:
+    /// `<11m30s` as long as checkpoints complete in time, `>11m30s` from when they don't.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age: Option<String>,
     /// Its number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_completed_id: Option<i64>,
@@ -327,13 +353,16 @@ pub struct SavepointStatus {
     /// The last ones, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<Savepoint>,
+    /// When the next periodic one is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_scheduled: Option<String>,
 }
 
 /// A snapshot that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Savepoint {
-    /// The nonce that asked for it; none if an upgrade or a suspension did.
+    /// The nonce that asked for it; none if the schedule, an upgrade or a suspension did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
     /// The operation that took it.
@@ -389,6 +418,29 @@ pub struct TaskManagerStatus {
     pub ready_replicas: u32,
     /// What selects their pods, for autoscalers.
     pub selector: String,
+}
+
+/// How often the job was started again after a failure.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, rename_all = "camelCase")]
+pub struct RestartStatus {
+    /// In all, over the StreamJob's life.
+    pub total: u64,
+    /// Why, the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_reason: Option<String>,
+    /// When it was noticed, the last time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_time: Option<String>,
+    /// When the last ones were noticed, newest first: as many as `spec.health.restartThreshold`
+    /// counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub recent: Vec<String>,
+    /// The epoch whose restarts were counted last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<i64>,
+    /// How many of that epoch are in `total`.
+    pub of_epoch: u64,
 }
 
 /// A rollback.

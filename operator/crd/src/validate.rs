@@ -13,6 +13,8 @@ mod names;
 mod pods;
 mod state;
 
+pub use cron::Schedule;
+
 use std::fmt::Display;
 
 use thiserror::Error;

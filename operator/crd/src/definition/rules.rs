@@ -142,6 +142,12 @@ pub const RULES: &[Rule] = &[
         "must be more than 0s",
     ),
     rule(
+        "new-pods-have-time",
+        "spec.upgrade.preWarmTimeout",
+        "self > duration('0s')",
+        "must be more than 0s",
+    ),
+    rule(
         "path-with-from-path",
         "spec.restore",
         "(self.from == 'Path') == has(self.path)",

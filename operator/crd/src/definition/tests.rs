@@ -37,11 +37,10 @@ fn the_checked_in_definition_is_that_of_the_types() {
         std::fs::write(path, &made).expect("written");
     }
     let found = std::fs::read_to_string(path).expect("crds/ has the definition");
-    assert_eq!(
-        found, made,
-        "run `weir-operator crd > crds/streamjobs.weir.dev.yaml`"
+    assert!(
+        found == made,
+        "crds/ is stale: run `weir-operator crd > crds/streamjobs.weir.dev.yaml`"
     );
-    assert!(made.len() < 120_000, "{} bytes", made.len());
 }
 
 #[test]

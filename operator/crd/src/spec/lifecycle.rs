@@ -16,6 +16,12 @@ pub struct UpgradeSpec {
     pub fallback: UpgradeFallback,
     /// The order of stopping the old job and starting the new one's pods.
     pub strategy: UpgradeStrategy,
+    /// How long the new pods may take to be scheduled and to have their images, before the old job
+    /// is stopped. Then strategy `PreWarm` becomes what `preWarmFallback` says; without a
+    /// JobManager the upgrade is given up, and the old job goes on.
+    pub pre_warm_timeout: ManifestDuration,
+    /// What strategy `PreWarm` becomes where there is no room for old and new pods at once.
+    pub pre_warm_fallback: PreWarmFallback,
     /// How long the savepoint may take before `fallback` applies.
     pub savepoint_timeout: ManifestDuration,
     /// Mode `LastState` takes a savepoint first when the newest checkpoint is older than this and
@@ -34,6 +40,8 @@ impl Default for UpgradeSpec {
             mode: UpgradeMode::Savepoint,
             fallback: UpgradeFallback::LastState,
             strategy: UpgradeStrategy::PreWarm,
+            pre_warm_timeout: ManifestDuration::from_mins(2),
+            pre_warm_fallback: PreWarmFallback::Recreate,
             savepoint_timeout: ManifestDuration::from_mins(10),
             max_checkpoint_age: None,
             drain: false,
@@ -67,12 +75,23 @@ pub enum UpgradeFallback {
 /// The order of stopping the old job and starting the new one's pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum UpgradeStrategy {
-    /// Stop the old job, then make the new pods.
+    /// Start one new JobManager, which checks the state's compatibility, then stop the old job, then
+    /// make the other new pods. Two jobs never run at once.
     Recreate,
     /// Make the new pods and check the state's compatibility first, then stop the old job. Two
     /// jobs never run at once.
     #[default]
     PreWarm,
+}
+
+/// What strategy `PreWarm` becomes where there is no room for old and new pods at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PreWarmFallback {
+    /// The upgrade is given up, and the old job goes on.
+    None,
+    /// Strategy `Recreate`: only a JobManager is started first, which checks the state.
+    #[default]
+    Recreate,
 }
 
 /// What state the first start uses.
@@ -81,14 +100,12 @@ pub enum UpgradeStrategy {
 pub struct RestoreSpec {
     /// Which snapshot the first start uses.
     pub from: RestoreFrom,
-    /// The snapshot for `from: Path`.
+    /// The snapshot for `from: Path`. It stays whoever's it was: the job never deletes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub path: Option<String>,
     /// Fail rather than start empty.
     pub require_state: bool,
-    /// Who may delete the named snapshot.
-    pub claim: RestoreClaim,
     /// A change of this number restarts the job from `path` now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<i64>,
@@ -105,16 +122,6 @@ pub enum RestoreFrom {
     Latest,
     /// The snapshot that `path` names.
     Path,
-}
-
-/// Who may delete a snapshot that a job was restored from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum RestoreClaim {
-    /// The snapshot stays the user's.
-    #[default]
-    NoClaim,
-    /// The job owns the snapshot and deletes it when it is no longer needed.
-    Claim,
 }
 
 /// When a new spec counts as failed and the last stable one returns.
@@ -151,7 +158,7 @@ impl Default for RollbackSpec {
 #[serde(default, rename_all = "camelCase")]
 pub struct HealthSpec {
     /// So many restarts within `restartWindow` make a job unhealthy.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 100))]
     pub restart_threshold: u32,
     /// The time over which restarts are counted.
     pub restart_window: ManifestDuration,
@@ -177,9 +184,9 @@ impl Default for HealthSpec {
 pub struct OnDeleteSpec {
     /// Whether a savepoint is taken first. Anything but `None` adds a finalizer.
     pub savepoint: SavepointOnDelete,
-    /// How long that savepoint may take.
+    /// How long that savepoint may take, and then, how long the deletion of the state.
     pub timeout: ManifestDuration,
-    /// Whether the job's checkpoints are kept.
+    /// Whether the job's checkpoints are kept. `Delete` adds a finalizer.
     pub state: OnDeleteState,
 }
 
@@ -211,6 +218,6 @@ pub enum OnDeleteState {
     /// Keep them.
     #[default]
     Retain,
-    /// Delete them.
+    /// Delete them. Savepoints stay, as they are a person's.
     Delete,
 }

@@ -171,12 +171,13 @@ impl Default for PdbSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct MetricsSpec {
-    /// Whether the pods serve metrics.
+    /// Whether the job's Service has a port for Prometheus. The JobManager that leads tells what
+    /// all of the job's processes count.
     pub enabled: bool,
-    /// The port.
+    /// The Service's port.
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
-    /// Whether there is a PodMonitor for the Prometheus operator.
+    /// Whether there is a PodMonitor for the Prometheus operator, where that is installed.
     pub pod_monitor: bool,
 }
 

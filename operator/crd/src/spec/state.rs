@@ -122,13 +122,14 @@ impl Default for SavepointSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct SnapshotRetention {
-    /// How many are kept.
+    /// How many are kept. (The status lists at most ten of them.)
     #[schemars(range(min = 1, max = 10000))]
     pub count: u32,
     /// How old one may become. Without it, age doesn't matter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age: Option<ManifestDuration>,
-    /// Whether the data of the others is deleted, not only their entry in the history.
+    /// Whether the others are deleted. Otherwise only their entries in the status go: they stay in
+    /// the storage, and the job knows of them, until a person deletes them.
     pub delete_data: bool,
 }
 

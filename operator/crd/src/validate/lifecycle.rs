@@ -54,6 +54,7 @@ pub(super) fn lifecycle(found: &mut Violations, spec: &StreamJobSpec) {
             "spec.upgrade.savepointTimeout",
             spec.upgrade.savepoint_timeout,
         ),
+        ("spec.upgrade.preWarmTimeout", spec.upgrade.pre_warm_timeout),
         ("spec.checkpoint.timeout", spec.checkpoint.timeout),
         ("spec.savepoint.timeout", spec.savepoint.timeout),
         (

@@ -1,6 +1,6 @@
 //! Rules for checkpoints, savepoints, storage and the state backend.
 
-use super::{Violations, cron, names};
+use super::{Schedule, Violations, names};
 use crate::spec::{ManifestDuration, SseType, StorageSpec, StreamJobSpec};
 
 pub(super) fn state(found: &mut Violations, spec: &StreamJobSpec) {
@@ -17,7 +17,10 @@ pub(super) fn state(found: &mut Violations, spec: &StreamJobSpec) {
         "must be less than 24h",
     );
     if let Some(schedule) = &spec.savepoint.schedule {
-        found.result("spec.savepoint.schedule", cron::check(schedule));
+        found.result(
+            "spec.savepoint.schedule",
+            Schedule::parse(schedule).map(drop),
+        );
     }
     if let Some(state_id) = &spec.state_id {
         found.result("spec.stateId", names::state_id(state_id));
