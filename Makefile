@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build release run test check fmt lint tidy deny sim soak bench k8s-up k8s-down k8s-test clean
+.PHONY: help setup build release run test check fmt lint tidy deny sim soak bench bench-k8s k8s-up k8s-down k8s-test \
+	k8s-faults clean
 
 # Whatever can be made again lives outside the checkout, so that a clean clone starts warm.
 export WEIR_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir
@@ -10,7 +11,7 @@ export CARGO_TARGET_DIR ?= $(WEIR_CACHE)/target
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## install what is missing (Debian packages, the Rust toolchain); nothing to do takes no time
 	@tests/tools/setup
@@ -59,8 +60,14 @@ k8s-up: setup ## start Kubernetes and an S3 server on this machine, with the ima
 k8s-down: ## end them
 	@tests/k8s/stand down
 
-k8s-test: setup ## what needs a Kubernetes: images, pods on the stand, rights, the chart
+k8s-test: setup ## the part of `make test` that needs a Kubernetes: images, jobs in pods, the chart
 	@tests/tools/test k8s
+
+k8s-faults: setup ## all that can happen to jobs on Kubernetes: nodes, servers, storage; for an hour
+	@tests/tools/test k8s-faults
+
+bench-k8s: setup ## figures on Kubernetes: start, savepoint, upgrades, takeovers: make bench-k8s N=20
+	@tests/tools/bench-k8s $(or $(N),20)
 
 clean: ## remove what builds and runs left in the cache
 	rm -rf "$(CARGO_TARGET_DIR)" "$(WEIR_CACHE)/data" "$(WEIR_CACHE)/run"

@@ -30,6 +30,7 @@ const ROWS: &[&[&str]] = &[
         "weir-tests-jobs",
         "weir-tests-sim",
         "weir-tests-cluster",
+        "weir-tests-k8s",
         "weir-benches",
     ],
 ];
