@@ -106,10 +106,11 @@ annotations:
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
   verbs: [get, list, watch, create, patch, delete]
-# JobManagers elect their leader by a Lease.
+# JobManagers elect their leader by a Lease, which the operator makes once a job is to start, and removes
+# with the deployment.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [get, create, update]
+  verbs: [get, create, patch, delete]
 - apiGroups: ["", events.k8s.io]
   resources: [events]
   verbs: [create, patch]

@@ -35,6 +35,8 @@ fn the_page_of_fields_is_that_of_the_schema() {
 fn every_field_stands_on_the_page_once() {
     let page = page();
     for field in [
+        "podTemplate",
+        "imagePullSecrets[].name",
         "job.program",
         "upgrade.confirmStateLoss",
         "storage.s3.credentials.secretRef.accessKeyIdKey",
@@ -55,15 +57,15 @@ fn page() -> String {
     let spec = &schema["spec"];
     let mut rows = Vec::new();
     for (name, field) in properties(spec) {
-        // A group has a table of its own.
-        if properties(field).next().is_none() {
+        if !is_group(name, field) {
             row(&mut rows, name, field, is_required(spec, name));
+            below(&mut rows, name, field);
         }
     }
     table(&mut page, &rows);
     rules(&mut page, spec);
     for (name, group) in properties(spec) {
-        if properties(group).next().is_none() || name.ends_with("odTemplate") {
+        if !is_group(name, group) {
             continue;
         }
         let about = described(group);
@@ -96,20 +98,25 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&str, &Value)> {
         .map(|(name, field)| (name.as_str(), field))
 }
 
+/// Whether a field of the spec has a table of its own. What Kubernetes defines is described there.
+fn is_group(name: &str, field: &Value) -> bool {
+    name != "podTemplate" && properties(field).next().is_some()
+}
+
 fn is_required(schema: &Value, name: &str) -> bool {
     let required = schema.get("required").and_then(Value::as_array);
     required.is_some_and(|all| all.iter().any(|one| one == name))
 }
 
-/// A row for each field below `path`.
+/// A row for each field below `path`. What Kubernetes defines is described there.
 fn below(rows: &mut Vec<String>, path: &str, schema: &Value) {
+    if schema.get("x-kubernetes-preserve-unknown-fields").is_some() {
+        return;
+    }
     for (name, field) in properties(schema) {
         let path = format!("{path}.{name}");
         row(rows, &path, field, is_required(schema, name));
-        // What Kubernetes defines itself is described there.
-        if field.get("x-kubernetes-preserve-unknown-fields").is_none() {
-            below(rows, &path, field);
-        }
+        below(rows, &path, field);
     }
     if let Some(items) = schema.get("items") {
         below(rows, &format!("{path}[]"), items);

@@ -316,7 +316,8 @@ fn not_ended(job: &Job) -> Result<(), Failure> {
     }
 }
 
-/// The same of a job that was started again: while that is being done, it may still say how it ended.
+/// The same of a job that was started again: while that is being done, it may still say how it
+/// ended.
 fn again(job: &Job) -> Result<(), Failure> {
     match job.status.operation {
         Some(_) => Ok(()),

@@ -4,6 +4,7 @@ mod cluster;
 mod explain;
 mod faults;
 mod harness;
+mod kubectl;
 mod query;
 mod run;
 mod state;
