@@ -4,7 +4,7 @@
 use anyhow::anyhow;
 use serde::Serialize;
 use serde_json::{Value, json};
-use weir_crd::{LastError, Phase, RolledBack, Savepoint, SnapshotState, StreamJobStatus};
+use weir_crd::{LastError, Phase, Restored, RolledBack, Savepoint, SnapshotState, StreamJobStatus};
 use weir_lease::rfc3339;
 use weir_rest::new_operation;
 use weir_types::{Clock, SystemClock};
@@ -150,6 +150,7 @@ pub(super) fn restart(kubectl: &Kubectl, args: &OrderArgs) -> Result<String, Fai
     if !args.wait.wait {
         return asked(args.output.is_json(), name, "restart", None);
     }
+    let before = job.status.restore;
     let status = until(kubectl, name, args.wait, "restart", |job| {
         let begun = job.status.handled.restart >= Some(nonce.get());
         if !begun {
@@ -160,13 +161,33 @@ pub(super) fn restart(kubectl: &Kubectl, args: &OrderArgs) -> Result<String, Fai
                 },
             );
         }
-        if is_up(&job.status) {
-            return Ok(Look::Done(job.status.clone()));
-        }
-        again(job).map(|()| Look::Goes)
+        restarted(job, before.as_ref())
     })?;
     let from = from(&status);
     answer(args, &status, &format!("`{name}` runs anew{from}"))
+}
+
+/// Whether a restart that the operator has begun has led to a job that runs.
+pub(super) fn restarted(
+    job: &Job,
+    before: Option<&Restored>,
+) -> Result<Look<StreamJobStatus>, Failure> {
+    let status = &job.status;
+    let is_another = status.restore.as_ref() != before;
+    if is_up(status) && is_another {
+        return Ok(Look::Done(status.clone()));
+    }
+    if is_up(status) && status.retry.is_none() {
+        let text = format!(
+            "the restart of `{}` was given up; it runs as before",
+            job.name()
+        );
+        return Err(match &status.last_error {
+            Some(error) => Failure::failed(anyhow!(error.message.clone())).context(text),
+            None => Failure::failed(anyhow!(text)),
+        });
+    }
+    again(job).map(|()| Look::Goes)
 }
 
 /// Returns to an earlier revision.

@@ -150,7 +150,11 @@ fn a_restart_raises_the_nonce_above_all_that_were_handled() {
     });
     let done = json!({
         "metadata": { "generation": 4 },
-        "status": { "observedGeneration": 4, "handled": { "restart": 5 } },
+        "status": {
+            "observedGeneration": 4,
+            "handled": { "restart": 5 },
+            "restore": { "checkpointId": 43, "epoch": 4, "at": "2026-01-31T12:00:00Z" },
+        },
     });
     cluster.job_is(&[before.clone(), before.clone(), before, done]);
     cluster.answers(
@@ -158,11 +162,36 @@ fn a_restart_raises_the_nonce_above_all_that_were_handled() {
         &[super::changed(&json!({ "metadata": { "generation": 4 } }))],
     );
     let text = cluster.run("restart quickstart").expect("restarted");
-    assert_eq!(text, "`quickstart` runs anew, from snapshot 12");
+    assert_eq!(text, "`quickstart` runs anew, from snapshot 43");
     assert!(
         cluster.order().contains(r#""restartNonce":5"#),
         "{}",
         cluster.order()
+    );
+}
+
+#[test]
+fn a_restart_that_was_given_up_is_not_taken_for_one_that_led_to_a_running_job() {
+    let before = super::job("running").status.restore;
+    let look = |change: &Value| {
+        let job = serde_json::from_value::<super::Job>(super::changed(change)).expect("a job");
+        super::super::orders::restarted(&job, before.as_ref())
+    };
+    let error =
+        json!({ "reason": "NotWarmedUp", "message": "no room", "at": "2026-01-31T12:00:00Z" });
+    let retry = json!({ "failures": 1, "notBefore": "2026-01-31T12:00:10Z", "generation": 4 });
+    let tried_again = json!({ "status": { "lastError": error, "retry": retry } });
+    assert!(matches!(
+        look(&tried_again),
+        Ok(super::super::wait::Look::Goes)
+    ));
+    let text = look(&json!({ "status": { "lastError": error } }))
+        .err()
+        .expect("given up")
+        .text();
+    assert!(
+        text.contains("given up; it runs as before\n  caused by: no room"),
+        "{text}"
     );
 }
 
