@@ -10,7 +10,7 @@ use super::{Action, EventKind};
 use crate::observe::SnapshotView;
 
 /// How many savepoints the status lists.
-const HISTORY: usize = 10;
+pub(super) const HISTORY: usize = 10;
 
 /// The job takes a snapshot and goes on.
 pub(super) fn take(draft: &mut Draft<'_>, operation: &Operation) {
@@ -107,7 +107,7 @@ pub(super) fn record(
         checkpoint.last = Some(entry);
         return;
     }
-    if operation.kind == OperationType::Savepoint {
+    if operation.kind == OperationType::Savepoint && operation.nonce.is_some() {
         draft.status.handled.savepoint.clone_from(&operation.nonce);
     }
     let savepoint: &mut SavepointStatus = draft.status.savepoint.get_or_insert_default();

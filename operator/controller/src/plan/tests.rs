@@ -1,2 +1,4 @@
 mod model;
+mod policies;
 mod schedules;
+mod table;

@@ -2,7 +2,7 @@
 //! simple as can be while their timing is anybody's guess. The storage has the one rule that the
 //! real one has: only the newest deployment may claim, and each claim is the next epoch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use weir_crd::{RestoreFrom, StreamJobSpec, StreamJobStatus};
@@ -11,7 +11,7 @@ use super::super::{Action, decide};
 use crate::names;
 use crate::observe::{
     Component, Ended, JobReport, JobView, ManagerView, Observed, OperationView, PodView, RunState,
-    SnapshotView,
+    SnapshotView, StandbyView, StateCheck, StateVerdict, Trouble,
 };
 
 pub(super) struct Random(pub(super) u64);
@@ -39,10 +39,26 @@ pub(super) struct Pointer {
     pub(super) savepoints: BTreeMap<String, SnapshotView>,
 }
 
+impl Pointer {
+    /// The savepoints, oldest first.
+    fn kept(&self) -> Vec<SnapshotView> {
+        let kept = self.savepoints.iter();
+        let kept = kept.filter(|(name, _)| !name.starts_with("checkpoint-"));
+        let mut kept: Vec<_> = kept.map(|(_, snapshot)| snapshot.clone()).collect();
+        kept.sort_by_key(|snapshot| snapshot.id);
+        kept
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 enum Process {
     Starts,
-    Leads { epoch: i64, restored: Option<i64> },
+    /// It deletes the job's checkpoints.
+    Cleans,
+    Leads {
+        epoch: i64,
+        restored: Option<i64>,
+    },
     Ended(i32),
 }
 
@@ -54,6 +70,7 @@ struct Pod {
     asked: Option<(String, bool)>,
     failed: Option<String>,
     completed: u64,
+    scheduled: bool,
 }
 
 /// What a claim found, for the invariants.
@@ -85,9 +102,33 @@ pub(super) struct World {
     pub(super) savepoints_fail: Option<u64>,
     /// JobManagers of this program argument never come to run.
     pub(super) broken: Option<String>,
-    /// What the deployment's pods were made from.
+    /// What each deployment's pods were made from, for ever: a number is given out once.
     made_from: BTreeMap<i64, (StreamJobSpec, RestoreFrom)>,
+    /// Deployments whose Lease is there.
+    leases: BTreeSet<i64>,
+    /// JobManagers of this program argument can't go on from any state.
+    pub(super) incompatible: Option<String>,
+    /// The image of this program argument can't be had.
+    pub(super) no_image: Option<String>,
+    /// So many pods find room.
+    pub(super) room: usize,
+    /// The job's storage can't be reached.
+    pub(super) storage_is_down: bool,
+    /// The job takes no snapshots but those that it is asked for.
+    pub(super) no_checkpoints: bool,
+    /// Operations for which a JobManager was seen to have passed its check.
+    passed: BTreeSet<String>,
     pub(super) deleted: bool,
+    /// Savepoints that were let go of, by name.
+    pub(super) forgotten: Vec<String>,
+    /// The job's spec breaks a rule that the API server would have seen.
+    pub(super) refused: Option<String>,
+    /// What was told, in order.
+    pub(super) told: Vec<&'static str>,
+    /// JobManagers do nothing that they are asked to do.
+    pub(super) mute: bool,
+    /// How often the JobManager has started the job again.
+    pub(super) restarts: u64,
 }
 
 impl World {
@@ -116,7 +157,19 @@ impl World {
             savepoints_fail: None,
             broken: None,
             made_from: BTreeMap::new(),
+            leases: BTreeSet::new(),
+            incompatible: None,
+            no_image: None,
+            room: usize::MAX,
+            storage_is_down: false,
+            no_checkpoints: false,
+            passed: BTreeSet::new(),
             deleted: false,
+            forgotten: Vec::new(),
+            refused: None,
+            told: Vec::new(),
+            mute: false,
+            restarts: 0,
         }
     }
 
@@ -149,9 +202,14 @@ impl World {
                 deleting_since_ms: self.deleting.then_some(self.now_ms),
                 annotations: self.annotations.clone(),
                 has_finalizer: self.finalizer,
-                spec: Ok(self.spec()),
+                spec: match &self.refused {
+                    Some(cause) => Err(cause.clone()),
+                    None => Ok(self.spec()),
+                },
                 status: self.status.clone(),
+                unread: None,
             },
+            refused: None,
             revisions: self.revisions.clone(),
             pods: self.pods.values().map(|pod| pod.view.clone()).collect(),
             manager: self.manager(),
@@ -190,7 +248,9 @@ impl World {
                 tasks: (1, u32::from(!broken)),
                 restored,
                 latest: pointer.latest.clone(),
+                savepoints: pointer.kept(),
                 completed: pod.completed,
+                restarts: self.restarts,
                 operation,
                 last_failure: None,
             })
@@ -201,13 +261,28 @@ impl World {
         let Some(broken) = &self.broken else {
             return false;
         };
-        let made_from = self.made_from.get(&deployment);
-        made_from.is_some_and(|(spec, _)| spec.job.args.get("v") == Some(broken))
+        self.version(deployment) == Some(broken)
+    }
+
+    fn version(&self, deployment: i64) -> Option<&String> {
+        let (spec, _) = self.made_from.get(&deployment)?;
+        spec.job.args.get("v")
+    }
+
+    fn is_incompatible(&self, deployment: i64) -> bool {
+        self.incompatible.is_some() && self.version(deployment) == self.incompatible.as_ref()
+    }
+
+    fn has_image(&self, deployment: i64) -> bool {
+        self.no_image.is_none() || self.version(deployment) != self.no_image.as_ref()
     }
 
     /// One turn of the controller. It is killed after so many effects, if that is said.
     pub(super) fn control(&mut self, killed_after: Option<usize>) {
-        let decision = decide(&self.observed());
+        let observed = self.observed();
+        self.note_checks(&observed);
+        let decision = decide(&observed);
+        all_reasons_are_known(&decision);
         let mut effects = 0;
         let mut survives = || {
             effects += 1;
@@ -218,16 +293,20 @@ impl World {
                 return;
             }
             self.status = decision.status;
+            self.told
+                .extend(decision.events.iter().map(|event| event.reason));
         }
+        self.deleted |= self.deleting && !self.finalizer;
         for action in decision.actions {
             if !survives() {
                 return;
             }
-            self.act(action);
+            self.act(action, &observed.job.status);
         }
     }
 
-    fn act(&mut self, action: Action) {
+    /// Does what the status that was observed asked for.
+    fn act(&mut self, action: Action, observed: &StreamJobStatus) {
         match action {
             Action::KeepRevision { revision } => {
                 let spec = self.spec();
@@ -240,26 +319,31 @@ impl World {
                 deployment,
                 revision,
             } => {
-                let spec = self
-                    .revisions
-                    .get(&revision)
-                    .expect("a kept revision")
-                    .clone();
-                let from = self.status.start_from.as_ref().map(|start| start.from);
-                let from = from.unwrap_or_default();
-                self.made_from.entry(deployment).or_insert((spec, from));
-                for (component, name) in [
-                    (Component::JobManager, names::jobmanager("x", deployment, 0)),
-                    (
-                        Component::TaskManager,
-                        names::taskmanager("x", deployment, 0),
-                    ),
-                ] {
-                    let pod = new_pod(&name, component, deployment);
-                    self.pods.entry(name).or_insert(pod);
-                }
+                let from = observed.start_from.as_ref().map(|start| start.from);
+                self.make(deployment, &revision, from, true);
             }
-            Action::RemoveOthers { .. } => {}
+            Action::Warm {
+                deployment,
+                revision,
+                all,
+            } => {
+                let operation = observed.operation.as_ref().expect("an operation");
+                let from = operation.start_from.as_ref().map(|start| start.from);
+                self.make(deployment, &revision, from, all);
+            }
+            Action::OpenGate { deployment } => {
+                let mut pods = self.pods.values();
+                let leads = pods.find(|pod| {
+                    pod.view.deployment != deployment
+                        && matches!(pod.process, Process::Leads { .. })
+                });
+                assert!(
+                    leads.is_none(),
+                    "the gate of {deployment} opens while {leads:?} leads"
+                );
+                self.leases.insert(deployment);
+            }
+            Action::RemoveOthers { keep } => self.leases.retain(|lease| keep.contains(lease)),
             Action::DeletePod { name, at_once } => {
                 if at_once {
                     self.pods.remove(&name);
@@ -267,9 +351,29 @@ impl World {
                     pod.view.deleting_since_ms.get_or_insert(self.now_ms);
                 }
             }
-            Action::Stop { operation, .. } => self.ask(&operation, true),
+            Action::Stop { operation, .. } => {
+                self.nothing_stops_for_what_was_not_checked(observed);
+                self.ask(&operation, true);
+            }
             Action::Savepoint { operation } | Action::Checkpoint { operation } => {
                 self.ask(&operation, false);
+            }
+            Action::Forget { operation } => {
+                let pointer = self.pointer.as_mut().expect("a pointer");
+                let latest = pointer
+                    .latest
+                    .as_ref()
+                    .and_then(|latest| latest.operation.as_ref());
+                assert_ne!(latest, Some(&operation), "the newest snapshot is needed");
+                if pointer.savepoints.remove(&operation).is_some() {
+                    self.forgotten.push(operation);
+                }
+            }
+            Action::CleanUp { deployment, .. } => {
+                let name = names::cleaner("x", deployment);
+                let mut pod = new_pod(&name, Component::Cleaner, deployment);
+                pod.process = Process::Cleans;
+                self.pods.entry(name).or_insert(pod);
             }
             Action::Finalizer(on) => self.finalizer = on,
             Action::DeleteJob => self.deleted = true,
@@ -279,7 +383,78 @@ impl World {
         }
     }
 
+    /// The StreamJob is deleted and made again: only the storage remembers.
+    pub(super) fn forget_status(&mut self) {
+        self.status = StreamJobStatus::default();
+        self.revisions.clear();
+        self.pods.clear();
+        self.made_from.clear();
+        self.generation = 1;
+    }
+
+    /// Makes a deployment's pods that are missing.
+    fn make(&mut self, deployment: i64, revision: &str, from: Option<RestoreFrom>, all: bool) {
+        let spec = self.revisions.get(revision).expect("a kept revision");
+        let spec = spec.clone();
+        let made_from = (spec.clone(), from.unwrap_or_default());
+        let known = self
+            .made_from
+            .entry(deployment)
+            .or_insert_with(|| made_from.clone());
+        assert_eq!(
+            (crate::revision(&known.0).whole, known.1),
+            (crate::revision(&made_from.0).whole, made_from.1),
+            "deployment {deployment} is made from two revisions"
+        );
+        let managers = [(Component::JobManager, names::jobmanager("x", deployment, 0))];
+        let workers = (0..crate::build::task_managers(&spec)).map(|index| {
+            let name = names::taskmanager("x", deployment, index);
+            (Component::TaskManager, name)
+        });
+        for (component, name) in managers.into_iter().chain(workers.filter(|_| all)) {
+            let mut pod = new_pod(&name, component, deployment);
+            pod.view.revision = Some(revision.to_owned());
+            self.pods.entry(name).or_insert(pod);
+        }
+    }
+
+    /// Remembers which operations may stop what runs.
+    fn note_checks(&mut self, observed: &Observed) {
+        let Some(operation) = &self.status.operation else {
+            return;
+        };
+        let mut pods = observed.pods.iter();
+        let passed = pods.any(|pod| {
+            let check = pod.standby.as_ref().and_then(|view| view.check.as_ref());
+            operation.to_deployment == Some(pod.deployment)
+                && check.is_some_and(|check| check.verdict == StateVerdict::Passed)
+        });
+        if passed {
+            self.passed.insert(operation.id.clone());
+        }
+    }
+
+    fn nothing_stops_for_what_was_not_checked(&self, observed: &StreamJobStatus) {
+        use weir_crd::OperationType::{Restart, Restore, Upgrade};
+        let operation = observed.operation.as_ref().expect("an operation");
+        if matches!(operation.kind, Upgrade | Restart | Restore) {
+            assert!(
+                self.passed.contains(&operation.id),
+                "{} stops the job, and nobody has checked its state",
+                operation.id
+            );
+        }
+    }
+
+    /// Deletes the Lease of whatever runs, as a person would.
+    pub(super) fn delete_leases(&mut self) {
+        self.leases.clear();
+    }
+
     fn ask(&mut self, operation: &str, stop: bool) {
+        if self.mute {
+            return;
+        }
         let leads = |pod: &&mut Pod| matches!(pod.process, Process::Leads { .. });
         if let Some(pod) = self.pods.values_mut().rev().find(leads) {
             let failed = pod.failed.as_deref() == Some(operation);
@@ -329,20 +504,97 @@ impl World {
                 self.pods.remove(&name);
             }
         }
+        self.schedule();
         let names: Vec<_> = self.pods.keys().cloned().collect();
         for name in names {
             let mut pod = self.pods.remove(&name).expect("it is there");
-            if pod.view.component == Component::JobManager {
+            if pod.view.trouble.is_some() {
+                self.pods.insert(name, pod);
+                continue;
+            }
+            if pod.view.component != Component::TaskManager {
                 self.run(&mut pod);
             }
             self.pods.insert(name, pod);
         }
     }
 
+    /// Pods that find room and have their image start; others say why they don't.
+    fn schedule(&mut self) {
+        let names: Vec<_> = self.pods.keys().cloned().collect();
+        let started = |pod: &&Pod| pod.view.trouble.is_none() && pod.scheduled;
+        for name in names {
+            let taken = self.pods.values().filter(started).count();
+            let Some(pod) = self.pods.get(&name) else {
+                continue;
+            };
+            let trouble = |reason: &str| {
+                Some(Trouble {
+                    reason: reason.to_owned(),
+                    message: "in the model".to_owned(),
+                })
+            };
+            let room = pod.scheduled || taken < self.room;
+            let trouble = match (room, self.has_image(pod.view.deployment)) {
+                (false, _) => trouble("Unschedulable"),
+                (true, false) => trouble("ImagePullBackOff"),
+                (true, true) => None,
+            };
+            let is_worker = pod.view.component == Component::TaskManager;
+            let starts = self.random.one_in(2);
+            if let Some(pod) = self.pods.get_mut(&name) {
+                pod.scheduled = room;
+                pod.view.ready |= is_worker && starts && trouble.is_none();
+                pod.view.trouble = trouble;
+            }
+        }
+    }
+
+    /// A JobManager without a Lease finds out whether it can go on from the job's state.
+    fn stand_by(&mut self, pod: &mut Pod) {
+        pod.view.ready = true;
+        let own = pod.view.deployment;
+        let pointer = self.pointer.as_ref();
+        let snapshot = pointer.and_then(|pointer| pointer.latest.as_ref());
+        let made_from = self.made_from.get(&own);
+        let ignores = made_from.is_some_and(|(_, from)| *from == RestoreFrom::None);
+        let fits = !self.is_incompatible(own) || snapshot.is_none() || ignores;
+        let verdict = match (self.storage_is_down, fits) {
+            (true, _) => StateVerdict::Unreachable,
+            (false, true) => StateVerdict::Passed,
+            (false, false) => StateVerdict::Failed,
+        };
+        pod.view.standby = Some(StandbyView {
+            check: Some(StateCheck {
+                verdict,
+                reason: "StateIncompatible".to_owned(),
+                message: "in the model".to_owned(),
+                snapshot: snapshot.map(|snapshot| snapshot.id),
+                deployment: pointer.map(|pointer| pointer.deployment),
+            }),
+        });
+    }
+
     fn run(&mut self, pod: &mut Pod) {
+        let gated = !self.leases.contains(&pod.view.deployment);
         match pod.process.clone() {
+            Process::Starts if gated && self.random.one_in(2) => self.stand_by(pod),
+            Process::Starts if gated => {}
+            Process::Starts if self.storage_is_down => {
+                pod.process = Process::Ended(1);
+                pod.view.ended = Some(Ended {
+                    exit_code: 1,
+                    report: Some(JobReport {
+                        error: Some("the storage is down".to_owned()),
+                        storage_unreachable: true,
+                        ..JobReport::default()
+                    }),
+                });
+            }
             Process::Starts if self.random.one_in(2) => self.claim(pod),
             Process::Starts => {}
+            Process::Cleans if self.random.one_in(3) => self.clean(pod),
+            Process::Cleans => {}
             // The kubelet restarts what failed.
             Process::Ended(code) if code != 0 && self.random.one_in(3) => {
                 pod.process = Process::Starts;
@@ -375,8 +627,16 @@ impl World {
         let restored = latest
             .clone()
             .filter(|_| !(first && from == RestoreFrom::None));
+        // What a start leaves behind is not gone on from later either.
+        let latest = latest.filter(|_| !(first && from == RestoreFrom::None));
         let epoch = before.as_ref().map_or(0, |pointer| pointer.epoch) + 1;
-        let mut others: Vec<_> = self.pods.values().map(|pod| pod.view.deployment).collect();
+        // Those that lead, or could.
+        let able = |pod: &&Pod| {
+            let open = self.leases.contains(&pod.view.deployment);
+            open || matches!(pod.process, Process::Leads { .. })
+        };
+        let others = self.pods.values().filter(able);
+        let mut others: Vec<_> = others.map(|pod| pod.view.deployment).collect();
         others.retain(|deployment| *deployment != own);
         self.claims.push(Claim {
             deployment: own,
@@ -391,9 +651,37 @@ impl World {
             latest,
             savepoints: before.map_or_else(BTreeMap::new, |pointer| pointer.savepoints),
         });
+        pod.view.standby = None;
+        if restored.is_some() && self.is_incompatible(own) {
+            let pointer = self.pointer.clone().expect("it was just written");
+            exit(pod, &pointer, 1);
+            return;
+        }
         let restored = restored.map(|snapshot| snapshot.id);
         pod.process = Process::Leads { epoch, restored };
         pod.view.ready = true;
+    }
+
+    /// Claims the job and lets go of its checkpoints.
+    fn clean(&mut self, pod: &mut Pod) {
+        let Some(pointer) = &mut self.pointer else {
+            pod.process = Process::Ended(0);
+            return;
+        };
+        let others = self
+            .pods
+            .values()
+            .filter(|pod| pod.view.component != Component::Cleaner);
+        assert_eq!(
+            others.count(),
+            0,
+            "pods of the job are there while its state is deleted"
+        );
+        pointer.deployment = pod.view.deployment;
+        pointer.epoch += 1;
+        pointer.run_state = RunState::Deleted;
+        pointer.latest = None;
+        exit(pod, pointer, 0);
     }
 
     fn lead(&mut self, pod: &mut Pod, epoch: i64) {
@@ -406,7 +694,8 @@ impl World {
         if pointer.epoch != epoch {
             return exit(pod, pointer, 1);
         }
-        if broken || !takes {
+        pod.view.lease_missing = !self.leases.contains(&pod.view.deployment);
+        if broken || !takes || self.storage_is_down {
             return;
         }
         let asked = pod.asked.take();
@@ -417,7 +706,7 @@ impl World {
         let known = asked
             .as_ref()
             .is_some_and(|(name, _)| pointer.savepoints.contains_key(name));
-        if !known {
+        if !known && (asked.is_some() || !self.no_checkpoints) {
             self.last_id += 1;
             let snapshot = SnapshotView {
                 id: self.last_id,
@@ -445,6 +734,12 @@ impl World {
         Some(crate::revision(spec).whole)
     }
 
+    /// The program argument of a revision that is kept.
+    pub(super) fn version_of(&self, revision: Option<&String>) -> Option<String> {
+        let spec = self.revisions.get(revision?)?;
+        spec.job.args.get("v").cloned()
+    }
+
     pub(super) fn pod_count(&self) -> usize {
         self.pods.len()
     }
@@ -461,6 +756,7 @@ fn exit(pod: &mut Pod, pointer: &Pointer, code: i32) {
             epoch: Some(pointer.epoch),
             latest: pointer.latest.clone(),
             error: None,
+            storage_unreachable: false,
         }),
     });
 }
@@ -471,15 +767,51 @@ fn new_pod(name: &str, component: Component, deployment: i64) -> Pod {
             name: name.to_owned(),
             component,
             deployment,
+            revision: None,
             ready: false,
             over: false,
             deleting_since_ms: None,
             ended: None,
             trouble: None,
+            lease_missing: false,
+            standby: None,
         },
+        scheduled: false,
         process: Process::Starts,
         asked: None,
         failed: None,
         completed: 0,
+    }
+}
+
+/// Whatever is told has its row in the tables.
+fn all_reasons_are_known(decision: &super::super::Decision) {
+    use crate::reasons::{CONDITIONS, EVENTS};
+    for event in &decision.events {
+        let known = EVENTS.iter().any(|row| row.reason == event.reason);
+        assert!(
+            known,
+            "event reason {} has no row in reasons/table.rs",
+            event.reason
+        );
+    }
+    for condition in &decision.status.conditions {
+        let row = CONDITIONS.iter().find(|row| row.kind == condition.kind);
+        let row = row.unwrap_or_else(|| panic!("condition {} has no table", condition.kind));
+        let status = format!("{:?}", condition.status);
+        let known = |row: &crate::reasons::ReasonRow| {
+            row.reason == condition.reason && row.status == status
+        };
+        assert!(
+            row.reasons.iter().any(known),
+            "{}: {status} {} has no row in reasons/table.rs",
+            condition.kind,
+            condition.reason
+        );
+        assert!(
+            condition.observed_generation.is_some(),
+            "{}",
+            condition.kind
+        );
     }
 }
