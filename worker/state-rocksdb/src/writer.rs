@@ -169,6 +169,10 @@ pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes:
         next_file: 0,
     };
     while let Ok(command) = commands.recv() {
+        // Whoever restarts the subtask waits for its end, and nobody will read this database.
+        if writer.shared.closing.load(Ordering::Relaxed) {
+            return;
+        }
         match command {
             Command::Write(batch) => writer.gather(batch),
             Command::Flush(reply) => {

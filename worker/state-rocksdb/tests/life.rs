@@ -292,6 +292,34 @@ fn a_slots_memory_is_shared_by_its_operators() {
 }
 
 #[test]
+fn two_operators_of_a_subtask_keep_their_state_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let factory = RocksDbFactory::new(RocksDbOptions::new(folder.path(), 1 << 20));
+    let open = |operator: u128, attempt: u32| {
+        let request = BackendRequest {
+            operator: OperatorId(operator),
+            ..request(attempt, Vec::new())
+        };
+        KeyedBackend::<u64>::open_on(&factory, &request, Vec::new()).unwrap()
+    };
+    let (mut one, mut other) = (open(1, 0), open(2, 0));
+    add(&mut one, 0..1000).unwrap();
+    add(&mut other, 500..1500).unwrap();
+    add(&mut other, 500..1500).unwrap();
+    files_of(&mut one, 1).unwrap();
+    files_of(&mut other, 1).unwrap();
+    // The next attempt of one of them clears up behind the one before, and nowhere else.
+    drop(open(1, 1));
+    let sums = |keyed: &mut KeyedBackend<u64>| [0, 700, 1400].map(|key| sum_of(keyed, key));
+    assert_eq!(sums(&mut one).map(|sum| sum.is_some()), [true, true, false]);
+    assert_eq!(
+        sums(&mut other).map(|sum| sum.is_some()),
+        [false, true, true]
+    );
+    assert_ne!(sum_of(&mut one, 700), sum_of(&mut other, 700));
+}
+
+#[test]
 fn a_value_that_nobody_asks_for_goes_when_its_time_is_over() {
     let folder = tempfile::tempdir().unwrap();
     let ttl = TtlConfig::new(std::time::Duration::from_secs(10)).with_sweep_size(0);

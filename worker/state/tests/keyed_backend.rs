@@ -217,6 +217,51 @@ fn snapshots_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn a_delta_after_a_restore_holds_what_changed_since() {
+    let mut keyed = filled(1000);
+    let kept = keyed.value_state::<u64>("kept").unwrap();
+    keyed.set_key(1).unwrap();
+    kept.set(&mut keyed, 11).unwrap();
+    let full = snapshot(&mut keyed, 1, SnapshotKind::Full);
+    let restore = |snapshots: &[&KeyedSnapshot]| {
+        let snapshots = snapshots.iter().copied().cloned();
+        KeyedBackend::<u64>::restored(16, ALL, snapshots).unwrap()
+    };
+
+    let mut keyed = restore(&[&full]);
+    let value = keyed.value_state::<u64>("value").unwrap();
+    keyed.set_key(2).unwrap();
+    value.set(&mut keyed, 22).unwrap();
+    keyed.set_key(3).unwrap();
+    value.clear(&mut keyed).unwrap();
+    let new = keyed.value_state::<u64>("new").unwrap();
+    new.set(&mut keyed, 33).unwrap();
+    let second = snapshot(&mut keyed, 2, SnapshotKind::Incremental);
+    assert_eq!(second.base, Some(CheckpointId(1)));
+    let state = |name: &str| {
+        let mut states = second.states.iter();
+        states.find(|state| state.meta.name == name)
+    };
+    assert!(state("new").unwrap().complete && !state("value").unwrap().complete);
+    assert!(state("kept").is_none(), "nobody has asked for it");
+
+    let mut keyed = restore(&[&full, &second]);
+    let [value, kept, new] =
+        ["value", "kept", "new"].map(|name| keyed.value_state::<u64>(name).unwrap());
+    let mut read = |key| {
+        keyed.set_key(key).unwrap();
+        [&value, &kept, &new].map(|state| state.get(&mut keyed).unwrap().copied())
+    };
+    assert_eq!(read(1), [Some(1), Some(11), None]);
+    assert_eq!(read(2), [Some(22), None, None]);
+    assert_eq!(read(3), [None, None, Some(33)]);
+    let mut other =
+        KeyedBackend::<u64>::restored(16, KeyGroupRange { start: 0, end: 7 }, [full]).unwrap();
+    let cut = snapshot(&mut other, 2, SnapshotKind::Incremental);
+    assert_eq!(cut.base, None, "it is not of the same key groups");
+}
+
+#[test]
 fn a_second_snapshot_waits_for_the_first_copy() {
     let mut keyed = filled(100);
     assert!(matches!(

@@ -48,6 +48,8 @@ struct Job {
     finished: Vec<(CheckpointId, Model, Vec<KeyedSnapshot>)>,
     /// Confirmed checkpoints: what to restore each from.
     confirmed: BTreeMap<CheckpointId, (Model, Vec<Vec<KeyedSnapshot>>)>,
+    /// The one that was restored last, and what each subtask of now may continue of it.
+    restored: Option<(CheckpointId, Vec<Vec<KeyedSnapshot>>)>,
 }
 
 impl Job {
@@ -61,6 +63,7 @@ impl Job {
             running: None,
             finished: Vec::new(),
             confirmed: BTreeMap::new(),
+            restored: None,
         }
     }
 
@@ -143,7 +146,10 @@ impl Job {
         let mut chains = Vec::new();
         for (subtask, snapshot) in snapshots.into_iter().enumerate() {
             let mut chain = match snapshot.base {
-                Some(base) => self.confirmed[&base].1[subtask].clone(),
+                Some(base) => match &self.restored {
+                    Some((restored, continued)) if *restored == base => continued[subtask].clone(),
+                    _ => self.confirmed[&base].1[subtask].clone(),
+                },
                 None => Vec::new(),
             };
             chain.push(snapshot);
@@ -157,7 +163,7 @@ impl Job {
 
     /// Throws the subtasks away and goes on from the latest checkpoint.
     fn restore(&mut self, parallelism: u32) {
-        let Some((_, (model, chains))) = self.confirmed.last_key_value() else {
+        let Some((checkpoint, (model, chains))) = self.confirmed.last_key_value() else {
             return;
         };
         let open = |subtask| {
@@ -168,7 +174,16 @@ impl Job {
         self.subtasks = (0..parallelism).map(open).collect();
         self.model = model.clone();
         (self.running, self.finished) = (None, Vec::new());
-        self.confirmed.clear();
+        // Whoever has the key groups of one former subtask may continue its snapshots.
+        let continued = |subtask| {
+            let range = KeyGroupRange::of_subtask(MAX_PARALLELISM, parallelism, subtask);
+            let same = |chain: &&Vec<KeyedSnapshot>| chain.iter().all(|one| one.range == range);
+            chains.iter().find(same).cloned().unwrap_or_default()
+        };
+        let continued = (0..parallelism).map(continued).collect();
+        self.restored = Some((*checkpoint, continued));
+        let latest = self.confirmed.pop_last();
+        self.confirmed = latest.into_iter().collect();
     }
 
     fn check(&mut self) {

@@ -39,6 +39,8 @@ pub struct KeyedBackend<K> {
     unclaimed: BTreeMap<String, Restored>,
     /// The newest snapshot that is known to be safe.
     confirmed: Option<CheckpointId>,
+    /// What was restored is one snapshot: what the program asks for lies in the confirmed one.
+    continues: bool,
     copying: Option<Copying>,
     /// The tier below the tables, if there is one.
     cold: Option<Box<Cold>>,
@@ -85,6 +87,7 @@ impl<K: StateKey> KeyedBackend<K> {
             states: Vec::new(),
             unclaimed: BTreeMap::new(),
             confirmed: None,
+            continues: false,
             copying: None,
             cold: None,
             upcoming: Vec::new(),
@@ -100,9 +103,20 @@ impl<K: StateKey> KeyedBackend<K> {
         snapshots: impl IntoIterator<Item = KeyedSnapshot>,
     ) -> Result<Self, StateError> {
         let mut backend = Self::new(max_parallelism, range);
-        backend.unclaimed =
-            crate::keyed::restore::collect(backend.groups, snapshots, Elsewhere::default())?;
+        backend.take_over(snapshots, Elsewhere::default())?;
         Ok(backend)
+    }
+
+    fn take_over(
+        &mut self,
+        snapshots: impl IntoIterator<Item = KeyedSnapshot>,
+        elsewhere: Elsewhere,
+    ) -> Result<(), StateError> {
+        let collected = crate::keyed::restore::collect(self.groups, snapshots, elsewhere)?;
+        self.unclaimed = collected.states;
+        self.confirmed = collected.base;
+        self.continues = collected.base.is_some();
+        Ok(())
     }
 
     /// The job's number of key groups.
@@ -276,6 +290,9 @@ impl<K: StateKey> KeyedBackend<K> {
         let table = &mut *self.states[nth].table;
         if let Some(restored) = self.unclaimed.get(&meta.name) {
             restored.load(meta, values, table, self.now_ms)?;
+            if self.continues && restored.is_all(Some(meta)) {
+                table.shards().go_on();
+            }
             if let Some(Copying {
                 kind: SnapshotKind::Full,
                 claimed,

@@ -175,12 +175,21 @@ pub(crate) struct Elsewhere {
     pub(crate) read: Vec<StateSnapshot>,
 }
 
-/// Collects the states of the wanted key groups, by name.
+/// What was restored.
+pub(crate) struct Collected {
+    /// By name.
+    pub(crate) states: BTreeMap<String, Restored>,
+    /// The snapshot that holds all of it and nothing else, for later ones to continue.
+    pub(crate) base: Option<CheckpointId>,
+}
+
+/// Collects the states of the wanted key groups.
 pub(crate) fn collect(
     wanted: KeyGroups,
     snapshots: impl IntoIterator<Item = KeyedSnapshot>,
     elsewhere: Elsewhere,
-) -> Result<BTreeMap<String, Restored>, StateError> {
+) -> Result<Collected, StateError> {
+    let in_files = !elsewhere.ranges.is_empty();
     let mut states = BTreeMap::<String, Restored>::new();
     let mut sources = Sources(elsewhere.ranges);
     for state in elsewhere.read {
@@ -193,7 +202,13 @@ pub(crate) fn collect(
         }
     }
     sources.check_all_covered(wanted.range)?;
-    Ok(states)
+    // It covers all that is wanted, and no two cover the same.
+    let same = |(range, _): &&(KeyGroupRange, CheckpointId)| *range == wanted.range;
+    let base = sources.0.iter().find(same).filter(|_| !in_files);
+    Ok(Collected {
+        states,
+        base: base.map(|(_, latest)| *latest),
+    })
 }
 
 fn add_state(

@@ -25,21 +25,40 @@ pub(crate) struct Below {
     pub(crate) room: Room,
 }
 
+/// How much is read ahead at a time: some milliseconds' worth. What a chunk needs beyond that is
+/// read entry by entry, so that the first records after a restore do not wait for all of the state.
+const AHEAD_BYTES: usize = 4 << 20;
+
 /// How much memory may be filled with entries that nobody asked for yet.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Room(Arc<AtomicUsize>);
+pub(crate) struct Room(Arc<Bytes>);
+
+#[derive(Debug, Default)]
+struct Bytes {
+    all: AtomicUsize,
+    /// Until memory is looked at again.
+    now: AtomicUsize,
+}
 
 impl Room {
     pub(crate) fn set(&self, bytes: usize) {
-        self.0.store(bytes, Ordering::Relaxed);
+        self.0.all.store(bytes, Ordering::Relaxed);
+        self.0.now.store(bytes.min(AHEAD_BYTES), Ordering::Relaxed);
     }
 
+    /// What one more key group may take.
     pub(crate) fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        match self.0.now.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.0.all.load(Ordering::Relaxed),
+        }
     }
 
     pub(crate) fn take(&self, bytes: usize) {
-        self.set(self.get().saturating_sub(bytes));
+        for left in [&self.0.all, &self.0.now] {
+            let before = left.load(Ordering::Relaxed);
+            left.store(before.saturating_sub(bytes), Ordering::Relaxed);
+        }
     }
 }
 
@@ -95,6 +114,8 @@ pub(crate) trait AnyShards {
     fn confirm(&mut self, checkpoint: CheckpointId);
     /// See [`Shards::abort`].
     fn abort(&mut self, checkpoint: CheckpointId);
+    /// A confirmed snapshot holds the table as it is.
+    fn go_on(&mut self);
     /// Puts the tier under the table. `complete`: the table has all the tier has.
     fn lay_over(&mut self, below: Below, complete: bool);
     /// What was frozen and copied, in order, and has not been taken yet.
@@ -128,6 +149,10 @@ impl<K: Eq, N: Eq, V> AnyShards for Shards<K, N, V> {
 
     fn abort(&mut self, checkpoint: CheckpointId) {
         Shards::abort(self, checkpoint);
+    }
+
+    fn go_on(&mut self) {
+        Shards::go_on(self);
     }
 
     fn lay_over(&mut self, below: Below, complete: bool) {

@@ -1,8 +1,8 @@
 //! Reads entries that are not in memory from the tier below.
 //!
-//! While there is plenty of room, a key group is read whole the first time that anything in it is
-//! missing: reading in order costs a tenth of reading single entries, and a complete key group
-//! never asks the tier again.
+//! While there is plenty of room, a key group is read whole when anything in it is missing: reading
+//! in order costs a tenth of reading single entries, and a complete key group never asks the tier
+//! again. But not too many at a time: a chunk of records touches all of them.
 
 use crate::codec::{CodecError, StateValue, decode_front, encode};
 use crate::cold::group_prefix;
@@ -120,7 +120,7 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
         Ok(())
     }
 
-    /// Reads a whole key group, unless memory is short.
+    /// Reads a whole key group, unless memory is short or enough was read just now.
     fn load_group_if_room(&mut self, shard_at: usize) -> Result<(), StateError> {
         let groups = self.shards.groups();
         let group = groups.group_of_shard(shard_at);

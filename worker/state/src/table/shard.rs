@@ -29,7 +29,8 @@ pub(crate) struct Shard<K, N, V> {
     /// The head of the list of free slots, or `NO_SLOT`.
     free: u32,
     live: usize,
-    /// Nothing is noted before the first snapshot: it is complete anyway.
+    /// Nothing is noted before the first snapshot, unless it continues another: it is complete
+    /// anyway.
     changes: Option<Box<Changes>>,
     /// None: all entries of the key group are here. Else the others lie in the tier below.
     partial: Option<Box<Partial>>,
@@ -329,6 +330,11 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
     pub(crate) fn lay_over(&mut self, complete: bool) {
         self.changes.get_or_insert_default();
         self.partial = (!complete).then(Box::default);
+    }
+
+    /// From now on changes are noted.
+    pub(crate) fn note_changes(&mut self) {
+        self.changes.get_or_insert_default();
     }
 
     /// All that the tier below has is here now.

@@ -209,6 +209,14 @@ impl<K: Eq, N: Eq, V> Shards<K, N, V> {
         Some(TableSnapshot { complete, blocks })
     }
 
+    /// A confirmed snapshot holds the table as it is: what changes from now on is a delta to it.
+    pub(crate) fn go_on(&mut self) {
+        self.has_base = true;
+        for shard in &mut self.shards {
+            shard.note_changes();
+        }
+    }
+
     pub(crate) fn confirm(&mut self, checkpoint: CheckpointId) {
         if !self.begun.contains(&checkpoint) {
             return;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use weir_types::KeyGroupRange;
 
 use crate::cold::{
-    BackendRequest, ColdBatch, ColdError, ColdSetup, ColdStateId, ColdStats, StateBackendFactory,
-    append_entry, group_prefix,
+    BackendRequest, ColdBatch, ColdError, ColdSetup, ColdStateId, ColdStats, ColdTier,
+    StateBackendFactory, append_entry, group_prefix,
 };
 use crate::error::StateError;
 use crate::key::StateKey;
@@ -127,7 +127,7 @@ impl<K: StateKey> KeyedBackend<K> {
                 ranges: ranges.collect(),
                 read,
             };
-            backend.unclaimed = restore::collect(backend.groups, snapshots, elsewhere)?;
+            backend.take_over(snapshots, elsewhere)?;
         }
         if let Some(setup) = setup {
             backend.lay_over(setup)?;
@@ -138,6 +138,8 @@ impl<K: StateKey> KeyedBackend<K> {
     /// Puts the tier under the backend, and into the tier what was restored from snapshots.
     fn lay_over(&mut self, setup: ColdSetup) -> Result<(), StateError> {
         let mut cold = Cold::new(setup);
+        // A tier's snapshots stand for themselves.
+        (self.confirmed, self.continues) = (None, false);
         for (name, restored) in std::mem::take(&mut self.unclaimed) {
             // State in two encodings stays in memory until the program says what it is.
             let in_tier = cold.unclaimed.get(&name).map(|(meta, _)| meta);
@@ -165,6 +167,11 @@ impl<K: StateKey> KeyedBackend<K> {
     /// Whether a snapshot of files can be had, see [`crate::SnapshotKind::Files`].
     pub fn has_tier(&self) -> bool {
         self.cold.is_some()
+    }
+
+    /// The tier below, if there is one.
+    pub fn tier(&self) -> Option<&Arc<dyn ColdTier>> {
+        self.cold.as_ref().map(|cold| &cold.setup.tier)
     }
 
     /// Figures of the tier below, if there is one.

@@ -48,7 +48,7 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
         Ok(self.heads[shard_at].find(entry_hash, key, namespace))
     }
 
-    /// Reads a whole key group, unless memory is short.
+    /// Reads a whole key group, unless memory is short or enough was read just now.
     fn load_group_if_room(&mut self, shard_at: usize) -> Result<(), StateError> {
         /// The map that the scan is at, and whether it was in memory before.
         struct At<K, N> {
