@@ -87,6 +87,9 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
         };
         let factory = &*context.state_backend;
         self.backend = KeyedBackend::open_on(factory, &request, keyed)?;
+        if let Some(tier) = self.backend.tier() {
+            context.metrics.set_tier(Arc::downgrade(tier));
+        }
         self.clock = Arc::clone(&context.clock);
         self.backend.set_now_ms(self.clock.unix_ms());
         Ok(())

@@ -12,6 +12,8 @@ use weir_storage::{ObjectStore, StoreError};
 use weir_stream::factory::Factories;
 use weir_types::{CheckpointId, Clock, ExecutionAttemptId, Fault, TaskManagerId};
 
+use crate::copies::LocalCopies;
+
 pub use weir_graph::ExecutionState;
 
 /// A job's program as each process builds it for itself: graphs travel only as a fingerprint,
@@ -128,6 +130,8 @@ pub struct TaskCheckpoints {
     pub full_every: u32,
     /// Up to how many bytes are put into the acknowledgement instead of an object.
     pub inline_max: usize,
+    /// Copies on the local disk that save reading the store; none: there are none.
+    pub copies: Option<Arc<LocalCopies>>,
 }
 
 impl TaskCheckpoints {
@@ -142,6 +146,7 @@ impl TaskCheckpoints {
             incremental: false,
             full_every: 10,
             inline_max: 16 << 10,
+            copies: None,
         }
     }
 }

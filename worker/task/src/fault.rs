@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use weir_state::ColdError;
+use weir_state::{ColdError, StateError};
 use weir_stream::{OperatorError, SuppressRestarts};
 use weir_types::{FaultClass, causes};
 
@@ -46,6 +46,7 @@ fn class(error: &TaskError) -> FaultClass {
 pub(crate) fn operator_class(error: &OperatorError) -> FaultClass {
     match error {
         _ if is_environment(error) => FaultClass::Environment,
+        _ if is_incompatible(error) => FaultClass::NonRecoverable,
         OperatorError::Invalid(_) => FaultClass::NonRecoverable,
         OperatorError::Function(cause)
         | OperatorError::Source(cause)
@@ -59,20 +60,61 @@ pub(crate) fn operator_class(error: &OperatorError) -> FaultClass {
     }
 }
 
-/// Whether keyed state failed because of the machine. A user's function that uses state may wrap
-/// the error in its own, more than once.
-fn is_environment(error: &OperatorError) -> bool {
+/// Whether a subtask may have ended because the local files that it began with are damaged. Until
+/// it has come to a checkpoint of its own, anything of its own doing may be that; later, what its
+/// state says about itself.
+pub(crate) fn casts_doubt_on_state(
+    outcome: &Result<Result<(), TaskError>, String>,
+    has_confirmed: bool,
+) -> bool {
+    match outcome {
+        Ok(Ok(()) | Err(TaskError::Cancelled | TaskError::Gate(_) | TaskError::Protocol(_))) => {
+            false
+        }
+        Ok(Err(TaskError::Operator(OperatorError::Send(_)))) => false,
+        Ok(Err(TaskError::Operator(error))) => !has_confirmed || is_of_files(error),
+        Ok(Err(TaskError::Restore(_))) | Err(_) => !has_confirmed,
+    }
+}
+
+fn is_of_files(error: &OperatorError) -> bool {
+    within::<ColdError>(error).next().is_some()
+}
+
+/// Whether the restored state and the program do not fit: trying again gives the same. Some states
+/// are declared by the first record only.
+fn is_incompatible(error: &OperatorError) -> bool {
+    // The outermost is no cause of itself.
+    let outermost = match error {
+        OperatorError::State(error) => Some(error),
+        _ => None,
+    };
+    outermost.into_iter().chain(within(error)).any(|error| {
+        matches!(
+            error,
+            StateError::Incompatible { .. }
+                | StateError::Restore { .. }
+                | StateError::RestoreGap { .. }
+        )
+    })
+}
+
+/// The errors of this type among the causes: a user's function that uses state may wrap an error of
+/// it in its own, more than once.
+fn within<E: Error + 'static>(error: &OperatorError) -> impl Iterator<Item = &E> {
     let first: &(dyn Error + 'static) = error;
     std::iter::successors(Some(first), |&error| error.source())
-        .filter_map(|error| error.downcast_ref::<ColdError>())
-        .any(|error| matches!(error, ColdError::DiskFull { .. }))
+        .filter_map(|error| error.downcast_ref::<E>())
+}
+
+/// Whether keyed state failed because of the machine.
+fn is_environment(error: &OperatorError) -> bool {
+    within(error).any(|error| matches!(error, ColdError::DiskFull { .. }))
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
-
-    use weir_state::StateError;
 
     use super::*;
 
@@ -102,6 +144,42 @@ mod tests {
                 cause.contains("/scratch") && cause.contains("free space"),
                 "{cause}"
             );
+        }
+    }
+
+    fn wrapped(error: StateError) -> TaskError {
+        let outer: weir_stream::BoxError = std::io::Error::other(error).into();
+        TaskError::from(OperatorError::Function(outer))
+    }
+
+    #[test]
+    fn a_failure_casts_doubt_on_what_the_subtask_began_with_if_it_may_come_from_that() {
+        let damaged = || StateError::Cold {
+            state: "counts".to_owned(),
+            source: ColdError::Failed {
+                action: "read state",
+                folder: PathBuf::from("/scratch"),
+                cause: "Corruption: block checksum mismatch".to_owned(),
+            },
+        };
+        let neighbour = || {
+            TaskError::Gate(weir_network::GateError {
+                channel: 0,
+                partition: None,
+                cause: weir_network::ChannelError::AlreadyConsumed,
+            })
+        };
+        let user = || TaskError::from(OperatorError::function("division by zero"));
+        for (outcome, before, after) in [
+            (Ok(Ok(())), false, false),
+            (Ok(Err(TaskError::Cancelled)), false, false),
+            (Ok(Err(neighbour())), false, false),
+            (Ok(Err(user())), true, false),
+            (Err("it panicked".to_owned()), true, false),
+            (Ok(Err(wrapped(damaged()))), true, true),
+        ] {
+            let doubt = [false, true].map(|c| casts_doubt_on_state(&outcome, c));
+            assert_eq!(doubt, [before, after], "{outcome:?}");
         }
     }
 
@@ -137,6 +215,25 @@ mod tests {
             operator_class(&OperatorError::function("x")),
             FaultClass::Recoverable
         );
+    }
+
+    #[test]
+    fn state_of_another_type_is_not_tried_again_whoever_noticed() {
+        let error = || StateError::Incompatible {
+            state: "counts".to_owned(),
+            snapshot: "u64".to_owned(),
+            program: "String".to_owned(),
+            cause: "an integer became a text".to_owned(),
+        };
+        let direct = TaskError::from(OperatorError::State(error()));
+        let by_a_function = TaskError::from(OperatorError::function(error()));
+        for error in [direct, by_a_function] {
+            let outcome = of_outcome(Ok(Err(error)), Ok(Ok(())));
+            let Outcome::Failed(class, cause) = outcome else {
+                unreachable!("it failed");
+            };
+            assert_eq!(class, FaultClass::NonRecoverable, "{cause}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@
 //! are marked as consequences, so that the first cause stays visible.
 
 mod chain;
+mod copies;
 mod deployment;
 mod fault;
 mod mailbox;
@@ -36,7 +37,7 @@ use std::thread;
 use std::time::Duration;
 
 use weir_checkpoint::coordinator::Then;
-use weir_checkpoint::handle::SubtaskRestore;
+use weir_checkpoint::handle::{ObjectRef, SubtaskRestore};
 use weir_graph::NodeId;
 use weir_network::{CancelToken, SenderContext, Signal};
 use weir_stream::source::SplitAnswer;
@@ -44,17 +45,20 @@ use weir_types::{CheckpointBarrier, CheckpointId, ExecutionAttemptId, Fault, Fau
 
 use crate::chain::OperatorChain;
 use crate::mailbox::{Mail, Mailbox};
-use crate::restore::{LocalFiles, RestoreError};
+use crate::restore::{RestoreError, Restored, Sources};
 use crate::run::{Phase, TaskError, TaskLoop};
 use crate::setup::{Context, Intake};
 use crate::snapshot::Snapshots;
 
+pub use copies::LocalCopies;
 pub use deployment::{
     ExecutionState, InputDeployment, OpenBase, ProducerLocation, Program, TaskCheckpoints,
     TaskDeployment, TaskEnvironment, TaskEvents,
 };
 pub use mailbox::TaskCommit;
-pub use metrics::{ChainedOperatorMetrics, Counter, TaskMetrics, TaskTimes, TimesSpent};
+pub use metrics::{
+    ChainedOperatorMetrics, Counter, RestoredBytes, TaskMetrics, TaskTimes, TimesSpent,
+};
 pub use setup::SetupError;
 
 /// Rows that a router gathers are sent off after this time at the latest, as in Flink.
@@ -209,21 +213,55 @@ struct Restoring {
 }
 
 impl Restoring {
-    /// Gives the local files that the operators open.
     fn run(
-        self,
+        &self,
         chain: &mut OperatorChain,
         intake: &mut Intake,
-    ) -> Result<Vec<LocalFiles>, RestoreError> {
-        let Some(state) = self.restore else {
-            return Ok(Vec::new());
+    ) -> Result<Restored, RestoreError> {
+        if let Some(copies) = self.copies() {
+            copies.restoring(self.restore.as_ref().map(|state| state.checkpoint));
+        }
+        let Some(state) = &self.restore else {
+            return Ok(Restored::default());
         };
         let config = self.config.as_deref();
         match intake {
             Intake::Source { source, .. } => {
-                restore::restore(&state, config, chain, Some(source.as_mut()))
+                restore::restore(state, config, chain, Some(source.as_mut()))
             }
-            Intake::Gate(_) => restore::restore(&state, config, chain, None),
+            Intake::Gate(_) => restore::restore(state, config, chain, None),
+        }
+    }
+
+    fn copies(&self) -> Option<&LocalCopies> {
+        self.config.as_deref()?.copies.as_deref()
+    }
+
+    /// The state that was read can be used.
+    fn tell(&self, place: &str, sources: Sources, took: Duration) {
+        let Some(state) = &self.restore else {
+            return;
+        };
+        let (
+            checkpoint,
+            Sources {
+                local_bytes,
+                store_bytes,
+            },
+        ) = (state.checkpoint, sources);
+        tracing::info!(
+            "{place}: restored from checkpoint {checkpoint} in {took:.1?}: {local_bytes} bytes from \
+             local copies, {store_bytes} from the store"
+        );
+    }
+
+    /// Whoever starts again here must not begin with what the failure may come from.
+    fn distrust(&self, unproven: &[ObjectRef]) {
+        if let Some(copies) = self.copies() {
+            let why = "a subtask that began with it has failed";
+            unproven
+                .iter()
+                .for_each(|object| copies.distrust(object, why));
         }
     }
 }
@@ -232,15 +270,28 @@ impl Restoring {
 fn live(mut task: TaskLoop, mut intake: Intake, restoring: Restoring, place: &str) {
     let (attempt, events) = (task.attempt, Arc::clone(&task.events));
     events.state_changed(attempt, ExecutionState::Initializing, None);
+    let mut unproven = Vec::new();
     let outcome = panics::catch(|| -> Result<(), TaskError> {
-        let local = restoring.run(&mut task.chain, &mut intake)?;
+        let began = task.clock.now();
+        let restored = restoring.run(&mut task.chain, &mut intake)?;
+        unproven = restored.unproven;
         task.chain.open()?;
-        drop(local);
+        drop(restored.files);
+        let now = task.clock.now();
+        task.chain.metrics.restored.set(restored.sources);
+        restoring.tell(place, restored.sources, now.since(began));
         events.state_changed(attempt, ExecutionState::Running, None);
-        task.chain.metrics.times.begin(task.clock.now());
+        task.chain.metrics.times.begin(now);
         task.run(intake)
     });
     task.chain.metrics.times.end(task.clock.now());
+    let confirmed = task
+        .snapshots
+        .as_ref()
+        .is_some_and(Snapshots::has_confirmed);
+    if fault::casts_doubt_on_state(&outcome, confirmed) {
+        restoring.distrust(&unproven);
+    }
     let closed = panics::catch(|| task.chain.close());
     let (state, fault) = match fault::of_outcome(outcome, closed) {
         fault::Outcome::Finished => (ExecutionState::Finished, None),

@@ -8,6 +8,8 @@ use weir_graph::NodeId;
 use weir_stream::metrics::OperatorMetrics;
 use weir_types::{EventTime, OperatorId, Timestamp};
 
+use crate::restore::Sources;
+
 /// A number that one thread adds to: no locked instruction is needed.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
@@ -145,8 +147,34 @@ pub struct TaskMetrics {
     /// Busy, idle and back-pressured time.
     pub times: TaskTimes,
     watermark: AtomicI64,
+    /// Where the state that it began with came from.
+    pub restored: RestoredBytes,
     /// The chain's operators, its head first.
     pub operators: Vec<ChainedOperatorMetrics>,
+}
+
+/// How much of the state that a subtask began with came from where.
+#[derive(Debug, Default)]
+pub struct RestoredBytes {
+    local: AtomicU64,
+    store: AtomicU64,
+}
+
+impl RestoredBytes {
+    pub(crate) fn set(&self, sources: Sources) {
+        self.local.store(sources.local_bytes, Ordering::Relaxed);
+        self.store.store(sources.store_bytes, Ordering::Relaxed);
+    }
+
+    /// From copies on the local disk.
+    pub fn local(&self) -> u64 {
+        self.local.load(Ordering::Relaxed)
+    }
+
+    /// From the store.
+    pub fn store(&self) -> u64 {
+        self.store.load(Ordering::Relaxed)
+    }
 }
 
 impl TaskMetrics {
@@ -161,6 +189,7 @@ impl TaskMetrics {
             bytes_out: Counter::default(),
             times: TaskTimes::new(backpressured_ns),
             watermark: AtomicI64::new(EventTime::MIN.0),
+            restored: RestoredBytes::default(),
             operators,
         }
     }

@@ -5,6 +5,7 @@
 //! the checkpoint holds.
 
 mod files;
+mod objects;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,18 +14,20 @@ use std::sync::Arc;
 
 use weir_checkpoint::blob::{self, BlobError};
 use weir_checkpoint::handle::{KeyedHandle, ObjectRef, OperatorRestore, Stored, SubtaskRestore};
-use weir_checkpoint::keyed_file::{self, KeyedFileError, Reader};
+use weir_checkpoint::keyed_file::KeyedFileError;
 use weir_state::{KeyedSnapshot, StateError, repartition};
-use weir_storage::{ObjectPath, ObjectStore, PathError, StoreError, StoreErrorKind};
+use weir_storage::{PathError, StoreError, StoreErrorKind};
 use weir_stream::source::AnySource;
 use weir_stream::{OperatorContext, OperatorError, OperatorSnapshot};
-use weir_types::{CheckpointId, FaultClass, KeyGroupRange, OperatorId, SubtaskIndex, hash128};
+use weir_types::{CheckpointId, FaultClass, KeyGroupRange, OperatorId, SubtaskIndex};
 
 use crate::chain::OperatorChain;
 use crate::deployment::TaskCheckpoints;
 use crate::fault::operator_class;
 
 pub(crate) use self::files::LocalFiles;
+pub(crate) use self::objects::Sources;
+use self::objects::{Objects, read_groups};
 
 /// A subtask cannot be restored.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +70,7 @@ pub(crate) enum ReadError {
     #[error(transparent)]
     Store(StoreError),
     #[error("it has {found} bytes, the checkpoint says {want}")]
-    Size { found: usize, want: u64 },
+    Size { found: u64, want: u64 },
     #[error("its checksum is {found:032x}, the checkpoint says {want:032x}")]
     Checksum { found: u128, want: u128 },
     #[error(transparent)]
@@ -83,7 +86,7 @@ pub(crate) enum ReadError {
     Name,
     #[error("it is the files of a database, where one object should be")]
     Files,
-    #[error("write the local file {}", path.display())]
+    #[error("use the local file {}", path.display())]
     Local { path: PathBuf, source: io::Error },
 }
 
@@ -92,6 +95,8 @@ pub(crate) enum ReadError {
 pub(crate) enum FetchError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("read the local copy")]
+    Local(#[source] io::Error),
     #[error("it has {0} bytes")]
     Range(usize),
 }
@@ -133,14 +138,24 @@ impl RestoreError {
     }
 }
 
-/// Gives the operators of a chain, and its source, what the checkpoint has of them. Local files
-/// that come back must be there until the operators are open.
+/// What a subtask was given to go on from.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    /// Must be there until the operators are open.
+    pub(crate) files: Vec<LocalFiles>,
+    /// How much came from where.
+    pub(crate) sources: Sources,
+    /// Objects whose local copies were taken as they are.
+    pub(crate) unproven: Vec<ObjectRef>,
+}
+
+/// Gives the operators of a chain, and its source, what the checkpoint has of them.
 pub(crate) fn restore(
     restore: &SubtaskRestore,
     config: Option<&TaskCheckpoints>,
     chain: &mut OperatorChain,
     mut source: Option<&mut dyn AnySource>,
-) -> Result<Vec<LocalFiles>, RestoreError> {
+) -> Result<Restored, RestoreError> {
     let checkpoint = restore.checkpoint;
     let config = config.ok_or(RestoreError::Off { checkpoint })?;
     let store = (config.open_base)(&restore.base).map_err(|source| RestoreError::Open {
@@ -153,17 +168,20 @@ pub(crate) fn restore(
         .iter()
         .map(|(operator, restore)| (*operator, restore))
         .collect();
-    let mut local = Vec::new();
+    // Names are those of this job's own state folder, or mean something else.
+    let copies = config.copies.as_deref().filter(|_| restore.own);
+    let objects = Objects::new(&*store, checkpoint, copies);
+    let mut files = Vec::new();
     for node in &mut chain.nodes {
         let Some(restore) = by_operator.get(&node.context.operator) else {
             continue;
         };
         let reading = Reading {
-            store: &*store,
+            objects: &objects,
             checkpoint,
             context: &node.context,
         };
-        let snapshots = reading.snapshots(restore, &mut local)?;
+        let snapshots = reading.snapshots(restore, &mut files)?;
         if snapshots.is_empty() {
             continue;
         }
@@ -178,12 +196,17 @@ pub(crate) fn restore(
             source: Box::new(error),
         })?;
     }
-    Ok(local)
+    let (sources, unproven) = objects.end();
+    Ok(Restored {
+        files,
+        sources,
+        unproven,
+    })
 }
 
 /// Reads the state of one operator.
 struct Reading<'a> {
-    store: &'a dyn ObjectStore,
+    objects: &'a Objects<'a>,
     checkpoint: CheckpointId,
     context: &'a OperatorContext,
 }
@@ -264,7 +287,7 @@ impl Reading<'_> {
     }
 
     fn name_of(&self, object: &ObjectRef) -> String {
-        format!("object `{}` in {}", object.path, self.store.location())
+        format!("object `{}` in {}", object.path, self.objects.location())
     }
 
     fn read_error(&self, what: String, source: ReadError) -> RestoreError {
@@ -280,26 +303,12 @@ impl Reading<'_> {
         let read = || match stored {
             Stored::Inline(bytes) => blob::decode(bytes).map_err(ReadError::Blob),
             Stored::Object(object) => {
-                let bytes = self.object(object)?;
+                let bytes = self.objects.whole(object)?;
                 blob::decode(&bytes).map_err(ReadError::Blob)
             }
             Stored::Files(_) => Err(ReadError::Files),
         };
         read().map_err(|source| self.error(stored, source))
-    }
-
-    fn object(&self, object: &ObjectRef) -> Result<Vec<u8>, ReadError> {
-        let path = ObjectPath::new(object.path.as_str()).map_err(ReadError::Path)?;
-        let bytes = self.store.get(&path).map_err(ReadError::Store)?;
-        let (found, want) = (bytes.len(), object.size);
-        if found as u64 != want {
-            return Err(ReadError::Size { found, want });
-        }
-        let (found, want) = (hash128(&bytes), object.checksum);
-        if found != want {
-            return Err(ReadError::Checksum { found, want });
-        }
-        Ok(bytes)
     }
 
     /// The key groups of a file that belong to this subtask. Only they are read; the file has
@@ -329,21 +338,8 @@ impl Reading<'_> {
                 };
                 read_groups(&mut read, bytes.len() as u64, wanted)
             }
-            Stored::Object(object) => {
-                let path = ObjectPath::new(object.path.as_str()).map_err(ReadError::Path)?;
-                let mut read = |range| Ok(self.store.get_range(&path, range)?);
-                read_groups(&mut read, object.size, wanted)
-            }
+            Stored::Object(object) => self.objects.groups(object, wanted),
             Stored::Files(_) => Err(ReadError::Files),
         }
     }
-}
-
-fn read_groups(
-    read: &mut keyed_file::ReadRange<'_, FetchError>,
-    size: u64,
-    wanted: KeyGroupRange,
-) -> Result<KeyedSnapshot, ReadError> {
-    let mut file = Reader::open(read, size).map_err(ReadError::Keyed)?;
-    file.read_groups(wanted).map_err(ReadError::Keyed)
 }

@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_checkpoint::handle::{KeyedHandle, SnapshotMetrics, Stored, StoredFile, SubtaskRestore};
+use weir_checkpoint::handle::{SnapshotMetrics, StoredFile, SubtaskRestore};
 use weir_state::{SnapshotKind, TakenSnapshot};
 use weir_stream::source::AnySource;
 use weir_stream::{OperatorError, OperatorSnapshot, SnapshotRequest};
@@ -108,6 +108,7 @@ pub(crate) struct Snapshots {
     bases: Bases,
     /// Those that are neither complete nor aborted: nothing builds on them.
     savepoints: BTreeSet<CheckpointId>,
+    has_confirmed: bool,
 }
 
 impl Snapshots {
@@ -128,11 +129,12 @@ impl Snapshots {
             copying: None,
             bases: Bases::new(operators, config.full_every),
             savepoints: BTreeSet::new(),
+            has_confirmed: false,
         })
     }
 
-    /// The operators go on from a checkpoint. What the first snapshot holds of its databases need
-    /// not be stored again, if it is one of this job: anything else may be moved or deleted.
+    /// The operators go on from a checkpoint. What it holds need not be stored again, if it is one
+    /// of this job: anything else may be moved or deleted.
     pub(crate) fn restored(&mut self, restore: &SubtaskRestore, operators: &[OperatorId]) {
         if !restore.own {
             return;
@@ -140,11 +142,7 @@ impl Snapshots {
         for (place, operator) in operators.iter().enumerate() {
             let of = restore.operators.iter().find(|(id, _)| id == operator);
             let handles = of.map_or(&[][..], |(_, restore)| &restore.keyed);
-            let mut databases = handles.iter().filter(|handle| is_database(handle));
-            // Of several, the backend chooses one to go on with, and copies the others.
-            if let (Some(database), None) = (databases.next(), databases.next()) {
-                self.bases.go_on_from(place, database.clone());
-            }
+            self.bases.go_on_from(place, handles);
         }
     }
 
@@ -314,11 +312,23 @@ impl Snapshots {
         self.savepoints.remove(&id);
         self.uploader.abort(id);
         chain.snapshot_abort(id);
+        if let Some(copies) = &self.config.copies {
+            copies.aborted(id);
+        }
+    }
+
+    /// Whether a checkpoint of this attempt is complete.
+    pub(crate) fn has_confirmed(&self) -> bool {
+        self.has_confirmed
     }
 
     /// The checkpoint is complete.
     pub(crate) fn confirm(&mut self, chain: &mut OperatorChain, id: CheckpointId) {
+        if let Some(copies) = &self.config.copies {
+            copies.completed(id);
+        }
         let stored = self.uploader.take_stored(id);
+        self.has_confirmed |= stored.is_some();
         if self.savepoints.contains(&id) || stored.is_none() {
             // A savepoint may be moved or deleted: no checkpoint may need it. And one that was not
             // stored by this attempt is none to build on.
@@ -347,10 +357,6 @@ impl OperatorChain {
             }
         }
     }
-}
-
-fn is_database(handle: &KeyedHandle) -> bool {
-    matches!(handle.stored, Stored::Files(_))
 }
 
 fn micros(time: Duration) -> u64 {

@@ -1,6 +1,7 @@
 //! Subtasks of a small job, driven as a JobManager would drive them: which snapshot they take, what
 //! they say of it, and what is visible after each has been killed and gone on.
 
+mod local_copies;
 mod rig;
 
 use std::time::Duration;
@@ -237,6 +238,7 @@ fn deltas_build_on_confirmed_checkpoints_and_aborted_ones_flow_back() {
     job.feed(&again);
     run.wait_for_records(again.len() as u64);
     run.checkpoint(6);
+    assert_eq!(run.chain_lengths(6), [3, 3], "also on the restored one");
     run.complete(6, false);
     assert_eq!(job.visible(), each_once(&[all, again].concat()));
     run.kill();

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use weir_checkpoint::handle::{FileContent, KeyedHandle, StoredFile};
 use weir_state::{ColdError, FileSnapshot, SnapshotFile, StateError};
-use weir_storage::ObjectPath;
 use weir_stream::OperatorError;
 
+use super::objects::write;
 use super::{ReadError, Reading, RestoreError};
 
 /// A folder with files of a database, which goes when this is dropped. Whoever opens them has
@@ -89,27 +89,9 @@ impl Reading<'_> {
             return Err(ReadError::Name);
         }
         let target = folder.join(&file.name);
-        let object = match &file.content {
-            FileContent::Inline(bytes) => return write(&target, bytes),
-            FileContent::Object(object) => object,
-        };
-        // Read as a whole, also where it could be linked: what is damaged is told before anything
-        // is processed.
-        let bytes = self.object(object)?;
-        let path = ObjectPath::new(object.path.as_str()).map_err(ReadError::Path)?;
-        // What may change must be a copy: a link would be the stored object itself.
-        let linked = file.shared.then(|| self.store.local_file(&path)).flatten();
-        match linked.map(|source| fs::hard_link(source, &target)) {
-            Some(Ok(())) => Ok(()),
-            // Not on the same disk.
-            Some(Err(_)) | None => write(&target, &bytes),
+        match &file.content {
+            FileContent::Inline(bytes) => write(&target, bytes),
+            FileContent::Object(object) => self.objects.file(object, &target, file.shared),
         }
     }
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), ReadError> {
-    fs::write(path, bytes).map_err(|source| {
-        let path = path.to_owned();
-        ReadError::Local { path, source }
-    })
 }

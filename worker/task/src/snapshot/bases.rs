@@ -63,12 +63,20 @@ impl Bases {
         }
     }
 
-    /// The operator goes on with the database of a checkpoint of this job.
-    pub(super) fn go_on_from(&mut self, place: usize, database: KeyedHandle) {
-        self.operators[place] = Some(Base {
-            checkpoint: database.checkpoint,
-            chain: vec![database],
+    /// The operator goes on with the files of a checkpoint of this job, if they are those of one
+    /// former subtask: a database, or a full snapshot with deltas. Of several, the backend makes
+    /// something new.
+    pub(super) fn go_on_from(&mut self, place: usize, files: &[KeyedHandle]) {
+        let continued = files.windows(2).all(|pair| match pair {
+            [before, next] => next.base == Some(before.checkpoint) && next.range == before.range,
+            _ => false,
         });
+        if let (Some(last), true) = (files.last(), continued) {
+            self.operators[place] = Some(Base {
+                checkpoint: last.checkpoint,
+                chain: files.to_vec(),
+            });
+        }
     }
 
     /// A checkpoint is complete, and these are its files.
@@ -114,6 +122,32 @@ mod tests {
     #[test]
     fn the_first_snapshot_is_full() {
         assert_eq!(Bases::new(1, 3).kind(0), SnapshotKind::Full);
+    }
+
+    #[test]
+    fn the_files_of_one_former_subtask_are_gone_on_from_and_those_of_two_are_not() {
+        let delta = |checkpoint, base| KeyedHandle {
+            base: Some(CheckpointId(base)),
+            ..file(checkpoint, 1)
+        };
+        let chain = [file(1, 100), delta(2, 1), delta(5, 2)];
+        let kind = |files: &[KeyedHandle]| {
+            let mut bases = Bases::new(1, 3);
+            bases.go_on_from(0, files);
+            bases.kind(0)
+        };
+        assert_eq!(kind(&chain[..2]), SnapshotKind::Incremental);
+        assert_eq!(kind(&chain), SnapshotKind::Incremental);
+        let mut bases = Bases::new(1, 3);
+        bases.go_on_from(0, &chain);
+        assert_eq!(bases.chain(0, CheckpointId(5)), chain);
+        for other in [
+            [&chain[..2], &[file(2, 100)]].concat(),
+            vec![file(1, 100), delta(3, 2)],
+            Vec::new(),
+        ] {
+            assert_eq!(kind(&other), SnapshotKind::Full, "{other:?}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use weir_stream::OperatorSnapshot;
 use weir_types::{BarrierKind, CheckpointBarrier, ExecutionAttemptId, hash128};
 
 use super::Part;
+use crate::copies::LocalCopies;
 use crate::deployment::TaskCheckpoints;
 
 /// Files of keyed state in the order in which they are to be read: a full one, then deltas.
@@ -172,17 +173,20 @@ impl<'a> Saver<'a> {
             }
             let same = known.get(file.name.as_str());
             let same = same.filter(|known| file.shared && known.content.size() == file.bytes);
-            if let Some(same) = same {
-                stored.push(StoredFile::clone(same));
-                continue;
+            let local = snapshot.folder.join(&file.name);
+            let file = match same {
+                Some(same) => StoredFile::clone(same),
+                None => StoredFile {
+                    content: self.save_file(place, &local, &file)?,
+                    name: file.name,
+                    checkpoint: snapshot.checkpoint,
+                    shared: file.shared,
+                },
+            };
+            if let (Some(copies), Some(object)) = (self.copies(), file.content.object()) {
+                copies.keep_link(self.barrier.id, object, &local);
             }
-            let content = self.save_file(place, &snapshot.folder, &file)?;
-            stored.push(StoredFile {
-                name: file.name,
-                checkpoint: snapshot.checkpoint,
-                shared: file.shared,
-                content,
-            });
+            stored.push(file);
         }
         Ok(Some(KeyedHandle {
             stored: Stored::Files(stored),
@@ -197,10 +201,10 @@ impl<'a> Saver<'a> {
     fn save_file(
         &mut self,
         place: usize,
-        folder: &Path,
+        path: &Path,
         file: &SnapshotFile,
     ) -> Result<FileContent, SaveError> {
-        let path = folder.join(&file.name);
+        let path = path.to_owned();
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(source) => return Err(SaveError::Read { path, source }),
@@ -232,6 +236,10 @@ impl<'a> Saver<'a> {
         let states = keyed.states.iter().map(|state| state.meta.clone());
         let states: Vec<_> = states.collect();
         let stored = self.put(place, "keyed", keyed_file::encode(keyed, compression))?;
+        if let Some(copies) = self.copies() {
+            let bases = chain.iter().flat_map(|base| base.stored.objects());
+            bases.for_each(|base| copies.keep_known(self.barrier.id, base));
+        }
         chain.push(KeyedHandle {
             stored,
             checkpoint: keyed.checkpoint,
@@ -249,7 +257,26 @@ impl<'a> Saver<'a> {
             self.saved.written_bytes += bytes.len() as u64;
             return Ok(Stored::Inline(bytes));
         }
-        self.put_object(place, kind, &bytes).map(Stored::Object)
+        let object = self.put_object(place, kind, &bytes)?;
+        if let Some(copies) = self.copies()
+            && !self.is_local(&object)
+        {
+            copies.keep_bytes(self.barrier.id, &object, &bytes);
+        }
+        Ok(Stored::Object(object))
+    }
+
+    /// Nobody goes back to a savepoint because of a failure, but for the first checkpoints after
+    /// it.
+    fn copies(&self) -> Option<&'a LocalCopies> {
+        let copies = self.config.copies.as_deref();
+        copies.filter(|_| self.barrier.kind == BarrierKind::Checkpoint)
+    }
+
+    /// Whether the store is on this machine, so that a copy of it would save nothing.
+    fn is_local(&self, object: &ObjectRef) -> bool {
+        let path = ObjectPath::new(object.path.as_str());
+        path.is_ok_and(|path| self.config.store.local_file(&path).is_some())
     }
 
     /// Puts bytes into an object of their own. No two that are named alike by `place` and `kind`

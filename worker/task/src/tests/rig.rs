@@ -9,6 +9,7 @@ mod program;
 mod recorder;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use weir_checkpoint::pointer::SnapshotKind;
 use weir_checkpoint::restore::{self, RestoreOptions};
 use weir_graph::{ExecutionState, Role};
 use weir_network::{ExchangeIdentity, Standalone};
-use weir_state::HeapFactory;
+use weir_state::{BackendRequest, ColdError, ColdSetup, HeapFactory, StateBackendFactory};
 use weir_storage::{Fault, FaultyStore, MemoryStore, ObjectPath, ObjectStore, StoreErrorKind};
 use weir_types::{
     AttemptNumber, BarrierKind, CheckpointBarrier, CheckpointId, Clock, Epoch, ExecutionAttemptId,
@@ -31,8 +32,8 @@ use self::program::{Feeds, World};
 pub(super) use self::recorder::Heard;
 use self::recorder::Recorder;
 use crate::{
-    InputDeployment, ProducerLocation, Program, TaskCheckpoints, TaskCommit, TaskDeployment,
-    TaskEnvironment, TaskEvents, TaskHandle, launch,
+    InputDeployment, LocalCopies, ProducerLocation, Program, TaskCheckpoints, TaskCommit,
+    TaskDeployment, TaskEnvironment, TaskEvents, TaskHandle, launch,
 };
 
 /// As many as there are sources at first.
@@ -73,6 +74,7 @@ pub(super) struct Job {
     store: MemoryStore,
     failing: Arc<Mutex<Option<StoreErrorKind>>>,
     exchanges: Standalone,
+    copies: Option<Arc<LocalCopies>>,
 }
 
 impl Job {
@@ -87,7 +89,17 @@ impl Job {
             store: MemoryStore::new(),
             failing: Arc::default(),
             exchanges: Standalone::start().expect("a runtime"),
+            copies: None,
         }
+    }
+
+    /// From now on there are local copies in this folder. They are those of one process: others
+    /// have others, or none.
+    pub(super) fn set_copies(&mut self, folder: Option<&Path>) {
+        self.copies = folder.map(|folder| {
+            let backend = ScratchHeap(folder.to_owned());
+            Arc::new(LocalCopies::new(Arc::new(backend)))
+        });
     }
 
     /// From now on it runs with so many subtasks of each vertex.
@@ -196,6 +208,7 @@ impl Job {
         checkpoints.mode = self.options.mode;
         checkpoints.incremental = self.options.incremental;
         checkpoints.inline_max = self.options.inline_max;
+        checkpoints.copies = self.copies.clone();
         self.feeds.set_fresh(taken.is_none());
         let recorder = Arc::new(Recorder::default());
         let environment = TaskEnvironment {
@@ -257,6 +270,20 @@ impl Job {
     }
 }
 
+/// All state in memory, and a local folder.
+#[derive(Debug)]
+struct ScratchHeap(PathBuf);
+
+impl StateBackendFactory for ScratchHeap {
+    fn open(&self, _request: &BackendRequest) -> Result<Option<ColdSetup>, ColdError> {
+        Ok(None)
+    }
+
+    fn scratch(&self) -> Result<Option<PathBuf>, ColdError> {
+        Ok(Some(self.0.clone()))
+    }
+}
+
 fn attempt(epoch: u64, vertex: VertexId, subtask: SubtaskIndex) -> ExecutionAttemptId {
     ExecutionAttemptId {
         epoch: Epoch(epoch),
@@ -295,6 +322,21 @@ impl Run<'_> {
         counts
             .map(|(_, task)| task.metrics().records_in.get())
             .sum()
+    }
+
+    pub(super) fn wait_until_restored(&self) {
+        self.wait_until("all run", |heard| {
+            let run = |heard: &&Heard| matches!(heard, Heard::State(_, ExecutionState::Running, _));
+            heard.iter().filter(run).count() == self.tasks.len()
+        });
+    }
+
+    /// How many bytes all subtasks have read from local copies and from the store.
+    pub(super) fn restored(&self) -> (u64, u64) {
+        let restored = self.tasks.values().map(|task| &task.metrics().restored);
+        restored.fold((0, 0), |(local, store), own| {
+            (local + own.local(), store + own.store())
+        })
     }
 
     pub(super) fn wait_for_records(&self, want: u64) {

@@ -1,0 +1,241 @@
+//! Gets objects of a checkpoint: from local copies where there are any, else from the store.
+
+use std::cell::{Cell, RefCell};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::Path;
+
+use weir_checkpoint::handle::ObjectRef;
+use weir_checkpoint::keyed_file::{self, Reader};
+use weir_state::KeyedSnapshot;
+use weir_storage::{ObjectPath, ObjectStore};
+use weir_types::{CheckpointId, Hash128, KeyGroupRange, causes, hash128};
+
+use super::{FetchError, ReadError};
+use crate::copies::LocalCopies;
+
+/// A file is read in pieces of this size where it is only looked at.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Where the bytes of a restore came from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sources {
+    /// From local copies.
+    pub(crate) local_bytes: u64,
+    /// From the store.
+    pub(crate) store_bytes: u64,
+}
+
+/// The objects of one checkpoint.
+pub(super) struct Objects<'a> {
+    store: &'a dyn ObjectStore,
+    checkpoint: CheckpointId,
+    copies: Option<&'a LocalCopies>,
+    local_bytes: Cell<u64>,
+    store_bytes: Cell<u64>,
+    unproven: RefCell<Vec<ObjectRef>>,
+}
+
+impl<'a> Objects<'a> {
+    pub(super) fn new(
+        store: &'a dyn ObjectStore,
+        checkpoint: CheckpointId,
+        copies: Option<&'a LocalCopies>,
+    ) -> Self {
+        Self {
+            store,
+            checkpoint,
+            copies,
+            local_bytes: Cell::new(0),
+            store_bytes: Cell::new(0),
+            unproven: RefCell::default(),
+        }
+    }
+
+    pub(super) fn location(&self) -> String {
+        self.store.location()
+    }
+
+    /// How much came from where, and the objects whose copies were used as they are: a database
+    /// finds out for itself whether they are whole, block by block.
+    pub(super) fn end(self) -> (Sources, Vec<ObjectRef>) {
+        let sources = Sources {
+            local_bytes: self.local_bytes.get(),
+            store_bytes: self.store_bytes.get(),
+        };
+        (sources, self.unproven.into_inner())
+    }
+
+    /// A whole object.
+    pub(super) fn whole(&self, object: &ObjectRef) -> Result<Vec<u8>, ReadError> {
+        let from_copy = self.from_copy(object, |copy| {
+            let bytes = fs::read(copy).map_err(local(copy))?;
+            check(object, bytes.len() as u64, hash128(&bytes))?;
+            Ok(bytes)
+        });
+        if let Some(bytes) = from_copy {
+            add(&self.local_bytes, object.size);
+            return Ok(bytes);
+        }
+        let path = ObjectPath::new(object.path.as_str()).map_err(ReadError::Path)?;
+        let bytes = self.store.get(&path).map_err(ReadError::Store)?;
+        check(object, bytes.len() as u64, hash128(&bytes))?;
+        add(&self.store_bytes, object.size);
+        Ok(bytes)
+    }
+
+    /// Some key groups of a file of keyed state. Only they are read; the file has checksums of its
+    /// own for each of them.
+    pub(super) fn groups(
+        &self,
+        object: &ObjectRef,
+        wanted: KeyGroupRange,
+    ) -> Result<KeyedSnapshot, ReadError> {
+        let read_bytes = Cell::new(0);
+        let from_copy = self.from_copy(object, |copy| {
+            let mut file = File::open(copy).map_err(local(copy))?;
+            let mut read = |range: Range<u64>| {
+                add(&read_bytes, range.end - range.start);
+                read_range(&mut file, &range).map_err(FetchError::Local)
+            };
+            read_groups(&mut read, object.size, wanted)
+        });
+        if let Some(snapshot) = from_copy {
+            add(&self.local_bytes, read_bytes.get());
+            return Ok(snapshot);
+        }
+        let path = ObjectPath::new(object.path.as_str()).map_err(ReadError::Path)?;
+        let mut read = |range: Range<u64>| {
+            add(&self.store_bytes, range.end - range.start);
+            Ok(self.store.get_range(&path, range)?)
+        };
+        read_groups(&mut read, object.size, wanted)
+    }
+
+    /// Makes an object a file. `shared`: the file will never be changed, so that it may be a link.
+    pub(super) fn file(
+        &self,
+        object: &ObjectRef,
+        target: &Path,
+        shared: bool,
+    ) -> Result<(), ReadError> {
+        if shared {
+            let linked = self.from_copy(object, |copy| {
+                let found = fs::metadata(copy).map_err(local(copy))?.len();
+                let want = object.size;
+                if found != want {
+                    return Err(ReadError::Size { found, want });
+                }
+                fs::hard_link(copy, target).map_err(local(copy))
+            });
+            if linked.is_some() {
+                add(&self.local_bytes, object.size);
+                self.unproven.borrow_mut().push(object.clone());
+                return Ok(());
+            }
+            self.fetch_shared(object, target)?;
+        } else {
+            write(target, &self.whole(object)?)?;
+        }
+        if let Some(copies) = self.copies {
+            copies.keep_link(self.checkpoint, object, target);
+        }
+        Ok(())
+    }
+
+    /// Every byte is looked at, also where the file could be linked: what is damaged is told before
+    /// anything is processed.
+    fn fetch_shared(&self, object: &ObjectRef, target: &Path) -> Result<(), ReadError> {
+        let path = ObjectPath::new(object.path.as_str()).map_err(ReadError::Path)?;
+        if let Some(source) = self.store.local_file(&path) {
+            let Ok((size, checksum)) = look_at(&source) else {
+                // The store says best what is wrong with it.
+                return write(target, &self.whole(object)?);
+            };
+            check(object, size, checksum)?;
+            add(&self.store_bytes, size);
+            // Not on the same disk: copied.
+            if fs::hard_link(&source, target).is_ok() {
+                return Ok(());
+            }
+            return fs::copy(&source, target).map(drop).map_err(local(target));
+        }
+        write(target, &self.whole(object)?)
+    }
+
+    /// What the function makes of the local copy, if there is one and nothing is odd about it.
+    fn from_copy<T>(
+        &self,
+        object: &ObjectRef,
+        read: impl FnOnce(&Path) -> Result<T, ReadError>,
+    ) -> Option<T> {
+        let copies = self.copies?;
+        let copy = copies.find(object)?;
+        match read(&copy) {
+            Ok(read) => Some(read),
+            Err(error) => {
+                copies.distrust(object, &causes(&error));
+                None
+            }
+        }
+    }
+}
+
+/// Size and checksum of a file.
+fn look_at(path: &Path) -> io::Result<(u64, u128)> {
+    let mut file = File::open(path)?;
+    let mut piece = vec![0; PIECE_BYTES];
+    let (mut size, mut hash) = (0, Hash128::new());
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok((size, hash.finish())),
+            read => {
+                size += read as u64;
+                hash.write(&piece[..read]);
+            }
+        }
+    }
+}
+
+fn read_range(file: &mut File, range: &Range<u64>) -> io::Result<Vec<u8>> {
+    let length = usize::try_from(range.end.saturating_sub(range.start));
+    let mut bytes = vec![0; length.map_err(io::Error::other)?];
+    file.seek(SeekFrom::Start(range.start))?;
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+pub(super) fn read_groups(
+    read: &mut keyed_file::ReadRange<'_, FetchError>,
+    size: u64,
+    wanted: KeyGroupRange,
+) -> Result<KeyedSnapshot, ReadError> {
+    let mut file = Reader::open(read, size).map_err(ReadError::Keyed)?;
+    file.read_groups(wanted).map_err(ReadError::Keyed)
+}
+
+fn check(object: &ObjectRef, found: u64, checksum: u128) -> Result<(), ReadError> {
+    let want = object.size;
+    if found != want {
+        return Err(ReadError::Size { found, want });
+    }
+    let (found, want) = (checksum, object.checksum);
+    if found != want {
+        return Err(ReadError::Checksum { found, want });
+    }
+    Ok(())
+}
+
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), ReadError> {
+    fs::write(path, bytes).map_err(local(path))
+}
+
+fn local(path: &Path) -> impl FnOnce(io::Error) -> ReadError {
+    let path = path.to_owned();
+    |source| ReadError::Local { path, source }
+}
+
+fn add(sum: &Cell<u64>, bytes: u64) {
+    sum.set(sum.get() + bytes);
+}
