@@ -213,6 +213,14 @@ fn attention(lines: &mut Vec<String>, report: &Report, now_ms: i64) {
             job.status.observed_generation.unwrap_or(0)
         ));
     }
+    let runs = matches!(job.status.phase, Some(Phase::Running | Phase::Stable));
+    if runs && !report.pods.iter().any(|pod| pod.leads && pod.ready) {
+        found.push(format!(
+            "no JobManager leads, though the status says {:?}: it may be old. Does an operator \
+             run? kubectl get pods -A -l app.kubernetes.io/component=operator",
+            job.status.phase.unwrap_or(Phase::Running)
+        ));
+    }
     if let Some(since) = &job.metadata.deletion_timestamp {
         let waits = match job
             .metadata

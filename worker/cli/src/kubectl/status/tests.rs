@@ -57,6 +57,16 @@ fn what_needs_attention_comes_first_and_what_is_wrong_with_pods_is_said() {
 }
 
 #[test]
+fn a_status_that_the_pods_contradict_is_not_believed() {
+    let contradicts =
+        |report: &Report| text(report, NOW_MS).contains("no JobManager leads, though");
+    let mut report = report("running", "pods.json");
+    assert!(!contradicts(&report));
+    report.pods.retain(|pod| !pod.leads);
+    assert!(contradicts(&report));
+}
+
+#[test]
 fn an_open_operation_is_told_with_its_step_and_since_when() {
     let page = text(&report("stopping", "pods.json"), NOW_MS);
     for part in [
