@@ -1,25 +1,26 @@
 //! Does what was decided: writes the status, applies objects, makes and deletes pods, asks the
 //! JobManager. Every one of these can be repeated.
 
-use std::collections::BTreeMap;
-
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
-use weir_controller::build::{Deployment, Owner, controller_revision};
-use weir_controller::{Action, FINALIZER, Observed, names};
-use weir_crd::StreamJobStatus;
+use weir_controller::build::{Deployment, Objects, Owner, controller_revision};
+use weir_controller::names::{self, DEPLOYMENT_LABEL};
+use weir_controller::{Action, FINALIZER, Observed, Trouble};
+use weir_crd::{StartFrom, StreamJobStatus};
 
+use crate::cache::{Cache, Ensured, Key, ObjectKey, hash, hash_of};
 use crate::manager::{self, ManagerError, Request};
 use crate::observe::Fetched;
+use crate::status;
 
 /// Who owns the fields that the operator applies.
 pub(crate) const MANAGER: &str = "weir-operator";
 
 /// Something could not be done.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ApplyError {
+pub enum ApplyError {
     /// The API server said no, or did not answer.
     #[error("{action}")]
     Api {
@@ -52,6 +53,22 @@ impl ApplyError {
     }
 }
 
+impl ApplyError {
+    /// Why the API server refused an object that was right by itself, in words of Kubernetes.
+    fn refusal(&self) -> Option<Trouble> {
+        let Self::Api { source, .. } = self else {
+            return None;
+        };
+        match source.as_ref() {
+            kube::Error::Api(status) if matches!(status.code, 403 | 422) => Some(Trouble {
+                reason: status.reason.clone(),
+                message: status.message.clone(),
+            }),
+            _ => None,
+        }
+    }
+}
+
 fn failed(action: impl Into<String>) -> impl FnOnce(kube::Error) -> ApplyError {
     let action = action.into();
     move |source| ApplyError::Api {
@@ -64,10 +81,47 @@ fn failed(action: impl Into<String>) -> impl FnOnce(kube::Error) -> ApplyError {
 pub(crate) struct Applier<'a> {
     pub(crate) client: &'a Client,
     pub(crate) fetched: &'a Fetched,
+    pub(crate) cache: &'a Cache,
     pub(crate) default_image: &'a str,
+    pub(crate) rest_port: u16,
 }
 
 impl Applier<'_> {
+    /// Whether an action would change nothing, as far as is known without asking anybody.
+    pub(crate) fn is_done(&self, action: &Action) -> bool {
+        let observed = self.observed();
+        match action {
+            Action::RemoveOthers { keep } => self.deployments(keep).is_empty(),
+            Action::Ensure {
+                deployment,
+                revision,
+            } => {
+                let job = (observed.job.namespace.clone(), observed.job.name.clone());
+                let pods: Vec<_> = observed.pods.iter().map(|pod| pod.name.as_str()).collect();
+                let made_from = self.made_from(*deployment, revision);
+                self.cache.is_ensured(&job, made_from, &pods)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an action is a request to the JobManager.
+    pub(crate) fn asks_manager(action: &Action) -> bool {
+        matches!(
+            action,
+            Action::Stop { .. }
+                | Action::Savepoint { .. }
+                | Action::Checkpoint { .. }
+                | Action::Forget { .. }
+        )
+    }
+
+    /// A number for all that a deployment's objects are made from.
+    fn made_from(&self, deployment: i64, revision: &str) -> u64 {
+        let job = &self.observed().job;
+        let start_from = format!("{:?}", job.status.start_from);
+        hash_of(&(&job.uid, job.generation, deployment, revision, start_from))
+    }
     fn observed(&self) -> &Observed {
         &self.fetched.observed
     }
@@ -107,7 +161,7 @@ impl Applier<'_> {
                 "uid": job.uid,
                 "resourceVersion": self.fetched.resource_version,
             },
-            "status": status,
+            "status": status::over(&self.fetched.raw_status, status),
         });
         let value: DynamicObject = serde_json::from_value(value).map_err(object)?;
         let api = self.api("weir.dev/v1alpha1", "StreamJob");
@@ -126,7 +180,13 @@ impl Applier<'_> {
                 deployment,
                 revision,
             } => self.ensure(*deployment, revision).await,
-            Action::RemoveOthers { keep } => self.remove_others(*keep).await,
+            Action::Warm {
+                deployment,
+                revision,
+                all,
+            } => self.warm(*deployment, revision, *all).await,
+            Action::OpenGate { deployment } => self.open_gate(*deployment).await,
+            Action::RemoveOthers { keep } => self.remove_others(keep).await,
             Action::DeletePod { name, at_once } => self.delete_pod(name, *at_once).await,
             Action::Stop { operation, drain } => {
                 let (operation, drain) = (operation.clone(), *drain);
@@ -140,6 +200,14 @@ impl Applier<'_> {
                 let operation = operation.clone();
                 self.tell(Request::Checkpoint { operation }).await
             }
+            Action::Forget { operation } => {
+                let operation = operation.clone();
+                self.tell(Request::Forget { operation }).await
+            }
+            Action::CleanUp {
+                deployment,
+                revision,
+            } => self.clean_up(*deployment, revision).await,
             Action::Finalizer(on) => self.finalizer(*on).await,
             Action::DeleteJob => {
                 let api = self.api("weir.dev/v1alpha1", "StreamJob");
@@ -178,32 +246,127 @@ impl Applier<'_> {
     }
 
     async fn ensure(&self, number: i64, revision: &str) -> Result<(), ApplyError> {
-        let observed = self.observed();
-        let Some(spec) = observed.revisions.get(revision) else {
+        let status = &self.observed().job.status;
+        let start_from = status.start_from.as_ref();
+        let Some(objects) = self.objects(number, revision, start_from) else {
             return Ok(());
         };
-        let owner = self.owner();
-        let surroundings = observed.job.spec.as_ref().unwrap_or(spec);
-        let deployment = Deployment {
-            owner: &owner,
-            number,
-            revision,
-            spec,
-            surroundings,
-            start_from: observed.job.status.start_from.as_ref(),
-            default_image: self.default_image,
-        };
-        let objects = deployment.objects();
         for object in &objects.applied {
             self.put_right(object).await?;
         }
-        let there: Vec<_> = observed.pods.iter().map(|pod| pod.name.as_str()).collect();
-        for pod in &objects.pods {
-            if !there.contains(&name_of(pod)) {
-                self.create(pod).await?;
+        self.make_pods(&objects.pods).await?;
+        let ensured = Ensured {
+            made_from: self.made_from(number, revision),
+            objects: objects.applied.iter().map(key_of).collect(),
+            pods: objects
+                .pods
+                .iter()
+                .map(|pod| name_of(pod).to_owned())
+                .collect(),
+        };
+        self.cache.ensure(self.key(), ensured);
+        Ok(())
+    }
+
+    /// A job without a storage has nothing to be cleaned up.
+    async fn clean_up(&self, number: i64, revision: &str) -> Result<(), ApplyError> {
+        let owner = self.owner();
+        let pod = self.deployment_of(&owner, number, revision, None);
+        match pod.and_then(|deployment| deployment.cleaner()) {
+            Some(pod) => self.make_pods(&[pod]).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What lasts beyond a deployment (the Service of REST, the NetworkPolicy) is left to the one
+    /// that runs.
+    async fn warm(&self, number: i64, revision: &str, all: bool) -> Result<(), ApplyError> {
+        let operation = self.observed().job.status.operation.as_ref();
+        let start_from = operation.and_then(|operation| operation.start_from.as_ref());
+        let Some(objects) = self.objects(number, revision, start_from) else {
+            return Ok(());
+        };
+        let own = |object: &&Value| !object["metadata"]["labels"][DEPLOYMENT_LABEL].is_null();
+        for object in objects.applied.iter().filter(own) {
+            self.put_right(object).await?;
+        }
+        let count = if all { objects.pods.len() } else { 1 };
+        self.make_pods(objects.pods.get(..count).unwrap_or(&objects.pods))
+            .await
+    }
+
+    /// A Lease that is there is left alone, whoever holds it.
+    async fn open_gate(&self, number: i64) -> Result<(), ApplyError> {
+        let name = names::deployment(&self.observed().job.name, number);
+        let api = self.api("coordination.k8s.io/v1", "Lease");
+        let found = api.get_opt(&name).await;
+        if found
+            .map_err(failed(format!("read Lease {name}")))?
+            .is_some()
+        {
+            return Ok(());
+        }
+        self.create(&weir_controller::build::lease(&self.owner(), number))
+            .await
+    }
+
+    fn objects(
+        &self,
+        number: i64,
+        revision: &str,
+        start_from: Option<&StartFrom>,
+    ) -> Option<Objects> {
+        let owner = self.owner();
+        let deployment = self.deployment_of(&owner, number, revision, start_from)?;
+        Some(deployment.objects())
+    }
+
+    fn deployment_of<'a>(
+        &'a self,
+        owner: &'a Owner,
+        number: i64,
+        revision: &'a str,
+        start_from: Option<&'a StartFrom>,
+    ) -> Option<Deployment<'a>> {
+        let observed = self.observed();
+        let spec = observed.revisions.get(revision)?;
+        Some(Deployment {
+            owner,
+            number,
+            revision,
+            spec,
+            surroundings: observed.job.spec.as_ref().unwrap_or(spec),
+            start_from,
+            default_image: self.default_image,
+        })
+    }
+
+    /// Makes the pods that are missing. One that is refused (for want of quota, or of a service
+    /// account) is no reason to stop here: what was said is remembered for the next turn, which
+    /// tells people.
+    async fn make_pods(&self, pods: &[Value]) -> Result<(), ApplyError> {
+        let there = &self.observed().pods;
+        let mut refused = None;
+        for pod in pods {
+            if there.iter().any(|known| known.name == name_of(pod)) {
+                continue;
+            }
+            match self.create(pod).await {
+                Err(error) if refused.is_none() => match error.refusal() {
+                    Some(trouble) => refused = Some(trouble),
+                    None => return Err(error),
+                },
+                Err(error) if error.refusal().is_none() => return Err(error),
+                _ => {}
             }
         }
+        self.cache.refuse(self.key(), refused);
         Ok(())
+    }
+
+    fn key(&self) -> Key {
+        let job = &self.observed().job;
+        (job.namespace.clone(), job.name.clone())
     }
 
     /// Makes an object. One that is there already is the one: names are deterministic.
@@ -221,19 +384,28 @@ impl Applier<'_> {
 
     /// Applies an object unless it is there and holds all that it should.
     async fn put_right(&self, object: &Value) -> Result<(), ApplyError> {
+        let (key, wanted) = (key_of(object), hash(object));
+        if self.cache.holds(&key, Some(wanted)) {
+            return Ok(());
+        }
         let (api, action, value) = self.prepared("apply", object)?;
         let name = name_of(object);
         let found = api.get_opt(name).await;
         let found = found.map_err(failed(format!("read {name}")))?;
         if let Some(found) = found {
+            let version = found.resource_version().unwrap_or_default();
             let found = serde_json::to_value(found).unwrap_or_default();
             if holds(&found, object) {
+                self.cache.settle(key, wanted, version);
                 return Ok(());
             }
         }
         let params = PatchParams::apply(MANAGER).force();
         let applied = api.patch(name, &params, &Patch::Apply(&value)).await;
-        applied.map_err(failed(action)).map(drop)
+        let applied = applied.map_err(failed(action))?;
+        let version = applied.resource_version().unwrap_or_default();
+        self.cache.settle(key, wanted, version);
+        Ok(())
     }
 
     fn prepared(
@@ -252,7 +424,7 @@ impl Applier<'_> {
     }
 
     /// Deletes the objects of other deployments. Pods are deleted one by one, by name.
-    async fn remove_others(&self, keep: Option<i64>) -> Result<(), ApplyError> {
+    async fn remove_others(&self, keep: &[i64]) -> Result<(), ApplyError> {
         let known = self.deployments(keep);
         if known.is_empty() {
             return Ok(());
@@ -269,6 +441,7 @@ impl Applier<'_> {
                     common.clone(),
                 ),
                 ("rbac.authorization.k8s.io/v1", "Role", common.clone()),
+                ("coordination.k8s.io/v1", "Lease", common.clone()),
             ];
             for component in ["jobmanager", "taskmanager"] {
                 let name = format!("{common}-{component}");
@@ -283,18 +456,23 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// The deployments whose objects may still be there: those of pods that are going, and the last
-    /// one while another takes its place.
-    fn deployments(&self, keep: Option<i64>) -> Vec<i64> {
+    /// The deployments whose objects may still be there: those of pods that are going, the last one
+    /// while another takes its place, one that did not come to run, and any whose ConfigMap has been
+    /// seen.
+    fn deployments(&self, keep: &[i64]) -> Vec<i64> {
         let observed = self.observed();
-        let status = &observed.job.status;
+        let job = &observed.job;
         let pods = observed.pods.iter().map(|pod| pod.deployment);
-        let from = status
-            .operation
-            .as_ref()
-            .and_then(|operation| operation.from_deployment);
-        let mut known: Vec<_> = pods.chain(from).collect();
-        known.retain(|deployment| Some(*deployment) != keep);
+        let operation = job.status.operation.as_ref();
+        let from = operation.and_then(|operation| operation.from_deployment);
+        let to = operation.and_then(|operation| operation.to_deployment);
+        let seen = self.cache.versions("ConfigMap");
+        let seen = seen.of_job(&job.namespace, &job.name).into_iter();
+        let prefix = format!("{}-d", job.name);
+        let seen = seen.filter_map(|(name, _)| name.strip_prefix(&prefix)?.parse().ok());
+        let known = pods.chain(from).chain(to).chain(seen);
+        let mut known: Vec<i64> = known.collect();
+        known.retain(|deployment| !keep.contains(deployment));
         known.sort_unstable();
         known.dedup();
         known
@@ -317,7 +495,7 @@ impl Applier<'_> {
         let Some(address) = self.fetched.addresses.get(&manager.pod) else {
             return Ok(());
         };
-        Ok(manager::tell(address.clone(), manager.job_id.clone(), request).await?)
+        Ok(manager::tell(address, self.rest_port, &manager.job_id, request).await?)
     }
 
     async fn finalizer(&self, on: bool) -> Result<(), ApplyError> {
@@ -357,6 +535,16 @@ fn name_of(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
+fn key_of(object: &Value) -> ObjectKey {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let metadata = &object["metadata"];
+    (
+        text(&object["kind"]),
+        text(&metadata["namespace"]),
+        text(&metadata["name"]),
+    )
+}
+
 /// Whether an object holds all that is wanted of it. What it has beyond that is somebody else's.
 fn holds(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
@@ -374,22 +562,6 @@ fn holds(found: &Value, wanted: &Value) -> bool {
         }
         (found, wanted) => found == wanted,
     }
-}
-
-/// All StreamJobs, by namespace and name, with their phases: for the metrics.
-pub(crate) async fn phases(
-    apis: &[Api<DynamicObject>],
-) -> Result<BTreeMap<String, i64>, kube::Error> {
-    let mut counts = BTreeMap::new();
-    for api in apis {
-        for job in api.list(&ListParams::default()).await? {
-            let phase = job.data.pointer("/status/phase").and_then(Value::as_str);
-            *counts
-                .entry(phase.unwrap_or("Pending").to_owned())
-                .or_default() += 1;
-        }
-    }
-    Ok(counts)
 }
 
 #[cfg(test)]

@@ -15,15 +15,15 @@ use weir_crd::ManifestDuration;
 #[command(
     after_help = "Examples:\n  weir-operator                    run, with what the environment says\n  weir-operator crd | kubectl apply --server-side -f -"
 )]
-pub(crate) struct Cli {
+pub struct Cli {
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub command: Option<Command>,
     #[command(flatten)]
-    pub(crate) run: RunArgs,
+    pub run: RunArgs,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Look after StreamJobs until told to end (the default)
     Run(Box<RunArgs>),
     /// Print the definition of the StreamJob resource
@@ -34,7 +34,7 @@ pub(crate) enum Command {
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
+pub enum LogFormat {
     /// One JSON object a line
     Json,
     /// For people
@@ -42,59 +42,63 @@ pub(crate) enum LogFormat {
 }
 
 #[derive(Args, Clone, Debug)]
-pub(crate) struct RunArgs {
+pub struct RunArgs {
     /// The namespaces to look after, separated by commas [default: all]
     #[arg(long, env = "WEIR_WATCH_NAMESPACES", value_delimiter = ',')]
-    pub(crate) watch_namespaces: Vec<String>,
+    pub watch_namespaces: Vec<String>,
 
     /// The image of jobs that name none
     #[arg(long, env = "WEIR_JOB_IMAGE")]
     #[arg(default_value = concat!("localhost/weir:", env!("CARGO_PKG_VERSION")))]
-    pub(crate) job_image: String,
+    pub job_image: String,
 
     /// The Lease by which operators elect the one that acts
     #[arg(long, env = "WEIR_LEASE_NAME", default_value = "weir-operator")]
-    pub(crate) lease_name: String,
+    pub lease_name: String,
 
     /// The Lease's namespace
     #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
-    pub(crate) lease_namespace: String,
+    pub lease_namespace: String,
 
     /// This process's name
     #[arg(long, env = "POD_NAME", default_value = "weir-operator")]
-    pub(crate) name: String,
+    pub name: String,
 
     /// How long an acting operator may be silent before another one takes over
     #[arg(long, env = "WEIR_LEASE_DURATION", default_value = "15s")]
-    pub(crate) lease_duration: ManifestDuration,
+    pub lease_duration: ManifestDuration,
 
     /// How long the acting operator goes on without renewing; less than the duration
     #[arg(long, env = "WEIR_RENEW_DEADLINE", default_value = "10s")]
-    pub(crate) renew_deadline: ManifestDuration,
+    pub renew_deadline: ManifestDuration,
 
     /// How often it renews; less than the deadline
     #[arg(long, env = "WEIR_RETRY_PERIOD", default_value = "2s")]
-    pub(crate) retry_period: ManifestDuration,
+    pub retry_period: ManifestDuration,
 
-    /// How many jobs are looked after at once
+    /// For how many jobs the API server is asked at once
     #[arg(long, env = "WEIR_WORKERS", default_value_t = 16)]
-    pub(crate) workers: u16,
+    pub workers: u16,
+
+    /// Where JobManagers answer; for tests
+    #[arg(long, env = "WEIR_REST_PORT", hide = true, default_value_t = weir_controller::build::port::REST)]
+    pub rest_port: u16,
 
     /// Where metrics are served
     #[arg(long, env = "WEIR_METRICS_ADDRESS", default_value = "0.0.0.0:8080")]
-    pub(crate) metrics_address: SocketAddr,
+    pub metrics_address: SocketAddr,
 
     /// Where health and readiness are served
     #[arg(long, env = "WEIR_HEALTH_ADDRESS", default_value = "0.0.0.0:8081")]
-    pub(crate) health_address: SocketAddr,
+    pub health_address: SocketAddr,
 
     /// What is logged, for example `info` or `weir_operator=debug`
     #[arg(long, env = "WEIR_LOG", default_value = "info")]
-    pub(crate) log: String,
+    pub log: String,
 
     /// How log lines look
     #[arg(long, env = "WEIR_LOG_FORMAT", value_enum, default_value = "json")]
-    pub(crate) log_format: LogFormat,
+    pub log_format: LogFormat,
 }
 
 impl RunArgs {

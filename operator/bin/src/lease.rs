@@ -11,7 +11,8 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use weir_lease::{
-    Action, Election, Event, LeaseRecord, Observed, OnSilence, Settings, WriteError, micro_time,
+    Action, Election, Event, LeaseRecord, Observed, OnMissing, OnSilence, Settings, WriteError,
+    micro_time,
 };
 use weir_types::Clock;
 
@@ -70,6 +71,7 @@ pub(crate) fn stand(client: Client, args: &RunArgs, clock: Arc<dyn Clock>) -> Le
         renew_deadline: args.renew_deadline.get(),
         retry_period: args.retry_period.get(),
         on_silence: OnSilence::StepDown,
+        on_missing: OnMissing::Create,
     };
     let election = Arc::new(Mutex::new(Election::new(settings, clock.now())));
     let (acting, receiver) = watch::channel(false);

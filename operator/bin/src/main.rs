@@ -1,17 +1,4 @@
-//! `weir-operator`: watches StreamJobs and does what `weir_controller` decides.
-//!
-//! Nothing is decided here. [`observe`] fetches what there is, [`apply`] does what is said, and
-//! [`reconcile`] is the loop between the two; [`lease`] keeps two operators from acting at once.
-
-mod apply;
-mod args;
-mod http;
-mod lease;
-mod manager;
-mod metrics;
-mod observe;
-mod operator;
-mod reconcile;
+//! `weir-operator`: the command line, threads and logs. All else is in the library.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -19,8 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
-
-use args::{Cli, Command, LogFormat, RunArgs};
+use weir_operator::{Cli, Command, LogFormat, RunArgs};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -54,7 +40,7 @@ fn run(args: RunArgs) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start threads")?;
-    let result = runtime.block_on(operator::run(args));
+    let result = runtime.block_on(weir_operator::run(args));
     // Requests to JobManagers that do not answer hold nothing up.
     runtime.shutdown_background();
     result

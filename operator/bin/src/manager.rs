@@ -1,20 +1,26 @@
 //! Asks and tells a job's JobManagers, over REST at their pods' addresses. The one that leads
 //! answers; those that stand by refuse.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use weir_controller::build::port;
-use weir_controller::{ManagerView, OperationView, SnapshotView};
-use weir_rest::dto::{
-    AfterSavepoint, Checkpoints, Job, SavepointRequest, SnapshotStatus, StopRequest,
+use weir_controller::{
+    ManagerView, OperationView, SnapshotView, StandbyView, StateCheck, StateVerdict,
 };
-use weir_rest::{ClientError, RestClient};
+use weir_rest::dto::{
+    AfterSavepoint, CheckState, CheckpointRequest, Checkpoints, Job, Jobs, Operation,
+    RetainedCheckpoint, SavepointRequest, SnapshotKind, SnapshotStatus, Standby, StopRequest,
+};
 use weir_types::JobId;
+
+use crate::rest::{Connection, RestError};
 
 /// How long all of a question may take.
 const TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The same for JobManagers that stand by: they are asked again soon.
+const STANDBY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A JobManager's pod.
 #[derive(Clone, Debug)]
@@ -30,14 +36,15 @@ pub(crate) enum Request {
     Stop { operation: String, drain: bool },
     Savepoint { operation: String },
     Checkpoint { operation: String },
+    Forget { operation: String },
 }
 
 /// A JobManager could not be asked.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ManagerError {
+pub enum ManagerError {
     /// It said no, or did not answer.
     #[error(transparent)]
-    Client(#[from] ClientError),
+    Rest(#[from] RestError),
     /// It took too long.
     #[error("the JobManager took longer than {}s to answer", TIMEOUT.as_secs())]
     Late,
@@ -48,88 +55,142 @@ pub(crate) enum ManagerError {
 
 /// What the JobManager that leads says, the first of the candidates that does.
 pub(crate) async fn ask(
-    candidates: Vec<Candidate>,
-    operation: Option<String>,
+    candidates: &[Candidate],
+    port: u16,
+    operation: Option<&str>,
 ) -> Option<ManagerView> {
     for candidate in candidates {
-        let operation = operation.clone();
-        let pod = candidate.pod.clone();
-        let asked = spawn_blocking(move || view(&candidate, operation.as_deref()));
-        match timeout(TIMEOUT, asked).await {
-            Ok(Ok(Ok(Some(view)))) => return Some(view),
-            Ok(Ok(Err(error))) => tracing::debug!(%error, pod, "ask the JobManager"),
-            _ => {}
+        let pod = &candidate.pod;
+        match timeout(TIMEOUT, view(candidate, port, operation)).await {
+            Ok(Ok(Some(view))) => return Some(view),
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => tracing::debug!(%error, pod, "ask the JobManager"),
+            Err(_) => tracing::debug!(pod, "the JobManager takes too long to answer"),
         }
     }
     None
 }
 
+/// What JobManagers that do not lead yet say of themselves, by pod.
+pub(crate) async fn ask_standby(
+    candidates: &[Candidate],
+    port: u16,
+) -> BTreeMap<String, StandbyView> {
+    let asked = candidates.iter().map(|candidate| async move {
+        let pod = &candidate.pod;
+        match timeout(STANDBY_TIMEOUT, standby(candidate, port)).await {
+            Ok(Ok(view)) => return Some((pod.clone(), view)),
+            Ok(Err(error)) => tracing::debug!(%error, pod, "ask a JobManager that stands by"),
+            Err(_) => tracing::debug!(pod, "a JobManager that stands by takes too long"),
+        }
+        None
+    });
+    let answers = futures_util::future::join_all(asked).await;
+    answers.into_iter().flatten().collect()
+}
+
+async fn standby(candidate: &Candidate, port: u16) -> Result<StandbyView, ManagerError> {
+    let mut manager = connect(&candidate.address, port).await?;
+    let standby: Standby = manager.get("/standby").await?;
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let check = standby.check.map(|check| StateCheck {
+        verdict: match check.state {
+            CheckState::Pending => StateVerdict::Pending,
+            CheckState::Passed => StateVerdict::Passed,
+            CheckState::Failed => StateVerdict::Failed,
+            CheckState::Unreachable => StateVerdict::Unreachable,
+        },
+        reason: check.reason,
+        message: check.message,
+        snapshot: check.snapshot.map(signed),
+        deployment: check.deployment.map(signed),
+    });
+    Ok(StandbyView { check })
+}
+
 /// Asks for something. The answer means that it was taken on.
 pub(crate) async fn tell(
-    address: String,
-    job_id: String,
+    address: &str,
+    port: u16,
+    job_id: &str,
     request: Request,
 ) -> Result<(), ManagerError> {
-    let told = spawn_blocking(move || {
-        let client = client(&address);
-        let id: JobId = job_id.parse().map_err(|_| ManagerError::JobId(job_id))?;
-        match request {
+    let told = async {
+        let mut manager = connect(address, port).await?;
+        let id: JobId = job_id.parse().map_err(|_| not_an_id(job_id))?;
+        let _: serde_json::Value = match request {
             Request::Stop { operation, drain } => {
                 let operation = Some(operation);
-                client.stop(id, &StopRequest { drain, operation })?;
+                let body = StopRequest { drain, operation };
+                manager.post(&format!("/jobs/{id}/stop"), &body).await?
             }
             Request::Savepoint { operation } => {
                 let then = AfterSavepoint::Continue;
                 let operation = Some(operation);
-                client.savepoint(id, &SavepointRequest { operation, then })?;
+                let body = SavepointRequest { operation, then };
+                manager
+                    .post(&format!("/jobs/{id}/savepoints"), &body)
+                    .await?
+            }
+            Request::Forget { operation } => {
+                manager
+                    .delete(&format!("/jobs/{id}/savepoints/{operation}"))
+                    .await?
             }
             Request::Checkpoint { operation } => {
                 let operation = Some(operation);
-                client.checkpoint(id, &weir_rest::dto::CheckpointRequest { operation })?;
+                let body = CheckpointRequest { operation };
+                manager
+                    .post(&format!("/jobs/{id}/checkpoints"), &body)
+                    .await?
             }
-        }
+        };
         Ok(())
-    });
-    match timeout(TIMEOUT, told).await {
-        Ok(Ok(result)) => result,
-        _ => Err(ManagerError::Late),
-    }
+    };
+    timeout(TIMEOUT, told)
+        .await
+        .unwrap_or(Err(ManagerError::Late))
 }
 
-fn client(address: &str) -> RestClient {
+async fn connect(address: &str, port: u16) -> Result<Connection, RestError> {
     let host = match address.contains(':') {
         true => format!("[{address}]"),
         false => address.to_owned(),
     };
-    RestClient::new(format!("{host}:{}", port::REST))
+    Connection::open(&format!("{host}:{port}")).await
+}
+
+fn not_an_id(id: &str) -> ManagerError {
+    ManagerError::JobId(id.to_owned())
 }
 
 /// None: it does not lead.
-fn view(
+async fn view(
     candidate: &Candidate,
+    port: u16,
     operation: Option<&str>,
 ) -> Result<Option<ManagerView>, ManagerError> {
-    let client = client(&candidate.address);
-    let jobs = client.jobs()?;
+    let mut manager = connect(&candidate.address, port).await?;
+    let jobs: Jobs = manager.get("/jobs").await?;
     let Some(summary) = jobs.jobs.last() else {
         return Ok(None);
     };
-    let id: JobId = summary
-        .id
-        .parse()
-        .map_err(|_| ManagerError::JobId(summary.id.clone()))?;
-    let job = client.job(id)?;
+    let id: JobId = summary.id.parse().map_err(|_| not_an_id(&summary.id))?;
+    let job: Job = manager.get(&format!("/jobs/{id}")).await?;
     // A job without a storage has none.
-    let checkpoints = client.checkpoints(id).ok();
-    let operation = operation.and_then(|name| {
-        let found = client.operation(id, name, Duration::ZERO).ok()?;
-        Some(operation_view(found, checkpoints.as_ref()))
-    });
+    let checkpoints: Option<Checkpoints> =
+        manager.get(&format!("/jobs/{id}/checkpoints")).await.ok();
+    let mut asked = None;
+    if let Some(name) = operation {
+        let path = format!("/jobs/{id}/savepoints/{name}?wait-ms=0");
+        let found: Option<Operation> = manager.get(&path).await.ok();
+        asked = found.map(|found| operation_view(found, checkpoints.as_ref()));
+    }
     Ok(Some(manager_view(
         candidate,
         &job,
         checkpoints.as_ref(),
-        operation,
+        asked,
     )))
 }
 
@@ -141,7 +202,10 @@ fn manager_view(
 ) -> ManagerView {
     let summary = &job.summary;
     let tasks = summary.tasks;
-    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let retained = checkpoints.map_or(&[][..], |checkpoints| &checkpoints.retained);
+    let savepoints = retained
+        .iter()
+        .filter(|kept| kept.kind == SnapshotKind::Savepoint);
     ManagerView {
         pod: candidate.pod.clone(),
         deployment: candidate.deployment,
@@ -151,21 +215,31 @@ fn manager_view(
         waiting_for: summary.waiting_for.clone(),
         tasks: (tasks.total, tasks.running + tasks.finished),
         restored: checkpoints.and_then(|checkpoints| checkpoints.restored.map(signed)),
-        latest: checkpoints.and_then(|checkpoints| {
-            let newest = checkpoints.retained.iter().max_by_key(|kept| kept.id)?;
-            Some(SnapshotView {
-                id: signed(newest.id),
-                path: newest.location.clone(),
-                at_ms: newest.completed_timestamp,
-                operation: newest.operation.clone(),
-            })
-        }),
+        latest: retained
+            .iter()
+            .max_by_key(|kept| kept.id)
+            .map(snapshot_view),
+        savepoints: savepoints.map(snapshot_view).collect(),
+        restarts: job.restarts,
         completed: checkpoints.map_or(0, |checkpoints| checkpoints.counts.completed),
         operation,
         last_failure: job
             .root_exception
             .as_ref()
             .map(|failure| failure.exception.clone()),
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn snapshot_view(kept: &RetainedCheckpoint) -> SnapshotView {
+    SnapshotView {
+        id: signed(kept.id),
+        path: kept.location.clone(),
+        at_ms: kept.completed_timestamp,
+        operation: kept.operation.clone(),
     }
 }
 

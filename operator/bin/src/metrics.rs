@@ -19,8 +19,14 @@ struct PhaseLabels {
     phase: String,
 }
 
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The operator's metrics.
-pub(crate) struct Metrics {
+pub struct Metrics {
     registry: Registry,
     reconcile_seconds: Histogram,
     reconcile_errors: Counter,
@@ -29,7 +35,8 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// None of them has a value yet.
+    pub fn new() -> Self {
         let mut registry = Registry::with_prefix("weir_operator");
         let reconcile_seconds = Histogram::new(BUCKETS);
         let reconcile_errors = Counter::default();

@@ -1,5 +1,5 @@
-//! Fetches what there is of one job, past every cache: the StreamJob, its pods, its kept specs, and
-//! what its JobManager says.
+//! What there is of one job: the StreamJob, its pods, its kept specs, and what its JobManager says.
+//! Pods and specs are fetched past every cache, or taken from the watches by [`crate::quiet`].
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,11 @@ use serde_json::Value;
 use weir_controller::{
     Component, Ended, FINALIZER, JobReport, JobView, Observed, PodView, Trouble, names,
 };
-use weir_crd::{StreamJobSpec, StreamJobStatus};
+use weir_crd::{Step, StreamJobSpec};
 
+use crate::cache::{Cache, Kept};
 use crate::manager::{self, Candidate};
+use crate::status;
 
 /// The operator's own container in each pod.
 const MAIN: &str = "main";
@@ -39,62 +41,101 @@ pub(crate) struct Fetched {
     pub(crate) resource_version: String,
     /// Where JobManagers are, by pod.
     pub(crate) addresses: BTreeMap<String, String>,
+    /// The status as it was written, with what this version does not know.
+    pub(crate) raw_status: Value,
 }
 
-/// Fetches all of it. `job` has just been read.
-pub(crate) async fn fetch(
-    client: &Client,
-    job: &DynamicObject,
-    now_ms: i64,
-) -> Result<Fetched, kube::Error> {
+impl Fetched {
+    /// Adds what this process remembers of the job.
+    pub(crate) fn recall(&mut self, cache: &Cache) {
+        let job = &self.observed.job;
+        let key = (job.namespace.clone(), job.name.clone());
+        self.observed.refused = cache.refused(&key);
+    }
+}
+
+/// What the API server told. The JobManager has not been asked yet.
+pub(crate) struct Seen {
+    pub(crate) job: JobView,
+    /// The version of the StreamJob.
+    pub(crate) resource_version: String,
+    pub(crate) raw_status: Value,
+    /// Its pods, and maybe others.
+    pub(crate) pods: Vec<PodRecord>,
+    /// The specs that are kept, and maybe others'.
+    pub(crate) kept: Vec<Kept>,
+}
+
+/// What matters of a pod.
+#[derive(Clone, Debug)]
+pub(crate) struct PodRecord {
+    owners: Vec<String>,
+    view: Option<PodView>,
+    /// Whether it is marked as the one that leads, and where it is, if it is a JobManager that runs.
+    candidate: Option<(bool, Candidate)>,
+}
+
+/// Fetches pods and kept specs. `job` has just been read.
+pub(crate) async fn fetch(client: &Client, job: &DynamicObject) -> Result<Seen, kube::Error> {
     let view = job_view(job);
     let own = ListParams::default().labels(&format!("{}={}", names::JOB_LABEL, view.name));
     let pods: Api<Pod> = Api::namespaced(client.clone(), &view.namespace);
     let kept: Api<ControllerRevision> = Api::namespaced(client.clone(), &view.namespace);
     let (pods, kept) = tokio::try_join!(pods.list(&own), kept.list(&own))?;
-    let mine = |owners: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference]| {
-        owners.iter().any(|owner| owner.uid == view.uid)
-    };
-    let pods: Vec<Pod> = pods
-        .items
-        .into_iter()
-        .filter(|pod| mine(pod.owner_references()))
-        .collect();
-    let candidates = candidates(&pods);
-    let operation = view
-        .status
-        .operation
-        .as_ref()
-        .map(|operation| operation.id.clone());
-    let manager = manager::ask(candidates.clone(), operation).await;
-    let revisions = kept
-        .items
-        .iter()
-        .filter(|kept| mine(kept.owner_references()));
-    let observed = Observed {
-        now_ms,
-        revisions: revisions.filter_map(kept_spec).collect(),
-        pods: pods.iter().filter_map(pod_view).collect(),
-        manager,
-        job: view,
-    };
-    Ok(Fetched {
-        observed,
+    Ok(Seen {
         resource_version: job.resource_version().unwrap_or_default(),
-        addresses: candidates
-            .into_iter()
-            .map(|candidate| (candidate.pod, candidate.address))
-            .collect(),
+        pods: pods.items.iter().map(pod_record).collect(),
+        kept: kept.items.iter().filter_map(kept_spec).collect(),
+        raw_status: raw_status(job),
+        job: view,
     })
+}
+
+impl Seen {
+    /// Asks the JobManager, and so knows all there is to know.
+    pub(crate) async fn ask(self, rest_port: u16, now_ms: i64) -> Fetched {
+        let uid = &self.job.uid;
+        let mut pods = self.pods;
+        pods.retain(|pod| pod.owners.contains(uid));
+        let (warm, candidates): (Vec<_>, Vec<_>) = candidates(&pods)
+            .into_iter()
+            .partition(|candidate| is_warm(&self.job, candidate.deployment));
+        let operation = self.job.status.operation.as_ref();
+        let checks = operation.is_some_and(|operation| operation.step == Step::Warming);
+        let operation = operation.map(|operation| operation.id.clone());
+        let (manager, standby) = tokio::join!(
+            manager::ask(&candidates, rest_port, operation.as_deref()),
+            manager::ask_standby(if checks { &warm } else { &[] }, rest_port),
+        );
+        let pods = pods.into_iter().filter_map(|pod| pod.view).map(|mut view| {
+            view.standby = standby.get(&view.name).cloned();
+            view
+        });
+        let kept = self.kept.into_iter().filter(|kept| kept.owner == *uid);
+        Fetched {
+            observed: Observed {
+                now_ms,
+                revisions: kept.map(|kept| (kept.revision, kept.spec)).collect(),
+                pods: pods.collect(),
+                manager,
+                refused: None,
+                job: self.job,
+            },
+            resource_version: self.resource_version,
+            raw_status: self.raw_status,
+            addresses: candidates
+                .into_iter()
+                .map(|candidate| (candidate.pod, candidate.address))
+                .collect(),
+        }
+    }
 }
 
 /// A StreamJob as the API server has it. It may hold what this version does not know.
 pub(crate) fn job_view(job: &DynamicObject) -> JobView {
     let spec = job.data.get("spec").cloned().unwrap_or(Value::Null);
     let spec: Result<StreamJobSpec, _> = serde_json::from_value(spec);
-    let status = job.data.get("status").cloned();
-    let status: Option<StreamJobStatus> =
-        status.and_then(|status| serde_json::from_value(status).ok());
+    let (status, unread) = status::read(&raw_status(job));
     let deleting = job.metadata.deletion_timestamp.as_ref();
     JobView {
         name: job.name_any(),
@@ -105,14 +146,36 @@ pub(crate) fn job_view(job: &DynamicObject) -> JobView {
         annotations: job.annotations().clone(),
         has_finalizer: job.finalizers().iter().any(|name| name == FINALIZER),
         spec: spec.map_err(|error| format!("the spec can't be read: {error}")),
-        status: status.unwrap_or_default(),
+        status,
+        unread,
     }
 }
 
-fn kept_spec(kept: &ControllerRevision) -> Option<(String, StreamJobSpec)> {
+pub(crate) fn raw_status(job: &DynamicObject) -> Value {
+    job.data.get("status").cloned().unwrap_or(Value::Null)
+}
+
+/// Whether a deployment's JobManagers stand by until that of another one has stopped.
+fn is_warm(job: &JobView, deployment: i64) -> bool {
+    let operation = job.status.operation.as_ref();
+    operation.is_some_and(|operation| {
+        let waits = matches!(
+            operation.step,
+            Step::Warming | Step::Snapshot | Step::Stopping | Step::Removing
+        );
+        waits && operation.to_deployment == Some(deployment)
+    })
+}
+
+/// A spec that is kept; none if it can't be read.
+pub(crate) fn kept_spec(kept: &ControllerRevision) -> Option<Kept> {
     let revision = kept.annotations().get(names::REVISION_ANNOTATION)?;
     let spec = kept.data.as_ref()?.0.get("spec")?.clone();
-    Some((revision.clone(), serde_json::from_value(spec).ok()?))
+    Some(Kept {
+        owner: kept.owner_references().first()?.uid.clone(),
+        revision: revision.clone(),
+        spec: serde_json::from_value(spec).ok()?,
+    })
 }
 
 fn component(pod: &Pod) -> Option<(Component, i64)> {
@@ -125,34 +188,40 @@ fn component(pod: &Pod) -> Option<(Component, i64)> {
     Some((component, deployment))
 }
 
+pub(crate) fn pod_record(pod: &Pod) -> PodRecord {
+    let owners = pod.owner_references().iter();
+    PodRecord {
+        owners: owners.map(|owner| owner.uid.clone()).collect(),
+        view: pod_view(pod),
+        candidate: candidate(pod),
+    }
+}
+
+/// A JobManager that runs, and whether it is marked as the one that leads.
+fn candidate(pod: &Pod) -> Option<(bool, Candidate)> {
+    let (Component::JobManager, deployment) = component(pod)? else {
+        return None;
+    };
+    let status = pod.status.as_ref()?;
+    let address = status.pod_ip.clone();
+    let address = address.filter(|address| !address.is_empty())?;
+    let leads = pod.labels().get(names::LEADER_LABEL).map(String::as_str) == Some("true");
+    let candidate = Candidate {
+        pod: pod.name_any(),
+        deployment,
+        address,
+    };
+    (status.phase.as_deref() == Some("Running")).then_some((leads, candidate))
+}
+
 /// The JobManagers that may lead: of the newest deployment first, and there the marked one.
-fn candidates(pods: &[Pod]) -> Vec<Candidate> {
-    let mut found: Vec<(i64, bool, Candidate)> = pods
+fn candidates(pods: &[PodRecord]) -> Vec<Candidate> {
+    let mut found: Vec<_> = pods
         .iter()
-        .filter_map(|pod| {
-            let (Component::JobManager, deployment) = component(pod)? else {
-                return None;
-            };
-            let status = pod.status.as_ref()?;
-            let address = status
-                .pod_ip
-                .clone()
-                .filter(|address| !address.is_empty())?;
-            let runs = status.phase.as_deref() == Some("Running");
-            let leads = pod.labels().get(names::LEADER_LABEL).map(String::as_str) == Some("true");
-            let candidate = Candidate {
-                pod: pod.name_any(),
-                deployment,
-                address,
-            };
-            runs.then_some((deployment, leads, candidate))
-        })
+        .filter_map(|pod| pod.candidate.clone())
         .collect();
-    found.sort_by_key(|(deployment, leads, _)| std::cmp::Reverse((*deployment, *leads)));
-    found
-        .into_iter()
-        .map(|(_, _, candidate)| candidate)
-        .collect()
+    found.sort_by_key(|(leads, candidate)| std::cmp::Reverse((candidate.deployment, *leads)));
+    found.into_iter().map(|(_, candidate)| candidate).collect()
 }
 
 fn pod_view(pod: &Pod) -> Option<PodView> {
@@ -176,11 +245,16 @@ fn pod_view(pod: &Pod) -> Option<PodView> {
         name: pod.name_any(),
         component,
         deployment,
+        revision: pod.annotations().get(names::REVISION_ANNOTATION).cloned(),
         ready: condition("Ready").is_some_and(|ready| ready.status == "True"),
         over: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
         deleting_since_ms: deleting.map(|at| at.0.as_millisecond() - grace * 1000),
         ended: main.as_ref().and_then(ended),
         trouble: unscheduled.or_else(|| main.as_ref().and_then(trouble)),
+        lease_missing: pod
+            .annotations()
+            .contains_key(names::LEASE_MISSING_ANNOTATION),
+        standby: None,
     })
 }
 

@@ -8,13 +8,15 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::controller::Action as Next;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Client, ResourceExt};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use weir_controller::{EventKind, decide};
 use weir_types::Clock;
 
 use crate::apply::{Applier, ApplyError};
-use crate::lease::Leader;
+use crate::cache::Cache;
 use crate::metrics::Metrics;
-use crate::observe;
+use crate::observe::{self, Fetched};
+use crate::quiet;
 
 /// How often one turn goes on with a status that has just been written.
 const STEPS_MAX: u32 = 8;
@@ -25,19 +27,42 @@ const ERROR_DELAY: Duration = Duration::from_secs(1);
 /// An event's action has at most 128 characters.
 const ACTION_CHARS_MAX: usize = 100;
 
+/// Whether this process may act now. Asked before each write.
+pub type MayAct = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// What all jobs share.
-pub(crate) struct Context {
-    pub(crate) client: Client,
-    pub(crate) leader: Leader,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) recorder: Recorder,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) default_image: String,
+pub struct Context {
+    /// Asks the API server.
+    pub client: Client,
+    /// Whether this process may act.
+    pub may_act: MayAct,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Tells people.
+    pub recorder: Recorder,
+    /// Tells Prometheus.
+    pub metrics: Arc<Metrics>,
+    /// What the watches have brought.
+    pub cache: Arc<Cache>,
+    /// The image of jobs that name none.
+    pub default_image: String,
+    /// Where JobManagers answer.
+    pub rest_port: u16,
+    /// Held by those who ask the API server for a job, so that a thousand jobs don't do so at once.
+    /// Whoever waits for a JobManager does not hold it.
+    pub workers: Semaphore,
+}
+
+impl Context {
+    async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        // It is never closed.
+        self.workers.acquire().await.ok()
+    }
 }
 
 /// One turn failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReconcileError {
+pub enum ReconcileError {
     /// The job could not be looked at.
     #[error("look at the job")]
     Observe(#[source] Box<kube::Error>),
@@ -47,18 +72,25 @@ pub(crate) enum ReconcileError {
 }
 
 /// The resource that the operator looks after.
-pub(crate) fn stream_jobs() -> ApiResource {
+pub fn stream_jobs() -> ApiResource {
     let kind = GroupVersionKind::gvk(weir_crd::GROUP, weir_crd::VERSION, "StreamJob");
     ApiResource::from_gvk(&kind)
 }
 
 /// Looks after one job.
-pub(crate) async fn reconcile(
+///
+/// # Errors
+///
+/// If the API server or the JobManager says no, or does not answer: it is tried again.
+pub async fn reconcile(
     job: Arc<DynamicObject>,
     context: Arc<Context>,
 ) -> Result<Next, ReconcileError> {
     let started = context.clock.now();
-    let result = turns(&job, &context).await;
+    let result = match quiet::look(&job, &context).await {
+        Some(next) => Ok(next),
+        None => turns(&job, &context).await,
+    };
     let took = context.clock.now().since(started);
     context.metrics.reconciled(took, result.is_ok());
     match result {
@@ -79,27 +111,34 @@ async fn turns(job: &DynamicObject, context: &Context) -> Result<Next, Reconcile
     let mut look_again = 0;
     for _ in 0..STEPS_MAX {
         // Past the cache: it may be older than what this process itself has written.
+        let permit = context.permit().await;
         let Some(live) = api.get_opt(&name).await.map_err(observing)? else {
             return Ok(Next::await_change());
         };
+        let seen = observe::fetch(&context.client, &live).await;
+        let seen = seen.map_err(observing)?;
+        drop(permit);
         let now_ms = context.clock.unix_ms();
-        let fetched = observe::fetch(&context.client, &live, now_ms).await;
-        let fetched = fetched.map_err(observing)?;
+        let mut fetched = seen.ask(context.rest_port, now_ms).await;
+        fetched.recall(&context.cache);
         let decision = decide(&fetched.observed);
-        let applier = Applier {
-            client: &context.client,
-            fetched: &fetched,
-            default_image: &context.default_image,
-        };
+        let applier = applier(context, &fetched);
         may_act(context)?;
+        let permit = context.permit().await;
         let changed = decision.status != fetched.observed.job.status;
         if changed {
             applier.write_status(&decision.status).await?;
             told(context, &live, &decision.events).await;
         }
+        drop(permit);
         for action in &decision.actions {
+            let permit = match Applier::asks_manager(action) {
+                true => None,
+                false => context.permit().await,
+            };
             may_act(context)?;
             applier.act(action).await?;
+            drop(permit);
         }
         look_again = decision.look_again_ms;
         if !changed {
@@ -109,8 +148,18 @@ async fn turns(job: &DynamicObject, context: &Context) -> Result<Next, Reconcile
     Ok(Next::requeue(Duration::from_millis(look_again)))
 }
 
-fn may_act(context: &Context) -> Result<(), ApplyError> {
-    match context.leader.is_acting() {
+pub(crate) fn applier<'a>(context: &'a Context, fetched: &'a Fetched) -> Applier<'a> {
+    Applier {
+        client: &context.client,
+        fetched,
+        cache: &context.cache,
+        default_image: &context.default_image,
+        rest_port: context.rest_port,
+    }
+}
+
+pub(crate) fn may_act(context: &Context) -> Result<(), ApplyError> {
+    match (context.may_act)() {
         true => Ok(()),
         false => Err(ApplyError::NotActing),
     }
@@ -154,11 +203,7 @@ async fn told(context: &Context, job: &DynamicObject, events: &[weir_controller:
 }
 
 /// What follows a turn that failed.
-pub(crate) fn after_error(
-    job: Arc<DynamicObject>,
-    error: &ReconcileError,
-    _: Arc<Context>,
-) -> Next {
+pub fn after_error(job: Arc<DynamicObject>, error: &ReconcileError, _: Arc<Context>) -> Next {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
