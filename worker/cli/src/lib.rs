@@ -118,7 +118,7 @@ fn dispatch(engine: &dyn Engine, command: Command) -> Result<Exit, Failure> {
             })
         }
         Command::Taskmanager(args) => {
-            logging::start("warn,weir::taskmanager=info,weir_taskmanager=info")?;
+            logging::start("warn,weir::taskmanager=info,weir_taskmanager=info,weir_task=info")?;
             engine.taskmanager(TaskManagerRequest {
                 jobmanagers: args.jobmanagers,
                 slots: args.slots,

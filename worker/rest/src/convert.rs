@@ -116,6 +116,8 @@ fn io_metrics(view: &IoMetrics) -> dto::IoMetrics {
         accumulated_busy_time: view.busy_ms,
         accumulated_idle_time: view.idle_ms,
         accumulated_backpressured_time: view.backpressured_ms,
+        restored_local_bytes: view.restored_local_bytes,
+        restored_store_bytes: view.restored_store_bytes,
         busy_ratio: view.shares.busy,
         idle_ratio: view.shares.idle,
         backpressured_ratio: view.shares.backpressured,

@@ -221,6 +221,12 @@ pub struct IoMetrics {
     pub accumulated_idle_time: u64,
     /// Time waited for room downstream, in milliseconds.
     pub accumulated_backpressured_time: u64,
+    /// Bytes of the state that it began with which came from copies on the local disk.
+    #[serde(default)]
+    pub restored_local_bytes: u64,
+    /// Those that came from the store.
+    #[serde(default)]
+    pub restored_store_bytes: u64,
     /// Share of the last heartbeat interval spent working, from 0 to 1.
     pub busy_ratio: f64,
     /// Share of the last heartbeat interval spent waiting for input, from 0 to 1.

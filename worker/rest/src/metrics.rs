@@ -30,6 +30,8 @@ struct Families {
     bytes_in: Counters,
     bytes_out: Counters,
     task_time: SecondsCounters,
+    restored: Gauges,
+    state_on_disk: Gauges,
     watermark_lag: Gauges,
     job_state: Gauges,
     taskmanagers: Gauges,
@@ -74,6 +76,16 @@ impl Families {
             "task_time_seconds",
             "Where a subtask's time went",
             self.task_time.clone(),
+        );
+        all.register(
+            "task_restored_bytes",
+            "Where the state that a subtask began with came from",
+            self.restored.clone(),
+        );
+        all.register(
+            "state_on_disk",
+            "Figures of RocksDB below an operator's keyed state",
+            self.state_on_disk.clone(),
         );
         all.register(
             "operator_watermark_lag_seconds",
@@ -156,6 +168,30 @@ impl Families {
                 labels.push(("state", state.to_owned()));
                 self.task_time.get_or_create(&labels).inc_by(seconds(ms));
             }
+            let restored = [
+                ("local", io.restored_local_bytes),
+                ("store", io.restored_store_bytes),
+            ];
+            for (source, bytes) in restored {
+                let mut labels = labels.clone();
+                labels.push(("source", source.to_owned()));
+                self.restored.get_or_create(&labels).set(number(bytes));
+            }
+            for figure in &subtask.state_figures {
+                let operators = vertex.operators.iter();
+                let Some(of) = operators.clone().find(|of| of.node == figure.node) else {
+                    continue;
+                };
+                let labels = vec![
+                    ("job", job.to_owned()),
+                    ("operator", of.name.clone()),
+                    ("operator_uid", of.id.to_string()),
+                    ("subtask", subtask.index.to_string()),
+                    ("figure", figure.name.clone()),
+                ];
+                let gauge = self.state_on_disk.get_or_create(&labels);
+                gauge.set(number(figure.value));
+            }
             // At the end of its input the watermark stands beyond all times.
             if let Some(watermark) = io.watermark.filter(|time| time.0 < i64::MAX) {
                 let lag = now_ms.saturating_sub(watermark.0).max(0);
@@ -164,6 +200,14 @@ impl Families {
             }
         }
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "2^53 bytes of one subtask's state are 8 million gigabytes"
+)]
+fn number(bytes: u64) -> f64 {
+    bytes as f64
 }
 
 #[expect(

@@ -46,7 +46,7 @@ pub use local::{
     TaskExecutorEvent, TaskExecutorInbox,
 };
 pub use message::{CommitRequest, SplitResponse, TaskExecutorCommand, TaskManagerMessage};
-pub use metrics::{OperatorMetricsReport, TaskMetricsReport};
+pub use metrics::{OperatorMetricsReport, StateFigure, TaskMetricsReport};
 pub use registration::{
     ANY_DEPLOYMENT, CheckpointSettings, JobInfo, JobResult, PROTOCOL_VERSION, ProgramSpec,
     Registered, Registration, VERSION, version_mismatch,

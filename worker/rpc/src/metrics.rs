@@ -23,10 +23,27 @@ pub struct TaskMetricsReport {
     pub idle_ns: u64,
     /// Time waited for room downstream.
     pub backpressured_ns: u64,
+    /// Bytes of the state that it began with which came from copies on the local disk.
+    pub restored_local_bytes: u64,
+    /// Those that came from the store.
+    pub restored_store_bytes: u64,
     /// The watermark; none before the first.
     pub watermark: Option<EventTime>,
     /// The chain's operators, its head first.
     pub operators: Vec<OperatorMetricsReport>,
+    /// What the keyed state of its operators that lies on disk says of itself.
+    pub state: Vec<StateFigure>,
+}
+
+/// A figure of an operator's keyed state on disk. Some grow only, some go up and down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateFigure {
+    /// The operator's place in the program.
+    pub node: NodeId,
+    /// The figure's name.
+    pub name: String,
+    /// The figure.
+    pub value: u64,
 }
 
 /// One operator's counters.

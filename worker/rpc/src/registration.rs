@@ -109,6 +109,8 @@ pub struct CheckpointSettings {
     pub incremental: bool,
     /// Whether keyed state is compressed.
     pub compress: bool,
+    /// Whether TaskManagers keep copies of the newest checkpoint on their local disks.
+    pub local_recovery: bool,
 }
 
 /// A TaskManager that was taken in.

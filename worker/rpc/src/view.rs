@@ -11,6 +11,8 @@ use weir_types::{
     SubtaskIndex, TaskManagerId, VertexId,
 };
 
+use crate::StateFigure;
+
 /// The whole at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterOverview {
@@ -146,6 +148,8 @@ pub struct SubtaskDetails {
     pub ended_at_ms: Option<i64>,
     /// Its counters.
     pub metrics: IoMetrics,
+    /// What the keyed state of its operators that lies on disk says of itself.
+    pub state_figures: Vec<StateFigure>,
 }
 
 /// Counters of a subtask, or their sums.
@@ -165,6 +169,10 @@ pub struct IoMetrics {
     pub idle_ms: u64,
     /// Time waited for room downstream, in milliseconds.
     pub backpressured_ms: u64,
+    /// Bytes of the state that it began with which came from copies on the local disk.
+    pub restored_local_bytes: u64,
+    /// Those that came from the store.
+    pub restored_store_bytes: u64,
     /// The smallest watermark; none before the first.
     pub watermark: Option<EventTime>,
     /// What the time between the last two heartbeats went into. Of a vertex, the largest share of

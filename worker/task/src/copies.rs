@@ -20,7 +20,7 @@ mod index;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
 use weir_checkpoint::handle::ObjectRef;
@@ -35,7 +35,8 @@ const BYTES_MAX: u64 = 4 << 30;
 
 /// The copies of one TaskManager.
 pub struct LocalCopies {
-    backend: Arc<dyn StateBackendFactory>,
+    /// Its folder goes with it, however long an uploader still has something to do.
+    backend: Weak<dyn StateBackendFactory>,
     bytes_max: u64,
     inner: Mutex<Inner>,
 }
@@ -55,9 +56,9 @@ enum Folder {
 
 impl LocalCopies {
     /// Copies in the local folder of a slot's state backend, which is made with the first one.
-    pub fn new(backend: Arc<dyn StateBackendFactory>) -> Self {
+    pub fn new(backend: &Arc<dyn StateBackendFactory>) -> Self {
         Self {
-            backend,
+            backend: Arc::downgrade(backend),
             bytes_max: BYTES_MAX,
             inner: Mutex::new(Inner {
                 folder: Folder::NotYet,
@@ -95,7 +96,8 @@ impl LocalCopies {
         if inner.index.need(object, checkpoint) || inner.index.bytes() + bytes > self.bytes_max {
             return;
         }
-        let Some(folder) = inner.folder(&*self.backend) else {
+        let backend = self.backend.upgrade();
+        let Some(folder) = backend.and_then(|backend| inner.folder(&*backend)) else {
             return;
         };
         let number = inner.next_file;
@@ -109,8 +111,11 @@ impl LocalCopies {
             }
             Err(error) => {
                 drop(fs::remove_file(&copy));
-                let place = copy.display();
-                self.give_up(&format!("write {place}: {error}"));
+                // Without its folder it is the end of the job, and no fault of the disk.
+                if folder.exists() {
+                    let place = copy.display();
+                    self.give_up(&format!("write {place}: {error}"));
+                }
             }
         }
     }

@@ -30,6 +30,7 @@ pub(crate) fn open(
         exactly_once,
         incremental,
         compress,
+        local_recovery: _,
     } = settings;
     let mut options = StoreOptions::from_config(&store).map_err(OpenError::Options)?;
     options.clock = clock;

@@ -10,7 +10,7 @@ use weir_rpc::{
 };
 use weir_state::{HeapFactory, StateBackendFactory};
 use weir_stream::BoxError;
-use weir_task::{TaskCheckpoints, TaskEnvironment};
+use weir_task::{LocalCopies, TaskCheckpoints, TaskEnvironment};
 use weir_types::TaskManagerId;
 
 use crate::data_plane::{DataPlane, Door};
@@ -198,15 +198,20 @@ impl TaskManager {
             .channel_window_bytes(&program.job_graph, self.options.slots)?;
         let exchange = self.exchange(id, door, &job).await?;
         let (events_in, events) = events();
+        let slots = self.state_backends(&job).await?;
+        let copies = slots.first().filter(|_| {
+            let settings = job.checkpoints.as_ref();
+            settings.is_some_and(|settings| settings.local_recovery)
+        });
+        let copies = copies.map(|slot| Arc::new(LocalCopies::new(slot)));
         let environment = TaskEnvironment {
             exchange: exchange.clone(),
             clock: Arc::clone(&self.options.clock),
             events: events_in,
             channel_window_bytes: Some(window),
             state_backend: Arc::new(HeapFactory),
-            checkpoints: self.checkpoints(&job).await?,
+            checkpoints: self.checkpoints(&job, copies).await?,
         };
-        let slots = self.state_backends(&job).await?;
         let tasks = TaskTable::new(program, environment, slots);
         let clock = Arc::clone(&self.options.clock);
         let mut server = Server {
@@ -238,6 +243,7 @@ impl TaskManager {
     async fn checkpoints(
         &self,
         job: &JobInfo,
+        copies: Option<Arc<LocalCopies>>,
     ) -> Result<Option<Arc<TaskCheckpoints>>, TaskManagerError> {
         let Some(settings) = job.checkpoints.clone() else {
             return Ok(None);
@@ -245,7 +251,10 @@ impl TaskManager {
         let clock = Arc::clone(&self.options.clock);
         let opened = tokio::task::spawn_blocking(move || state::open(settings, clock)).await;
         match opened {
-            Ok(Ok(checkpoints)) => Ok(Some(Arc::new(checkpoints))),
+            Ok(Ok(checkpoints)) => Ok(Some(Arc::new(TaskCheckpoints {
+                copies,
+                ..checkpoints
+            }))),
             Ok(Err(source)) => Err(TaskManagerError::Store(source)),
             Err(_) => Err(TaskManagerError::StorePanicked),
         }

@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 use weir_checkpoint::coordinator::Then;
 use weir_checkpoint::handle::{SnapshotMetrics, SubtaskState};
 use weir_graph::{ExecutionState, NodeId};
-use weir_rpc::{OperatorMetricsReport, TaskDeploymentDescriptor, TaskMetricsReport};
+use weir_rpc::{OperatorMetricsReport, StateFigure, TaskDeploymentDescriptor, TaskMetricsReport};
 use weir_state::StateBackendFactory;
 use weir_stream::source::SplitAnswer;
 use weir_task::{
-    InputDeployment, ProducerLocation, Program, TaskCommit, TaskDeployment, TaskEnvironment,
-    TaskEvents, TaskHandle, TaskMetrics,
+    ChainedOperatorMetrics, InputDeployment, ProducerLocation, Program, TaskCommit, TaskDeployment,
+    TaskEnvironment, TaskEvents, TaskHandle, TaskMetrics,
 };
 use weir_types::{
     CheckpointBarrier, CheckpointId, EventTime, ExecutionAttemptId, Fault, FaultClass, Timestamp,
@@ -268,6 +268,8 @@ fn report(attempt: ExecutionAttemptId, metrics: &TaskMetrics, now: Timestamp) ->
         busy_ns: spent.busy_ns,
         idle_ns: spent.idle_ns,
         backpressured_ns: spent.backpressured_ns,
+        restored_local_bytes: metrics.restored.local(),
+        restored_store_bytes: metrics.restored.store(),
         watermark: (watermark > EventTime::MIN).then_some(watermark),
         operators: metrics
             .operators
@@ -280,5 +282,24 @@ fn report(attempt: ExecutionAttemptId, metrics: &TaskMetrics, now: Timestamp) ->
                 skipped_records: operator.own.skipped_records(),
             })
             .collect(),
+        state: metrics.operators.iter().flat_map(state).collect(),
     }
+}
+
+fn state(operator: &ChainedOperatorMetrics) -> impl Iterator<Item = StateFigure> {
+    let node = operator.node;
+    let stats = operator.own.tier();
+    let figures = stats.into_iter().flat_map(|stats| {
+        let own = [
+            ("pending_bytes", stats.pending_bytes),
+            ("written_entries", stats.written_entries),
+            ("read_keys", stats.read_keys),
+        ];
+        own.into_iter().chain(stats.figures)
+    });
+    figures.map(move |(name, value)| StateFigure {
+        node,
+        name: name.to_owned(),
+        value,
+    })
 }

@@ -162,6 +162,15 @@ impl Job {
         self
     }
 
+    /// Of a job in RocksDB: no TaskManager keeps copies of its checkpoints.
+    pub fn without_local_recovery(self) -> Self {
+        let path = self.path("job.yaml");
+        let text = fs::read_to_string(&path).expect("it was written");
+        let own = "  stateBackend:\n    localRecovery: false\n";
+        fs::write(&path, text.replace("  stateBackend:\n", own)).expect("written");
+        self
+    }
+
     /// Where processes keep state on disk while they run.
     pub fn local(&self) -> PathBuf {
         self.path("local")

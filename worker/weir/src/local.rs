@@ -12,7 +12,7 @@ pub use weir_checkpoint::handle::SnapshotMetrics;
 use weir_cli::{CheckpointArgs, RestoreChoice};
 use weir_crd::CheckpointSpec;
 use weir_jobmanager::{JobManager, JobSpec, StartError};
-pub use weir_rpc::{CheckpointState, JobCheckpoints};
+pub use weir_rpc::{CheckpointDetails, CheckpointState, JobCheckpoints};
 use weir_rpc::{DispatcherGateway, JobInfo, ProgramSpec};
 use weir_stream::BoxError;
 use weir_task::Program;
@@ -75,6 +75,8 @@ pub struct LocalState {
     pub interval: Duration,
     /// Whether a checkpoint holds only what changed since the one before.
     pub incremental: bool,
+    /// Whether copies of the newest checkpoint are kept for subtasks that start again.
+    pub local_recovery: bool,
 }
 
 /// Runs a program to its end. A job that failed is a result, not an error.
@@ -126,6 +128,7 @@ fn lead(name: &str, state: &LocalState, plan: &Plan) -> Result<Option<Lead>, Loc
         checkpoint: &checkpoint,
         savepoint_timeout: checkpoint.timeout.get(),
         allow_non_restored_state: false,
+        local_recovery: state.local_recovery,
     };
     let args = CheckpointArgs {
         dir: Some(state.dir.clone()),

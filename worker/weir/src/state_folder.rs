@@ -37,6 +37,7 @@ pub(crate) struct StateOf<'a> {
     pub(crate) checkpoint: &'a CheckpointSpec,
     pub(crate) savepoint_timeout: Duration,
     pub(crate) allow_non_restored_state: bool,
+    pub(crate) local_recovery: bool,
 }
 
 impl<'a> From<&'a LocalJob> for StateOf<'a> {
@@ -46,6 +47,7 @@ impl<'a> From<&'a LocalJob> for StateOf<'a> {
             checkpoint: &job.checkpoint,
             savepoint_timeout: job.savepoint_timeout.get(),
             allow_non_restored_state: job.allow_non_restored_state,
+            local_recovery: job.local_recovery,
         }
     }
 }
@@ -493,6 +495,7 @@ fn options(
             exactly_once: spec.mode == CheckpointMode::ExactlyOnce,
             incremental: spec.incremental,
             compress: spec.compression == CheckpointCompression::Lz4,
+            local_recovery: job.local_recovery,
         },
         claimed,
         restore,

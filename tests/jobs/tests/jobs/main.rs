@@ -14,6 +14,7 @@ mod fraud_detection;
 mod harness;
 mod hostile;
 mod input_faults;
+mod local_recovery;
 mod output_faults;
 mod panics;
 mod rocksdb;

@@ -170,6 +170,7 @@ fn restarted_twice() -> JobDetails {
         started_at_ms: None,
         ended_at_ms: None,
         metrics: IoMetrics::default(),
+        state_figures: Vec::new(),
     });
     job
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weir_rpc::{IoMetrics, OperatorMetricsReport, TaskMetricsReport, TimeShares};
+use weir_rpc::{IoMetrics, OperatorMetricsReport, StateFigure, TaskMetricsReport, TimeShares};
 use weir_types::{ExecutionAttemptId, Timestamp};
 
 /// Reports that come closer together say little about shares of time.
@@ -69,9 +69,17 @@ impl JobMetrics {
             busy_ms: report.busy_ns / 1_000_000,
             idle_ms: report.idle_ns / 1_000_000,
             backpressured_ms: report.backpressured_ns / 1_000_000,
+            restored_local_bytes: report.restored_local_bytes,
+            restored_store_bytes: report.restored_store_bytes,
             watermark: report.watermark,
             shares: task.shares,
         }
+    }
+
+    /// What a subtask's state on disk says of itself.
+    pub(super) fn state(&self, attempt: ExecutionAttemptId) -> &[StateFigure] {
+        let task = self.tasks.get(&attempt);
+        task.map_or(&[], |task| &task.report.state)
     }
 
     /// The counters of a subtask's operators.
@@ -117,6 +125,8 @@ pub(super) fn sum(subtasks: impl Iterator<Item = IoMetrics>) -> IoMetrics {
         sum.busy_ms += subtask.busy_ms;
         sum.idle_ms += subtask.idle_ms;
         sum.backpressured_ms += subtask.backpressured_ms;
+        sum.restored_local_bytes += subtask.restored_local_bytes;
+        sum.restored_store_bytes += subtask.restored_store_bytes;
         sum.shares.busy = sum.shares.busy.max(subtask.shares.busy);
         sum.shares.idle = sum.shares.idle.max(subtask.shares.idle);
         sum.shares.backpressured = sum.shares.backpressured.max(subtask.shares.backpressured);
@@ -152,8 +162,11 @@ mod tests {
             busy_ns: busy_ms * 1_000_000,
             idle_ns: idle_ms * 1_000_000,
             backpressured_ns: 0,
+            restored_local_bytes: 0,
+            restored_store_bytes: 0,
             watermark: None,
             operators: Vec::new(),
+            state: Vec::new(),
         }
     }
 

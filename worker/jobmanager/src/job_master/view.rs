@@ -176,6 +176,7 @@ impl JobMaster {
                 .then(|| since(execution.state))
                 .flatten(),
             metrics: self.metrics.io(execution.attempt),
+            state_figures: self.metrics.state(execution.attempt).to_vec(),
         }
     }
 

@@ -9,7 +9,7 @@ use weir_types::{
 };
 
 use super::{WireError, pb, required};
-use crate::{JobResult, OperatorMetricsReport, TaskMetricsReport};
+use crate::{JobResult, OperatorMetricsReport, StateFigure, TaskMetricsReport};
 
 pub(super) fn id_to_wire(id: u128) -> Vec<u8> {
     id.to_be_bytes().to_vec()
@@ -188,6 +188,8 @@ pub(super) fn metrics_to_wire(report: &TaskMetricsReport) -> pb::TaskMetrics {
         busy_ns: report.busy_ns,
         idle_ns: report.idle_ns,
         backpressured_ns: report.backpressured_ns,
+        restored_local_bytes: report.restored_local_bytes,
+        restored_store_bytes: report.restored_store_bytes,
         watermark: report.watermark.map(|watermark| watermark.0),
         operators: report
             .operators
@@ -198,6 +200,15 @@ pub(super) fn metrics_to_wire(report: &TaskMetricsReport) -> pb::TaskMetrics {
                 records_out: operator.records_out,
                 late_records: operator.late_records,
                 skipped_records: operator.skipped_records,
+            })
+            .collect(),
+        state: report
+            .state
+            .iter()
+            .map(|figure| pb::StateFigure {
+                node: figure.node.0,
+                name: figure.name.clone(),
+                value: figure.value,
             })
             .collect(),
     }
@@ -213,6 +224,8 @@ pub(super) fn metrics_from_wire(report: pb::TaskMetrics) -> Result<TaskMetricsRe
         busy_ns: report.busy_ns,
         idle_ns: report.idle_ns,
         backpressured_ns: report.backpressured_ns,
+        restored_local_bytes: report.restored_local_bytes,
+        restored_store_bytes: report.restored_store_bytes,
         watermark: report.watermark.map(EventTime),
         operators: report
             .operators
@@ -223,6 +236,15 @@ pub(super) fn metrics_from_wire(report: pb::TaskMetrics) -> Result<TaskMetricsRe
                 records_out: operator.records_out,
                 late_records: operator.late_records,
                 skipped_records: operator.skipped_records,
+            })
+            .collect(),
+        state: report
+            .state
+            .into_iter()
+            .map(|figure| StateFigure {
+                node: NodeId(figure.node),
+                name: figure.name,
+                value: figure.value,
             })
             .collect(),
     })

@@ -16,7 +16,7 @@ use weir_types::{
 use crate::{
     CheckpointSettings, CommitRequest, InputGateDescriptor, JobInfo, JobResult,
     OperatorMetricsReport, PROTOCOL_VERSION, ProducerDescriptor, ProgramSpec, Registration,
-    RemoteProducer, SplitResponse, TaskDeploymentDescriptor, TaskExecutorCommand,
+    RemoteProducer, SplitResponse, StateFigure, TaskDeploymentDescriptor, TaskExecutorCommand,
     TaskManagerMessage, TaskMetricsReport, VERSION,
 };
 
@@ -71,6 +71,7 @@ pub(crate) fn job_info() -> JobInfo {
             exactly_once: true,
             incremental: false,
             compress: true,
+            local_recovery: true,
         }),
     }
 }
@@ -85,6 +86,8 @@ fn metrics() -> TaskMetricsReport {
         busy_ns: 5,
         idle_ns: 6,
         backpressured_ns: 7,
+        restored_local_bytes: 8,
+        restored_store_bytes: 9,
         watermark: Some(EventTime(-8)),
         operators: vec![OperatorMetricsReport {
             node: NodeId(9),
@@ -92,6 +95,11 @@ fn metrics() -> TaskMetricsReport {
             records_out: 11,
             late_records: 12,
             skipped_records: 13,
+        }],
+        state: vec![StateFigure {
+            node: NodeId(9),
+            name: "read_keys".to_owned(),
+            value: 14,
         }],
     }
 }

@@ -54,6 +54,7 @@ pub(crate) fn info_to_wire(job: &JobInfo) -> pb::Registered {
                 exactly_once,
                 incremental,
                 compress,
+                local_recovery,
             } = settings.clone();
             pb::CheckpointSettings {
                 folder,
@@ -61,6 +62,7 @@ pub(crate) fn info_to_wire(job: &JobInfo) -> pb::Registered {
                 exactly_once,
                 incremental,
                 compress,
+                local_recovery,
             }
         }),
     }
@@ -86,6 +88,7 @@ pub(crate) fn info_from_wire(epoch: u64, registered: pb::Registered) -> Result<J
             exactly_once: settings.exactly_once,
             incremental: settings.incremental,
             compress: settings.compress,
+            local_recovery: settings.local_recovery,
         }),
     })
 }

@@ -22,14 +22,20 @@ impl StateBackendFactory for Scratch {
 struct Rig {
     folder: tempfile::TempDir,
     copies: LocalCopies,
+    backend: Arc<dyn StateBackendFactory>,
 }
 
 impl Rig {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let scratch = Scratch(Ok(Some(folder.path().to_owned())));
-        let copies = LocalCopies::new(Arc::new(scratch));
-        Self { folder, copies }
+        let backend: Arc<dyn StateBackendFactory> = Arc::new(scratch);
+        let copies = LocalCopies::new(&backend);
+        Self {
+            folder,
+            copies,
+            backend,
+        }
     }
 
     fn keep(&self, checkpoint: u64, object: &ObjectRef, bytes: &[u8]) {
@@ -164,6 +170,24 @@ fn copies_have_a_limit_and_a_disk_that_fails_ends_them() {
 }
 
 #[test]
+fn copies_do_not_hold_on_to_the_folder_that_they_lie_in() {
+    let rig = Rig::new();
+    let Rig {
+        folder,
+        copies,
+        backend,
+    } = rig;
+    let (one, other) = (object("a", b"1"), object("b", b"2"));
+    copies.keep_bytes(CheckpointId(7), &one, b"1");
+    let gone = Arc::downgrade(&backend);
+    drop(backend);
+    assert!(gone.upgrade().is_none());
+    drop(folder);
+    copies.keep_bytes(CheckpointId(7), &other, b"2");
+    assert_eq!(copies.find(&other), None);
+}
+
+#[test]
 fn a_backend_without_a_local_folder_has_no_copies() {
     let full = ColdError::DiskFull {
         action: "make a folder",
@@ -171,7 +195,8 @@ fn a_backend_without_a_local_folder_has_no_copies() {
         cause: "no space left".to_owned(),
     };
     for scratch in [Ok(None), Err(full)] {
-        let copies = LocalCopies::new(Arc::new(Scratch(scratch)));
+        let backend: Arc<dyn StateBackendFactory> = Arc::new(Scratch(scratch));
+        let copies = LocalCopies::new(&backend);
         let mine = object("a", b"state");
         copies.keep_bytes(CheckpointId(7), &mine, b"state");
         assert_eq!(copies.find(&mine), None);

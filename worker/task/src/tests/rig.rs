@@ -74,7 +74,7 @@ pub(super) struct Job {
     store: MemoryStore,
     failing: Arc<Mutex<Option<StoreErrorKind>>>,
     exchanges: Standalone,
-    copies: Option<Arc<LocalCopies>>,
+    copies: Option<(Arc<LocalCopies>, Arc<dyn StateBackendFactory>)>,
 }
 
 impl Job {
@@ -97,8 +97,8 @@ impl Job {
     /// have others, or none.
     pub(super) fn set_copies(&mut self, folder: Option<&Path>) {
         self.copies = folder.map(|folder| {
-            let backend = ScratchHeap(folder.to_owned());
-            Arc::new(LocalCopies::new(Arc::new(backend)))
+            let backend: Arc<dyn StateBackendFactory> = Arc::new(ScratchHeap(folder.to_owned()));
+            (Arc::new(LocalCopies::new(&backend)), backend)
         });
     }
 
@@ -208,7 +208,7 @@ impl Job {
         checkpoints.mode = self.options.mode;
         checkpoints.incremental = self.options.incremental;
         checkpoints.inline_max = self.options.inline_max;
-        checkpoints.copies = self.copies.clone();
+        checkpoints.copies = self.copies.as_ref().map(|(copies, _)| Arc::clone(copies));
         self.feeds.set_fresh(taken.is_none());
         let recorder = Arc::new(Recorder::default());
         let environment = TaskEnvironment {

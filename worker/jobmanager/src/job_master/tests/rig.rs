@@ -97,6 +97,8 @@ pub(super) fn report(attempt: ExecutionAttemptId, records_out: u64) -> TaskMetri
         busy_ns: 1,
         idle_ns: 1,
         backpressured_ns: 0,
+        restored_local_bytes: 0,
+        restored_store_bytes: 0,
         watermark: None,
         operators: vec![OperatorMetricsReport {
             node: NodeId(0),
@@ -105,6 +107,7 @@ pub(super) fn report(attempt: ExecutionAttemptId, records_out: u64) -> TaskMetri
             late_records: 0,
             skipped_records: 0,
         }],
+        state: Vec::new(),
     }
 }
 
