@@ -22,6 +22,8 @@ pub struct Settings {
     pub retry_period: Duration,
     /// What a leader does that cannot renew.
     pub on_silence: OnSilence,
+    /// What a candidate does where there is no Lease.
+    pub on_missing: OnMissing,
 }
 
 /// What a leader does that cannot renew because nobody answers.
@@ -31,6 +33,16 @@ pub enum OnSilence {
     StepDown,
     /// It goes on until it sees another holder: something else keeps it from doing harm.
     GoOn,
+}
+
+/// What a candidate does where there is no Lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMissing {
+    /// It makes one.
+    Create,
+    /// It stands by: whoever makes the Lease opens the election by it. A leader whose Lease is
+    /// gone takes it again once it is back, if nobody else has.
+    StandBy,
 }
 
 /// What happened.
@@ -80,7 +92,7 @@ pub struct Election {
     settings: Settings,
     /// The Lease as it was seen last, and since when it has been like that.
     seen: Option<(Observed, Timestamp)>,
-    /// Whether the Lease was read to be missing.
+    /// Whether the Lease was read to be missing, and is to be made.
     missing: bool,
     leads: Option<Leads>,
     /// A write under way or in doubt.
@@ -239,11 +251,13 @@ impl Election {
 
     fn on_read(&mut self, now: Timestamp, found: Option<Observed>) {
         let Some(found) = found else {
-            self.missing = true;
+            self.missing = self.settings.on_missing == OnMissing::Create;
             self.seen = None;
             self.sent = None;
-            // Somebody deleted it. Whoever must be sure to lead is so no more.
-            if self.settings.on_silence == OnSilence::StepDown {
+            // Somebody deleted it. Whoever must be sure to lead is so no more, and whoever resigns
+            // has nothing left to give up.
+            let needs_it = self.settings.on_silence == OnSilence::StepDown;
+            if needs_it || (self.resigning && !self.missing) {
                 self.leads = None;
             }
             return;
@@ -261,7 +275,11 @@ impl Election {
                 self.confirm(&sent);
             }
         }
-        if !own {
+        // A Lease that was made anew bears no name yet: that is no other holder.
+        let vacant = found.record.holder.is_empty()
+            && self.settings.on_silence == OnSilence::GoOn
+            && !self.resigning;
+        if !own && !vacant {
             self.leads = None;
         }
         if changed {

@@ -18,6 +18,6 @@ mod election;
 mod record;
 mod time;
 
-pub use election::{Action, Election, Event, OnSilence, Settings, WriteError};
+pub use election::{Action, Election, Event, OnMissing, OnSilence, Settings, WriteError};
 pub use record::{LeaseRecord, Observed};
 pub use time::{micro_time, parse_rfc3339, rfc3339};

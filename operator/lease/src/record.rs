@@ -46,6 +46,13 @@ impl LeaseRecord {
         }
         object
     }
+
+    /// The same as a merge patch, for a Lease that somebody else has made and labelled.
+    pub fn to_patch(&self, resource_version: &str) -> Value {
+        let mut patch = self.to_object("", "", None);
+        patch["metadata"] = json!({ "resourceVersion": resource_version });
+        patch
+    }
 }
 
 impl Observed {
@@ -97,5 +104,8 @@ mod tests {
             ""
         );
         assert_eq!(Observed::from_object(&json!({})), None);
+        let patch = record.to_patch("7");
+        assert_eq!(patch["metadata"], json!({ "resourceVersion": "7" }));
+        assert_eq!(Observed::from_object(&patch), Some(read));
     }
 }

@@ -1,12 +1,14 @@
 //! Elections under random schedules: processes that crash, stand still and have clocks that run at
 //! different speeds, an API server that is slow, loses answers, cannot be reached, and a Lease that
 //! somebody deletes. Never may two processes act, and whoever becomes leader must have written the
-//! Lease.
+//! Lease. Where candidates make no Lease themselves, nobody leads before somebody else has made it.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use weir_lease::{Action, Election, Event, LeaseRecord, Observed, OnSilence, Settings, WriteError};
+use weir_lease::{
+    Action, Election, Event, LeaseRecord, Observed, OnMissing, OnSilence, Settings, WriteError,
+};
 use weir_types::Timestamp;
 
 const SCHEDULES: u64 = 100_000;
@@ -87,6 +89,11 @@ struct Process {
 
 impl Process {
     fn new(name: String, drift: i64, at: u64, on_silence: OnSilence) -> Self {
+        // As JobManagers do, and as operators do.
+        let on_missing = match on_silence {
+            OnSilence::GoOn => OnMissing::StandBy,
+            OnSilence::StepDown => OnMissing::Create,
+        };
         let settings = Settings {
             identity: name.clone(),
             predecessors: String::new(),
@@ -94,6 +101,7 @@ impl Process {
             renew_deadline: Duration::from_millis(RENEW),
             retry_period: Duration::from_millis(RETRY),
             on_silence,
+            on_missing,
         };
         let now = own_time(drift, at);
         Self {
@@ -122,6 +130,8 @@ struct World {
     born: u64,
     unreachable_until: u64,
     on_silence: OnSilence,
+    /// When somebody makes the Lease that is missing, where candidates do not.
+    gate_opens_at: Option<u64>,
 }
 
 impl World {
@@ -141,6 +151,33 @@ impl World {
             born: count,
             unreachable_until: 0,
             on_silence,
+            gate_opens_at: None,
+        }
+    }
+
+    /// What the operator does for its jobs: it makes the Lease, and puts it back.
+    fn keep_gate(&mut self, at: u64) {
+        if self.on_silence == OnSilence::StepDown || self.server.lease.is_some() {
+            return;
+        }
+        let acquired_before = self.server.acquired.len();
+        if acquired_before == 0 {
+            let early = self.acting(at);
+            assert!(early.is_empty(), "{early:?} lead before the Lease was made");
+        }
+        let opens_at = *self
+            .gate_opens_at
+            .get_or_insert(at + self.random.below(20_000));
+        if at >= opens_at {
+            self.gate_opens_at = None;
+            let vacant = LeaseRecord {
+                holder: String::new(),
+                duration_secs: 15,
+                transitions: 0,
+                acquired_at: String::new(),
+                renewed_at: String::new(),
+            };
+            self.server.write(&vacant, None);
         }
     }
 
@@ -208,6 +245,13 @@ impl World {
         if let Action::Wait(until) = action {
             process.wake = until;
             return;
+        }
+        if let Action::Write { replaces, .. } = &action {
+            let made = replaces.is_none();
+            assert!(
+                !made || self.on_silence == OnSilence::StepDown,
+                "a Lease is made"
+            );
         }
         let arrives = at + 1 + self.random.below(300);
         let lost = at < self.unreachable_until || self.random.one_in(25);
@@ -292,6 +336,7 @@ fn run(seed: u64, on_silence: OnSilence) -> (bool, bool) {
         if at < quiet && world.random.one_in(30) {
             world.disturb(at);
         }
+        world.keep_gate(at);
         world.step(at);
         let acting = world.acting(at);
         led |= !acting.is_empty();
