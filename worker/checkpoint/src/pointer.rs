@@ -11,6 +11,8 @@ mod writer;
 use serde::{Deserialize, Serialize};
 use weir_types::{CheckpointId, Epoch, JobId};
 
+use crate::collector::root_name;
+
 pub use encoding::DecodePointerError;
 pub use writer::{Nonces, PointerWriter, ReadResult, SwapResult, WriterAction};
 
@@ -107,7 +109,7 @@ pub struct Pointer {
     /// told.
     pub last_id: CheckpointId,
     /// The newest completed checkpoint or savepoint: what a restore begins with. None: there never
-    /// was one.
+    /// was one, or none since the job began anew.
     pub latest: Option<SnapshotRef>,
     /// All that are kept, the latest included, oldest first.
     pub retained: Vec<SnapshotRef>,
@@ -149,6 +151,32 @@ impl Pointer {
     pub fn of_operation(&self, operation: &OperationId) -> Option<&SnapshotRef> {
         let mut retained = self.retained.iter();
         retained.find(|snapshot| snapshot.operation.as_ref() == Some(operation))
+    }
+
+    /// Why the savepoint of an operation must stay; none: it may go, or is gone.
+    pub fn needs(&self, operation: &OperationId) -> Option<&'static str> {
+        let snapshot = self.of_operation(operation)?;
+        let is_root = |root: &Root| root_name(&root.path) == snapshot.path;
+        if snapshot.kind == SnapshotKind::Checkpoint {
+            Some("it is a checkpoint: the job itself lets go of those")
+        } else if self.latest.as_ref().map(|latest| latest.id) == Some(snapshot.id) {
+            Some("it is the newest: the job goes on from it after a failure")
+        } else if self.roots.iter().any(is_root) {
+            Some("an operation that is open needs it")
+        } else {
+            None
+        }
+    }
+
+    /// Lets go of the savepoint of an operation, unless it is needed. False: nothing has changed.
+    pub fn forget(&mut self, operation: &OperationId) -> bool {
+        if self.needs(operation).is_some() {
+            return false;
+        }
+        let kept = self.retained.len();
+        self.retained
+            .retain(|kept| kept.operation.as_ref() != Some(operation));
+        self.retained.len() < kept
     }
 
     /// Lets go of all checkpoints for good. Savepoints are a person's: they stay, but none of them

@@ -45,7 +45,7 @@ pub struct Claim {
     pub seed: u64,
     /// The epoch of another job's snapshot that it goes on from; 0 if there is none.
     pub above: Epoch,
-    /// A job whose checkpoints were deleted may begin anew.
+    /// The job begins anew; see [`claim::Claim::anew`].
     pub anew: bool,
 }
 
@@ -161,7 +161,7 @@ pub fn claim(claim: Claim) -> Result<Claimed, ClaimError> {
                     }
                 }
                 let objects = match &read {
-                    ReadResult::Missing => has_objects(store.as_ref())?,
+                    ReadResult::Missing => has_snapshots(store.as_ref())?,
                     _ => false,
                 };
                 claiming.on_read(read, objects)
@@ -189,7 +189,8 @@ pub fn claim(claim: Claim) -> Result<Claimed, ClaimError> {
     }
 }
 
-fn has_objects(store: &dyn ObjectStore) -> Result<bool, ClaimError> {
+/// Whether there is anything of snapshots in a job's state folder.
+pub fn has_snapshots(store: &dyn ObjectStore) -> Result<bool, ClaimError> {
     let listed = store
         .list(&ObjectPath::default())
         .map_err(ClaimError::Store)?;
@@ -264,6 +265,21 @@ pub fn record_root(
     root: Root,
     seed: u64,
 ) -> Result<Claimed, ClaimError> {
+    moved(store, claimed, seed, |pointer| pointer.roots.push(root))
+}
+
+/// Lets go of all checkpoints of a claimed job, for good.
+pub fn let_go(store: &dyn ObjectStore, claimed: Claimed, seed: u64) -> Result<Claimed, ClaimError> {
+    moved(store, claimed, seed, Pointer::let_go)
+}
+
+/// Changes the pointer of a claimed job.
+fn moved(
+    store: &dyn ObjectStore,
+    claimed: Claimed,
+    seed: u64,
+    change: impl FnOnce(&mut Pointer),
+) -> Result<Claimed, ClaimError> {
     let Claimed {
         pointer,
         version,
@@ -271,7 +287,7 @@ pub fn record_root(
     } = claimed;
     let mut nonces = Nonces::new(seed);
     let mut wanted = pointer.clone();
-    wanted.roots.push(root);
+    change(&mut wanted);
     wanted.nonce = nonces.draw();
     let mut writer = PointerWriter::new(pointer, version, nonces);
     match outcome_of_write(store, &mut writer, wanted.clone()).1 {

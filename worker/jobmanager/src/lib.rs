@@ -33,12 +33,13 @@ mod source_coordinator;
 mod taskmanagers;
 
 pub use checkpoint_store::{
-    Claim, ClaimError, Claimed, claim, read_pointer, read_snapshot, record_root, restore_point,
+    Claim, ClaimError, Claimed, claim, has_snapshots, let_go, read_pointer, read_snapshot, record_root,
+    restore_point,
 };
 pub use election::{ElectionError, FileElection, LeaderElection, Leadership, Term};
 pub use failover::FailoverStrategy;
 pub use job_manager::{JobManager, RpcPort, StartError};
 pub use options::{CheckpointOptions, JobManagerOptions, JobSpec};
 pub use restart_strategy::RestartStrategy;
-pub use restoring::RestoreFrom;
+pub use restoring::{RestoreFrom, check_restore};
 pub use weir_rpc::JobResult;

@@ -36,6 +36,20 @@ impl RestoreFrom {
     }
 }
 
+/// Whether a job can go on from a snapshot, as its start would find out. `folder` is the job's state
+/// folder.
+pub fn check_restore(
+    job: &JobGraph,
+    folder: &str,
+    from: &RestoreFrom,
+    allow_non_restored_state: bool,
+) -> Result<(), RestoreError> {
+    let options = RestoreOptions {
+        allow_non_restored_state,
+    };
+    Restoring::new(job, folder.to_owned(), options, Some(from)).map(drop)
+}
+
 /// The job's operators, and what they go on from.
 #[derive(Debug)]
 pub(crate) struct Restoring {

@@ -1,6 +1,7 @@
 //! Views of the Dispatcher become bodies of the API.
 
 mod snapshot;
+mod standby;
 
 use weir_rpc::{
     ClusterOverview, ExceptionEntry, IoMetrics, JobDetails, JobExceptions, JobOverview,
@@ -10,6 +11,7 @@ use weir_rpc::{
 use crate::dto;
 
 pub(crate) use snapshot::{checkpoint, checkpoint_details, checkpoints, operation};
+pub(crate) use standby::standby;
 
 /// Flink writes -1 where there is no time.
 fn time(ms: Option<i64>) -> i64 {
@@ -53,6 +55,7 @@ pub(crate) fn job(view: JobDetails) -> dto::Job {
         epoch: view.epoch.0,
         vertices: view.vertices.into_iter().map(vertex).collect(),
         root_exception: view.root_cause.map(exception),
+        restarts: view.restarts.iter().map(|(_, times)| times).sum(),
     }
 }
 

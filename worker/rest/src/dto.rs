@@ -1,6 +1,7 @@
 //! The bodies of the REST API. Field names are Flink's where the thing is Flink's.
 
 mod snapshot;
+mod standby;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ pub use snapshot::{
     RetainedCheckpoint, SavepointRequest, SnapshotKind, SnapshotStatus, StopRequest,
     SubtaskCheckpoint,
 };
+pub use standby::{CheckState, Standby, StandbyState, StateCheck};
 
 /// The whole at a glance (`GET /overview`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -93,6 +95,9 @@ pub struct Job {
     /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_exception: Option<Exception>,
+    /// How often this JobManager has started it again after a failure.
+    #[serde(default)]
+    pub restarts: u64,
 }
 
 /// One vertex of a job: a chain of operators.

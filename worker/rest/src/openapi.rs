@@ -18,12 +18,29 @@ struct Endpoint {
 
 enum Body {
     None,
-    Text,
+    /// Of this type.
+    Text(&'static str),
     Json(fn(&mut SchemaGenerator) -> Value),
 }
 
+/// The form of the metrics.
+pub(crate) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+const PLAIN: &str = "text/plain";
+
 fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Value {
     generator.subschema_for::<T>().to_value()
+}
+
+const fn get(path: &'static str, summary: &'static str, body: Body) -> Endpoint {
+    Endpoint {
+        method: "get",
+        path,
+        summary,
+        status: "200",
+        request: None,
+        body,
+    }
 }
 
 const fn get_json(
@@ -31,14 +48,7 @@ const fn get_json(
     summary: &'static str,
     body: fn(&mut SchemaGenerator) -> Value,
 ) -> Endpoint {
-    Endpoint {
-        method: "get",
-        path,
-        summary,
-        status: "200",
-        request: None,
-        body: Body::Json(body),
-    }
+    get(path, summary, Body::Json(body))
 }
 
 /// Asks for a checkpoint or savepoint.
@@ -57,7 +67,8 @@ const fn post_operation(
     }
 }
 
-const ENDPOINTS: [Endpoint; 16] = [
+const ENDPOINTS: &[Endpoint] = &[
+    get("/", "What there is: this list", Body::Text(PLAIN)),
     get_json(
         "/overview",
         "Counts of TaskManagers, slots and jobs",
@@ -100,6 +111,14 @@ const ENDPOINTS: [Endpoint; 16] = [
         "How a savepoint or checkpoint that was asked for is doing (`?wait-ms=N`: wait for its end)",
         schema::<dto::Operation>,
     ),
+    Endpoint {
+        method: "delete",
+        path: "/jobs/{id}/savepoints/{operation}",
+        summary: "Let go of the savepoint of an operation, and delete it; one that is needed stays",
+        status: "202",
+        request: None,
+        body: Body::None,
+    },
     post_operation(
         "/jobs/{id}/checkpoints",
         "Take a checkpoint now",
@@ -126,26 +145,30 @@ const ENDPOINTS: [Endpoint; 16] = [
         schema::<dto::TaskManagers>,
     ),
     get_json(
+        "/standby",
+        "Whether the JobManager leads, and whether its program can go on from the job's state",
+        schema::<dto::Standby>,
+    ),
+    get_json(
         "/config",
         "The JobManager's configuration",
         schema::<dto::Config>,
     ),
-    Endpoint {
-        method: "get",
-        path: "/metrics",
-        summary: "All counters in OpenMetrics form, for Prometheus",
-        status: "200",
-        request: None,
-        body: Body::Text,
-    },
-    Endpoint {
-        method: "get",
-        path: "/healthz",
-        summary: "Answers `ok` while the process lives",
-        status: "200",
-        request: None,
-        body: Body::Text,
-    },
+    get(
+        "/metrics",
+        "All counters in OpenMetrics form, for Prometheus",
+        Body::Text(OPENMETRICS),
+    ),
+    get(
+        "/healthz",
+        "Answers `ok` while the process lives",
+        Body::Text(PLAIN),
+    ),
+    get_json(
+        "/openapi.json",
+        "This API's description, an OpenAPI 3.1 document",
+        |_| json!({ "type": "object" }),
+    ),
 ];
 
 /// Method, path and summary of each endpoint.
@@ -156,7 +179,8 @@ pub(crate) fn paths() -> impl Iterator<Item = (String, &'static str, &'static st
 }
 
 /// What stands in a path, and behind it.
-fn parameters(path: &str) -> Vec<Value> {
+fn parameters(end: &Endpoint) -> Vec<Value> {
+    let path = end.path;
     let named = |name: &str, description: &str, schema: Value| {
         let place = if path.contains(&format!("{{{name}}}")) {
             "path"
@@ -176,9 +200,15 @@ fn parameters(path: &str) -> Vec<Value> {
         let schema = json!({ "type": "string", "pattern": "^[0-9a-f]{32}$" });
         parameters.push(named("id", "The job's id", schema));
     }
+    if end.method == "patch" {
+        let schema = json!({ "type": "string", "enum": ["cancel"], "default": "cancel" });
+        parameters.push(named("mode", "What becomes of the job", schema));
+    }
     if path.contains("{operation}") {
         let schema = json!({ "type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$" });
         parameters.push(named("operation", "The operation's name", schema));
+    }
+    if path.contains("{operation}") && end.method == "get" {
         let schema = json!({ "type": "integer", "minimum": 0 });
         let description = "How long to wait for its end, in milliseconds; at most 8000";
         parameters.push(named("wait-ms", description, schema));
@@ -197,11 +227,11 @@ pub fn document() -> Value {
     let mut generator = settings.into_generator();
     let error = schema::<dto::ErrorBody>(&mut generator);
     let mut paths = Map::new();
-    for end in &ENDPOINTS {
+    for end in ENDPOINTS {
         let mut response = json!({ "description": end.summary });
         match end.body {
             Body::None => {}
-            Body::Text => response["content"] = json!({ "text/plain": {} }),
+            Body::Text(kind) => response["content"] = json!({ (kind): {} }),
             Body::Json(schema) => {
                 response["content"] =
                     json!({ "application/json": { "schema": schema(&mut generator) } });
@@ -219,7 +249,7 @@ pub fn document() -> Value {
                 "content": { "application/json": { "schema": schema(&mut generator) } },
             });
         }
-        let parameters = parameters(end.path);
+        let parameters = parameters(end);
         if !parameters.is_empty() {
             operation["parameters"] = json!(parameters);
         }

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -117,33 +117,42 @@ impl RestServer {
     }
 }
 
-fn routes(app: App) -> Router {
-    Router::new()
-        .route("/", get(index))
-        .route("/overview", get(overview))
-        .route("/jobs", get(jobs))
-        .route("/jobs/{id}", get(job).patch(patch_job))
-        .route("/jobs/{id}/cancel", post(cancel))
-        .route("/jobs/{id}/stop", post(snapshots::stop))
-        .route("/jobs/{id}/savepoints", post(snapshots::savepoint))
-        .route(
+/// Each path with what answers there; [`openapi`] describes the same ones.
+fn endpoints() -> Vec<(&'static str, MethodRouter<App>)> {
+    vec![
+        ("/", get(index)),
+        ("/overview", get(overview)),
+        ("/jobs", get(jobs)),
+        ("/jobs/{id}", get(job).patch(patch_job)),
+        ("/jobs/{id}/cancel", post(cancel)),
+        ("/jobs/{id}/stop", post(snapshots::stop)),
+        ("/jobs/{id}/savepoints", post(snapshots::savepoint)),
+        (
             "/jobs/{id}/savepoints/{operation}",
-            get(snapshots::operation),
-        )
-        .route(
+            get(snapshots::operation).delete(snapshots::forget),
+        ),
+        (
             "/jobs/{id}/checkpoints",
             get(snapshots::checkpoints).post(snapshots::checkpoint),
-        )
-        .route(
+        ),
+        (
             "/jobs/{id}/checkpoints/{number}",
             get(snapshots::checkpoint_details),
-        )
-        .route("/jobs/{id}/exceptions", get(exceptions))
-        .route("/taskmanagers", get(taskmanagers))
-        .route("/config", get(config))
-        .route("/metrics", get(prometheus))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/openapi.json", get(|| async { Json(openapi::document()) }))
+        ),
+        ("/jobs/{id}/exceptions", get(exceptions)),
+        ("/taskmanagers", get(taskmanagers)),
+        ("/standby", get(standby)),
+        ("/config", get(config)),
+        ("/metrics", get(prometheus)),
+        ("/healthz", get(|| async { "ok\n" })),
+        ("/openapi.json", get(|| async { Json(openapi::document()) })),
+    ]
+}
+
+fn routes(app: App) -> Router {
+    let add = |router: Router<App>, (path, methods)| router.route(path, methods);
+    let router = endpoints().into_iter().fold(Router::new(), add);
+    router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(app)
@@ -170,9 +179,9 @@ impl From<DispatcherError> for ApiError {
             DispatcherError::UnknownJob(_) | DispatcherError::UnknownOperation { .. } => {
                 StatusCode::NOT_FOUND
             }
-            DispatcherError::Ended { .. } | DispatcherError::CheckpointsOff(_) => {
-                StatusCode::CONFLICT
-            }
+            DispatcherError::Ended { .. }
+            | DispatcherError::CheckpointsOff(_)
+            | DispatcherError::Needed { .. } => StatusCode::CONFLICT,
             DispatcherError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self(status, error.to_string())
@@ -245,6 +254,10 @@ async fn taskmanagers(State(app): State<App>) -> Answer<dto::TaskManagers> {
     Ok(Json(dto::TaskManagers { taskmanagers }))
 }
 
+async fn standby(State(app): State<App>) -> Json<dto::Standby> {
+    Json(convert::standby(app.dispatcher.standby()))
+}
+
 async fn config(State(app): State<App>) -> Answer<dto::Config> {
     Ok(Json(dto::Config {
         config: app.dispatcher.config().await?.into_iter().collect(),
@@ -253,8 +266,7 @@ async fn config(State(app): State<App>) -> Answer<dto::Config> {
 
 async fn prometheus(State(app): State<App>) -> Result<impl IntoResponse, ApiError> {
     let text = metrics::scrape(app.dispatcher.as_ref(), app.clock.unix_ms()).await?;
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], text))
+    Ok(([(header::CONTENT_TYPE, openapi::OPENMETRICS)], text))
 }
 
 async fn not_found(uri: Uri) -> ApiError {

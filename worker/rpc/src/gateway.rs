@@ -14,8 +14,8 @@ use weir_types::JobId;
 
 use crate::{
     ClusterOverview, Fenced, JobCheckpoints, JobDetails, JobExceptions, JobOverview, JobResult,
-    OperationStatus, Registered, Registration, TaskExecutorCommand, TaskManagerDetails,
-    TaskManagerMessage,
+    OperationStatus, Registered, Registration, StandbyView, TaskExecutorCommand,
+    TaskManagerDetails, TaskManagerMessage,
 };
 
 /// A future behind a pointer, for traits that are used as `dyn`.
@@ -108,6 +108,14 @@ pub enum DispatcherError {
         /// The operation that was named.
         operation: String,
     },
+    /// The savepoint is needed.
+    #[error("the savepoint of operation `{operation}` stays: {why}")]
+    Needed {
+        /// The operation that took it.
+        operation: String,
+        /// What for.
+        why: String,
+    },
     /// The JobManager is going down.
     #[error("the JobManager is shutting down")]
     ShuttingDown,
@@ -153,6 +161,15 @@ pub trait DispatcherGateway: Send + Sync {
         operation: OperationId,
     ) -> BoxFuture<'_, Result<OperationStatus, DispatcherError>>;
 
+    /// Has the job let go of the savepoint of an operation, and delete it. The answer means that the
+    /// request has been taken, or that there is no such savepoint (any more); one that is needed is
+    /// refused. Asking again is harmless.
+    fn forget_savepoint(
+        &self,
+        id: JobId,
+        operation: OperationId,
+    ) -> BoxFuture<'_, Result<(), DispatcherError>>;
+
     /// The job's checkpoints and savepoints.
     fn checkpoints(&self, id: JobId) -> BoxFuture<'_, Result<JobCheckpoints, DispatcherError>>;
 
@@ -161,4 +178,9 @@ pub trait DispatcherGateway: Send + Sync {
 
     /// The JobManager's configuration, by key.
     fn config(&self) -> BoxFuture<'_, Result<Vec<(String, String)>, DispatcherError>>;
+
+    /// Whether this JobManager leads. One that answers all else does.
+    fn standby(&self) -> StandbyView {
+        StandbyView::default()
+    }
 }

@@ -53,7 +53,8 @@ pub use registration::{
 };
 pub use server::{ServerError, ServerOptions, serve};
 pub use view::{
-    CheckpointDetails, CheckpointState, ClusterOverview, Collected, ExceptionEntry, IoMetrics,
-    JobCheckpoints, JobDetails, JobExceptions, JobOverview, OperationStatus, OperatorDetails,
+    CheckpointDetails, CheckpointState, ClusterOverview, Collected, DURATION_BOUNDS_MS, Durations,
+    ExceptionEntry, IoMetrics, JobCheckpoints, JobDetails, JobExceptions, JobOverview,
+    OperationStatus, OperatorDetails, StandbyState, StandbyView, StateCheck, StateVerdict,
     SubtaskCheckpoint, SubtaskDetails, TaskManagerDetails, TimeShares, VertexDetails, VertexInput,
 };

@@ -1,17 +1,23 @@
 //! What the Dispatcher tells about jobs and TaskManagers. Whoever shows it to people converts it;
 //! none of these types is an outside format.
 
+mod durations;
+mod standby;
+
 use std::net::SocketAddr;
 
 use weir_checkpoint::handle::SnapshotMetrics;
 use weir_checkpoint::pointer::{OperationId, SnapshotKind, SnapshotRef};
 use weir_graph::{ExecutionState, JobStatus, NodeId};
 use weir_types::{
-    AttemptNumber, CheckpointId, Epoch, EventTime, Fault, JobId, OperatorId, SlotIndex,
+    AttemptNumber, CheckpointId, Epoch, EventTime, Fault, FaultClass, JobId, OperatorId, SlotIndex,
     SubtaskIndex, TaskManagerId, VertexId,
 };
 
 use crate::StateFigure;
+
+pub use durations::{DURATION_BOUNDS_MS, Durations};
+pub use standby::{StandbyState, StandbyView, StateCheck, StateVerdict};
 
 /// The whole at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +78,8 @@ pub struct JobDetails {
     pub vertices: Vec<VertexDetails>,
     /// Why it failed, if it did.
     pub root_cause: Option<ExceptionEntry>,
+    /// How often it, or a part of it, was restarted in this epoch, by what helped to decide so.
+    pub restarts: Vec<(FaultClass, u64)>,
 }
 
 /// One vertex.
@@ -265,6 +273,8 @@ pub struct JobCheckpoints {
     pub retained: Vec<SnapshotRef>,
     /// The latest of this epoch, newest first.
     pub history: Vec<CheckpointDetails>,
+    /// How long those took that have completed in this epoch.
+    pub durations: Durations,
     /// What was deleted in this epoch because nothing needs it any more.
     pub collected: Collected,
 }

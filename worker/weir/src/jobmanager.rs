@@ -9,7 +9,7 @@ use weir_cli::{Exit, Failure, JobManagerRequest};
 use weir_jobmanager::{JobManager, RpcPort};
 
 use crate::job::{self, Watched};
-use crate::kubernetes::{self, Pod};
+use crate::kubernetes::{self, Pod, gate};
 use crate::registry::Registry;
 use crate::signals::{self, Signals};
 use crate::standby::Standby;
@@ -68,6 +68,10 @@ fn serve(registry: &Registry, request: JobManagerRequest) -> Result<Exit, Failur
         }
         // Standing by may take for ever; a signal ends the process at once meanwhile.
         let start = tokio::task::block_in_place(|| {
+            if let Some(pod) = &candidate.pod {
+                let check = state_folder::Check::new(registry, &job, &checkpoints, deployment);
+                gate::wait(pod, &standby, &say, move || check.run())?;
+            }
             state_folder::lead((&job).into(), &checkpoints, &plan, &candidate, &say)
         })?;
         let plan = start.adopted(registry, &job, plan, &say)?;

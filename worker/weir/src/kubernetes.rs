@@ -1,6 +1,8 @@
 //! What a JobManager needs of Kubernetes when it runs in a pod: the Lease by which the job's
 //! JobManagers elect their leader, and the label that leads clients to that leader's REST.
 //!
+//! No JobManager makes the Lease: the operator does, once the job is to start ([`gate`]).
+//!
 //! Three requests to the API server, with the token of the pod's service account, are no reason to
 //! build a Kubernetes client into every job: a blocking HTTP client of a few hundred lines is. Who
 //! leads is decided by `weir_lease`; that two leaders do no harm, by the pointer in the job's
@@ -9,6 +11,7 @@
 //! The operator describes the pod in its environment (`WEIR_LEASE` and so on).
 
 mod api;
+pub(crate) mod gate;
 mod lease_election;
 
 use std::path::PathBuf;

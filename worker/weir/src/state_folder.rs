@@ -3,6 +3,8 @@
 //!
 //! The folder is `DIR/JOB`. Whatever stands in the way is found here, before anything is started.
 
+mod check;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,14 +14,15 @@ use anyhow::{Context, anyhow};
 use weir_checkpoint::claim::Claimant;
 use weir_checkpoint::collector::METADATA;
 use weir_checkpoint::collector::upkeep::UpkeepOptions;
-use weir_checkpoint::metadata::{self, CheckpointMetadata};
+use weir_checkpoint::metadata::{self, CheckpointMetadata, OperatorMetadata};
 use weir_checkpoint::pointer::{OperationId, Pointer, Root, RunState, SnapshotKind};
 use weir_cli::{CheckpointArgs, Exit, Failure, RestoreChoice};
 use weir_crd::{
     CheckpointCompression, CheckpointExternalized, CheckpointMode, CheckpointSpec, LocalJob,
 };
 use weir_jobmanager::{
-    CheckpointOptions, Claim, Claimed, FileElection, LeaderElection, Leadership, RestoreFrom,
+    CheckpointOptions, Claim, ClaimError, Claimed, FileElection, LeaderElection, Leadership,
+    RestoreFrom,
 };
 use weir_rpc::CheckpointSettings;
 use weir_storage::{ObjectPath, ObjectStore, StoreOptions};
@@ -29,6 +32,8 @@ use crate::kubernetes::{LeaseElection, Pod};
 use crate::program::{self, Plan};
 use crate::random;
 use crate::registry::Registry;
+
+pub(crate) use check::Check;
 
 /// What of a job matters for its state.
 pub(crate) struct StateOf<'a> {
@@ -144,7 +149,8 @@ pub(crate) fn lead(
 /// What a process wants of a job.
 struct Wish {
     claimant: Claimant,
-    /// Its checkpoints were deleted, and it begins anew all the same.
+    /// It begins anew: its checkpoints were deleted, or a person wants it to start from something
+    /// else than them.
     anew: bool,
     /// A snapshot that a person named, if the job has not gone on from it yet.
     named: Option<Named>,
@@ -169,12 +175,18 @@ struct Folder {
 
 impl Folder {
     fn open(dir: &str, job: &str, args: &CheckpointArgs) -> Result<Self, Failure> {
+        let folder = Self::at(dir, job, args)?;
+        weir_storage::probe(folder.store.as_ref())
+            .context("check that the checkpoint folder can be used")
+            .map_err(Failure::failed)?;
+        Ok(folder)
+    }
+
+    /// The same without having asked whether the store is there.
+    fn at(dir: &str, job: &str, args: &CheckpointArgs) -> Result<Self, Failure> {
         let store_options = StoreOptions::from_config(&args.store).map_err(Failure::usage)?;
         let address = format!("{}/{job}", absolute(dir)?.trim_end_matches('/'));
         let store = weir_storage::open(&address, &store_options).map_err(Failure::failed)?;
-        weir_storage::probe(store.as_ref())
-            .context("check that the checkpoint folder can be used")
-            .map_err(Failure::failed)?;
         Ok(Self {
             address,
             store,
@@ -218,6 +230,8 @@ impl Folder {
             weir_jobmanager::read_pointer(self.store.as_ref()).map_err(Failure::failed)?;
         let choice = args.restore.as_ref();
         let Some(pointer) = pointer else {
+            let named = self.named(choice)?;
+            self.has_what_is_required(args, named.is_some())?;
             if choice == Some(&RestoreChoice::Latest) {
                 say("the store has never held a checkpoint of this job: it starts with no state");
             }
@@ -228,7 +242,7 @@ impl Folder {
                     None,
                 ),
                 anew: false,
-                named: self.named(choice)?,
+                named,
             }));
         };
         let goes_on = match choice {
@@ -239,19 +253,32 @@ impl Folder {
             }
             Some(RestoreChoice::None) | None => false,
         };
+        // What a person says of a deployment's start is for its first process only: those after it
+        // go on from what that one has stored.
+        let goes_on = goes_on || candidate.deployment == Some(pointer.deployment);
+        // A newer deployment of a person's that names its start leaves the newest state behind.
+        let newer = candidate
+            .deployment
+            .is_some_and(|own| own > pointer.deployment);
+        let leaves = newer && choice.is_some() && !goes_on;
         if pointer.latest.is_some() && !goes_on {
-            return Err(Failure::usage(self.has_state(choice)));
+            if !leaves {
+                return Err(Failure::usage(self.has_state(choice)));
+            }
+            self.can_be_left(&pointer)?;
         }
         if pointer.run_state == RunState::Finished && goes_on {
             say("the job has finished before: there is nothing left to do");
             return Ok(None);
         }
         let deleted = pointer.run_state == RunState::Deleted;
-        if deleted && choice == Some(&RestoreChoice::Latest) {
+        // Whoever issues deployments has been told to start the job, and knows what became of it.
+        let issued = candidate.deployment.is_some();
+        if deleted && choice == Some(&RestoreChoice::Latest) && !issued {
             return Err(Failure::usage(self.was_deleted(&pointer)));
         }
-        if deleted && choice.is_none() {
-            say("the job was cancelled, and its checkpoints were deleted: it starts with no state");
+        if deleted && (choice.is_none() || issued) {
+            say("the job has ended, and its checkpoints were deleted: it starts with no state");
         }
         if pointer.latest.is_none() && choice == Some(&RestoreChoice::Latest) {
             say("no checkpoint of this job has completed yet: it starts with no state");
@@ -265,14 +292,63 @@ impl Folder {
         let deployment = candidate.deployment.unwrap_or(same);
         let from = (deployment > pointer.deployment).then_some(pointer.deployment);
         let named = match pointer.latest {
-            Some(_) => None,
-            None => self.named(choice)?,
+            Some(_) if !leaves => None,
+            _ => self.named(choice)?,
         };
+        let has_state = named.is_some() || (pointer.latest.is_some() && !leaves);
+        self.has_what_is_required(args, has_state)?;
         Ok(Some(Wish {
             claimant: claimant(pointer.state_id, deployment, from),
-            anew: deleted,
+            anew: deleted || leaves,
             named,
         }))
+    }
+
+    /// Whether all results that the newest state promises are published. Those that are not would
+    /// be lost if the job began with something else.
+    fn can_be_left(&self, pointer: &Pointer) -> Result<(), Failure> {
+        let Some(latest) = &pointer.latest else {
+            return Ok(());
+        };
+        if matches!(pointer.run_state, RunState::Stopped(_) | RunState::Finished) {
+            return Ok(());
+        }
+        let metadata = weir_jobmanager::read_snapshot(self.store.as_ref(), latest);
+        let metadata = metadata.map_err(|cause| Failure::failed(anyhow!(cause)));
+        let metadata = metadata.map_err(|error| {
+            let (address, path) = (&self.address, &latest.path);
+            error.context(format!(
+                "find out whether {address}/{path} holds results that are still to be published"
+            ))
+        })?;
+        let promised = |operator: &&OperatorMetadata| {
+            let mut states = operator.subtasks.iter();
+            states.any(|(_, state)| state.uncommitted)
+        };
+        match metadata.operators.iter().find(promised) {
+            None => Ok(()),
+            Some(sink) => Err(Failure::usage(anyhow!(
+                "{} {} holds results of the sink `{}` that are still to be published; they would \
+                 be lost if the job began with something else: stop it with a savepoint first, \
+                 or give it another state id",
+                noun(metadata.kind),
+                metadata.id,
+                sink.name
+            ))),
+        }
+    }
+
+    /// Whether the job may start. Asked before the claim, which would leave a pointer behind.
+    fn has_what_is_required(&self, args: &CheckpointArgs, has_state: bool) -> Result<(), Failure> {
+        if has_state || !args.require_state {
+            return Ok(());
+        }
+        Err(Failure::failed(anyhow!(
+            "there is no state to start with: {} holds no checkpoint or savepoint that the job goes \
+             on from, and it must not start without one (`--require-state`). Bring the state back, \
+             or say what to start from: a snapshot, or nothing (`none`)",
+            self.address
+        )))
     }
 
     fn named(&self, choice: Option<&RestoreChoice>) -> Result<Option<Named>, Failure> {
@@ -410,19 +486,33 @@ fn campaign(
     won.map_err(Failure::failed)
 }
 
-/// The address of a job's state folder and the pointer in it, if both can be read.
-pub(crate) fn read(job: &str, args: &CheckpointArgs) -> Option<(String, Pointer)> {
-    let options = StoreOptions::from_config(&args.store).ok()?;
-    let dir = absolute(args.dir.as_ref()?).ok()?;
-    let address = format!("{}/{job}", dir.trim_end_matches('/'));
-    let store = weir_storage::open(&address, &options).ok()?;
-    let pointer = weir_jobmanager::read_pointer(store.as_ref()).ok()??;
-    Some((address, pointer))
+/// The address of a job's state folder and the pointer in it; none if the job keeps no state, has
+/// none yet, or nobody can make sense of it. An error: the store can't be asked.
+pub(crate) fn read(
+    job: &str,
+    args: &CheckpointArgs,
+) -> Result<Option<(String, Pointer)>, ClaimError> {
+    let Some(dir) = &args.dir else {
+        return Ok(None);
+    };
+    let Ok(folder) = Folder::at(dir, job, args) else {
+        return Ok(None);
+    };
+    match weir_jobmanager::read_pointer(folder.store.as_ref()) {
+        Ok(pointer) => Ok(pointer.map(|pointer| (folder.address, pointer))),
+        Err(error @ ClaimError::Store(_)) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// The folder of a snapshot that a person named, by it or by its `_metadata`.
+fn snapshot_folder(path: &str) -> Result<String, Failure> {
+    absolute(path.trim_end_matches("/_metadata").trim_end_matches('/'))
 }
 
 /// Reads what a snapshot that a person named says of itself.
 fn read_named(path: &str, options: &StoreOptions) -> Result<Named, Failure> {
-    let folder = absolute(path.trim_end_matches("/_metadata").trim_end_matches('/'))?;
+    let folder = snapshot_folder(path)?;
     let read = || -> anyhow::Result<CheckpointMetadata> {
         let store = weir_storage::open(&folder, options)?;
         let bytes = store.get(&ObjectPath::new(METADATA)?)?;

@@ -25,7 +25,11 @@ pub(crate) fn tell(
 ) {
     let error = ended.as_ref().err().map(Failure::text);
     let pointer = state_folder::read(job, checkpoints);
-    let report = report(pointer.as_ref(), deployment, ended.as_ref().ok(), error);
+    let found = pointer.as_ref().ok().and_then(Option::as_ref);
+    let mut report = report(found, deployment, ended.as_ref().ok(), error);
+    if pointer.is_err() {
+        report["storageUnreachable"] = Value::Bool(true);
+    }
     if let Err(error) = std::fs::write(log, report.to_string()) {
         tracing::warn!(%error, log = %log.display(), "the termination message was not written");
     }

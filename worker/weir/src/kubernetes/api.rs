@@ -22,6 +22,9 @@ const ANSWER_BYTES_MAX: u64 = 4 << 20;
 /// The label that a leader puts on its pod.
 const LEADER_LABEL: &str = "weir.dev/leader";
 
+/// The annotation that a leader puts on its pod while there is no Lease.
+const LEASE_MISSING_ANNOTATION: &str = "weir.dev/lease-missing";
+
 /// The API server, as the pod's service account sees it.
 pub(super) struct Api {
     agent: ureq::Agent,
@@ -73,7 +76,7 @@ impl Api {
 
     /// The Lease; none: there is none.
     pub(super) fn lease(&self, namespace: &str, name: &str) -> anyhow::Result<Option<Observed>> {
-        let request = self.agent.get(self.leases(namespace, Some(name)));
+        let request = self.agent.get(self.lease_url(namespace, name));
         let answer = request
             .header("Authorization", self.authorization()?)
             .call()?;
@@ -87,34 +90,28 @@ impl Api {
             .ok_or_else(|| anyhow!("the answer is no Lease"))
     }
 
-    /// Writes the Lease on condition that it is what it was.
+    /// Writes the Lease on condition that it is what it was. What the operator has written on it
+    /// (whose it is, its labels) stays.
     pub(super) fn write_lease(
         &self,
         namespace: &str,
         name: &str,
         record: &LeaseRecord,
-        replaces: Option<&str>,
+        replaces: &str,
     ) -> Result<Observed, WriteError> {
-        let object = record.to_object(namespace, name, replaces);
         let in_doubt = |error: &anyhow::Error| {
             tracing::debug!("write the Lease: {error:#}");
             WriteError::InDoubt
         };
         let authorization = self.authorization().map_err(|error| in_doubt(&error))?;
-        let sent = match replaces {
-            Some(_) => self
-                .agent
-                .put(self.leases(namespace, Some(name)))
-                .header("Authorization", authorization)
-                .send_json(&object),
-            None => self
-                .agent
-                .post(self.leases(namespace, None))
-                .header("Authorization", authorization)
-                .send_json(&object),
-        };
+        let sent = self
+            .agent
+            .patch(self.lease_url(namespace, name))
+            .header("Authorization", authorization)
+            .header("Content-Type", "application/merge-patch+json")
+            .send(record.to_patch(replaces).to_string());
         let answer = sent.map_err(|error| in_doubt(&error.into()))?;
-        // 404: it was deleted; 409: it has changed, or has been made meanwhile.
+        // 404: it was deleted; 409: it has changed.
         if matches!(answer.status().as_u16(), 404 | 409) {
             return Err(WriteError::Conflict);
         }
@@ -129,28 +126,38 @@ impl Api {
         pod: &str,
         leads: bool,
     ) -> anyhow::Result<()> {
-        let value = match leads {
-            true => Value::from("true"),
-            false => Value::Null,
-        };
-        let patch = json!({ "metadata": { "labels": { LEADER_LABEL: value } } });
+        let labels = json!({ LEADER_LABEL: leads.then_some("true") });
+        let annotations = json!({ LEASE_MISSING_ANNOTATION: null });
+        let metadata = json!({ "labels": labels, "annotations": annotations });
+        self.patch_pod(namespace, pod, &metadata)
+    }
+
+    /// Says on the pod, which leads, whether its Lease is missing. The operator, which does not
+    /// watch Leases, as they change all the time, makes it anew.
+    pub(super) fn mark_lease(
+        &self,
+        namespace: &str,
+        pod: &str,
+        missing: bool,
+    ) -> anyhow::Result<()> {
+        let annotations = json!({ LEASE_MISSING_ANNOTATION: missing.then_some("true") });
+        self.patch_pod(namespace, pod, &json!({ "annotations": annotations }))
+    }
+
+    fn patch_pod(&self, namespace: &str, pod: &str, metadata: &Value) -> anyhow::Result<()> {
         let url = format!("{}/api/v1/namespaces/{namespace}/pods/{pod}", self.address);
         let answer = self
             .agent
             .patch(url)
             .header("Authorization", self.authorization()?)
             .header("Content-Type", "application/merge-patch+json")
-            .send(patch.to_string())?;
+            .send(json!({ "metadata": metadata }).to_string())?;
         body(answer).map(drop)
     }
 
-    fn leases(&self, namespace: &str, name: Option<&str>) -> String {
+    fn lease_url(&self, namespace: &str, name: &str) -> String {
         let address = &self.address;
-        let all = format!("{address}/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases");
-        match name {
-            Some(name) => format!("{all}/{name}"),
-            None => all,
-        }
+        format!("{address}/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}")
     }
 
     /// The token is read each time: the kubelet replaces it.

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use weir_jobmanager::{ElectionError, LeaderElection, Leadership, Term};
-use weir_lease::{Action, Election, Event, OnSilence, Settings, micro_time};
+use weir_lease::{Action, Election, Event, OnMissing, OnSilence, Settings, WriteError, micro_time};
 use weir_types::{Clock, Timestamp};
 
 use super::Pod;
@@ -39,6 +39,8 @@ impl LeaseElection {
             retry_period: self.pod.retry_period,
             // The pointer keeps a leader from doing harm that does not know better.
             on_silence: OnSilence::GoOn,
+            // The operator makes it, once the job may start.
+            on_missing: OnMissing::StandBy,
         }
     }
 }
@@ -94,19 +96,18 @@ impl Candidate {
                     Event::ReadFailed
                 }
             },
+            Action::Write { replaces: None, .. } => Event::WriteFailed(WriteError::Conflict),
             Action::Write {
                 mut record,
-                replaces,
+                replaces: Some(replaces),
             } => {
                 let now = micro_time(self.clock.unix_ms());
                 if record.acquired_at.is_empty() {
                     record.acquired_at.clone_from(&now);
                 }
                 record.renewed_at = now;
-                let written =
-                    self.pod
-                        .api
-                        .write_lease(namespace, lease, &record, replaces.as_deref());
+                let api = &self.pod.api;
+                let written = api.write_lease(namespace, lease, &record, &replaces);
                 match written {
                     Ok(observed) => Event::Written(observed),
                     Err(error) => Event::WriteFailed(error),
@@ -128,11 +129,21 @@ fn lead(mut candidate: Candidate, mut action: Action) -> Leadership {
     let pod = candidate.pod.clone();
     let keep = move || {
         mark(&candidate.pod, true);
+        let mut missing = false;
         loop {
             if candidate.pod.is_leaving() || term.has_resigned() {
                 return give_up(&mut candidate);
             }
             let event = candidate.perform(action);
+            let gone = match &event {
+                Event::Read(found) => found.is_none(),
+                Event::Written(_) => false,
+                _ => missing,
+            };
+            if gone != missing {
+                missing = gone;
+                mark_lease(&candidate.pod, missing);
+            }
             action = candidate.election.on_event(candidate.clock.now(), event);
             if !candidate.election.leads() {
                 return lose(&candidate, &term);
@@ -175,5 +186,16 @@ fn give_up(candidate: &mut Candidate) {
 fn mark(pod: &Pod, leads: bool) {
     if let Err(error) = pod.api.mark_leader(&pod.namespace, &pod.name, leads) {
         tracing::warn!("mark pod {} as leader or not: {error:#}", pod.name);
+    }
+}
+
+/// Without the mark the Lease is made anew only once nobody leads any more.
+fn mark_lease(pod: &Pod, missing: bool) {
+    if missing {
+        tracing::warn!("the Lease {} is gone: the job goes on without", pod.lease);
+    }
+    let marked = pod.api.mark_lease(&pod.namespace, &pod.name, missing);
+    if let Err(error) = marked {
+        tracing::warn!("mark pod {}: {error:#}", pod.name);
     }
 }

@@ -1,0 +1,229 @@
+//! Whether a program can go on from a job's state, found out without claiming anything: what a
+//! JobManager does before the job that runs is stopped for it.
+//!
+//! What is read is what a start would read, by the same rules; nothing is written but the probe of
+//! the store, which keeps to a folder of its own. The types of state are not compared: they stand
+//! in the state's own files, which the subtasks check as they read them.
+
+use weir_checkpoint::metadata::CheckpointMetadata;
+use weir_checkpoint::pointer::{Pointer, RunState};
+use weir_cli::{CheckpointArgs, Failure, RestoreChoice};
+use weir_crd::LocalJob;
+use weir_jobmanager::{ClaimError, RestoreFrom};
+use weir_rpc::{StateCheck, StateVerdict};
+use weir_storage::{ObjectPath, ObjectStore, StoreError, StoreErrorKind};
+use weir_types::causes;
+
+use super::{Folder, METADATA, absolute, read_named, snapshot_folder, state_name};
+use crate::program;
+use crate::registry::Registry;
+
+/// A check that can be repeated.
+pub(crate) struct Check {
+    registry: Registry,
+    job: LocalJob,
+    args: CheckpointArgs,
+    deployment: Option<u64>,
+}
+
+/// Why the program cannot go on, or why that could not be found out.
+enum Trouble {
+    Unreachable(String),
+    Refused(&'static str, String),
+}
+
+/// What was found on the way.
+#[derive(Default)]
+struct Found {
+    snapshot: Option<weir_types::CheckpointId>,
+    deployment: Option<u64>,
+}
+
+impl Check {
+    pub(crate) fn new(
+        registry: &Registry,
+        job: &LocalJob,
+        args: &CheckpointArgs,
+        deployment: Option<u64>,
+    ) -> Self {
+        Self {
+            registry: registry.clone(),
+            job: job.clone(),
+            args: args.clone(),
+            deployment,
+        }
+    }
+
+    pub(crate) fn run(&self) -> StateCheck {
+        let mut found = Found::default();
+        let (verdict, reason, message) = match self.look(&mut found) {
+            Ok(message) => (StateVerdict::Passed, "", message),
+            Err(Trouble::Unreachable(message)) => {
+                (StateVerdict::Unreachable, "StorageUnreachable", message)
+            }
+            Err(Trouble::Refused(reason, message)) => (StateVerdict::Failed, reason, message),
+        };
+        StateCheck {
+            verdict,
+            reason: reason.to_owned(),
+            message,
+            snapshot: found.snapshot,
+            deployment: found.deployment,
+        }
+    }
+
+    fn look(&self, found: &mut Found) -> Result<String, Trouble> {
+        let Some(dir) = &self.args.dir else {
+            return Ok("the job keeps no state".to_owned());
+        };
+        let folder = Folder::at(dir, state_name(&self.job), &self.args);
+        let folder = folder.map_err(|failure| refused("StorageAddress", &failure))?;
+        weir_storage::probe(folder.store.as_ref()).map_err(|error| store(&error))?;
+        let pointer = weir_jobmanager::read_pointer(folder.store.as_ref()).map_err(claim)?;
+        found.deployment = pointer.as_ref().map(|pointer| pointer.deployment);
+        match &self.args.restore {
+            None | Some(RestoreChoice::None) => {
+                self.leaves(&folder, pointer.as_ref())?;
+                Ok("the job starts with no state".to_owned())
+            }
+            Some(RestoreChoice::Path(path)) if !self.has_begun(path, pointer.as_ref())? => {
+                self.leaves(&folder, pointer.as_ref())?;
+                self.named(&folder, path, found)
+            }
+            Some(RestoreChoice::Latest | RestoreChoice::Path(_)) => match pointer {
+                None => self.nothing(&folder),
+                Some(pointer) => self.latest(&folder, &pointer, found),
+            },
+        }
+    }
+
+    /// Whether the job has begun from this snapshot already: a repeated start goes on.
+    fn has_begun(&self, path: &str, pointer: Option<&Pointer>) -> Result<bool, Trouble> {
+        let path = absolute(path).map_err(|failure| refused("SnapshotUnreadable", &failure))?;
+        Ok(pointer.is_some_and(|pointer| {
+            let own = self.deployment == Some(pointer.deployment);
+            own || pointer.roots.iter().any(|root| root.path == path)
+        }))
+    }
+
+    /// Whether the newest state may be left behind. The job that runs will stop with a savepoint,
+    /// and publish its results with it, if it can; so only one that does not run is asked.
+    fn leaves(&self, folder: &Folder, pointer: Option<&Pointer>) -> Result<(), Trouble> {
+        let over = pointer.filter(|pointer| pointer.run_state.is_over());
+        let Some(pointer) = over else {
+            return Ok(());
+        };
+        let left = folder.can_be_left(pointer);
+        left.map_err(|failure| refused("ResultsUnpublished", &failure))
+    }
+
+    fn nothing(&self, folder: &Folder) -> Result<String, Trouble> {
+        let objects = weir_jobmanager::has_snapshots(folder.store.as_ref()).map_err(claim)?;
+        if !objects {
+            return Ok("the job starts with no state: it never had any".to_owned());
+        }
+        let message = format!(
+            "{} holds snapshots, but the pointer that says which is the newest is missing: put it \
+             back, or name a snapshot in spec.restore",
+            folder.address
+        );
+        Err(Trouble::Refused("StateMissing", message))
+    }
+
+    fn named(&self, folder: &Folder, path: &str, found: &mut Found) -> Result<String, Trouble> {
+        let place = snapshot_folder(path);
+        let place = place.map_err(|failure| refused("SnapshotUnreadable", &failure))?;
+        if let Ok(there) = weir_storage::open(&place, &folder.store_options) {
+            can_be_had(there.as_ref(), METADATA)?;
+        }
+        let named = read_named(path, &folder.store_options);
+        let named = named.map_err(|failure| refused("SnapshotUnreadable", &failure))?;
+        found.snapshot = Some(named.metadata.id);
+        let from = RestoreFrom {
+            metadata: std::sync::Arc::new(named.metadata),
+            base: named.base,
+            own: false,
+            lineage: false,
+        };
+        self.fits(folder, &from)
+    }
+
+    fn latest(
+        &self,
+        folder: &Folder,
+        pointer: &Pointer,
+        found: &mut Found,
+    ) -> Result<String, Trouble> {
+        if pointer.run_state == RunState::Deleted {
+            let failure = Failure::usage(folder.was_deleted(pointer));
+            return Err(refused("StateDeleted", &failure));
+        }
+        let Some(latest) = &pointer.latest else {
+            return Ok("the job starts with no state: no checkpoint has completed yet".to_owned());
+        };
+        found.snapshot = Some(latest.id);
+        can_be_had(
+            folder.store.as_ref(),
+            &format!("{}/{METADATA}", latest.path),
+        )?;
+        let plan = program::plan(&self.registry, &self.job);
+        let plan = plan.map_err(|failure| refused("ProgramRefused", &failure))?;
+        let mut vertices = plan.program.job_graph.vertices.iter();
+        let transactional = vertices.any(|vertex| vertex.commits);
+        let point = weir_jobmanager::restore_point(folder.store.as_ref(), pointer, transactional);
+        let Some((metadata, _)) = point.map_err(claim)? else {
+            return Ok("the job starts with no state".to_owned());
+        };
+        found.snapshot = Some(metadata.id);
+        self.fits(folder, &RestoreFrom::latest(&folder.address, metadata))
+    }
+
+    /// Whether the program has a place for all of a snapshot's state.
+    fn fits(&self, folder: &Folder, from: &RestoreFrom) -> Result<String, Trouble> {
+        let metadata: &CheckpointMetadata = &from.metadata;
+        let plan = program::plan(&self.registry, &self.job)
+            .and_then(|plan| program::adopt(&self.registry, &self.job, plan, metadata, &|_| {}));
+        let plan = plan.map_err(|failure| refused("ProgramRefused", &failure))?;
+        let allowed = self.args.allow_non_restored_state || self.job.allow_non_restored_state;
+        let job_graph = &plan.program.job_graph;
+        weir_jobmanager::check_restore(job_graph, &folder.address, from, allowed)
+            .map_err(|error| Trouble::Refused("StateIncompatible", causes(&error)))?;
+        let what = super::noun(metadata.kind);
+        Ok(format!("the job goes on from {what} {}", metadata.id))
+    }
+}
+
+/// Whether an object can be read, or is surely not there: what comes after cannot tell that from a
+/// storage that does not answer.
+fn can_be_had(from: &dyn ObjectStore, path: &str) -> Result<(), Trouble> {
+    let Ok(path) = ObjectPath::new(path) else {
+        return Ok(());
+    };
+    match from.get(&path) {
+        Err(error) if error.kind != StoreErrorKind::NotFound => Err(store(&error)),
+        _ => Ok(()),
+    }
+}
+
+fn refused(reason: &'static str, failure: &Failure) -> Trouble {
+    let text = failure.text().replace("\n  caused by: ", ": ");
+    Trouble::Refused(reason, text.trim_start_matches("error: ").to_owned())
+}
+
+fn store(error: &StoreError) -> Trouble {
+    match error.kind {
+        StoreErrorKind::Unsuitable => Trouble::Refused("StorageUnsuitable", causes(error)),
+        _ => Trouble::Unreachable(causes(error)),
+    }
+}
+
+fn claim(error: ClaimError) -> Trouble {
+    match error {
+        ClaimError::Store(error) => store(&error),
+        ClaimError::LatestUnreadable { .. } => Trouble::Refused("LatestUnreadable", causes(&error)),
+        error => Trouble::Refused("PointerDamaged", causes(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

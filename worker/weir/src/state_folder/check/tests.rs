@@ -1,0 +1,157 @@
+use std::path::Path;
+
+use weir_checkpoint::handle::{OperatorSubtaskState, Stored};
+use weir_checkpoint::metadata::{self, OperatorMetadata, sha256_hex};
+use weir_checkpoint::pointer::{OperationId, POINTER, SnapshotKind, SnapshotRef};
+use weir_storage::LocalStore;
+use weir_types::{CheckpointId, Epoch, JobId, OperatorId, SubtaskIndex};
+
+use super::*;
+
+/// A job `x` whose newest checkpoint has state of an operator that `wordcount` lacks.
+fn leave_state(dir: &Path, run_state: RunState, uncommitted: bool) {
+    let store = LocalStore::open(dir.join("x")).unwrap();
+    let metadata = CheckpointMetadata {
+        state_id: JobId(1),
+        id: CheckpointId(7),
+        epoch: Epoch(3),
+        kind: SnapshotKind::Checkpoint,
+        operation: None,
+        triggered_ms: 1,
+        completed_ms: 2,
+        weir_version: "0.1.0".to_owned(),
+        operators: vec![OperatorMetadata {
+            operator: OperatorId(99),
+            name: "gone".to_owned(),
+            uid: Some("gone".to_owned()),
+            parallelism: 1,
+            max_parallelism: 4,
+            enumerator: None,
+            subtasks: vec![(
+                SubtaskIndex(0),
+                OperatorSubtaskState {
+                    operator: OperatorId(99),
+                    keyed: Vec::new(),
+                    operator_state: None,
+                    raw: Some(Stored::Inline(vec![1])),
+                    uncommitted,
+                },
+            )],
+            ended: Vec::new(),
+        }],
+    };
+    let bytes = metadata::encode(&metadata);
+    let path = ObjectPath::new("chk-3-7/_metadata").unwrap();
+    store.create(&path, &bytes).unwrap();
+    let latest = SnapshotRef {
+        id: CheckpointId(7),
+        epoch: Epoch(3),
+        kind: SnapshotKind::Checkpoint,
+        path: "chk-3-7".to_owned(),
+        sha256: sha256_hex(&bytes),
+        size: bytes.len() as u64,
+        completed_ms: 2,
+        operation: None,
+    };
+    let pointer = Pointer {
+        state_id: JobId(1),
+        deployment: 4,
+        epoch: Epoch(3),
+        holder: "host".to_owned(),
+        nonce: 1,
+        run_state,
+        last_id: CheckpointId(7),
+        latest: Some(latest.clone()),
+        retained: vec![latest],
+        roots: Vec::new(),
+    };
+    let register = ObjectPath::new(POINTER).unwrap();
+    store
+        .swap_register(&register, None, &pointer.encode())
+        .unwrap();
+}
+
+fn check(dir: Option<&Path>, restore: RestoreChoice, allow: bool) -> StateCheck {
+    let manifest = "apiVersion: weir.dev/v1alpha1\nkind: StreamJob\nmetadata: {name: x}\nspec: \
+                    {job: {program: wordcount, args: {input: a.txt, output: b}}}\n";
+    let job = weir_crd::StreamJob::from_yaml(manifest).unwrap();
+    let job = job.resolve_local(&weir_crd::Overrides::default()).unwrap();
+    let args = CheckpointArgs {
+        dir: dir.map(|dir| dir.to_str().unwrap().to_owned()),
+        restore: Some(restore),
+        allow_non_restored_state: allow,
+        ..CheckpointArgs::default()
+    };
+    let programs = weir_programs::all().into_iter();
+    let programs: Vec<_> = programs
+        .map(|entry| crate::ProgramEntry {
+            name: entry.name,
+            summary: entry.summary,
+            build: entry.build,
+        })
+        .collect();
+    let registry = Registry::new(&programs);
+    Check::new(&registry, &job, &args, Some(5)).run()
+}
+
+#[test]
+fn a_program_that_lacks_an_operator_with_state_is_refused_unless_that_is_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    leave_state(dir.path(), RunState::Running, false);
+    let found = check(Some(dir.path()), RestoreChoice::Latest, false);
+    assert_eq!(found.verdict, StateVerdict::Failed, "{}", found.message);
+    assert_eq!(found.reason, "StateIncompatible");
+    assert!(found.message.contains("`gone`"), "{}", found.message);
+    assert_eq!(found.snapshot, Some(CheckpointId(7)));
+    assert_eq!(found.deployment, Some(4));
+    let found = check(Some(dir.path()), RestoreChoice::Latest, true);
+    assert_eq!(found.verdict, StateVerdict::Passed, "{}", found.message);
+    assert_eq!(found.snapshot, Some(CheckpointId(7)));
+}
+
+#[test]
+fn a_start_without_state_asks_only_whether_results_would_be_lost() {
+    let stopped = || RunState::Stopped(OperationId("a".to_owned()));
+    for (run_state, uncommitted, verdict) in [
+        (RunState::Running, true, StateVerdict::Passed),
+        (RunState::Failed, false, StateVerdict::Passed),
+        (RunState::Failed, true, StateVerdict::Failed),
+        (stopped(), true, StateVerdict::Passed),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        leave_state(dir.path(), run_state.clone(), uncommitted);
+        let found = check(Some(dir.path()), RestoreChoice::None, false);
+        assert_eq!(found.verdict, verdict, "{run_state:?}: {}", found.message);
+    }
+}
+
+#[test]
+fn a_job_without_state_starts_and_one_whose_state_is_incomplete_does_not() {
+    let found = check(None, RestoreChoice::Latest, false);
+    assert_eq!(found.verdict, StateVerdict::Passed);
+    let dir = tempfile::tempdir().unwrap();
+    let found = check(Some(dir.path()), RestoreChoice::Latest, false);
+    assert_eq!(
+        (found.verdict, found.snapshot),
+        (StateVerdict::Passed, None)
+    );
+    leave_state(dir.path(), RunState::Running, false);
+    std::fs::remove_file(dir.path().join("x/chk-3-7/_metadata")).unwrap();
+    let found = check(Some(dir.path()), RestoreChoice::Latest, true);
+    assert_eq!(found.verdict, StateVerdict::Failed);
+    assert_eq!(found.reason, "LatestUnreadable", "{}", found.message);
+    let missing = RestoreChoice::Path(dir.path().join("nowhere").to_str().unwrap().to_owned());
+    let found = check(Some(dir.path()), missing, true);
+    assert_eq!(found.reason, "SnapshotUnreadable", "{}", found.message);
+}
+
+#[test]
+fn snapshots_without_a_pointer_are_no_reason_to_start_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = LocalStore::open(dir.path().join("x")).unwrap();
+    let path = ObjectPath::new("chk-1-1/_metadata").unwrap();
+    store.create(&path, b"something").unwrap();
+    let found = check(Some(dir.path()), RestoreChoice::Latest, false);
+    assert_eq!(found.verdict, StateVerdict::Failed);
+    assert_eq!(found.reason, "StateMissing");
+}
