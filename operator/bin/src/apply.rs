@@ -7,7 +7,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use weir_controller::build::{Deployment, Objects, Owner, controller_revision};
 use weir_controller::names::{self, DEPLOYMENT_LABEL};
-use weir_controller::{Action, FINALIZER, Observed, Trouble};
+use weir_controller::{Action, FINALIZER, Observed, PodView, Trouble};
 use weir_crd::{StartFrom, StreamJobStatus};
 
 use crate::cache::{Cache, Ensured, Key, ObjectKey, hash, hash_of};
@@ -100,6 +100,12 @@ impl Applier<'_> {
                 let pods: Vec<_> = observed.pods.iter().map(|pod| pod.name.as_str()).collect();
                 let made_from = self.made_from(*deployment, revision);
                 self.cache.is_ensured(&job, made_from, &pods)
+            }
+            Action::OpenGate { deployment } => {
+                let missed = |pod: &PodView| pod.deployment == *deployment && pod.lease_missing;
+                let lease = self.lease(*deployment);
+                !observed.pods.iter().any(missed)
+                    && self.cache.was_gate_open(&lease, observed.now_ms)
             }
             _ => false,
         }
@@ -295,19 +301,25 @@ impl Applier<'_> {
             .await
     }
 
+    fn lease(&self, deployment: i64) -> Key {
+        let job = &self.observed().job;
+        let name = names::deployment(&job.name, deployment);
+        (job.namespace.clone(), name)
+    }
+
     /// A Lease that is there is left alone, whoever holds it.
     async fn open_gate(&self, number: i64) -> Result<(), ApplyError> {
-        let name = names::deployment(&self.observed().job.name, number);
+        let lease = self.lease(number);
+        let name = &lease.1;
         let api = self.api("coordination.k8s.io/v1", "Lease");
-        let found = api.get_opt(&name).await;
-        if found
-            .map_err(failed(format!("read Lease {name}")))?
-            .is_some()
-        {
-            return Ok(());
+        let found = api.get_opt(name).await;
+        let found = found.map_err(failed(format!("read Lease {name}")))?;
+        if found.is_none() {
+            let made = weir_controller::build::lease(&self.owner(), number);
+            self.create(&made).await?;
         }
-        self.create(&weir_controller::build::lease(&self.owner(), number))
-            .await
+        self.cache.gate_is_open(lease, self.observed().now_ms);
+        Ok(())
     }
 
     fn objects(

@@ -17,6 +17,9 @@ use weir_crd::StreamJobSpec;
 
 use crate::observe::PodRecord;
 
+/// For how long it is believed that a Lease is there which was seen.
+const GATE_MS: i64 = 60_000;
+
 /// A namespace and a name.
 pub(crate) type Key = (String, String);
 
@@ -129,6 +132,9 @@ pub struct Cache {
     versions: Mutex<BTreeMap<String, Arc<Store<String>>>>,
     settled: Mutex<HashMap<ObjectKey, Settled>>,
     ensured: Mutex<HashMap<Key, Ensured>>,
+    /// Leases that were seen to be there, and when, in milliseconds since 1970. They are not
+    /// watched: their holders write them all the time.
+    gates: Mutex<HashMap<Key, i64>>,
     /// Why the API server refused a job's pods the last time.
     refused: Mutex<HashMap<Key, Trouble>>,
     /// How many watches there are, and how many of them have brought all that there is.
@@ -197,6 +203,17 @@ impl Cache {
             && ensured.objects.iter().all(|key| self.holds(key, None))
     }
 
+    /// A Lease is there.
+    pub(crate) fn gate_is_open(&self, lease: Key, now_ms: i64) {
+        locked(&self.gates).insert(lease, now_ms);
+    }
+
+    /// Whether a Lease was there a short while ago.
+    pub(crate) fn was_gate_open(&self, lease: &Key, now_ms: i64) -> bool {
+        let seen = locked(&self.gates).get(lease).copied();
+        seen.is_some_and(|seen| now_ms - seen < GATE_MS)
+    }
+
     /// A job's pods have been refused, or not.
     pub(crate) fn refuse(&self, job: Key, why: Option<Trouble>) {
         let mut refused = locked(&self.refused);
@@ -214,6 +231,8 @@ impl Cache {
     /// A job is gone, and what belongs to it goes too.
     pub(crate) fn forget(&self, job: &Key) {
         locked(&self.refused).remove(job);
+        let own = |lease: &Key| lease.0 == job.0 && lease.1.starts_with(&format!("{}-", job.1));
+        locked(&self.gates).retain(|lease, _| !own(lease));
         let Some(ensured) = locked(&self.ensured).remove(job) else {
             return;
         };

@@ -17,6 +17,7 @@ use weir_lease::{
 use weir_types::Clock;
 
 use crate::args::RunArgs;
+use crate::metrics::Metrics;
 
 /// A request that takes longer has failed, or is in doubt.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
@@ -63,7 +64,12 @@ impl Leader {
 }
 
 /// Stands for election from now on.
-pub(crate) fn stand(client: Client, args: &RunArgs, clock: Arc<dyn Clock>) -> Leader {
+pub(crate) fn stand(
+    client: Client,
+    args: &RunArgs,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+) -> Leader {
     let settings = Settings {
         identity: format!("{}_{:016x}", args.name, random()),
         predecessors: String::new(),
@@ -85,6 +91,7 @@ pub(crate) fn stand(client: Client, args: &RunArgs, clock: Arc<dyn Clock>) -> Le
         api: Api::namespaced(client, &args.lease_namespace),
         namespace: args.lease_namespace.clone(),
         name: args.lease_name.clone(),
+        metrics,
     };
     tokio::spawn(driver.run(acting));
     leader
@@ -98,6 +105,7 @@ fn random() -> u64 {
 }
 
 struct Driver {
+    metrics: Arc<Metrics>,
     leader: Leader,
     api: Api<Lease>,
     namespace: String,
@@ -132,6 +140,9 @@ impl Driver {
                 Action::Read => self.read().await,
                 Action::Write { record, replaces } => self.write(record, replaces).await,
             };
+            if matches!(event, Event::Read(_) | Event::Written(_)) {
+                self.metrics.health.heard(self.leader.clock.now());
+            }
         }
     }
 

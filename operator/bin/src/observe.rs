@@ -182,6 +182,7 @@ fn component(pod: &Pod) -> Option<(Component, i64)> {
     let component = match pod.labels().get(names::COMPONENT_LABEL)?.as_str() {
         "jobmanager" => Component::JobManager,
         "taskmanager" => Component::TaskManager,
+        "cleaner" => Component::Cleaner,
         _ => return None,
     };
     let deployment = pod.labels().get(names::DEPLOYMENT_LABEL)?.parse().ok()?;

@@ -37,6 +37,10 @@ pub(crate) async fn look(job: &DynamicObject, context: &Context) -> Option<Next>
     let mut fetched = seen.ask(context.rest_port, context.clock.unix_ms()).await;
     fetched.recall(&context.cache);
     let observed = &fetched.observed;
+    if let Some(manager) = &observed.manager {
+        let job = &observed.job;
+        context.metrics.asked(&job.namespace, &job.name, manager);
+    }
     let decision = decide(observed);
     let applier = applier(context, &fetched);
     if !decision

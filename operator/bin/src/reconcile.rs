@@ -9,6 +9,7 @@ use kube::runtime::controller::Action as Next;
 use kube::runtime::events::{Event, EventType, Recorder};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::Instrument;
 use weir_controller::{EventKind, decide};
 use weir_types::Clock;
 
@@ -87,10 +88,24 @@ pub async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Next, ReconcileError> {
     let started = context.clock.now();
-    let result = match quiet::look(&job, &context).await {
-        Some(next) => Ok(next),
-        None => turns(&job, &context).await,
+    let _turn = context.metrics.health.turn(started);
+    let span = tracing::info_span!(
+        "job",
+        job = job.name_any(),
+        namespace = job.namespace().unwrap_or_default(),
+        operation = tracing::field::Empty,
+        step = tracing::field::Empty,
+    );
+    let result = async {
+        match quiet::look(&job, &context).await {
+            Some(next) => Ok(next),
+            None => turns(&job, &context).await,
+        }
     };
+    let result = result.instrument(span).await;
+    if matches!(result, Err(ReconcileError::Apply(ApplyError::Manager(_)))) {
+        context.metrics.jobmanager_failed();
+    }
     let took = context.clock.now().since(started);
     context.metrics.reconciled(took, result.is_ok());
     match result {
@@ -113,6 +128,7 @@ async fn turns(job: &DynamicObject, context: &Context) -> Result<Next, Reconcile
         // Past the cache: it may be older than what this process itself has written.
         let permit = context.permit().await;
         let Some(live) = api.get_opt(&name).await.map_err(observing)? else {
+            context.metrics.forget(&namespace, &name);
             return Ok(Next::await_change());
         };
         let seen = observe::fetch(&context.client, &live).await;
@@ -121,13 +137,25 @@ async fn turns(job: &DynamicObject, context: &Context) -> Result<Next, Reconcile
         let now_ms = context.clock.unix_ms();
         let mut fetched = seen.ask(context.rest_port, now_ms).await;
         fetched.recall(&context.cache);
+        if let Some(manager) = &fetched.observed.manager {
+            context.metrics.asked(&namespace, &name, manager);
+        }
         let decision = decide(&fetched.observed);
+        if let Some(operation) = &decision.status.operation {
+            let span = tracing::Span::current();
+            span.record("operation", &operation.id);
+            span.record("step", format!("{:?}", operation.step));
+        }
         let applier = applier(context, &fetched);
         may_act(context)?;
         let permit = context.permit().await;
         let changed = decision.status != fetched.observed.job.status;
         if changed {
             applier.write_status(&decision.status).await?;
+            let ended = decision.ended(&fetched.observed.job.status, now_ms);
+            ended
+                .into_iter()
+                .for_each(|ended| context.metrics.ended(ended));
             told(context, &live, &decision.events).await;
         }
         drop(permit);

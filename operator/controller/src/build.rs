@@ -5,6 +5,7 @@
 //! StreamJob, so that they go when it goes; those of one deployment bear its number in their names.
 //! A pod is never changed once it is there: another deployment has other pods.
 
+mod cleaner;
 mod network;
 mod pod;
 mod rbac;
@@ -87,11 +88,7 @@ impl Deployment<'_> {
 
     /// How many TaskManagers there are.
     pub fn task_managers(&self) -> u32 {
-        let task_manager = &self.spec.task_manager;
-        task_manager.replicas.unwrap_or_else(|| {
-            let parallelism = self.spec.job.parallelism.unwrap_or(1);
-            parallelism.div_ceil(task_manager.slots.max(1)).max(1)
-        })
+        task_managers(self.spec)
     }
 
     /// The manifest as the job's processes read it. What is left to be filled in is filled in, so
@@ -135,51 +132,74 @@ impl Deployment<'_> {
 
     /// An object of this deployment, with its owner and labels.
     pub(crate) fn object(&self, api_version: &str, kind: &str, name: &str) -> Value {
-        let mut labels = self.labels();
-        labels.insert(
-            names::DEPLOYMENT_LABEL.to_owned(),
-            Value::from(self.number.to_string()),
-        );
-        self.labelled(api_version, kind, name, labels)
+        deployed(self.owner, self.number, api_version, kind, name)
     }
 
     /// An object that outlives the deployment.
     pub(crate) fn lasting(&self, api_version: &str, kind: &str, name: &str) -> Value {
-        self.labelled(api_version, kind, name, self.labels())
+        labelled(self.owner, api_version, kind, name, labels(self.owner))
     }
+}
 
-    fn labelled(
-        &self,
-        api_version: &str,
-        kind: &str,
-        name: &str,
-        labels: Map<String, Value>,
-    ) -> Value {
-        json!({
-            "apiVersion": api_version,
-            "kind": kind,
-            "metadata": {
-                "name": name,
-                "namespace": self.owner.namespace,
-                "labels": labels,
-                "ownerReferences": [owner_reference(self.owner)],
-            },
-        })
-    }
+/// An object of a deployment, with its owner and labels.
+fn deployed(owner: &Owner, number: i64, api_version: &str, kind: &str, name: &str) -> Value {
+    let mut labels = labels(owner);
+    labels.insert(
+        names::DEPLOYMENT_LABEL.to_owned(),
+        Value::from(number.to_string()),
+    );
+    labelled(owner, api_version, kind, name, labels)
+}
 
-    pub(crate) fn labels(&self) -> Map<String, Value> {
-        let pairs = [
-            ("app.kubernetes.io/name", "weir"),
-            ("app.kubernetes.io/instance", &self.owner.name),
-            ("app.kubernetes.io/managed-by", "weir"),
-            ("app.kubernetes.io/part-of", "weir"),
-            (names::JOB_LABEL, &self.owner.name),
-        ];
-        pairs
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), Value::from(value)))
-            .collect()
-    }
+fn labelled(
+    owner: &Owner,
+    api_version: &str,
+    kind: &str,
+    name: &str,
+    labels: Map<String, Value>,
+) -> Value {
+    json!({
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {
+            "name": name,
+            "namespace": owner.namespace,
+            "labels": labels,
+            "ownerReferences": [owner_reference(owner)],
+        },
+    })
+}
+
+fn labels(owner: &Owner) -> Map<String, Value> {
+    let pairs = [
+        ("app.kubernetes.io/name", "weir"),
+        ("app.kubernetes.io/instance", &owner.name),
+        ("app.kubernetes.io/managed-by", "weir"),
+        ("app.kubernetes.io/part-of", "weir"),
+        (names::JOB_LABEL, &owner.name),
+    ];
+    pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), Value::from(value)))
+        .collect()
+}
+
+/// The Lease by which a deployment's JobManagers elect their leader. Nobody holds it yet: it is the
+/// JobManagers that change it; only whether it is there is the operator's to say.
+pub fn lease(owner: &Owner, number: i64) -> Value {
+    let name = names::deployment(&owner.name, number);
+    let mut lease = deployed(owner, number, "coordination.k8s.io/v1", "Lease", &name);
+    lease["spec"] = json!({});
+    lease
+}
+
+/// How many TaskManagers a job has.
+pub fn task_managers(spec: &StreamJobSpec) -> u32 {
+    let task_manager = &spec.task_manager;
+    task_manager.replicas.unwrap_or_else(|| {
+        let parallelism = spec.job.parallelism.unwrap_or(1);
+        parallelism.div_ceil(task_manager.slots.max(1)).max(1)
+    })
 }
 
 /// The ControllerRevision that keeps a spec.

@@ -21,13 +21,14 @@ mod conditions;
 pub mod names;
 mod observe;
 mod plan;
+pub mod reasons;
 mod revision;
 
 pub use annotations::{Requests, annotation};
 pub use observe::{
     Component, Ended, JobReport, JobView, ManagerView, Observed, OperationView, PodView, RunState,
-    SnapshotView, Trouble,
+    SnapshotView, StandbyView, StateCheck, StateVerdict, Trouble,
 };
-pub use plan::{Action, Decision, Event, EventKind, FINALIZER, decide};
+pub use plan::{Action, Decision, EndedOperation, Event, EventKind, FINALIZER, Outcome, decide};
 pub use revision::{Revision, revision};
 pub use weir_lease::{parse_rfc3339, rfc3339};

@@ -6,12 +6,14 @@
 
 /// The label that names the job; its value is the StreamJob's name.
 pub const JOB_LABEL: &str = "weir.dev/job";
-/// The label that says what a pod is: `jobmanager` or `taskmanager`.
+/// The label that says what a pod is: `jobmanager`, `taskmanager` or `cleaner`.
 pub const COMPONENT_LABEL: &str = "weir.dev/component";
 /// The label that names the deployment.
 pub const DEPLOYMENT_LABEL: &str = "weir.dev/deployment";
 /// The label that the JobManager which leads puts on its own pod.
 pub const LEADER_LABEL: &str = "weir.dev/leader";
+/// The annotation that a JobManager which leads puts on its own pod while its Lease is missing.
+pub const LEASE_MISSING_ANNOTATION: &str = "weir.dev/lease-missing";
 /// The annotation that names the revision of a pod.
 pub const REVISION_ANNOTATION: &str = "weir.dev/revision";
 
@@ -33,6 +35,11 @@ pub fn jobmanager(job: &str, deployment: i64, index: u32) -> String {
 /// A TaskManager's pod.
 pub fn taskmanager(job: &str, deployment: i64, index: u32) -> String {
     format!("{job}-t{deployment}-{index}")
+}
+
+/// The pod that deletes the job's checkpoints.
+pub fn cleaner(job: &str, deployment: i64) -> String {
+    format!("{job}-c{deployment}")
 }
 
 /// The Service of the REST interface.

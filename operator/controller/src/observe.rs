@@ -18,6 +18,8 @@ pub struct Observed {
     pub pods: Vec<PodView>,
     /// What the JobManager that leads said, if one did.
     pub manager: Option<ManagerView>,
+    /// What the API server said when it refused to make one of the job's pods, the last time.
+    pub refused: Option<Trouble>,
 }
 
 /// A StreamJob as the API server has it.
@@ -39,8 +41,10 @@ pub struct JobView {
     pub has_finalizer: bool,
     /// Its spec, or why that can't be read.
     pub spec: Result<StreamJobSpec, String>,
-    /// Its status.
+    /// Its status, as far as it can be read.
     pub status: StreamJobStatus,
+    /// What of its status can't be read: a newer version wrote it, or a person.
+    pub unread: Option<String>,
 }
 
 /// What a pod is for.
@@ -50,6 +54,8 @@ pub enum Component {
     JobManager,
     /// It offers slots.
     TaskManager,
+    /// It deletes the job's checkpoints, after the job's end.
+    Cleaner,
 }
 
 /// A pod.
@@ -61,6 +67,8 @@ pub struct PodView {
     pub component: Component,
     /// The deployment that it belongs to.
     pub deployment: i64,
+    /// The revision that it was made from.
+    pub revision: Option<String>,
     /// Whether it is ready.
     pub ready: bool,
     /// Whether it has ended and will not be restarted by its node.
@@ -71,6 +79,45 @@ pub struct PodView {
     pub ended: Option<Ended>,
     /// Why it does not run.
     pub trouble: Option<Trouble>,
+    /// It leads its job, and says that the Lease of its deployment is missing.
+    pub lease_missing: bool,
+    /// What it said of itself before it leads, if it was asked.
+    pub standby: Option<StandbyView>,
+}
+
+/// What a JobManager that does not lead yet said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StandbyView {
+    /// Whether it can go on from the job's state, if it was to find out.
+    pub check: Option<StateCheck>,
+}
+
+/// Whether a revision can go on from the job's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateCheck {
+    /// What was found.
+    pub verdict: StateVerdict,
+    /// In one word.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// The snapshot that it would go on from.
+    pub snapshot: Option<i64>,
+    /// The deployment that has the job, as its storage says.
+    pub deployment: Option<i64>,
+}
+
+/// What a check of the state found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateVerdict {
+    /// Nothing yet.
+    Pending,
+    /// It can.
+    Passed,
+    /// It can't.
+    Failed,
+    /// The job's storage could not be asked.
+    Unreachable,
 }
 
 /// How a process ended.
@@ -106,6 +153,8 @@ pub struct JobReport {
     pub latest: Option<SnapshotView>,
     /// Why this process could not go on.
     pub error: Option<String>,
+    /// The job's storage could not be asked.
+    pub storage_unreachable: bool,
 }
 
 /// Where a job stands in its life, as its storage says.
@@ -165,8 +214,12 @@ pub struct ManagerView {
     pub restored: Option<i64>,
     /// The newest snapshot.
     pub latest: Option<SnapshotView>,
+    /// The savepoints that are kept, oldest first.
+    pub savepoints: Vec<SnapshotView>,
     /// How many checkpoints have completed since it took over.
     pub completed: u64,
+    /// How often it has started the job again since it took over.
+    pub restarts: u64,
     /// The operation that was asked about.
     pub operation: Option<OperationView>,
     /// Why the job failed last.

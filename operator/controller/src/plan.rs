@@ -8,28 +8,37 @@
 //!
 //! ```text
 //! Deploy                              Accepted ─▶ Removing ─▶ Starting ─▶ AwaitRunning
-//! Upgrade, Restart (Savepoint)        Accepted ─▶ Stopping ─▶ Removing ─▶ Starting ─▶ AwaitRunning
-//! Upgrade, Restart (other), Rollback  Accepted ─▶ Removing ─▶ Starting ─▶ AwaitRunning
-//! Rescale                             Accepted ─▶ Snapshot ─▶ Removing ─▶ Starting ─▶ AwaitRunning
+//! Upgrade, Restart (LastState)        Accepted ─▶ Warming ─▶ Removing ─▶ Starting ─▶ AwaitRunning
+//! Rollback                            the same
+//! Upgrade, Restart (other), Restore   Accepted ─▶ Warming ─▶ Stopping ─▶ Removing ─▶ …
+//! Rescale                             Accepted ─▶ Warming ─▶ Snapshot ─▶ Removing ─▶ …
 //! Suspend                             Accepted ─▶ Stopping ─▶ Removing
 //! Savepoint, Checkpoint               Accepted ─▶ Snapshot
-//! Delete                              Accepted ─▶ Stopping
+//! Delete                              Accepted ─▶ Stopping ─▶ Removing ─▶ CleanUp ─▶ Release
 //! ```
 //!
 //! The order follows `AbstractJobReconciler` of Flink's operator; that each step is written first,
 //! that the next deployment's number is part of it, and that a start always goes on from what the
 //! job's storage names as the newest, does not.
 
+mod awaiting;
 mod begin;
 mod deletion;
 pub(crate) mod draft;
+mod outcome;
+mod rederive;
+mod retention;
+mod schedule;
+mod settings;
 mod snapshots;
 mod steps;
+mod warming;
 
 use weir_crd::StreamJobStatus;
 
 use crate::Observed;
 use draft::Draft;
+pub use outcome::{EndedOperation, Outcome};
 
 /// The finalizer that holds a deletion up until its savepoint is complete.
 pub const FINALIZER: &str = "weir.dev/savepoint-on-delete";
@@ -67,10 +76,25 @@ pub enum Action {
         /// The revision whose spec they are made from.
         revision: String,
     },
-    /// Remove all objects of deployments other than this one, but not their pods.
+    /// Make the objects of a deployment that is to follow, and its pods, but not its Lease: without
+    /// one its JobManagers stand by, and check the job's state.
+    Warm {
+        /// The deployment.
+        deployment: i64,
+        /// The revision whose spec they are made from.
+        revision: String,
+        /// All its pods; otherwise only the first JobManager.
+        all: bool,
+    },
+    /// Make the Lease of a deployment, if it is missing: from then on one of its JobManagers leads.
+    OpenGate {
+        /// The deployment.
+        deployment: i64,
+    },
+    /// Remove all objects of deployments other than these, but not their pods.
     RemoveOthers {
-        /// The deployment to keep; none: keep none.
-        keep: Option<i64>,
+        /// The deployments to keep.
+        keep: Vec<i64>,
     },
     /// Delete a pod.
     DeletePod {
@@ -95,6 +119,18 @@ pub enum Action {
     Checkpoint {
         /// Its name.
         operation: String,
+    },
+    /// Have the job let go of a savepoint, and delete it.
+    Forget {
+        /// The operation that took it.
+        operation: String,
+    },
+    /// Have a pod of its own delete the job's checkpoints.
+    CleanUp {
+        /// The deployment that it claims the job for, so that nobody else writes meanwhile.
+        deployment: i64,
+        /// The revision whose spec says where they are.
+        revision: String,
     },
     /// Put the finalizer on the StreamJob, or take it off.
     Finalizer(bool),
@@ -125,12 +161,19 @@ pub enum EventKind {
 /// What is to be done next.
 pub fn decide(observed: &Observed) -> Decision {
     let mut draft = Draft::new(observed);
-    if observed.job.deleting_since_ms.is_some() {
+    let deleting = observed.job.deleting_since_ms.is_some();
+    if let Some(unread) = &observed.job.unread {
+        if deleting && draft.requests.force_delete {
+            draft.act(Action::Finalizer(false));
+        }
+        return draft.finish_unread(unread);
+    }
+    if deleting {
         deletion::run(&mut draft);
         return draft.finish();
     }
     draft.keep_finalizer();
-    if !draft.requests.paused {
+    if !draft.requests.paused && !rederive::run(&mut draft) {
         match draft.status.operation.clone() {
             Some(operation) => steps::run(&mut draft, &operation),
             None => begin::run(&mut draft),

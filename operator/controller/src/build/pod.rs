@@ -3,14 +3,14 @@
 use serde_json::{Map, Value, json};
 use weir_crd::{
     EnvVar, ImagePullPolicy, KeyRef, LogFormat, LogLevel, Object, ResourcesSpec, RestoreFrom,
-    S3SecretRef,
+    S3SecretRef, SseType, StorageSpec,
 };
 
 use super::{Deployment, MANIFEST, MANIFEST_DIR, port, rbac};
 use crate::names;
 
 /// The operator's own container. Templates may add to it, but not change what it runs.
-const MAIN: &str = "main";
+pub(super) const MAIN: &str = "main";
 /// Where the files of the storage's Secret are.
 const CREDENTIALS_DIR: &str = "/etc/weir/s3";
 const CA_DIR: &str = "/etc/weir/ca";
@@ -116,7 +116,7 @@ pub(super) fn taskmanager(deployment: &Deployment<'_>, index: u32) -> Value {
 
 /// A pod: the user's templates, the job's over the general one, and over both what the operator
 /// must have.
-fn pod(
+pub(super) fn pod(
     deployment: &Deployment<'_>,
     component: &str,
     name: &str,
@@ -293,34 +293,9 @@ fn storage_args(deployment: &Deployment<'_>) -> Vec<String> {
     let Some(storage) = &deployment.spec.storage else {
         return Vec::new();
     };
-    let mut args = Vec::new();
-    if let Some(local) = &storage.local {
-        args.push(format!("--checkpoint-dir={}", local.path));
-    }
-    if let Some(s3) = &storage.s3 {
-        let prefix = s3.prefix.as_deref().unwrap_or_default().trim_matches('/');
-        let address = format!("s3://{}/{prefix}", s3.bucket);
-        args.push(format!(
-            "--checkpoint-dir={}",
-            address.trim_end_matches('/')
-        ));
-        args.extend(
-            s3.endpoint
-                .as_ref()
-                .map(|endpoint| format!("--s3-endpoint={endpoint}")),
-        );
-        args.extend(
-            s3.region
-                .as_ref()
-                .map(|region| format!("--s3-region={region}")),
-        );
-        if s3.path_style {
-            args.push("--s3-path-style".to_owned());
-        }
-        if s3.credentials.secret_ref.is_some() {
-            args.push(format!("--s3-credentials-dir={CREDENTIALS_DIR}"));
-        }
-    }
+    let (place, flags) = storage_place(storage);
+    let mut args = vec![format!("--checkpoint-dir={place}")];
+    args.extend(flags);
     let restore = match deployment.start_from {
         Some(start) => match (start.from, &start.path) {
             (RestoreFrom::None, _) => "none".to_owned(),
@@ -329,8 +304,51 @@ fn storage_args(deployment: &Deployment<'_>) -> Vec<String> {
         },
         None => "latest".to_owned(),
     };
+    let with_state = restore != "none";
     args.push(format!("--restore={restore}"));
+    if with_state && deployment.spec.restore.require_state {
+        args.push("--require-state".to_owned());
+    }
     args
+}
+
+/// Where the storage is, and how it is reached.
+pub(super) fn storage_place(storage: &StorageSpec) -> (String, Vec<String>) {
+    let Some(s3) = &storage.s3 else {
+        let local = storage.local.as_ref().map(|local| local.path.clone());
+        return (local.unwrap_or_default(), Vec::new());
+    };
+    let prefix = s3.prefix.as_deref().unwrap_or_default().trim_matches('/');
+    let address = format!("s3://{}/{prefix}", s3.bucket);
+    let mut flags = Vec::new();
+    flags.extend(
+        s3.endpoint
+            .as_ref()
+            .map(|endpoint| format!("--s3-endpoint={endpoint}")),
+    );
+    flags.extend(
+        s3.region
+            .as_ref()
+            .map(|region| format!("--s3-region={region}")),
+    );
+    if s3.path_style {
+        flags.push("--s3-path-style".to_owned());
+    }
+    if s3.credentials.secret_ref.is_some() {
+        flags.push(format!("--s3-credentials-dir={CREDENTIALS_DIR}"));
+    }
+    match s3.sse.kind {
+        SseType::None => {}
+        SseType::Aes256 => flags.push("--s3-sse=AES256".to_owned()),
+        SseType::Kms => flags.push("--s3-sse=aws:kms".to_owned()),
+    }
+    flags.extend(
+        s3.sse
+            .key_id
+            .as_ref()
+            .map(|key| format!("--s3-sse-key-id={key}")),
+    );
+    (address.trim_end_matches('/').to_owned(), flags)
 }
 
 fn secret<'a>(deployment: &Deployment<'a>) -> Option<&'a S3SecretRef> {

@@ -19,10 +19,9 @@ pub(super) fn objects(deployment: &Deployment<'_>) -> Vec<Value> {
             "apiGroups": ["coordination.k8s.io"],
             "resources": ["leases"],
             "resourceNames": [name],
-            "verbs": ["get", "update"],
+            // Not `create`: the operator makes it, once the job is to start.
+            "verbs": ["get", "patch"],
         },
-        // A name can't be asked for before the object is there.
-        { "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"] },
         { "apiGroups": [""], "resources": ["pods"], "resourceNames": pods, "verbs": ["get", "patch"] },
     ]);
     let mut binding = deployment.object(&format!("{group}/v1"), "RoleBinding", &name);

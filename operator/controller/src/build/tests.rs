@@ -123,8 +123,8 @@ fn only_jobmanagers_have_a_token_and_may_only_touch_their_own() {
         .find(|object| object["kind"] == "Role")
         .expect("a Role");
     for rule in role["rules"].as_array().expect("rules") {
-        let named = rule.get("resourceNames").is_some();
-        assert!(named || rule["verbs"] == json!(["create"]), "{rule}");
+        assert!(rule.get("resourceNames").is_some(), "{rule}");
+        assert_eq!(rule["verbs"], json!(["get", "patch"]), "{rule}");
         assert_ne!(rule["resources"], json!(["secrets"]));
     }
 }

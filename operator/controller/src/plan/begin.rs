@@ -3,7 +3,7 @@
 use weir_crd::{OperationType, Phase, SnapshotState, StreamJobSpec};
 
 use super::draft::Draft;
-use super::{Action, EventKind};
+use super::{Action, EventKind, retention, schedule};
 use crate::conditions::Problem;
 use crate::observe::RunState;
 use crate::{names, revision};
@@ -22,8 +22,9 @@ pub(super) fn run(draft: &mut Draft<'_>) {
         return over(draft, spec);
     }
     if phase == Some(Phase::Suspended) {
-        draft.remove_pods(None);
-        draft.act(Action::RemoveOthers { keep: None });
+        schedule::forget(draft);
+        draft.remove_pods(&[]);
+        draft.act(Action::RemoveOthers { keep: Vec::new() });
         if !spec.suspend {
             draft.begin(OperationType::Deploy, "the job is resumed");
         }
@@ -40,8 +41,15 @@ pub(super) fn run(draft: &mut Draft<'_>) {
     if !look_after(draft, deployment) {
         return;
     }
-    if !change(draft, spec) {
-        snapshots(draft);
+    if change(draft, spec) {
+        return;
+    }
+    snapshots(draft);
+    if draft.status.operation.is_none() {
+        schedule::run(draft);
+    }
+    if draft.status.operation.is_none() {
+        retention::run(draft, deployment);
     }
 }
 
@@ -54,8 +62,9 @@ fn active(draft: &Draft<'_>) -> Option<i64> {
 
 /// The job has ended by itself. It runs again only if a person asks for it.
 fn over(draft: &mut Draft<'_>, spec: &StreamJobSpec) {
-    draft.remove_pods(None);
-    draft.act(Action::RemoveOthers { keep: None });
+    schedule::forget(draft);
+    draft.remove_pods(&[]);
+    draft.act(Action::RemoveOthers { keep: Vec::new() });
     if spec.suspend {
         return;
     }
@@ -196,6 +205,10 @@ fn unstable(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
     let Some(stable) = stable.filter(|stable| Some(stable) != current.as_ref()) else {
         return false;
     };
+    if draft.status.handled.kept_revision.is_some() && draft.status.handled.kept_revision == current
+    {
+        return false;
+    }
     let Some(restore) = &draft.status.restore else {
         return false;
     };

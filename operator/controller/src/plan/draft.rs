@@ -1,12 +1,14 @@
 //! The decision under construction.
 
+use std::collections::BTreeMap;
+
 use weir_crd::{
-    LastError, Operation, OperationType, Phase, Retry, SavepointOnDelete, Step, StreamJob,
-    StreamJobSpec, StreamJobStatus, UpgradeMode,
+    LastError, OnDeleteState, Operation, OperationType, Phase, Retry, SavepointOnDelete, Step,
+    StreamJob, StreamJobSpec, StreamJobStatus, UpgradeMode,
 };
 
 use super::{Action, Decision, Event, EventKind};
-use crate::conditions::{self, Problem};
+use crate::conditions::{self, Found, Problem, Verdict};
 use crate::observe::{Component, JobReport, ManagerView, Observed, PodView, RunState};
 use crate::revision::{Revision, revision};
 use crate::{Requests, names};
@@ -37,6 +39,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) wanted: Result<Wanted<'a>, String>,
     pub(crate) status: StreamJobStatus,
     pub(crate) problem: Option<Problem>,
+    /// What was found out of conditions that are not looked at in each turn.
+    pub(crate) found: BTreeMap<Found, Verdict>,
     actions: Vec<Action>,
     events: Vec<Event>,
     busy: bool,
@@ -52,6 +56,7 @@ impl<'a> Draft<'a> {
             busy: status.operation.is_some(),
             status,
             problem: None,
+            found: BTreeMap::new(),
             actions: Vec::new(),
             events: Vec::new(),
         }
@@ -82,6 +87,17 @@ impl<'a> Draft<'a> {
             reason,
             message,
         });
+    }
+
+    /// Whether nothing has been told yet.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Records what was found out about the storage or the state, for its condition.
+    pub(crate) fn find(&mut self, what: Found, holds: bool, reason: &'static str, message: &str) {
+        self.found
+            .insert(what, Verdict::new(holds, reason, message));
     }
 
     /// The spec that says how the operator treats the job: the one that is wanted, else the one
@@ -142,6 +158,7 @@ impl<'a> Draft<'a> {
     /// Begins an operation. It is acted on once it is written.
     pub(crate) fn begin(&mut self, kind: OperationType, reason: &str) -> &mut Operation {
         let from = self.status.deployment;
+        let next = self.next_deployment();
         let starts = !matches!(
             kind,
             OperationType::Suspend
@@ -162,6 +179,9 @@ impl<'a> Draft<'a> {
         );
         self.busy = true;
         let now = self.now();
+        if starts {
+            self.status.issued_deployment = Some(next);
+        }
         self.status.update_revision.clone_from(&target);
         self.status.operation.insert(Operation {
             id: format!(
@@ -175,17 +195,44 @@ impl<'a> Draft<'a> {
             target_generation: self.observed.job.generation,
             target_revision: target,
             from_deployment: from,
-            to_deployment: starts.then(|| from.unwrap_or(0) + 1),
+            to_deployment: starts.then_some(next),
             started_at: now.clone(),
             step_started_at: now,
             requested_mode: None,
             effective_mode: None,
             effective_strategy: None,
+            start_from: None,
             nonce: None,
             snapshot_id: None,
             snapshot_path: None,
             message: String::new(),
         })
+    }
+
+    /// A deployment number that nobody ever had: pods are known by it.
+    pub(crate) fn issue(&mut self) -> i64 {
+        self.issue_above(0)
+    }
+
+    /// The same, above one that the job's storage knows.
+    pub(crate) fn issue_above(&mut self, known: i64) -> i64 {
+        let next = self.next_deployment().max(known + 1);
+        self.status.issued_deployment = Some(next);
+        next
+    }
+
+    fn next_deployment(&self) -> i64 {
+        let status = &self.status;
+        let operation = status.operation.as_ref();
+        let known = [
+            status.deployment,
+            status.issued_deployment,
+            operation.and_then(|operation| operation.to_deployment),
+            operation.and_then(|operation| operation.from_deployment),
+        ];
+        let pods = self.observed.pods.iter().map(|pod| pod.deployment);
+        let highest = known.into_iter().flatten().chain(pods).max();
+        highest.unwrap_or(0) + 1
     }
 
     /// Goes on to a step. It is acted on once it is written.
@@ -244,15 +291,14 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// The deployment's objects and pods are to be there, and no others.
+    /// The deployment's objects and pods are to be there, and no others but those that are warm.
     pub(crate) fn ensure(&mut self, deployment: i64) {
         let Some(revision) = self.status.current_revision.clone() else {
             return;
         };
-        self.remove_pods(Some(deployment));
-        self.act(Action::RemoveOthers {
-            keep: Some(deployment),
-        });
+        let keep = self.kept(deployment);
+        self.remove_pods(&keep);
+        self.act(Action::RemoveOthers { keep });
         let over: Vec<_> = self
             .observed
             .pods
@@ -266,15 +312,42 @@ impl<'a> Draft<'a> {
                 at_once: false,
             });
         }
+        if self.needs_gate(deployment) {
+            self.act(Action::OpenGate { deployment });
+        }
         self.act(Action::Ensure {
             deployment,
             revision,
         });
     }
 
+    /// The deployments whose pods stay: this one, and the one that an operation warms up.
+    fn kept(&self, deployment: i64) -> Vec<i64> {
+        let operation = self.observed.job.status.operation.as_ref();
+        let warm = operation
+            .filter(|operation| operation.step != Step::Accepted)
+            .filter(|operation| {
+                let now = self.status.operation.as_ref();
+                now.is_some_and(|now| now.to_deployment == operation.to_deployment)
+            })
+            .and_then(|operation| operation.to_deployment);
+        let mut keep = vec![deployment];
+        keep.extend(warm.filter(|warm| *warm != deployment));
+        keep
+    }
+
+    /// Whether the deployment's Lease may be missing. While its job runs, its leader tells.
+    fn needs_gate(&self, deployment: i64) -> bool {
+        let runs = self
+            .manager(deployment)
+            .is_some_and(ManagerView::is_running);
+        let mut pods = self.observed.pods.iter();
+        !runs || pods.any(|pod| pod.deployment == deployment && pod.lease_missing)
+    }
+
     /// Deletes the pods of other deployments, and those that a silent node holds on to. Says
     /// whether any are left.
-    pub(crate) fn remove_pods(&mut self, keep: Option<i64>) -> bool {
+    pub(crate) fn remove_pods(&mut self, keep: &[i64]) -> bool {
         let grace = self.policy().map_or(60, |spec| {
             i64::from(spec.task_manager.termination_grace_period_seconds)
         });
@@ -282,7 +355,7 @@ impl<'a> Draft<'a> {
         let mut left = false;
         let observed = self.observed;
         for pod in &observed.pods {
-            let kept = keep == Some(pod.deployment);
+            let kept = keep.contains(&pod.deployment);
             left |= !kept;
             let lost = pod
                 .deleting_since_ms
@@ -323,7 +396,9 @@ impl<'a> Draft<'a> {
         let Ok(wanted) = &self.wanted else {
             return;
         };
-        let needed = wanted.spec.on_delete.savepoint != SavepointOnDelete::None;
+        let on_delete = &wanted.spec.on_delete;
+        let needed = on_delete.savepoint != SavepointOnDelete::None
+            || on_delete.state == OnDeleteState::Delete;
         if needed != self.observed.job.has_finalizer {
             self.act(Action::Finalizer(needed));
         }
@@ -361,6 +436,25 @@ impl<'a> Draft<'a> {
         };
         let taken = manager.latest.as_ref().map_or(0, |latest| latest.at_ms);
         i64::try_from(age.get().as_millis()).is_ok_and(|age| self.observed.now_ms - taken > age)
+    }
+
+    /// A status that can't be read is acted on by nobody. Only that is told.
+    pub(crate) fn finish_unread(mut self, unread: &str) -> Decision {
+        self.problem = Some(Problem::stalled(
+            "StatusUnreadable",
+            format!(
+                "{unread}. A newer operator wrote it, or somebody by hand: install that operator \
+                 again, or put the field right with `kubectl edit --subresource=status`. Until then \
+                 the job is left alone"
+            ),
+        ));
+        conditions::report_unread(&mut self);
+        Decision {
+            status: self.status,
+            actions: self.actions,
+            events: self.events,
+            look_again_ms: QUIET_MS,
+        }
     }
 
     pub(crate) fn finish(mut self) -> Decision {

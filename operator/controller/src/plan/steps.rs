@@ -7,13 +7,14 @@
 use std::time::Duration;
 
 use weir_crd::{
-    Operation, OperationType, Phase, RestoreFrom, Restored, StartFrom, Step, StreamJobSpec,
-    UpgradeFallback, UpgradeMode, UpgradeStrategy,
+    Operation, OperationType, Phase, Step, StreamJobSpec, UpgradeFallback, UpgradeMode,
+    UpgradeStrategy,
 };
 
 use super::draft::{Draft, keeps_state};
+use super::settings::{Settings, after_warming, leaves_state, restore_is_handled, start_from};
 use super::snapshots::record;
-use super::{Action, EventKind, begin, snapshots};
+use super::{Action, EventKind, awaiting, deletion, snapshots, warming};
 use crate::conditions::Problem;
 use crate::observe::RunState;
 
@@ -24,17 +25,22 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
     }
     match operation.step {
         Step::Accepted => accepted(draft, operation),
+        Step::Warming => warming::run(draft, operation),
         Step::Snapshot => snapshots::take(draft, operation),
         Step::Stopping => stopping(draft, operation),
         Step::Removing => removing(draft, operation),
         Step::Starting => starting(draft, operation),
-        Step::AwaitRunning => await_running(draft, operation),
+        Step::AwaitRunning => awaiting::run(draft, operation),
+        Step::CleanUp | Step::Release => deletion::finish(draft, operation),
     }
 }
 
 /// Gives an operation up, where the old job still runs untouched.
 fn abort(draft: &mut Draft<'_>, operation: &Operation) -> bool {
-    let safe = matches!(operation.step, Step::Accepted | Step::Snapshot);
+    let safe = matches!(
+        operation.step,
+        Step::Accepted | Step::Warming | Step::Snapshot
+    );
     if !safe {
         let text = format!(
             "operation {} is past the point where it could be given up: it goes on",
@@ -44,7 +50,9 @@ fn abort(draft: &mut Draft<'_>, operation: &Operation) -> bool {
         return false;
     }
     match operation.kind {
-        OperationType::Savepoint => draft.status.handled.savepoint.clone_from(&operation.nonce),
+        OperationType::Savepoint if operation.nonce.is_some() => {
+            draft.status.handled.savepoint.clone_from(&operation.nonce);
+        }
         OperationType::Checkpoint => draft.status.handled.checkpoint.clone_from(&operation.nonce),
         OperationType::Upgrade | OperationType::Rescale => {
             // Not tried again until the spec changes.
@@ -52,6 +60,18 @@ fn abort(draft: &mut Draft<'_>, operation: &Operation) -> bool {
                 .status
                 .failed_revision
                 .clone_from(&operation.target_revision);
+        }
+        OperationType::Restore => {
+            restore_is_handled(draft);
+            if operation.target_revision != draft.status.current_revision {
+                let target = operation.target_revision.clone();
+                draft.status.failed_revision = target;
+            }
+        }
+        OperationType::Rollback => {
+            // Neither is what runs rolled back again by itself.
+            let current = draft.status.current_revision.clone();
+            draft.status.handled.kept_revision = current;
         }
         _ => {}
     }
@@ -85,26 +105,21 @@ fn accepted(draft: &mut Draft<'_>, operation: &Operation) {
     let Some((revision, spec)) = target(draft, operation) else {
         return;
     };
-    let (requested, effective) = draft.mode(&spec);
-    let next = match operation.kind {
-        OperationType::Deploy | OperationType::Restore => Step::Removing,
-        OperationType::Rollback => Step::Removing,
-        OperationType::Rescale if effective != UpgradeMode::Stateless => Step::Snapshot,
-        _ if effective == UpgradeMode::Savepoint => Step::Stopping,
-        _ => Step::Removing,
-    };
-    let effective = match (operation.kind, effective) {
-        // State is kept where it is not the user who throws it away.
-        (OperationType::Deploy | OperationType::Rollback | OperationType::Rescale, _)
-        | (OperationType::Restore, UpgradeMode::Savepoint) => UpgradeMode::LastState,
-        (_, mode) => mode,
-    };
+    let settings = Settings::of(draft, operation, &spec);
+    let generation = draft.observed.job.generation;
+    draft.status.update_revision = Some(revision.clone());
     draft.change(|operation| {
         operation.target_revision = Some(revision);
-        operation.requested_mode = Some(requested);
-        operation.effective_mode = Some(effective);
-        operation.effective_strategy = Some(UpgradeStrategy::Recreate);
+        operation.target_generation = generation;
+        settings.apply(operation);
     });
+    let warms = warming::precedes(draft, operation);
+    let settled = draft.status.operation.clone();
+    let next = match (warms, settled) {
+        (true, _) => Step::Warming,
+        (false, Some(settled)) => after_warming(draft, &settled),
+        (false, None) => return,
+    };
     draft.go_on(next);
 }
 
@@ -126,8 +141,13 @@ fn target(draft: &mut Draft<'_>, operation: &Operation) -> Option<(String, Strea
         revision = Some(wanted.revision.whole.clone());
     }
     let revision = revision?;
-    if let Some(spec) = draft.observed.revisions.get(&revision) {
-        return Some((revision, spec.clone()));
+    if let Some(kept) = draft.observed.revisions.get(&revision) {
+        // The spec may be newer than the kept one in what makes no other revision: what to restore,
+        // the nonces, how upgrades go.
+        let wanted = draft.wanted.as_ref().ok();
+        let wanted = wanted.filter(|wanted| wanted.revision.whole == revision);
+        let spec = wanted.map_or(kept, |wanted| wanted.spec).clone();
+        return Some((revision, spec));
     }
     let is_wanted = draft
         .wanted
@@ -217,8 +237,14 @@ fn fall_back(draft: &mut Draft<'_>, operation: &Operation, cause: String) {
         .policy()
         .map_or(UpgradeFallback::None, |spec| spec.upgrade.fallback);
     record(draft, operation, Err(cause.clone()));
-    let may = operation.kind == OperationType::Delete || fallback == UpgradeFallback::LastState;
-    if !may {
+    if leaves_state(operation) {
+        // It was not to start from the savepoint anyway.
+        return draft.go_on(Step::Removing);
+    }
+    if operation.kind == OperationType::Delete {
+        return deletion::without_savepoint(draft, &cause);
+    }
+    if fallback != UpgradeFallback::LastState {
         return draft.give_up(
             "SavepointFailed",
             format!(
@@ -231,28 +257,40 @@ fn fall_back(draft: &mut Draft<'_>, operation: &Operation, cause: String) {
     draft.go_on(Step::Removing);
 }
 
-/// A newer spec takes the place of the one that the operation was begun for; nothing else of the
-/// operation changes.
-fn retarget(draft: &mut Draft<'_>, operation: &Operation) {
-    let Some((revision, _)) = target(draft, operation) else {
-        return;
+/// A newer spec takes the place of the one that the operation was begun for. Pods that are warm for
+/// that one are of no use, so the new ones get another number. Says whether anything changed.
+fn retarget(draft: &mut Draft<'_>, operation: &Operation) -> bool {
+    let Some((revision, spec)) = target(draft, operation) else {
+        return false;
     };
-    if operation.target_revision.as_ref() != Some(&revision) {
-        draft.status.update_revision = Some(revision.clone());
-        let generation = draft.observed.job.generation;
-        draft.change(|operation| {
-            operation.target_revision = Some(revision);
-            operation.target_generation = generation;
-        });
+    let Some(mode) = operation.effective_mode else {
+        return false;
+    };
+    let first = operation.from_deployment.is_none();
+    let start = Some(start_from(operation.kind, mode, &spec, first));
+    if operation.target_revision.as_ref() == Some(&revision) && operation.start_from == start {
+        return false;
     }
+    draft.status.update_revision = Some(revision.clone());
+    let generation = draft.observed.job.generation;
+    let number = draft.issue();
+    draft.change(|operation| {
+        operation.target_revision = Some(revision);
+        operation.target_generation = generation;
+        operation.start_from = start;
+        operation.to_deployment = Some(number);
+        operation.effective_strategy = Some(UpgradeStrategy::Recreate);
+    });
+    true
 }
 
-/// The old pods go.
+/// The old pods go. Those that are warm stay.
 fn removing(draft: &mut Draft<'_>, operation: &Operation) {
-    draft.act(Action::RemoveOthers { keep: None });
-    let left = draft.remove_pods(None);
-    if operation.to_deployment.is_some() {
-        retarget(draft, operation);
+    let keep: Vec<_> = operation.to_deployment.into_iter().collect();
+    draft.act(Action::RemoveOthers { keep: keep.clone() });
+    let left = draft.remove_pods(&keep);
+    if operation.to_deployment.is_some() && retarget(draft, operation) {
+        return;
     }
     if left {
         let text = "the old pods are being removed".to_owned();
@@ -271,7 +309,7 @@ fn removing(draft: &mut Draft<'_>, operation: &Operation) {
             );
             return;
         }
-        OperationType::Delete => return draft.close(),
+        OperationType::Delete => return deletion::stopped(draft),
         _ => {}
     }
     let Some((revision, spec)) = target(draft, operation) else {
@@ -289,28 +327,13 @@ fn removing(draft: &mut Draft<'_>, operation: &Operation) {
     ) {
         handled.restart = spec.restart_nonce;
     }
-    draft.status.start_from = Some(start_from(operation, &spec, first));
+    draft.status.start_from.clone_from(&operation.start_from);
     draft.status.deployment = operation.to_deployment;
     draft.status.current_revision = Some(revision);
     draft.status.restore = None;
     draft.status.running_since = None;
     draft.status.ended_at = None;
     draft.go_on(Step::Starting);
-}
-
-/// What the first processes of the new deployment start from.
-fn start_from(operation: &Operation, spec: &StreamJobSpec, first: bool) -> StartFrom {
-    let named = operation.kind == OperationType::Restore || first;
-    let from = match operation.effective_mode {
-        Some(UpgradeMode::Stateless) if keeps_state(spec) => RestoreFrom::None,
-        _ if named => spec.restore.from,
-        _ => RestoreFrom::Latest,
-    };
-    let path = spec.restore.path.clone();
-    StartFrom {
-        from,
-        path: path.filter(|_| from == RestoreFrom::Path),
-    }
 }
 
 /// The new pods come.
@@ -327,189 +350,6 @@ fn starting(draft: &mut Draft<'_>, operation: &Operation) {
     {
         draft.go_on(Step::AwaitRunning);
     }
-}
-
-/// The new job is to run.
-fn await_running(draft: &mut Draft<'_>, operation: &Operation) {
-    let Some(deployment) = operation.to_deployment else {
-        return draft.close();
-    };
-    if let Some(manager) = draft
-        .manager(deployment)
-        .filter(|manager| manager.is_running())
-    {
-        return has_started(draft, operation, manager.restored, manager.epoch);
-    }
-    if let Some(phase) = draft.terminal(deployment) {
-        let failed = phase == Phase::Failed;
-        return match failed && can_roll_back(draft, operation) {
-            true => roll_back(draft, "the job failed with the new revision"),
-            false => draft.end(phase),
-        };
-    }
-    if let Some(found) = draft.superseded(deployment) {
-        // The status knew nothing of what the storage remembers: it was lost or is of a backup.
-        draft.change(|operation| {
-            operation.from_deployment = Some(deployment);
-            operation.to_deployment = Some(found + 1);
-        });
-        draft.tell(
-            EventKind::Normal,
-            "DeploymentAdvanced",
-            format!(
-                "the job's storage knows deployment {found}: starting {}",
-                found + 1
-            ),
-        );
-        return draft.go_on(Step::Removing);
-    }
-    draft.ensure(deployment);
-    if newer_spec(draft, operation) {
-        return;
-    }
-    let Some(spec) = draft.policy() else {
-        return;
-    };
-    let late = exceeds(
-        draft.since(&operation.step_started_at),
-        spec.rollback.readiness_timeout.get(),
-    );
-    let text = waits_for(draft, deployment);
-    draft.change(|operation| operation.message.clone_from(&text));
-    if !late {
-        return;
-    }
-    if spec.rollback.enabled && can_roll_back(draft, operation) {
-        return roll_back(draft, "the new revision did not run in time");
-    }
-    draft.problem = Some(Problem::stalled(
-        "NotRunning",
-        format!("the job does not run: {text}. Edit the spec, or repair what it waits for"),
-    ));
-}
-
-/// The newest spec wins over one that has not come to run.
-fn newer_spec(draft: &mut Draft<'_>, operation: &Operation) -> bool {
-    let Ok(wanted) = &draft.wanted else {
-        return false;
-    };
-    let edited = draft.observed.job.generation != operation.target_generation;
-    if !edited {
-        return false;
-    }
-    let current = draft.status.current_revision.as_ref();
-    if wanted.spec.suspend {
-        draft.close();
-        draft.begin(OperationType::Suspend, "spec.suspend is true");
-        return true;
-    }
-    let failed = draft.status.failed_revision.as_ref();
-    let other = current != Some(&wanted.revision.whole) && failed != Some(&wanted.revision.whole);
-    if other {
-        draft.close();
-        draft.begin(OperationType::Upgrade, "the spec has changed again");
-    }
-    other
-}
-
-fn can_roll_back(draft: &Draft<'_>, operation: &Operation) -> bool {
-    let stable = draft.status.stable_revision.as_ref();
-    let kept = stable.is_some_and(|stable| draft.observed.revisions.contains_key(stable));
-    kept && stable != draft.status.current_revision.as_ref()
-        && operation.kind != OperationType::Rollback
-}
-
-fn roll_back(draft: &mut Draft<'_>, reason: &str) {
-    let Some(stable) = draft.status.stable_revision.clone() else {
-        return;
-    };
-    draft.close();
-    draft.fail(
-        "RollingBack",
-        format!("{reason}: returning to revision {stable}"),
-    );
-    begin::rollback(draft, stable, reason);
-}
-
-/// What keeps the job from running, as far as can be seen.
-fn waits_for(draft: &Draft<'_>, deployment: i64) -> String {
-    let pods = draft.observed.pods.iter();
-    let troubled = pods
-        .filter(|pod| pod.deployment == deployment)
-        .find_map(|pod| Some((&pod.name, pod.trouble.as_ref()?)));
-    if let Some((name, trouble)) = troubled {
-        return format!("pod {name}: {}: {}", trouble.reason, trouble.message);
-    }
-    if let Some(error) = draft
-        .report(deployment)
-        .and_then(|report| report.error.as_ref())
-    {
-        return format!("the JobManager: {error}");
-    }
-    match draft.manager(deployment) {
-        None => "no JobManager leads yet".to_owned(),
-        Some(manager) => {
-            let (all, running) = manager.tasks;
-            let failure = manager.last_failure.as_ref();
-            let waiting = manager.waiting_for.as_ref().or(failure);
-            let waiting = waiting.map_or_else(String::new, |text| format!(": {text}"));
-            format!(
-                "the job is {}, {running} of {all} subtasks run{waiting}",
-                manager.state
-            )
-        }
-    }
-}
-
-/// The new job runs.
-fn has_started(draft: &mut Draft<'_>, operation: &Operation, from: Option<i64>, epoch: i64) {
-    let now = draft.now();
-    draft.status.restore = Some(Restored {
-        path: operation
-            .snapshot_path
-            .clone()
-            .filter(|_| from == operation.snapshot_id),
-        checkpoint_id: from,
-        epoch: Some(epoch),
-        at: now.clone(),
-    });
-    draft.status.running_since = Some(now.clone());
-    draft.status.retry = None;
-    if operation.kind == OperationType::Rollback {
-        draft.status.rollback = Some(weir_crd::RolledBack {
-            from_revision: draft.status.failed_revision.clone().unwrap_or_default(),
-            to_revision: draft.status.current_revision.clone().unwrap_or_default(),
-            reason: operation.reason.clone(),
-            at: now,
-        });
-    } else {
-        draft.status.failed_revision = None;
-    }
-    let kind = operation.kind;
-    let text = match from {
-        Some(id) => format!("{kind:?}: the job runs, from snapshot {id}"),
-        None => format!("{kind:?}: the job runs, with no state before"),
-    };
-    draft.tell(EventKind::Normal, "Running", text);
-    draft.close();
-    prune(draft);
-}
-
-/// Specs that no rollback can lead to any more are forgotten.
-fn prune(draft: &mut Draft<'_>) {
-    let limit = draft.policy().map_or(5, |spec| spec.rollback.history_limit);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    if draft.observed.revisions.len() <= limit + 2 {
-        return;
-    }
-    let status = &draft.status;
-    let keep = [
-        &status.current_revision,
-        &status.stable_revision,
-        &status.failed_revision,
-    ];
-    let keep: Vec<_> = keep.into_iter().flatten().cloned().collect();
-    draft.act(Action::DropRevisions { keep });
 }
 
 pub(super) fn exceeds(since_ms: i64, time: Duration) -> bool {

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use weir_crd::{RestoreFrom, StreamJobSpec, StreamJobStatus};
+use weir_crd::{OperationType, RestoreFrom, StreamJobSpec, StreamJobStatus};
 
-use super::super::{Action, decide};
+use super::super::{Action, Outcome, decide};
 use crate::names;
 use crate::observe::{
     Component, Ended, JobReport, JobView, ManagerView, Observed, OperationView, PodView, RunState,
@@ -125,6 +125,8 @@ pub(super) struct World {
     pub(super) refused: Option<String>,
     /// What was told, in order.
     pub(super) told: Vec<&'static str>,
+    /// How operations ended.
+    pub(super) ended: Vec<(OperationType, Outcome)>,
     /// JobManagers do nothing that they are asked to do.
     pub(super) mute: bool,
     /// How often the JobManager has started the job again.
@@ -168,6 +170,7 @@ impl World {
             forgotten: Vec::new(),
             refused: None,
             told: Vec::new(),
+            ended: Vec::new(),
             mute: false,
             restarts: 0,
         }
@@ -292,6 +295,9 @@ impl World {
             if !survives() {
                 return;
             }
+            let ended = decision.ended(&self.status, self.now_ms);
+            self.ended
+                .extend(ended.map(|ended| (ended.kind, ended.outcome)));
             self.status = decision.status;
             self.told
                 .extend(decision.events.iter().map(|event| event.reason));

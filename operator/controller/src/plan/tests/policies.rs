@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use weir_crd::{ConditionStatus, OperationType, Phase, SnapshotState, Step};
 use weir_lease::{parse_rfc3339, rfc3339};
 
-use super::super::decide;
+use super::super::{Outcome, decide};
 use super::model::World;
 use crate::annotation;
 use crate::observe::RunState;
@@ -611,4 +611,39 @@ fn the_columns_of_kubectl_get_are_filled() {
         let path = scale[path].as_str().expect("a path");
         assert_ne!(at(path), Value::Null, "{path} is never filled");
     }
+}
+
+#[test]
+fn how_operations_end_is_counted() {
+    let mut world = stable(16, |_| {});
+    assert_eq!(world.ended, [(OperationType::Deploy, Outcome::Completed)]);
+    world.edit("job/args/v", json!("1"));
+    run_until(&mut world, |world| {
+        world.status.phase == Some(Phase::Stable)
+    });
+    annotate(&mut world, annotation::SAVEPOINT_NONCE, "1");
+    run_until(&mut world, |world| world.status.handled.savepoint.is_some());
+    world.savepoints_fail = Some(1);
+    annotate(&mut world, annotation::SAVEPOINT_NONCE, "2");
+    run_until(&mut world, |world| world.ended.len() == 4);
+    world.savepoints_fail = None;
+    world.mute = true;
+    annotate(&mut world, annotation::SAVEPOINT_NONCE, "3");
+    run_until(&mut world, |world| world.status.operation.is_some());
+    let id = world
+        .status
+        .operation
+        .as_ref()
+        .map(|operation| operation.id.clone());
+    annotate(&mut world, annotation::ABORT_OPERATION, &id.expect("open"));
+    run_until(&mut world, |world| world.status.operation.is_none());
+    assert_eq!(
+        world.ended[1..],
+        [
+            (OperationType::Upgrade, Outcome::Completed),
+            (OperationType::Savepoint, Outcome::Completed),
+            (OperationType::Savepoint, Outcome::Failed),
+            (OperationType::Savepoint, Outcome::Aborted),
+        ]
+    );
 }

@@ -12,7 +12,7 @@ const SCHEDULES: u64 = 400;
 const SECONDS: u64 = 400;
 
 fn disturb(world: &mut World, requested_restart: &mut i64) {
-    match world.random.below(12) {
+    match world.random.below(16) {
         0 | 1 => {
             let version = world.random.below(5).to_string();
             world.edit("job/args/v", json!(version));
@@ -52,6 +52,13 @@ fn disturb(world: &mut World, requested_restart: &mut i64) {
                     .insert(annotation::ABORT_OPERATION.to_owned(), id);
             }
         }
+        10 => {
+            let strategy = ["PreWarm", "Recreate"][usize::from(world.random.one_in(2))];
+            world.edit("upgrade/strategy", json!(strategy));
+        }
+        11 => world.room = 2 + usize::try_from(world.random.below(6)).expect("small"),
+        12 => world.storage_is_down = !world.storage_is_down,
+        13 => world.delete_leases(),
         _ => world.kill_a_pod(),
     }
 }
@@ -101,6 +108,12 @@ fn run(seed: u64) {
     if world.random.one_in(4) {
         world.broken = Some("3".to_owned());
     }
+    if world.random.one_in(3) {
+        world.incompatible = Some("2".to_owned());
+    }
+    if world.random.one_in(3) {
+        world.no_image = Some("4".to_owned());
+    }
     let ends = world.random.one_in(5);
     for second in 0..SECONDS {
         let trouble = second < SECONDS / 2;
@@ -124,6 +137,8 @@ fn run(seed: u64) {
 /// Without further trouble the job comes to where the spec wants it.
 fn settle(world: &mut World, seed: u64) {
     world.savepoints_fail = None;
+    world.storage_is_down = false;
+    world.room = usize::MAX;
     for _ in 0..1500 {
         world.control(None);
         world.control(None);
@@ -144,9 +159,17 @@ fn is_settled(world: &World) -> bool {
     let stalled = |condition: &weir_crd::Condition| {
         condition.kind == "Stalled" && condition.status == ConditionStatus::True
     };
+    let version = world.spec().job.args.get("v").cloned();
+    let bad = [&world.broken, &world.incompatible, &world.no_image];
+    let bad = version.is_some() && bad.contains(&&version);
     if world.status.conditions.iter().any(stalled) {
-        let version = world.spec().job.args.get("v").cloned();
-        return world.broken == version && world.status.stable_revision.is_none();
+        let stable = world.status.stable_revision.as_ref();
+        let back = stable.map(|stable| world.version_of(Some(stable)));
+        return bad && back.is_none_or(|back| back.is_none() || back == world.incompatible);
+    }
+    // What has no image is tried again and again, beside what runs.
+    if version == world.no_image && world.runs().is_some() && world.status.retry.is_some() {
+        return true;
     }
     if world.status.operation.is_some() {
         return false;
