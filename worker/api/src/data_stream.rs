@@ -243,14 +243,21 @@ impl<T: Data> DataStream<T> {
         sink.configure(self.env.borrow().configuration());
         let mut node = NodeSpec::sink(format!("sink: {}", sink.kind()), std::any::type_name::<T>());
         node.commits = sink.commits();
-        let (writers, checked) = (sink.clone(), sink);
+        let (writers, checked, withdrawn) = (sink.clone(), sink.clone(), sink);
         let (env, node) = self.then_node(node, move || {
             Box::new(SinkOperator::new(writers.make_writer()))
         });
-        env.borrow_mut()
-            .factories_mut()
+        let mut inner = env.borrow_mut();
+        let factories = inner.factories_mut();
+        factories
             .sink_checks
             .insert(node, Arc::new(move |restored| checked.check(restored)));
+        if withdrawn.commits() {
+            factories
+                .sink_withdrawals
+                .insert(node, Arc::new(move |attempts| withdrawn.withdraw(attempts)));
+        }
+        drop(inner);
         DataStreamSink { env, node }
     }
 

@@ -19,6 +19,10 @@
 //! behind, and the next run that starts removes them; its uploads, which nobody sees, remain until
 //! a run that may overwrite starts there, or a lifecycle rule of the bucket aborts them.
 //!
+//! Without checkpoints, results are there as a whole or not at all: when one subtask cannot publish
+//! its parts, it removes those that it has published, and the JobManager those of the others. Only
+//! a process that is killed between two renames leaves some.
+//!
 //! A folder holds the results of one run: a fresh run that finds finished part files is refused
 //! unless it was told to overwrite. While a run writes, it holds a lock on the folder, so that
 //! another run cannot take its unfinished files for leftovers; nothing locks a bucket.
@@ -32,6 +36,7 @@ use std::path::PathBuf;
 
 use weir_stream::sink::Sink;
 use weir_stream::{BoxError, Data};
+use weir_types::ExecutionAttemptId;
 
 mod bucket;
 mod checksum;
@@ -165,6 +170,11 @@ impl<T: Data> Sink for FileSink<T> {
     fn check(&self, restored: bool) -> Result<(), BoxError> {
         let target = target::of(&self.options)?;
         Ok(target.check(restored, self.options.overwrite)?)
+    }
+
+    fn withdraw(&self, attempts: &[ExecutionAttemptId]) -> Result<(), BoxError> {
+        let target = target::of(&self.options)?;
+        Ok(target.withdraw(attempts)?)
     }
 
     fn make_writer(&self) -> FileWriter<T> {

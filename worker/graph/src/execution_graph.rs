@@ -227,6 +227,11 @@ impl ExecutionGraph {
         &self.status_since_ms
     }
 
+    /// Whether attempts were told to publish what they wrote: some of it may be visible.
+    pub fn is_publishing(&self) -> bool {
+        self.publishing && self.executions.iter().any(|execution| execution.commits)
+    }
+
     /// What failed so far.
     pub fn failures(&self) -> &FailureHistory {
         &self.failures

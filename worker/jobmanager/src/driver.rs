@@ -104,6 +104,10 @@ impl Driver {
                 let actions = self.master.request_snapshot(self.now(), request);
                 self.carry_out(actions);
             }
+            Some(Wish::Forget(operation)) => {
+                let actions = self.master.forget_savepoint(self.now(), operation);
+                self.carry_out(actions);
+            }
             None => {}
         }
     }
@@ -180,6 +184,7 @@ impl Driver {
                     store.clear();
                 }
             }
+            Action::Withdraw(published) => self.sources.withdraw(published),
             Action::FindSplit { node, attempt } => self.sources.find_split(node, attempt),
             Action::Accept { connection } => {
                 if let Some((reply, executor)) = self.applicants.remove(&connection) {

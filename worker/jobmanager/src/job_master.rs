@@ -22,6 +22,7 @@ mod ending;
 mod event;
 mod messages;
 mod metrics;
+mod operations;
 mod restarts;
 mod schedule;
 mod view;
@@ -49,6 +50,7 @@ use crate::slot_pool::SlotPool;
 use crate::taskmanagers::TaskManagers;
 
 pub(crate) use checkpoints::Checkpoints;
+use ending::Withdrawal;
 pub(crate) use event::{Action, Event, Now, Preparation};
 use metrics::JobMetrics;
 use restarts::PendingRestart;
@@ -93,10 +95,14 @@ pub(crate) struct JobMaster {
     last_waiting_message: Option<Timestamp>,
     /// Since when tasks are being stopped.
     stopping_since: Option<Timestamp>,
+    /// The results of a job that did not finish are being taken back, or have been.
+    withdrawal: Option<Withdrawal>,
     result: Option<JobResult>,
     failover: Failover,
     backoff: RestartBackoff,
     restart: Option<PendingRestart>,
+    /// How often something was restarted, by the class of the fault.
+    restarts: Vec<(FaultClass, u64)>,
     checkpoints: Option<Checkpoints>,
     /// How often each source's enumerator was made anew.
     source_lives: BTreeMap<NodeId, u32>,
@@ -131,10 +137,12 @@ impl JobMaster {
             last_beat: now.at,
             last_waiting_message: None,
             stopping_since: None,
+            withdrawal: None,
             result: None,
             failover: Failover::new(config.failover, &config.job_graph),
             backoff,
             restart: None,
+            restarts: Vec::new(),
             checkpoints,
             source_lives: BTreeMap::new(),
             blocked: BTreeMap::new(),
@@ -227,6 +235,7 @@ impl JobMaster {
             }
             Event::Collected(new) => self.collected(new),
             Event::Cleared => self.cleared(now, &mut actions),
+            Event::Withdrawn => self.withdrawn(now, &mut actions),
             Event::CancelAndKeep => {
                 self.keep_checkpoints();
                 return self.on_event(now, Event::Cancel);
@@ -357,6 +366,7 @@ impl JobMaster {
     pub(super) fn end_if_over(&mut self, now: Now, actions: &mut Vec<Action>) {
         if self.graph.status().is_terminal()
             && self.result.is_none()
+            && self.nothing_is_half_published(now, actions)
             && self.end_is_recorded(now, actions)
             && self.result.is_none()
         {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::thread;
 
@@ -103,6 +104,30 @@ impl SourceCoordinators {
                 what,
                 result: Err(Fault::job(FaultClass::Environment, cause)),
             });
+        }
+    }
+
+    /// Has sinks take back what these attempts have published; the outcome is an event.
+    pub(crate) fn withdraw(&self, published: Vec<(NodeId, Vec<ExecutionAttemptId>)>) {
+        let mut sinks = Vec::new();
+        for (node, attempts) in published {
+            if let Some(withdrawal) = self.factories.sink_withdrawals.get(&node) {
+                sinks.push((self.name(node).0, Arc::clone(withdrawal), attempts));
+            }
+        }
+        let events = self.events.clone();
+        let withdraw = move || {
+            for (name, withdrawal, attempts) in sinks {
+                if let Err(cause) = guarded(|| withdrawal(&attempts)) {
+                    tracing::warn!("some results stay visible: sink `{name}`: {cause}");
+                }
+            }
+            drop(events.blocking_send(Event::Withdrawn));
+        };
+        let name = "withdrawal".to_owned();
+        if let Err(error) = thread::Builder::new().name(name).spawn(withdraw) {
+            tracing::warn!(%error, "some results may stay visible: start a thread");
+            self.report(Event::Withdrawn);
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use weir_graph::{EdgeId, NodeId};
 use weir_network::{Router, SharedCodec};
+use weir_types::ExecutionAttemptId;
 
 use crate::source::{AnySource, SplitEnumerator};
 use crate::{BoxError, Operator};
@@ -28,6 +29,10 @@ pub type RouterFactory = Arc<dyn Fn(&RouterContext) -> Box<dyn Router> + Send + 
 /// Runs once on the JobManager before anything is deployed, and is told whether the job goes on
 /// from a checkpoint. May do I/O.
 pub type SinkCheck = Arc<dyn Fn(bool) -> Result<(), BoxError> + Send + Sync>;
+
+/// Takes back what these attempts have made visible of a job without checkpoints that did not finish.
+/// Runs on the JobManager. May do I/O.
+pub type SinkWithdrawal = Arc<dyn Fn(&[ExecutionAttemptId]) -> Result<(), BoxError> + Send + Sync>;
 
 /// What an enumerator is told when it is made.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +77,8 @@ pub struct Factories {
     pub enumerators: BTreeMap<NodeId, EnumeratorFactory>,
     /// By sink node, for those that check something before the job starts.
     pub sink_checks: BTreeMap<NodeId, SinkCheck>,
+    /// By sink node, for those that commit.
+    pub sink_withdrawals: BTreeMap<NodeId, SinkWithdrawal>,
     /// By edge, for those whose router is typed (key-by, custom). The others need none.
     pub routers: BTreeMap<EdgeId, RouterFactory>,
     /// By edge, for those that may turn out to rebalance, rescale or shuffle.

@@ -10,11 +10,13 @@
 //! ```
 //!
 //! Without checkpoints there is one commit, when all subtasks have come to the end of their input.
+//! If it fails in one subtask, that one withdraws what it has shown, and the JobManager what the
+//! others have: results are there as a whole or not at all, unless a process is killed just then.
 
 use std::collections::BTreeMap;
 
 use weir_network::Chunk;
-use weir_types::CheckpointId;
+use weir_types::{CheckpointId, ExecutionAttemptId};
 
 use crate::{
     Batch, BoxError, Commit, Data, Operator, OperatorContext, OperatorError, OperatorSnapshot,
@@ -63,10 +65,26 @@ pub trait SinkWriter<T>: Send {
         Ok(())
     }
 
+    /// A job without checkpoints fails while its results are made visible: takes back what of
+    /// these is visible, and drops the rest.
+    fn withdraw(&mut self, handles: &[CommitHandle]) -> Result<(), BoxError> {
+        let _nothing_to_take_back = handles;
+        Ok(())
+    }
+
     /// Called last, also after an error: release everything; what was not prepared is dropped.
     fn close(&mut self) -> Result<(), BoxError> {
         Ok(())
     }
+}
+
+/// Results of a job that fails could not be taken back.
+#[derive(Debug, thiserror::Error)]
+#[error("some results stay visible, as they could not be taken back ({reason})")]
+struct StaysVisible {
+    reason: String,
+    #[source]
+    cause: BoxError,
 }
 
 /// Name under which a sink keeps its prepared transactions in a snapshot.
@@ -164,7 +182,16 @@ impl<T: Data, W: SinkWriter<T>> Operator for SinkOperator<T, W> {
                 let handles = self.writer.prepare_commit().map_err(OperatorError::Sink)?;
                 let earlier = std::mem::take(&mut self.prepared);
                 let handles: Vec<_> = earlier.into_values().flatten().chain(handles).collect();
-                self.show(&handles)
+                let Err(cause) = self.show(&handles) else {
+                    return Ok(());
+                };
+                Err(match self.writer.withdraw(&handles) {
+                    Ok(()) => cause,
+                    Err(error) => OperatorError::Sink(Box::new(StaysVisible {
+                        reason: weir_types::causes(error.as_ref()),
+                        cause: Box::new(cause),
+                    })),
+                })
             }
             Commit::Checkpoint(id) => {
                 // Those of aborted checkpoints are in this one, too.
@@ -210,6 +237,14 @@ pub trait Sink: Clone + Send + Sync + 'static {
     /// was `restored` finds its own results there, and prepared ones that it still has to commit.
     fn check(&self, restored: bool) -> Result<(), BoxError> {
         let _ = restored;
+        Ok(())
+    }
+
+    /// Runs on the JobManager when a job without checkpoints has failed or was cancelled after its
+    /// subtasks were told to commit: takes back what these attempts have made visible. None of
+    /// them runs any more.
+    fn withdraw(&self, attempts: &[ExecutionAttemptId]) -> Result<(), BoxError> {
+        let _nothing_to_take_back = attempts;
         Ok(())
     }
 

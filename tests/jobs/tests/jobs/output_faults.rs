@@ -146,6 +146,27 @@ fn two_runs_do_not_write_to_one_folder_at_the_same_time() {
     first.wait().expect(130, &["job wordcount cancelled"]);
 }
 
+/// Of two subtasks that publish one can, and does, and the other cannot.
+#[test]
+fn a_result_that_cannot_be_published_leaves_none_of_the_others_visible() {
+    let folder = Folder::new();
+    let text = (0..40).map(|n| format!("word-{n}\n")).collect::<String>();
+    folder.write("in.txt", text);
+    let mut args = folder.job("wordcount", "in.txt");
+    args.extend(["--arg", "rate=20"].map(str::to_owned));
+    let process = Process::start(weir(["run".to_owned()].into_iter().chain(args)));
+    until("files that are not finished", || {
+        folder.names("out").len() == 2
+    });
+    folder.write("out/part-1-1-0-000000.csv", "of another system");
+    process.wait().expect(
+        1,
+        &["error: job wordcount failed: ", "part-1-1-0-000000.csv"],
+    );
+    assert_eq!(folder.names("out"), ["part-1-1-0-000000.csv"]);
+    assert_eq!(folder.rows("out").concat(), ["of another system"]);
+}
+
 #[test]
 fn ctrl_c_removes_what_was_begun() {
     let folder = Folder::new();

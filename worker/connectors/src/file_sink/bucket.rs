@@ -170,6 +170,27 @@ impl Target for Bucket {
         }
     }
 
+    fn withdraw(&self, attempts: &[ExecutionAttemptId]) -> Result<(), FileSinkError> {
+        for path in self.finished()? {
+            if part_name::is_by_one_of(path.as_str(), attempts) {
+                self.store.delete(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unpublish(&self, handle: &Handle) -> Result<(), FileSinkError> {
+        let upload = self.upload(handle)?;
+        // Committing again tells whether the object is the one of this upload.
+        match self.store.commit(upload) {
+            Ok(()) => {
+                let path = ObjectPath::new(&upload.path).map_err(|_| self.foreign(&upload.path))?;
+                Ok(self.store.delete(&path)?)
+            }
+            Err(_) => self.discard(handle),
+        }
+    }
+
     fn discard(&self, handle: &Handle) -> Result<(), FileSinkError> {
         let upload = self.upload(handle)?;
         let begun = upload

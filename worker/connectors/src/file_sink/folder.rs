@@ -104,6 +104,21 @@ impl Target for Folder {
         self.file(handle)?.publish(&self.path)
     }
 
+    fn withdraw(&self, attempts: &[ExecutionAttemptId]) -> Result<(), FileSinkError> {
+        // Whoever still writes, or already writes anew, is not disturbed.
+        let _lock = lock(&self.path, Lock::Exclusive)?;
+        let contents = Contents::list(&self.path)?;
+        let of_them = |name: &&String| part_name::is_by_one_of(name, attempts);
+        for name in contents.finished.iter().filter(of_them) {
+            remove(&self.path.join(name))?;
+        }
+        sync(&self.path)
+    }
+
+    fn unpublish(&self, handle: &Handle) -> Result<(), FileSinkError> {
+        self.file(handle)?.unpublish(&self.path)
+    }
+
     fn discard(&self, handle: &Handle) -> Result<(), FileSinkError> {
         remove(&self.path.join(&self.file(handle)?.in_progress))
     }

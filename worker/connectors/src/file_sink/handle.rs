@@ -85,6 +85,17 @@ impl PartHandle {
         }
     }
 
+    /// Removes the file, under whichever of its names it lies. Another file that has its final
+    /// name stays.
+    pub(super) fn unpublish(&self, folder: &Path) -> Result<(), FileSinkError> {
+        folder::remove(&folder.join(&self.in_progress))?;
+        let path = folder.join(&self.name);
+        if size(&path)?.is_some() && self.check_content(&path).is_ok() {
+            folder::remove(&path)?;
+        }
+        Ok(())
+    }
+
     fn check_content(&self, path: &Path) -> Result<(), FileSinkError> {
         let read = || -> io::Result<(u64, u64)> {
             let (mut file, mut buffer) = (File::open(path)?, vec![0; 64 << 10]);

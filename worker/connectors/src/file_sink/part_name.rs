@@ -82,6 +82,20 @@ pub(super) fn author(finished: &str) -> Option<Author> {
     })
 }
 
+/// Whether one of these attempts has written the file, if its name is one that [`finished`] makes.
+pub(super) fn is_by_one_of(finished: &str, attempts: &[ExecutionAttemptId]) -> bool {
+    author(finished).is_some_and(|author| {
+        attempts.iter().any(|attempt| {
+            let by = Author {
+                epoch: attempt.epoch.0,
+                subtask: attempt.subtask.0,
+                attempt: attempt.attempt.0,
+            };
+            author == by
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,6 +39,12 @@ pub(super) trait Target: Send {
     /// Gives a finished part its final name. Doing it again is harmless.
     fn publish(&self, handle: &Handle) -> Result<(), FileSinkError>;
 
+    /// Removes the published parts of these attempts.
+    fn withdraw(&self, attempts: &[ExecutionAttemptId]) -> Result<(), FileSinkError>;
+
+    /// Removes a part that was prepared, published or not.
+    fn unpublish(&self, handle: &Handle) -> Result<(), FileSinkError>;
+
     /// Removes a finished part that was not published.
     fn discard(&self, handle: &Handle) -> Result<(), FileSinkError>;
 }

@@ -135,6 +135,14 @@ impl<T: Data> SinkWriter<T> for FileWriter<T> {
         self.publish(handles).map_err(FileSinkError::tell)
     }
 
+    fn withdraw(&mut self, handles: &[CommitHandle]) -> Result<(), BoxError> {
+        for handle in handles {
+            let unpublished = Handle::decode(handle).map(|handle| self.target().unpublish(&handle));
+            unpublished?.map_err(FileSinkError::tell)?;
+        }
+        Ok(self.target().sync().map_err(FileSinkError::tell)?)
+    }
+
     fn close(&mut self) -> Result<(), BoxError> {
         self.current = None;
         let finished = std::mem::take(&mut self.finished);

@@ -473,6 +473,30 @@ fn nobody_is_told_to_publish_in_a_job_that_fails() {
     }
 }
 
+/// Fails if a restart could publish a second time what is visible already.
+#[test]
+fn what_fails_once_results_are_being_published_is_not_restarted() {
+    let restarts = ExecutionOptions {
+        restarts: true,
+        checkpoints: false,
+    };
+    let (graph, attempts) = running();
+    let mut before = graph.clone().with_options(restarts);
+    let fails = before.update(attempts[2], Failed, broken(attempts[2], "disk"), 5);
+    assert_eq!(fails.expect("legal").failed.len(), 1, "restarts are on");
+    assert!(!before.is_publishing());
+
+    let mut graph = graph.with_options(restarts);
+    for &attempt in &attempts {
+        drop(graph.end_of_input(attempt, 5).expect("it runs"));
+    }
+    assert!(graph.is_publishing());
+    drop(graph.update(attempts[2], Finished, None, 6).expect("legal"));
+    let fails = graph.update(attempts[3], Failed, broken(attempts[3], "disk"), 7);
+    assert!(fails.expect("legal").failed.is_empty());
+    assert_eq!(graph.status(), JobStatus::Failing);
+}
+
 #[test]
 fn deploying_is_all_or_nothing() {
     let mut graph = graph(&co_location());

@@ -161,7 +161,8 @@ impl ExecutionGraph {
     }
 
     /// Records a fault, and moves the job to `Failing` if it is the first. A job that is being
-    /// cancelled goes on being cancelled.
+    /// cancelled goes on being cancelled. One whose results are being published is not restarted:
+    /// those that are visible already would be there twice.
     fn note_failure(
         &mut self,
         position: Option<usize>,
@@ -176,7 +177,9 @@ impl ExecutionGraph {
             task_name: execution.map(|execution| execution.task_name.clone()),
             at_ms: now_ms,
         };
-        let may_restart = self.options.restarts && record.fault.class != FaultClass::NonRecoverable;
+        let may_restart = self.options.restarts
+            && record.fault.class != FaultClass::NonRecoverable
+            && !self.is_publishing();
         if may_restart && matches!(self.status, JobStatus::Running | JobStatus::Restarting) {
             update.failed.push(record.clone());
             if self.status == JobStatus::Restarting || update.failed.len() > 1 {

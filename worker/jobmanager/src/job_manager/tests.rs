@@ -336,6 +336,41 @@ async fn a_sink_that_refuses_fails_the_job_before_anything_is_deployed() {
 }
 
 #[tokio::test]
+async fn results_are_taken_back_before_a_job_that_failed_has_ended() {
+    let taken_back = Arc::new(Mutex::new(Vec::new()));
+    let withdraw = {
+        let taken_back = Arc::clone(&taken_back);
+        move |attempts: &[ExecutionAttemptId]| -> Result<(), BoxError> {
+            taken_back
+                .lock()
+                .expect("no panic")
+                .extend(attempts.to_vec());
+            Err("the folder is gone".into())
+        }
+    };
+    let mut spec = splits(&[]);
+    let (_, _, sink) = graph();
+    spec.factories
+        .sink_withdrawals
+        .insert(sink, Arc::new(withdraw));
+    let manager = start(spec);
+    let mut fake = Fake::register(manager.gateway().as_ref())
+        .await
+        .expect("taken in");
+    let attempt = fake.deployed().await;
+    fake.tell(TaskManagerMessage::EndOfInput { attempt }).await;
+    let commit = TaskExecutorCommand::Commit {
+        attempt,
+        commit: CommitRequest::Final,
+    };
+    assert_eq!(fake.command().await, commit);
+    drop(fake);
+    let text = cause(result(&manager).await);
+    assert!(text.contains("TaskManager `host` is lost"), "{text}");
+    assert_eq!(*taken_back.lock().expect("no panic"), [attempt]);
+}
+
+#[tokio::test]
 async fn a_lost_connection_fails_the_job() {
     let manager = start(splits(&[1]));
     let mut fake = Fake::register(manager.gateway().as_ref())

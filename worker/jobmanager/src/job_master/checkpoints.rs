@@ -9,20 +9,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_checkpoint::coordinator::{self, Coordinator, FinalOutcome, Participant, SnapshotRequest};
+use weir_checkpoint::coordinator::{
+    self, CheckpointStatus, Coordinator, FinalOutcome, Participant, SnapshotRequest,
+};
 use weir_checkpoint::pointer::OperationId;
 use weir_graph::{ExecutionVertexId, JobStatus, NodeId};
 use weir_rpc::{
-    Collected, CommitRequest, JobCheckpoints, OperationStatus, SplitResponse, TaskExecutorCommand,
+    Collected, CommitRequest, Durations, JobCheckpoints, OperationStatus, SplitResponse,
+    TaskExecutorCommand,
 };
 use weir_stream::source::SplitBytes;
 use weir_types::{CheckpointId, ExecutionAttemptId, Fault, FaultClass, SubtaskIndex, Timestamp};
 
+use super::operations::Operations;
 use super::{Action, JobMaster, Now};
 use crate::restoring::Restoring;
-
-/// How many operations are remembered.
-const OPERATIONS_MAX: usize = 256;
 
 /// What a job with checkpoints has beside its graph.
 pub(crate) struct Checkpoints {
@@ -43,7 +44,8 @@ pub(crate) struct Checkpoints {
     handed_out: Vec<HandedOut>,
     /// The highest checkpoint that sources were told to trigger.
     triggered: CheckpointId,
-    operations: BTreeMap<OperationId, OperationStatus>,
+    operations: Operations,
+    durations: Durations,
     pub(super) end: Option<FinalOutcome>,
     /// Since when the end is to be recorded in the pointer.
     pub(super) recording: Option<Timestamp>,
@@ -77,7 +79,8 @@ impl Checkpoints {
             held: Vec::new(),
             handed_out: Vec::new(),
             triggered: CheckpointId(0),
-            operations: BTreeMap::new(),
+            operations: Operations::default(),
+            durations: Durations::default(),
             end: None,
             recording: None,
             recorded: false,
@@ -121,10 +124,14 @@ impl Checkpoints {
         self.handed_out.retain(|handed| handed.node != node);
     }
 
-    fn note_operation(&mut self, operation: OperationId, status: OperationStatus) {
-        self.operations.insert(operation, status);
-        while self.operations.len() > OPERATIONS_MAX {
-            self.operations.pop_first();
+    fn count_duration(&mut self, id: CheckpointId) {
+        let mut views = self.coordinator.history().checkpoints().rev();
+        let view = views.find(|view| view.id == id);
+        if let Some(view) = view
+            && let CheckpointStatus::Completed(snapshot) = &view.status
+        {
+            let ms = snapshot.completed_ms.saturating_sub(view.triggered_ms);
+            self.durations.add(u64::try_from(ms).unwrap_or(0));
         }
     }
 }
@@ -188,6 +195,7 @@ impl JobMaster {
             Said::WritePointer(pointer) => actions.push(Action::WritePointer(pointer)),
             Said::Complete { id, last, .. } => {
                 checkpoints.handed_out.retain(|handed| handed.after >= id);
+                checkpoints.count_duration(id);
                 let commit = CommitRequest::Checkpoint { id, last };
                 self.tell_all(actions, |attempt| TaskExecutorCommand::Commit {
                     attempt,
@@ -202,7 +210,7 @@ impl JobMaster {
                     },
                     Err(reason) => OperationStatus::Failed(reason),
                 };
-                checkpoints.note_operation(operation, status);
+                checkpoints.operations.note(operation, status);
             }
             Said::End(outcome) => {
                 if let FinalOutcome::Stopped(snapshot) = &outcome {
@@ -391,10 +399,28 @@ impl JobMaster {
             let known = checkpoints.operations.get(&request.operation);
             if !matches!(known, Some(OperationStatus::Completed { .. })) {
                 let operation = request.operation.clone();
-                checkpoints.note_operation(operation, OperationStatus::InProgress);
+                checkpoints
+                    .operations
+                    .note(operation, OperationStatus::InProgress);
             }
         }
         self.tell_coordinator(now, coordinator::Event::Request(request), &mut actions);
+        actions
+    }
+
+    /// Why the savepoint of an operation must stay, if it must.
+    pub(crate) fn needs_savepoint(&self, operation: &OperationId) -> Option<&'static str> {
+        let checkpoints = self.checkpoints.as_ref()?;
+        checkpoints.coordinator.pointer().needs(operation)
+    }
+
+    /// Nobody wants the savepoint of an operation any more.
+    pub(crate) fn forget_savepoint(&mut self, now: Now, operation: OperationId) -> Vec<Action> {
+        let mut actions = Vec::new();
+        if let Some(checkpoints) = &mut self.checkpoints {
+            checkpoints.operations.remove(&operation);
+        }
+        self.tell_coordinator(now, coordinator::Event::Forget(operation), &mut actions);
         actions
     }
 
@@ -415,6 +441,7 @@ impl JobMaster {
         Some(JobCheckpoints {
             folder: checkpoints.folder.clone(),
             restored: checkpoints.restored,
+            durations: checkpoints.durations.clone(),
             collected: checkpoints.collected,
             ..crate::history::of(&checkpoints.coordinator, now.unix_ms)
         })

@@ -88,6 +88,8 @@ pub(crate) enum Event {
     Collected(Collected),
     /// The checkpoints of the cancelled job are gone.
     Cleared,
+    /// What had been published of the job that did not finish is gone again, or cannot be removed.
+    Withdrawn,
     /// Somebody wants the job to stop.
     Cancel,
     /// The process is told to end: as `Cancel`, but the checkpoints stay in any case.
@@ -133,6 +135,8 @@ pub(crate) enum Action {
         connection: ConnectionId,
         result: JobResult,
     },
+    /// Take back what these attempts have published, by sink.
+    Withdraw(Vec<(NodeId, Vec<ExecutionAttemptId>)>),
     /// Send a command.
     Tell {
         connection: ConnectionId,

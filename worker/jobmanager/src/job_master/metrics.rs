@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use weir_rpc::{IoMetrics, OperatorMetricsReport, StateFigure, TaskMetricsReport, TimeShares};
-use weir_types::{ExecutionAttemptId, Timestamp};
+use weir_types::{AttemptNumber, ExecutionAttemptId, Timestamp};
 
 /// Reports that come closer together say little about shares of time.
 const SHARES_INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -23,8 +23,17 @@ struct TaskMetrics {
 }
 
 impl JobMetrics {
-    /// Takes in a report. The attempt must be a current one, which bounds how many are kept.
+    /// Takes in a report. The attempt must be a current one: those before it are forgotten, however
+    /// often the subtask is started again.
     pub(super) fn report(&mut self, report: TaskMetricsReport, at: Timestamp) {
+        let first = ExecutionAttemptId {
+            attempt: AttemptNumber(0),
+            ..report.attempt
+        };
+        let former = self.tasks.range(first..report.attempt).next_back();
+        if let Some(former) = former.map(|(former, _)| *former) {
+            self.tasks.remove(&former);
+        }
         match self.tasks.get_mut(&report.attempt) {
             None => {
                 let shares = shares(None, &report);
@@ -143,7 +152,7 @@ pub(super) fn sum(subtasks: impl Iterator<Item = IoMetrics>) -> IoMetrics {
 
 #[cfg(test)]
 mod tests {
-    use weir_types::{AttemptNumber, Epoch, EventTime, SubtaskIndex, VertexId};
+    use weir_types::{Epoch, EventTime, SubtaskIndex, VertexId};
 
     use super::*;
 
@@ -192,6 +201,20 @@ mod tests {
         metrics.report(report(7, 501, 500), Timestamp(1_000_000));
         let io = metrics.io(report(0, 0, 0).attempt);
         assert_eq!((io.records_in, io.shares.busy), (7, 0.5));
+    }
+
+    #[test]
+    fn the_counters_of_former_attempts_are_forgotten() {
+        let mut metrics = JobMetrics::default();
+        for attempt in 0..100 {
+            let mut next = report(5, 500, 500);
+            next.attempt.attempt = AttemptNumber(attempt);
+            metrics.report(next, Timestamp(0));
+            let mut other = report(5, 500, 500);
+            other.attempt.subtask = SubtaskIndex(1);
+            metrics.report(other, Timestamp(0));
+        }
+        assert_eq!(metrics.tasks.len(), 2);
     }
 
     #[test]

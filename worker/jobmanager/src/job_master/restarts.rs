@@ -59,6 +59,7 @@ impl JobMaster {
                     actions.push(Action::Say(format!(
                         "restarting {what} in {delay:.1?}: {cause}"
                     )));
+                    self.count_restart(first.fault.class);
                     self.restart = Some(PendingRestart {
                         subtasks: concerned.clone(),
                         not_before: now.at + delay,
@@ -75,6 +76,13 @@ impl JobMaster {
         self.stopping_since = Some(now.at);
         if let Ok(update) = self.graph.begin_restart(&concerned, now.unix_ms) {
             self.follow(update, now, actions);
+        }
+    }
+
+    fn count_restart(&mut self, class: FaultClass) {
+        match self.restarts.iter_mut().find(|(of, _)| *of == class) {
+            Some((_, count)) => *count += 1,
+            None => self.restarts.push((class, 1)),
         }
     }
 

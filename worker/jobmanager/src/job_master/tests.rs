@@ -224,6 +224,64 @@ fn sinks_publish_when_every_subtask_has_reached_its_end_and_the_job_finishes_aft
     assert_eq!(rig.told_end(), 2);
 }
 
+/// Both sinks are told to publish, and the first has.
+fn half_published() -> (Rig, Vec<ExecutionAttemptId>) {
+    let mut rig = Rig::running(wordcount(2));
+    let (sources, sinks) = rig.sources_and_sinks();
+    for source in sources {
+        rig.state(source, ExecutionState::Finished);
+    }
+    for &sink in &sinks {
+        rig.end_of_input(sink);
+    }
+    rig.state(sinks[0], ExecutionState::Finished);
+    (rig, sinks)
+}
+
+/// Fails if half of the results of a job that failed could stay visible.
+#[test]
+fn what_one_sink_has_published_is_taken_back_when_another_cannot() {
+    let (mut rig, sinks) = half_published();
+    let actions = rig.fail(sinks[1], "the disk is full");
+    let vertex = rig.master.graph.job().vertex(sinks[0].vertex).expect("it");
+    let (head, sink) = (vertex.operators[0].node, vertex.operators[1].node);
+    let taken_back = vec![(head, vec![sinks[0]]), (sink, vec![sinks[0]])];
+    assert!(
+        actions.contains(&Action::Withdraw(taken_back)),
+        "{actions:?}"
+    );
+    rig.pass_ms(1_000);
+    assert_eq!(ended(&rig.log), None, "the sink has not answered");
+    let actions = rig.event(Event::Withdrawn);
+    let Some(JobResult::Failed(fault)) = ended(&actions) else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(fault.cause, "the disk is full");
+}
+
+#[test]
+fn a_folder_that_does_not_answer_holds_up_no_end() {
+    let (mut rig, sinks) = half_published();
+    rig.fail(sinks[1], "the disk is full");
+    rig.pass_ms(31_000);
+    assert!(ended(&rig.log).is_some());
+    let said = said(&rig.log);
+    let told = said.iter().any(|text| text.contains("may be visible"));
+    assert!(told, "{said:?}");
+}
+
+/// What a TaskManager that is lost did last, nobody knows.
+#[test]
+fn a_taskmanager_lost_while_it_publishes_may_have_published() {
+    let (mut rig, sinks) = half_published();
+    rig.disconnect(rig.home(sinks[1]));
+    let withdrawn = rig.log.iter().find_map(|action| match action {
+        Action::Withdraw(published) => published.first().map(|(_, attempts)| attempts.clone()),
+        _ => None,
+    });
+    assert_eq!(withdrawn, Some(sinks));
+}
+
 #[test]
 fn the_first_fault_is_the_result_after_all_others_have_stopped() {
     let mut rig = Rig::running(wordcount(2));

@@ -94,6 +94,7 @@ impl JobMaster {
                 .graph
                 .root_cause()
                 .map(|record| self.exception(record, true)),
+            restarts: self.restarts.clone(),
         }
     }
 

@@ -39,6 +39,8 @@ contract!(
     results_that_are_gone_are_missed_and_no_restart_is_tried,
     a_fresh_run_is_refused_where_results_are_unless_it_may_overwrite,
     a_restored_run_leaves_the_results_of_its_past_alone,
+    a_final_commit_that_fails_half_way_leaves_nothing_of_its_own,
+    what_other_subtasks_have_published_is_taken_back_on_request,
 );
 
 /// One attempt of one subtask.
@@ -318,4 +320,40 @@ fn a_restored_run_leaves_the_results_of_its_past_alone(place: &Place) {
     assert_eq!(place.hidden(), 1);
     Attempt::start(place, 2, (0, 1), vec![snapshot]).expect("goes on");
     assert_eq!(place.words(), ["old", "prepared"]);
+}
+
+/// Without checkpoints: the first of its two parts is published, the second cannot be.
+fn a_final_commit_that_fails_half_way_leaves_nothing_of_its_own(place: &Place) {
+    let sink = place.sink().roll_bytes(0);
+    let mut sink = Attempt::of(&sink, 1, (0, 1), Vec::new()).expect("opens");
+    sink.write("first");
+    sink.write("second");
+    place.put("part-1-0-0-000001.csv", "another's,1\n");
+    let error = sink.operator.commit(Commit::Final).expect_err("is taken");
+    let cause = crate::testing::root_cause(&error);
+    assert!(cause.contains("part-1-0-0-000001.csv"), "{cause}");
+    sink.close();
+    assert_eq!(place.words(), ["another's"]);
+    assert_eq!(place.hidden(), 0, "nothing is left over");
+}
+
+fn what_other_subtasks_have_published_is_taken_back_on_request(place: &Place) {
+    let published = [0, 1].map(|subtask| {
+        let mut sink = Attempt::start(place, 1, (subtask, 2), Vec::new()).expect("opens");
+        sink.write(&format!("of {subtask}"));
+        sink
+    });
+    for mut sink in published {
+        sink.operator.commit(Commit::Final).expect("publishes");
+        sink.close();
+    }
+    place.put("part-of-another-system", "x,1\n");
+    assert_eq!(place.words(), ["of 0", "of 1", "x"]);
+    let first = context(0, 2).attempt;
+    let mut restarted = first;
+    restarted.attempt = AttemptNumber(1);
+    place.sink().withdraw(&[restarted]).expect("finds nothing");
+    assert_eq!(place.words(), ["of 0", "of 1", "x"]);
+    place.sink().withdraw(&[first]).expect("takes it back");
+    assert_eq!(place.words(), ["of 1", "x"]);
 }
