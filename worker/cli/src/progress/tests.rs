@@ -72,6 +72,7 @@ fn job(records: u64) -> JobDetails {
             vertex(2, "count", Some(1), records),
         ],
         root_cause: None,
+        restarts: Vec::new(),
     }
 }
 

@@ -1,79 +1,47 @@
-//! The metrics of checkpoints and restarts. Their names are Flink's, for its dashboards' sake.
+//! The metrics of checkpoints and restarts.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use weir_rpc::{CheckpointState, JobCheckpoints, JobDetails};
+use weir_rpc::{CheckpointState, Durations, JobCheckpoints, JobDetails};
+use weir_types::FaultClass;
 
-use super::{Gauges, seconds};
+use super::{Counters, Gauges, Labels, seconds};
 use crate::convert;
 
 /// The families of one scrape.
 #[derive(Default)]
 pub(super) struct CheckpointFamilies {
-    completed: Gauges,
-    failed: Gauges,
+    checkpoints: Counters,
     in_progress: Gauges,
-    total: Gauges,
-    last_duration: Gauges,
+    durations: Arc<DurationHistograms>,
     last_size: Gauges,
-    last_full_size: Gauges,
     last_success: Gauges,
-    restarts: Gauges,
-    collected_objects: Gauges,
-    collected_bytes: Gauges,
-    collected_failures: Gauges,
+    restarts: Counters,
+    collected_objects: Counters,
+    collected_bytes: Counters,
+    collect_failures: Counters,
 }
 
 impl CheckpointFamilies {
     pub(super) fn register(&self, all: &mut Registry) {
-        let families = [
+        let counters = [
             (
-                "job_numberOfCompletedCheckpoints",
-                "Checkpoints and savepoints completed since this JobManager took over",
-                &self.completed,
+                "checkpoint",
+                "Checkpoints and savepoints that have ended since this JobManager took over",
+                &self.checkpoints,
             ),
             (
-                "job_numberOfFailedCheckpoints",
-                "Checkpoints and savepoints given up since this JobManager took over",
-                &self.failed,
-            ),
-            (
-                "job_numberOfInProgressCheckpoints",
-                "Checkpoints and savepoints under way",
-                &self.in_progress,
-            ),
-            (
-                "job_totalNumberOfCheckpoints",
-                "All of them since this JobManager took over",
-                &self.total,
-            ),
-            (
-                "job_lastCheckpointDuration",
-                "How long the last completed one took, in milliseconds",
-                &self.last_duration,
-            ),
-            (
-                "job_lastCheckpointSize",
-                "Bytes that the last completed one stored anew",
-                &self.last_size,
-            ),
-            (
-                "job_lastCheckpointFullSize",
-                "Bytes of all that the last completed one refers to",
-                &self.last_full_size,
-            ),
-            (
-                "checkpoint_last_success_timestamp_seconds",
-                "When the last one was complete, in seconds since 1970",
-                &self.last_success,
-            ),
-            (
-                "job_numRestarts",
-                "How often the subtask that was started most often was started again",
+                "job_restarts",
+                "How often the job or a part of it was restarted",
                 &self.restarts,
             ),
             (
                 "checkpoint_collected_objects",
-                "Objects deleted since this JobManager took over because no checkpoint needs them",
+                "Objects deleted because no checkpoint needs them",
                 &self.collected_objects,
             ),
             (
@@ -84,58 +52,137 @@ impl CheckpointFamilies {
             (
                 "checkpoint_collect_failures",
                 "How often the store failed while old checkpoints were deleted",
-                &self.collected_failures,
+                &self.collect_failures,
             ),
         ];
-        for (name, help, family) in families {
+        for (name, help, family) in counters {
             all.register(name, help, family.clone());
         }
+        let gauges = [
+            (
+                "checkpoint_in_progress",
+                "Checkpoints and savepoints under way",
+                &self.in_progress,
+            ),
+            (
+                "checkpoint_size_bytes",
+                "Bytes of the last completed one: stored anew, or referred to in all",
+                &self.last_size,
+            ),
+            (
+                "checkpoint_last_success_timestamp_seconds",
+                "When the last one was complete, in seconds since 1970",
+                &self.last_success,
+            ),
+        ];
+        for (name, help, family) in gauges {
+            all.register(name, help, family.clone());
+        }
+        all.register_collector(Box::new(Arc::clone(&self.durations)));
     }
 
     pub(super) fn add_job(&self, job: &JobDetails) {
-        let subtasks = job.vertices.iter().flat_map(|vertex| &vertex.subtasks);
-        let restarts = subtasks.map(|subtask| subtask.attempt.0).max().unwrap_or(0);
-        let labels = vec![("job", job.overview.name.clone())];
-        self.restarts
-            .get_or_create(&labels)
-            .set(f64::from(restarts));
+        for (class, count) in &job.restarts {
+            let labels = vec![
+                ("job", job.overview.name.clone()),
+                ("reason", reason(*class).to_owned()),
+            ];
+            self.restarts.get_or_create(&labels).inc_by(*count);
+        }
     }
 
     pub(super) fn add_checkpoints(&self, job: &str, view: &JobCheckpoints) {
-        let labels = vec![("job", job.to_owned())];
-        let set = |family: &Gauges, value| {
-            family.get_or_create(&labels).set(value);
+        let of_job = || vec![("job", job.to_owned())];
+        let with = |name, value: &str| {
+            let mut labels = of_job();
+            labels.push((name, value.to_owned()));
+            labels
         };
-        let running = view
-            .history
-            .iter()
-            .filter(|each| each.state == CheckpointState::InProgress);
-        let running = running.count() as u64;
-        set(&self.completed, number(view.completed));
-        set(&self.failed, number(view.failed));
-        set(&self.in_progress, number(running));
-        let total = view
-            .completed
-            .saturating_add(view.failed)
-            .saturating_add(running);
-        set(&self.total, number(total));
-        set(&self.collected_objects, number(view.collected.objects));
-        set(&self.collected_bytes, number(view.collected.bytes));
-        set(&self.collected_failures, number(view.collected.failures));
-        let last = view
-            .history
-            .iter()
-            .find(|each| each.state == CheckpointState::Completed);
-        if let Some(last) = last.map(convert::checkpoint) {
-            set(&self.last_duration, number(last.end_to_end_duration));
-            set(&self.last_size, number(last.checkpointed_size));
-            set(&self.last_full_size, number(last.state_size));
+        let ended = [("completed", view.completed), ("failed", view.failed)];
+        for (result, count) in ended {
+            let labels = with("result", result);
+            self.checkpoints.get_or_create(&labels).inc_by(count);
+        }
+        let collected = &view.collected;
+        for (family, count) in [
+            (&self.collected_objects, collected.objects),
+            (&self.collected_bytes, collected.bytes),
+            (&self.collect_failures, collected.failures),
+        ] {
+            family.get_or_create(&of_job()).inc_by(count);
+        }
+        let of_state = |state| view.history.iter().filter(move |each| each.state == state);
+        let running = of_state(CheckpointState::InProgress).count() as u64;
+        self.in_progress
+            .get_or_create(&of_job())
+            .set(number(running));
+        if let Some(last) = of_state(CheckpointState::Completed).next() {
+            let last = convert::checkpoint(last);
+            let sizes = [
+                ("written", last.checkpointed_size),
+                ("full", last.state_size),
+            ];
+            for (kind, bytes) in sizes {
+                let labels = with("kind", kind);
+                self.last_size.get_or_create(&labels).set(number(bytes));
+            }
         }
         // What an earlier JobManager completed counts here: it is what a restore begins with.
         if let Some(newest) = view.retained.last() {
             let completed_ms = u64::try_from(newest.completed_ms).unwrap_or(0);
-            set(&self.last_success, seconds(completed_ms));
+            self.last_success
+                .get_or_create(&of_job())
+                .set(seconds(completed_ms));
         }
+        self.durations.add(of_job(), view.durations.clone());
+    }
+}
+
+/// Flink's classes of faults, as the value of a label.
+fn reason(class: FaultClass) -> &'static str {
+    match class {
+        FaultClass::NonRecoverable => "non_recoverable",
+        FaultClass::PartitionDataMissing => "partition_data_missing",
+        FaultClass::Environment => "environment",
+        FaultClass::Recoverable => "recoverable",
+    }
+}
+
+/// How long checkpoints took, by job. The library's own histogram cannot be set to what was counted
+/// elsewhere.
+#[derive(Debug, Default)]
+struct DurationHistograms(Mutex<Vec<(Labels, Durations)>>);
+
+impl DurationHistograms {
+    fn add(&self, labels: Labels, durations: Durations) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push((labels, durations));
+    }
+}
+
+impl Collector for DurationHistograms {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.is_empty() {
+            return Ok(());
+        }
+        let mut family = encoder.encode_descriptor(
+            "checkpoint_duration_seconds",
+            "From the trigger of a checkpoint or savepoint until it was complete",
+            None,
+            MetricType::Histogram,
+        )?;
+        for (labels, durations) in all.iter() {
+            let bounds = durations.buckets();
+            let buckets: Vec<(f64, u64)> = bounds
+                .map(|(bound, count)| (bound.map_or(f64::INFINITY, |b| b.as_secs_f64()), count))
+                .collect();
+            let (sum, count) = (durations.sum().as_secs_f64(), durations.count());
+            family
+                .encode_family(labels)?
+                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+        }
+        Ok(())
     }
 }
 

@@ -116,6 +116,7 @@ impl DispatcherGateway for Played {
                 taskmanager: None,
                 root_cause: true,
             }),
+            restarts: Vec::new(),
         };
         Box::pin(async { Ok(job) })
     }
@@ -170,6 +171,14 @@ impl DispatcherGateway for Played {
             },
         };
         Box::pin(async { Ok(status) })
+    }
+
+    fn forget_savepoint(
+        &self,
+        _: JobId,
+        _: OperationId,
+    ) -> BoxFuture<'_, Result<(), DispatcherError>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn checkpoints(&self, _: JobId) -> BoxFuture<'_, Result<JobCheckpoints, DispatcherError>> {

@@ -3,6 +3,9 @@
 
 mod scripted;
 
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +103,24 @@ fn what_is_asked_for_reaches_the_dispatcher() {
     let names: Vec<&str> = asked.iter().map(|ask| ask.operation.0.as_str()).collect();
     assert_eq!(names[..4], ["one", "two", "three", "four"]);
     assert_ne!(names[4], names[5], "names that are made up differ");
+}
+
+#[test]
+fn a_savepoint_that_is_not_needed_is_let_go_of() {
+    let dispatcher = Arc::new(Scripted::default());
+    with_server(&dispatcher, |client, _| {
+        client.forget_savepoint(JOB, "one").expect("taken");
+        // Asking again is harmless.
+        client.forget_savepoint(JOB, "one").expect("taken");
+        let said = refusal(client.forget_savepoint(JOB, "newest"));
+        assert_eq!(
+            said,
+            "the savepoint of operation `newest` stays: it is the newest"
+        );
+        assert!(refusal(client.forget_savepoint(JOB, "a%20b")).contains("operation"));
+    });
+    let forgotten = dispatcher.forgotten.lock().expect("whole");
+    assert_eq!(*forgotten, ["one", "one"]);
 }
 
 #[test]
@@ -251,8 +272,47 @@ fn a_checkpoint_is_shown_by_subtask() {
     });
 }
 
+/// The status of an answer, whatever the method.
+fn status(address: &str, method: &str, path: &str) -> u16 {
+    let mut stream = TcpStream::connect(address).expect("REST is open");
+    let question = format!("{method} {path} HTTP/1.1\r\nhost: weir\r\nconnection: close\r\n\r\n");
+    stream.write_all(question.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let code = answer.split(' ').nth(1).and_then(|code| code.parse().ok());
+    code.expect("a status")
+}
+
+/// Fails if a path or method is answered that the description leaves out, or the other way round.
 #[test]
-fn metrics_carry_flinks_names() {
+fn the_description_has_exactly_what_is_answered() {
+    let document = crate::openapi::document();
+    let described = document["paths"].as_object().expect("paths").clone();
+    let named: BTreeSet<&str> = described.keys().map(String::as_str).collect();
+    let routes = crate::server::endpoints().into_iter();
+    assert_eq!(named, routes.map(|(path, _)| path).collect());
+    with_server(&Arc::new(Scripted::default()), move |_, address| {
+        for (path, methods) in &described {
+            let asked = path
+                .replace("{id}", &JOB.to_string())
+                .replace("{operation}", "failed")
+                .replace("{number}", "12");
+            for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+                let answered = status(&address, method, &asked);
+                match methods.get(method.to_lowercase()) {
+                    None => assert_eq!(answered, 405, "{method} {path}"),
+                    Some(operation) => {
+                        let told = &operation["responses"][answered.to_string()];
+                        assert!(told.is_object(), "{method} {path}: {answered}");
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn metrics_tell_of_checkpoints_and_restarts() {
     let dispatcher = Scripted::default();
     let now = weir_types::Clock::unix_ms(&ManualClock::at(60_000));
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -262,15 +322,21 @@ fn metrics_carry_flinks_names() {
         .block_on(metrics::scrape(&dispatcher, now))
         .expect("an answer");
     for line in [
-        r#"weir_job_numberOfCompletedCheckpoints{job="words"} 2.0"#,
-        r#"weir_job_numberOfFailedCheckpoints{job="words"} 1.0"#,
-        r#"weir_job_numberOfInProgressCheckpoints{job="words"} 1.0"#,
-        r#"weir_job_totalNumberOfCheckpoints{job="words"} 4.0"#,
-        r#"weir_job_lastCheckpointDuration{job="words"} 301.0"#,
-        r#"weir_job_lastCheckpointSize{job="words"} 30.0"#,
-        r#"weir_job_lastCheckpointFullSize{job="words"} 3000.0"#,
+        r#"weir_checkpoint_total{job="words",result="completed"} 2"#,
+        r#"weir_checkpoint_total{job="words",result="failed"} 1"#,
+        r#"weir_checkpoint_in_progress{job="words"} 1.0"#,
+        "# TYPE weir_checkpoint_duration_seconds histogram",
+        r#"weir_checkpoint_duration_seconds_sum{job="words"} 0.401"#,
+        r#"weir_checkpoint_duration_seconds_count{job="words"} 2"#,
+        r#"weir_checkpoint_duration_seconds_bucket{le="0.1",job="words"} 1"#,
+        r#"weir_checkpoint_duration_seconds_bucket{le="0.5",job="words"} 2"#,
+        r#"weir_checkpoint_duration_seconds_bucket{le="+Inf",job="words"} 2"#,
+        r#"weir_checkpoint_size_bytes{job="words",kind="written"} 30.0"#,
+        r#"weir_checkpoint_size_bytes{job="words",kind="full"} 3000.0"#,
+        r#"weir_checkpoint_collected_objects_total{job="words"} 5"#,
         r#"weir_checkpoint_last_success_timestamp_seconds{job="words"} 10.5"#,
-        r#"weir_job_numRestarts{job="words"} 0.0"#,
+        r#"weir_job_restarts_total{job="words",reason="recoverable"} 3"#,
+        r#"weir_job_restarts_total{job="words",reason="environment"} 1"#,
         r#"weir_job_state{job="words",state="RUNNING"} 1.0"#,
         r#"weir_job_state{job="words",state="CANCELLED"} 0.0"#,
     ] {
@@ -280,5 +346,6 @@ fn metrics_carry_flinks_names() {
     let scraped = runtime
         .block_on(metrics::scrape(&off, now))
         .expect("an answer");
-    assert!(!scraped.contains(r#"Checkpoints{job="#), "{scraped}");
+    assert!(!scraped.contains("weir_checkpoint_total{"), "{scraped}");
+    assert!(!scraped.contains("weir_checkpoint_duration"), "{scraped}");
 }

@@ -9,10 +9,10 @@ use weir_checkpoint::pointer::{OperationId, SnapshotKind, SnapshotRef};
 use weir_graph::JobStatus;
 use weir_rpc::{
     BoxFuture, CheckpointDetails, CheckpointState, ClusterOverview, Collected, DispatcherError,
-    DispatcherGateway, JobCheckpoints, JobDetails, JobExceptions, JobOverview, OperationStatus,
-    SubtaskCheckpoint, TaskManagerDetails,
+    DispatcherGateway, Durations, JobCheckpoints, JobDetails, JobExceptions, JobOverview,
+    OperationStatus, SubtaskCheckpoint, TaskManagerDetails,
 };
-use weir_types::{CheckpointId, Epoch, JobId, SubtaskIndex, VertexId};
+use weir_types::{CheckpointId, Epoch, FaultClass, JobId, SubtaskIndex, VertexId};
 
 pub(super) const JOB: JobId = JobId(0xabc);
 
@@ -20,6 +20,8 @@ pub(super) const JOB: JobId = JobId(0xabc);
 #[derive(Default)]
 pub(super) struct Scripted {
     pub(super) asked: Mutex<Vec<SnapshotRequest>>,
+    /// Operations whose savepoints were let go of.
+    pub(super) forgotten: Mutex<Vec<String>>,
     /// How many looks at an operation find it in progress, before it is complete.
     pub(super) looks: Mutex<BTreeMap<String, u32>>,
     refusal: Option<DispatcherError>,
@@ -124,6 +126,7 @@ impl DispatcherGateway for Scripted {
             epoch: Epoch(3),
             vertices: Vec::new(),
             root_cause: None,
+            restarts: vec![(FaultClass::Recoverable, 3), (FaultClass::Environment, 1)],
         };
         Box::pin(async { Ok(job) })
     }
@@ -172,6 +175,25 @@ impl DispatcherGateway for Scripted {
         Box::pin(async { answer })
     }
 
+    fn forget_savepoint(
+        &self,
+        _: JobId,
+        operation: OperationId,
+    ) -> BoxFuture<'_, Result<(), DispatcherError>> {
+        let needed = DispatcherError::Needed {
+            operation: operation.0.clone(),
+            why: "it is the newest".to_owned(),
+        };
+        let answer = self.refused().and_then(|()| match operation.0.as_str() {
+            "newest" => Err(needed),
+            _ => Ok(()),
+        });
+        if answer.is_ok() {
+            self.forgotten.lock().expect("whole").push(operation.0);
+        }
+        Box::pin(async { answer })
+    }
+
     fn checkpoints(&self, _: JobId) -> BoxFuture<'_, Result<JobCheckpoints, DispatcherError>> {
         let failed = CheckpointState::Failed("the store is full".to_owned());
         let named = CheckpointDetails {
@@ -180,6 +202,9 @@ impl DispatcherGateway for Scripted {
             subtasks: vec![part(0), part(1)],
             ..taken(12, CheckpointState::Completed, 301)
         };
+        let mut durations = Durations::default();
+        durations.add(100);
+        durations.add(301);
         let view = JobCheckpoints {
             folder: "/state/words".to_owned(),
             completed: 2,
@@ -192,7 +217,11 @@ impl DispatcherGateway for Scripted {
                 named,
                 taken(11, CheckpointState::Completed, 100),
             ],
-            collected: Collected::default(),
+            durations,
+            collected: Collected {
+                objects: 5,
+                ..Collected::default()
+            },
         };
         let answer = self.refused().map(|()| view);
         Box::pin(async { answer })
