@@ -105,7 +105,7 @@ impl KeyedProcessFunction<u64, Transaction, Alert> for FraudDetector {
         let within = i64::try_from(WITHIN.as_millis())?;
         if let Some(small_at) = state.get(context)?.copied() {
             // The timer says the same, but only once the watermark has come by.
-            if row.amount > self.large && row.time - small_at <= within {
+            if row.amount > self.large && row.time.saturating_sub(small_at) <= within {
                 let (account, large_at, amount) = (row.account, row.time, row.amount);
                 out.collect(Alert {
                     account,
@@ -114,12 +114,12 @@ impl KeyedProcessFunction<u64, Transaction, Alert> for FraudDetector {
                     amount,
                 });
             }
-            context.delete_event_time_timer(EventTime(small_at + within))?;
+            context.delete_event_time_timer(EventTime(small_at.saturating_add(within)))?;
             state.clear(context)?;
         }
         if row.amount < self.small {
             state.set(context, row.time)?;
-            context.register_event_time_timer(EventTime(row.time + within))?;
+            context.register_event_time_timer(EventTime(row.time.saturating_add(within)))?;
         }
         Ok(())
     }

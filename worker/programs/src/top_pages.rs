@@ -9,6 +9,7 @@
 
 mod log_line;
 
+use std::path::Path;
 use std::time::Duration;
 
 use compact_str::CompactString;
@@ -67,7 +68,8 @@ pub(crate) fn build(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
     if let Some(rate) = args.parsed("rate")? {
         source = source.rate(rate);
     }
-    let sink = FileSink::csv(args.required("output")?).overwrite(overwrite);
+    let output = args.required("output")?;
+    let sink = FileSink::csv(output).overwrite(overwrite);
     let late = OutputTag::<Request>::new("late");
 
     let counts = env
@@ -86,6 +88,11 @@ pub(crate) fn build(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
         if folder.is_empty() {
             let text = "argument `late-output`: the folder's name is empty: name one, or leave the \
                         argument out to only count late lines";
+            return Err(text.into());
+        }
+        if Path::new(folder) == Path::new(output) {
+            let text = "argument `late-output`: it is the folder of the results, `output`: late \
+                        lines need one of their own";
             return Err(text.into());
         }
         counts

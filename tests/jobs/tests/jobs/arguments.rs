@@ -64,6 +64,11 @@ fn values_that_cannot_be_are_refused_with_the_arguments_name() {
         ),
         (
             "top-pages",
+            "late-output=results/",
+            "argument `late-output`: it is the folder of the results",
+        ),
+        (
+            "top-pages",
             "out-of-order=1.5",
             "argument `out-of-order`: `1.5` is not u64",
         ),
@@ -71,6 +76,9 @@ fn values_that_cannot_be_are_refused_with_the_arguments_name() {
         let folder = Folder::new();
         let mut args = folder.job(program, "in");
         args.extend(["--arg".to_owned(), arg.to_owned()]);
+        if arg.ends_with("results/") {
+            args.extend(["--arg", "output=results"].map(str::to_owned));
+        }
         let ended = done_in_one(&args);
         ended.expect(2, &[&format!("error: build program `{program}`"), part]);
         assert!(!folder.path("out").exists(), "nothing was started");

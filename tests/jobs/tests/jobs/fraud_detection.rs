@@ -104,6 +104,18 @@ fn a_large_transaction_right_after_a_small_one_within_a_minute_is_an_alert() {
     assert_eq!(alerts(&folder, done_in_one, "2"), expected);
 }
 
+/// A minute after the last of all times there is no time any more.
+#[test]
+fn times_at_the_ends_of_time_are_times_too() {
+    let folder = Folder::new();
+    let (first, last) = (i64::MIN, i64::MAX);
+    folder.write(
+        "in.csv",
+        format!("1,{first},0.1\n1,{last},600\n2,{last},0.1\n2,{last},700\n"),
+    );
+    assert_eq!(alerts(&folder, done_in_one, "1"), [(2, last, last, 700.0)]);
+}
+
 #[test]
 fn limits_can_be_chosen() {
     let folder = Folder::new();
