@@ -129,7 +129,10 @@ mod tests {
     #[test]
     fn ready_is_who_knows_what_there_is_or_could_take_over() {
         let health = Health::default();
-        assert!(health.is_ready(at(0)).is_err(), "it has not heard of the Lease");
+        assert!(
+            health.is_ready(at(0)).is_err(),
+            "it has not heard of the Lease"
+        );
         health.heard(at(5));
         assert_eq!(health.is_ready(at(60)), Ok(()));
         assert!(health.is_ready(at(66)).is_err(), "the API server is silent");

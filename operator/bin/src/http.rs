@@ -10,6 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use weir_types::{Clock, Timestamp};
+
 use crate::metrics::Metrics;
 
 /// The longest request that is read, and how long it may take to come.
@@ -20,7 +22,11 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS_MAX: usize = 64;
 
 /// Answers on `address`.
-pub(crate) async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("listen on {address}"))?;
@@ -32,9 +38,10 @@ pub(crate) async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> anyhow:
             };
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let metrics = Arc::clone(&metrics);
+                    let (metrics, clock) = (Arc::clone(&metrics), Arc::clone(&clock));
                     tokio::spawn(async move {
-                        drop(timeout(REQUEST_TIMEOUT, answer(stream, &metrics)).await);
+                        let answer = answer(stream, &metrics, clock.as_ref());
+                        drop(timeout(REQUEST_TIMEOUT, answer).await);
                         drop(permit);
                     });
                 }
@@ -45,7 +52,11 @@ pub(crate) async fn serve(address: SocketAddr, metrics: Arc<Metrics>) -> anyhow:
     Ok(())
 }
 
-async fn answer(mut stream: TcpStream, metrics: &Metrics) -> std::io::Result<()> {
+async fn answer(
+    mut stream: TcpStream,
+    metrics: &Metrics,
+    clock: &dyn Clock,
+) -> std::io::Result<()> {
     let mut request = Vec::new();
     let mut chunk = [0; 1024];
     while !request.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -55,12 +66,12 @@ async fn answer(mut stream: TcpStream, metrics: &Metrics) -> std::io::Result<()>
         }
         request.extend_from_slice(&chunk[..read]);
     }
-    let response = response(&request, metrics);
+    let response = response(&request, metrics, clock.now());
     stream.write_all(response.as_bytes()).await?;
     stream.shutdown().await
 }
 
-fn response(request: &[u8], metrics: &Metrics) -> String {
+fn response(request: &[u8], metrics: &Metrics, now: Timestamp) -> String {
     let line = request
         .split(|byte| *byte == b'\r')
         .next()
@@ -73,7 +84,8 @@ fn response(request: &[u8], metrics: &Metrics) -> String {
     );
     let path = path.split('?').next().unwrap_or_default();
     let (status, kind, body) = match (method, path) {
-        ("GET", "/healthz" | "/readyz") => ("200 OK", "text/plain", "ok\n".to_owned()),
+        ("GET", "/healthz") => verdict(metrics.health.is_live(now)),
+        ("GET", "/readyz") => verdict(metrics.health.is_ready(now)),
         ("GET", "/metrics") => (
             "200 OK",
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -92,6 +104,17 @@ fn response(request: &[u8], metrics: &Metrics) -> String {
     )
 }
 
+fn verdict(well: Result<(), String>) -> (&'static str, &'static str, String) {
+    match well {
+        Ok(()) => ("200 OK", "text/plain", "ok\n".to_owned()),
+        Err(cause) => (
+            "503 Service Unavailable",
+            "text/plain",
+            format!("{cause}\n"),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +122,10 @@ mod tests {
     #[test]
     fn only_the_three_pages_are_answered() {
         let metrics = Metrics::new();
-        let ask = |request: &str| response(request.as_bytes(), &metrics);
+        let ask = |request: &str| response(request.as_bytes(), &metrics, Timestamp(0));
+        let silent = ask("GET /readyz HTTP/1.1\r\n\r\n");
+        assert!(silent.starts_with("HTTP/1.1 503"), "{silent}");
+        metrics.health.heard(Timestamp(0));
         assert!(ask("GET /healthz HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 200"));
         assert!(ask("GET /readyz?verbose HTTP/1.1\r\n\r\n").ends_with("ok\n"));
         assert!(ask("GET /metrics HTTP/1.1\r\n\r\n").contains("weir_operator_acting"));

@@ -252,6 +252,14 @@ fn pod_view(pod: &Pod) -> Option<PodView> {
         deleting_since_ms: deleting.map(|at| at.0.as_millisecond() - grace * 1000),
         ended: main.as_ref().and_then(ended),
         trouble: unscheduled.or_else(|| main.as_ref().and_then(trouble)),
+        creating_since_ms: main
+            .as_ref()
+            .filter(|main| is_being_made(main))
+            .and_then(|_| {
+                let scheduled = condition("PodScheduled").filter(|it| it.status == "True");
+                let since = scheduled?.last_transition_time.as_ref()?;
+                Some(since.0.as_millisecond())
+            }),
         lease_missing: pod
             .annotations()
             .contains_key(names::LEASE_MISSING_ANNOTATION),
@@ -277,6 +285,12 @@ fn ended(container: &ContainerStatus) -> Option<Ended> {
         exit_code: ended.exit_code,
         report,
     })
+}
+
+fn is_being_made(container: &ContainerStatus) -> bool {
+    let state = container.state.as_ref();
+    let waiting = state.and_then(|state| state.waiting.as_ref());
+    waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some("ContainerCreating"))
 }
 
 fn trouble(container: &ContainerStatus) -> Option<Trouble> {

@@ -30,6 +30,9 @@ use crate::watch::Scope;
 const RESIGN_CHECKS: u32 = 20;
 const RESIGN_CHECK: Duration = Duration::from_millis(100);
 
+/// How often it is looked whether the watches have brought all that there is.
+const SYNC_CHECK: Duration = Duration::from_millis(200);
+
 /// How often jobs are counted.
 const COUNT_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -40,9 +43,15 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let client = Client::try_default()
         .await
         .context("find the API server: run in a pod, or name a kubeconfig in KUBECONFIG")?;
-    http::serve(args.health_address, Arc::clone(&metrics)).await?;
-    http::serve(args.metrics_address, Arc::clone(&metrics)).await?;
-    let mut leader = lease::stand(client.clone(), &args, Arc::clone(&clock));
+    for address in [args.health_address, args.metrics_address] {
+        http::serve(address, Arc::clone(&metrics), Arc::clone(&clock)).await?;
+    }
+    let mut leader = lease::stand(
+        client.clone(),
+        &args,
+        Arc::clone(&clock),
+        Arc::clone(&metrics),
+    );
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for signals")?;
     let told_to_end = async {
@@ -117,7 +126,17 @@ async fn look_after(args: &RunArgs, context: Arc<Context>) {
     tokio::select! {
         _ = watching => {}
         () = count(&jobs, &context.metrics) => {}
+        () = until_synced(&context) => {}
     }
+}
+
+/// Tells when the watches have brought all that there is. Never ends.
+async fn until_synced(context: &Context) {
+    while !context.cache.is_complete() {
+        tokio::time::sleep(SYNC_CHECK).await;
+    }
+    context.metrics.health.synced();
+    std::future::pending().await
 }
 
 /// Counts the jobs by phase.

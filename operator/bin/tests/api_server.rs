@@ -8,6 +8,7 @@ use kube::{Api, Client};
 use serde_json::{Map, Value};
 
 const EXAMPLES: &str = include_str!("../../crd/tests/rules/testdata/examples.json");
+const WRONG: &str = include_str!("../../crd/tests/rules/testdata/wrong.json");
 
 /// JSON merge patch (RFC 7396).
 fn merge(target: &mut Value, patch: &Value) {
@@ -103,4 +104,44 @@ async fn the_api_server_judges_every_example_as_the_rules_say() {
         let said = rejected.expect_err(rule.name);
         assert!(said.contains(rule.message), "{}: {said}", rule.name);
     }
+}
+
+/// Sets what a JSON pointer names, also where it is missing from its object.
+fn set(job: &mut Value, pointer: &str, value: &Value) -> bool {
+    if let Some(place) = job.pointer_mut(pointer) {
+        *place = value.clone();
+        return true;
+    }
+    let (parent, name) = pointer.rsplit_once('/').expect("a path");
+    match job.pointer_mut(parent) {
+        Some(Value::Object(parent)) => {
+            parent.insert(name.to_owned(), value.clone());
+            true
+        }
+        _ => false,
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an API server: set KUBECONFIG"]
+async fn the_api_server_refuses_each_field_that_is_wrong_by_its_name() {
+    let wrong: Value = serde_json::from_str(WRONG).expect("JSON");
+    let server = Server::with_definition(wrong["full"].clone()).await;
+    let mut missed = Vec::new();
+    for field in wrong["wrong"].as_array().expect("a list") {
+        let pointer = field["pointer"].as_str().expect("a pointer");
+        let mut job = server.base.clone();
+        if !set(&mut job, pointer, &field["value"]) {
+            continue;
+        }
+        let name = pointer
+            .split('/')
+            .rfind(|name| name.parse::<usize>().is_err())
+            .expect("a name");
+        match server.judge("wrong", None, &job).await {
+            Err(said) if said.contains(name) => {}
+            judged => missed.push(format!("{pointer}: {judged:?}")),
+        }
+    }
+    assert_eq!(missed, Vec::<String>::new());
 }

@@ -62,6 +62,7 @@ fn the_marked_jobmanager_of_the_newest_deployment_is_asked_first() {
         make("x-j2-0", "2", false),
         make("x-j2-1", "2", true),
     ];
+    let pods = pods.each_ref().map(pod_record);
     let order: Vec<_> = candidates(&pods)
         .into_iter()
         .map(|found| found.pod)

@@ -2,6 +2,8 @@
 //! refused, in `testdata/examples.json`. Here, the readers of manifests must judge them in the same
 //! way as the rules say; the operator's tests apply them to a real API server.
 
+mod wrong;
+
 use serde_json::{Map, Value, json};
 use weir_crd::{RULES, StreamJob, StreamJobSpec};
 
