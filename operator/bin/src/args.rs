@@ -26,6 +26,8 @@ pub struct Cli {
 pub enum Command {
     /// Look after StreamJobs until told to end (the default)
     Run(Box<RunArgs>),
+    /// Wait until a condition of a StreamJob holds
+    Wait(WaitArgs),
     /// Print the definition of the StreamJob resource
     Crd,
     /// Print the version
@@ -101,6 +103,24 @@ pub struct RunArgs {
     pub log_format: LogFormat,
 }
 
+#[derive(Args, Clone, Debug)]
+pub struct WaitArgs {
+    /// The StreamJob
+    pub name: String,
+
+    /// The condition
+    #[arg(long = "for", value_name = "CONDITION", default_value = "Ready")]
+    pub condition: String,
+
+    /// The StreamJob's namespace
+    #[arg(long, default_value = "default")]
+    pub namespace: String,
+
+    /// How long to wait
+    #[arg(long, default_value = "60s")]
+    pub timeout: ManifestDuration,
+}
+
 impl RunArgs {
     /// The namespaces; none: all. An empty variable in the environment is none.
     pub(crate) fn namespaces(&self) -> Vec<&str> {
@@ -118,6 +138,18 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_words_of_the_charts_test_are_understood() {
+        let line = "weir-operator wait --for=Ready --timeout=120s --namespace=weir-system job";
+        let cli = Cli::parse_from(line.split_whitespace());
+        let Some(Command::Wait(wait)) = cli.command else {
+            unreachable!("`wait` was given");
+        };
+        let words = [wait.condition, wait.namespace, wait.name];
+        assert_eq!(words, ["Ready", "weir-system", "job"]);
+        assert_eq!(wait.timeout, ManifestDuration::from_secs(120));
     }
 
     #[test]

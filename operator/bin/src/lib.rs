@@ -21,13 +21,15 @@ mod quiet;
 mod reconcile;
 mod rest;
 mod status;
+mod wait;
 mod watch;
 
 pub use apply::ApplyError;
-pub use args::{Cli, Command, LogFormat, RunArgs};
+pub use args::{Cli, Command, LogFormat, RunArgs, WaitArgs};
 pub use cache::Cache;
 pub use manager::ManagerError;
 pub use metrics::Metrics;
 pub use operator::run;
 pub use reconcile::{Context, MayAct, ReconcileError, reconcile, stream_jobs};
 pub use rest::RestError;
+pub use wait::wait;

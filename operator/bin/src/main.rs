@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
-use weir_operator::{Cli, Command, LogFormat, RunArgs};
+use weir_operator::{Cli, Command, LogFormat, RunArgs, WaitArgs};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Some(Command::Crd) => print(&weir_crd::custom_resource_definition_yaml()),
         Some(Command::Version) => print(concat!(env!("CARGO_PKG_VERSION"), "\n")),
+        Some(Command::Wait(args)) => wait(args),
         Some(Command::Run(args)) => run(*args),
         None => run(cli.run),
     };
@@ -44,6 +45,15 @@ fn run(args: RunArgs) -> anyhow::Result<()> {
     // Requests to JobManagers that do not answer hold nothing up.
     runtime.shutdown_background();
     result
+}
+
+fn wait(args: WaitArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start a thread")?;
+    let told = runtime.block_on(weir_operator::wait(args))?;
+    print(&format!("{told}\n"))
 }
 
 fn log(args: &RunArgs) -> anyhow::Result<()> {
