@@ -402,7 +402,10 @@ impl Applier<'_> {
         }
         let (api, action, value) = self.prepared("apply", object)?;
         let name = name_of(object);
-        let found = api.get_opt(name).await;
+        let found = match self.cache.may_be_there(&key) {
+            true => api.get_opt(name).await,
+            false => Ok(None),
+        };
         let found = found.map_err(failed(format!("read {name}")))?;
         if let Some(found) = found {
             let version = found.resource_version().unwrap_or_default();
@@ -459,10 +462,37 @@ impl Applier<'_> {
                 let name = format!("{common}-{component}");
                 objects.push(("policy/v1", "PodDisruptionBudget", name));
             }
-            for (version, kind, name) in objects {
-                let api = self.api(version, kind);
-                let deleted = api.delete(&name, &DeleteParams::default()).await.map(drop);
-                gone(deleted).map_err(failed(format!("delete {kind} {name}")))?;
+            self.remove(deployment, objects).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes those objects of a deployment that may be there. Its Lease is not watched: it may be
+    /// there as long as anything else is.
+    async fn remove(
+        &self,
+        deployment: i64,
+        objects: Vec<(&str, &str, String)>,
+    ) -> Result<(), ApplyError> {
+        let lease = self.lease(deployment);
+        let key = |kind: &str, name: &str| (kind.to_owned(), lease.0.clone(), name.to_owned());
+        let may_be_there =
+            |kind: &str, name: &str| kind != "Lease" && self.cache.may_be_there(&key(kind, name));
+        let any = objects
+            .iter()
+            .any(|(_, kind, name)| may_be_there(kind, name));
+        let gate = any || self.cache.knows_gate(&lease);
+        for (version, kind, name) in objects {
+            let is_gate = kind == "Lease";
+            if !may_be_there(kind, &name) && !(is_gate && gate) {
+                continue;
+            }
+            let api = self.api(version, kind);
+            let deleted = api.delete(&name, &DeleteParams::default()).await.map(drop);
+            gone(deleted).map_err(failed(format!("delete {kind} {name}")))?;
+            self.cache.unsettle(&key(kind, &name));
+            if is_gate {
+                self.cache.gate_is_gone(&lease);
             }
         }
         Ok(())

@@ -188,6 +188,19 @@ impl Cache {
         self.is_complete() && self.version(key) == Some(settled.version)
     }
 
+    /// Whether an object may be there: it has been seen, or made here, or not everything has been
+    /// seen yet.
+    pub(crate) fn may_be_there(&self, key: &ObjectKey) -> bool {
+        !self.is_complete()
+            || locked(&self.settled).contains_key(key)
+            || self.version(key).is_some()
+    }
+
+    /// An object has been deleted.
+    pub(crate) fn unsettle(&self, key: &ObjectKey) {
+        locked(&self.settled).remove(key);
+    }
+
     /// A job's deployment has been put right.
     pub(crate) fn ensure(&self, job: Key, ensured: Ensured) {
         locked(&self.ensured).insert(job, ensured);
@@ -206,6 +219,16 @@ impl Cache {
     /// A Lease is there.
     pub(crate) fn gate_is_open(&self, lease: Key, now_ms: i64) {
         locked(&self.gates).insert(lease, now_ms);
+    }
+
+    /// Whether a Lease was there once.
+    pub(crate) fn knows_gate(&self, lease: &Key) -> bool {
+        locked(&self.gates).contains_key(lease)
+    }
+
+    /// A Lease has been deleted.
+    pub(crate) fn gate_is_gone(&self, lease: &Key) {
+        locked(&self.gates).remove(lease);
     }
 
     /// Whether a Lease was there a short while ago.

@@ -20,8 +20,16 @@ pub(crate) fn binary() -> PathBuf {
 
 /// Starts an operator that looks after one namespace, whose Lease is there too.
 pub(crate) fn start(kubeconfig: &Path, name: &str, namespace: &str) -> Process {
-    start_with(kubeconfig, name, namespace, &[])
+    let duration = format!("{LEASE_SECONDS}s");
+    let lease = [
+        ("--lease-duration", duration.as_str()),
+        ("--renew-deadline", "2s"),
+        ("--retry-period", "500ms"),
+    ];
+    start_with(kubeconfig, name, namespace, &lease)
 }
+
+/// The same with other options, and the Lease's usual times.
 
 pub(crate) fn start_with(
     kubeconfig: &Path,
@@ -30,15 +38,11 @@ pub(crate) fn start_with(
     more: &[(&str, &str)],
 ) -> Process {
     let port = managers::port().to_string();
-    let duration = format!("{LEASE_SECONDS}s");
     let args = [
         ("--watch-namespaces", namespace),
         ("--lease-namespace", namespace),
         ("--lease-name", "operator"),
         ("--name", name),
-        ("--lease-duration", &duration),
-        ("--renew-deadline", "2s"),
-        ("--retry-period", "500ms"),
         ("--metrics-address", "127.0.0.1:0"),
         ("--health-address", "127.0.0.1:0"),
         ("--log-format", "text"),
