@@ -79,6 +79,8 @@ pub struct PodView {
     pub ended: Option<Ended>,
     /// Why it does not run.
     pub trouble: Option<Trouble>,
+    /// Since when its node has been making its container: it fetches the image and mounts volumes.
+    pub creating_since_ms: Option<i64>,
     /// It leads its job, and says that the Lease of its deployment is missing.
     pub lease_missing: bool,
     /// What it said of itself before it leads, if it was asked.
@@ -155,6 +157,8 @@ pub struct JobReport {
     pub error: Option<String>,
     /// The job's storage could not be asked.
     pub storage_unreachable: bool,
+    /// The job must not start without state, and its storage has none.
+    pub state_missing: bool,
 }
 
 /// Where a job stands in its life, as its storage says.

@@ -301,6 +301,9 @@ pub struct StartFrom {
     /// The snapshot's folder for `Path`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// They must not start without state: the job has had some.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_state: bool,
 }
 
 /// What a job was started from.

@@ -29,6 +29,9 @@ pub(crate) fn tell(
     let mut report = report(found, deployment, ended.as_ref().ok(), error);
     if pointer.is_err() {
         report["storageUnreachable"] = Value::Bool(true);
+    } else if ended.is_err() && checkpoints.require_state {
+        let has_state = found.is_some_and(|(_, pointer)| pointer.latest.is_some());
+        report["stateMissing"] = Value::Bool(!has_state);
     }
     if let Err(error) = std::fs::write(log, report.to_string()) {
         tracing::warn!(%error, log = %log.display(), "the termination message was not written");

@@ -306,7 +306,10 @@ fn storage_args(deployment: &Deployment<'_>) -> Vec<String> {
     };
     let with_state = restore != "none";
     args.push(format!("--restore={restore}"));
-    if with_state && deployment.spec.restore.require_state {
+    let had_state = deployment
+        .start_from
+        .is_some_and(|start| start.require_state);
+    if with_state && (deployment.spec.restore.require_state || had_state) {
         args.push("--require-state".to_owned());
     }
     args

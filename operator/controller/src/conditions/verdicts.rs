@@ -299,9 +299,12 @@ fn degraded(draft: &Draft<'_>, checkpoints: Option<&Verdict>) -> Verdict {
         .pods
         .iter()
         .filter(|pod| Some(pod.deployment) == deployment);
-    if let Some((name, trouble)) = pods.find_map(|pod| Some((&pod.name, pod.trouble.as_ref()?))) {
-        let message = format!("pod {name}: {}: {}", trouble.reason, trouble.message);
+    if let Some(message) = pods.find_map(|pod| draft.trouble(pod)) {
         return Verdict::new(true, "PodNotRunning", message);
+    }
+    if let Some(refused) = &draft.observed.refused {
+        let message = format!("a pod was refused: {}: {}", refused.reason, refused.message);
+        return Verdict::new(true, "PodRefused", message);
     }
     if draft.status.phase == Some(Phase::Failed) {
         let error = draft.status.last_error.as_ref();

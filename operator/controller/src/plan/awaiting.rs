@@ -8,6 +8,7 @@ use super::draft::Draft;
 use super::steps::exceeds;
 use super::{Action, EventKind, begin};
 use crate::conditions::{Found, Problem};
+use crate::observe::RunState;
 
 /// After this long without the job's storage a person is told to look.
 const STORAGE_AWAY: Duration = Duration::from_mins(15);
@@ -29,7 +30,7 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
             false => draft.end(phase),
         };
     }
-    if let Some(found) = draft.superseded(deployment) {
+    if let Some(found) = draft.superseded(deployment).or(stopped(draft, deployment)) {
         // The status knew nothing of what the storage remembers: it was lost or is of a backup.
         let next = draft.issue_above(found);
         draft.change(|operation| {
@@ -52,7 +53,7 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
     };
     let text = waits_for(draft, deployment);
     draft.change(|operation| operation.message.clone_from(&text));
-    if storage_is_away(draft, operation, deployment, &text) {
+    if storage_is_away(draft, operation, deployment, &text) || state_is_missing(draft, deployment) {
         return;
     }
     let late = exceeds(
@@ -69,6 +70,38 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
         "NotRunning",
         format!("the job does not run: {text}. Edit the spec, or repair what it waits for"),
     ));
+}
+
+/// The deployment, if its job was stopped: by a StreamJob of this name that was there before, or from
+/// outside. It never runs again under this number.
+fn stopped(draft: &Draft<'_>, deployment: i64) -> Option<i64> {
+    let report = draft.report(deployment)?;
+    let own = report.deployment == Some(deployment);
+    let stopped = matches!(
+        report.run_state,
+        Some(RunState::Stopped(_) | RunState::Deleted)
+    );
+    (own && stopped).then_some(deployment)
+}
+
+/// The status remembers snapshots, and the storage has none: nothing is started, least of all with
+/// no state.
+fn state_is_missing(draft: &mut Draft<'_>, deployment: i64) -> bool {
+    let leads = draft.manager(deployment).is_some();
+    let report = draft.report(deployment).filter(|_| !leads);
+    let Some(report) = report.filter(|report| report.state_missing) else {
+        return false;
+    };
+    let error = report.error.clone().unwrap_or_default();
+    draft.problem = Some(Problem::stalled(
+        "StateMissing",
+        format!(
+            "the job has had checkpoints, and its storage has none any more: {error}. Bring them \
+             back; or make the StreamJob anew, with another spec.stateId or an empty bucket, to \
+             start with no state"
+        ),
+    ));
+    true
 }
 
 /// No revision comes to run without its state, so none is to blame.
@@ -143,12 +176,13 @@ fn roll_back(draft: &mut Draft<'_>, reason: &str) {
 
 /// What keeps the job from running, as far as can be seen.
 pub(super) fn waits_for(draft: &Draft<'_>, deployment: i64) -> String {
-    let pods = draft.observed.pods.iter();
-    let troubled = pods
-        .filter(|pod| pod.deployment == deployment)
-        .find_map(|pod| Some((&pod.name, pod.trouble.as_ref()?)));
-    if let Some((name, trouble)) = troubled {
-        return format!("pod {name}: {}: {}", trouble.reason, trouble.message);
+    let mut pods = draft.observed.pods.iter();
+    let troubled = pods.find_map(|pod| {
+        let own = pod.deployment == deployment;
+        draft.trouble(pod).filter(|_| own)
+    });
+    if let Some(text) = troubled {
+        return text;
     }
     match draft.manager(deployment) {
         None => {

@@ -9,7 +9,7 @@ use weir_crd::{
 
 use super::{Action, Decision, Event, EventKind};
 use crate::conditions::{self, Found, Problem, Verdict};
-use crate::observe::{Component, JobReport, ManagerView, Observed, PodView, RunState};
+use crate::observe::{Component, JobReport, ManagerView, Observed, PodView, RunState, Trouble};
 use crate::revision::{Revision, revision};
 use crate::{Requests, names};
 use weir_lease::{parse_rfc3339, rfc3339};
@@ -21,6 +21,9 @@ const QUIET_MS: u64 = 10_000;
 /// A pod that is being deleted for this much longer than it was given is on a node that does not
 /// answer. Its deployment's number keeps it from doing harm, so nobody waits for it.
 const LOST_NODE_MS: i64 = 30_000;
+
+/// A container is made within this time, unless its image is large or something is missing.
+const CREATING_SECS: i64 = 15;
 
 /// The delays between attempts of an operation that fails.
 const RETRY_MS: i64 = 10_000;
@@ -467,6 +470,40 @@ impl<'a> Draft<'a> {
             events: self.events,
             look_again_ms: if busy { BUSY_MS } else { QUIET_MS },
         }
+    }
+
+    /// Why a pod does not run, for people: what Kubernetes says of it, with what its process said.
+    pub(crate) fn trouble(&self, pod: &PodView) -> Option<String> {
+        let name = &pod.name;
+        if let Some(Trouble { reason, message }) = &pod.trouble {
+            let report = pod.ended.as_ref().and_then(|ended| ended.report.as_ref());
+            let error = report.and_then(|report| report.error.as_ref());
+            return Some(match error {
+                Some(error) => format!("pod {name}: {reason}: {error}"),
+                None => format!("pod {name}: {reason}: {message}"),
+            });
+        }
+        let since = pod.creating_since_ms?;
+        let seconds = (self.observed.now_ms - since) / 1000;
+        let spec = pod.revision.as_ref();
+        let spec = spec.and_then(|revision| self.observed.revisions.get(revision));
+        let s3 = spec.and_then(|spec| spec.storage.as_ref()?.s3.as_ref());
+        let secrets = s3.map_or_else(Vec::new, |s3| {
+            let key = s3.credentials.secret_ref.as_ref();
+            let ca = s3.ca_secret_ref.as_ref();
+            let names = [key.map(|key| &key.name), ca.map(|ca| &ca.name)];
+            names.into_iter().flatten().cloned().collect()
+        });
+        let needs = match secrets.is_empty() {
+            true => String::new(),
+            false => format!("; it needs the Secrets {}", secrets.join(", ")),
+        };
+        (seconds >= CREATING_SECS).then(|| {
+            format!(
+                "pod {name}: ContainerCreating for {seconds}s: its image is being fetched, or a \
+                 volume can't be mounted{needs}: see `kubectl describe pod {name}`"
+            )
+        })
     }
 
     pub(crate) fn pods(&self, deployment: i64, component: Component) -> Vec<&'a PodView> {

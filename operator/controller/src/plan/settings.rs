@@ -46,7 +46,7 @@ impl Settings {
                 true => strategy,
                 false => UpgradeStrategy::Recreate,
             },
-            start_from: Some(start_from(operation.kind, effective, spec, first)),
+            start_from: Some(start_from(draft, operation.kind, effective, spec, first)),
         }
     }
 
@@ -60,6 +60,7 @@ impl Settings {
 
 /// What the first processes of the new deployment start from.
 pub(super) fn start_from(
+    draft: &Draft<'_>,
     kind: OperationType,
     mode: UpgradeMode,
     spec: &StreamJobSpec,
@@ -72,9 +73,12 @@ pub(super) fn start_from(
         _ => RestoreFrom::Latest,
     };
     let path = spec.restore.path.clone();
+    let known = draft.status.checkpoint.as_ref();
+    let had_state = known.is_some_and(|known| known.last_completed_id.is_some());
     StartFrom {
         from,
         path: path.filter(|_| from == RestoreFrom::Path),
+        require_state: had_state && from == RestoreFrom::Latest && keeps_state(spec),
     }
 }
 

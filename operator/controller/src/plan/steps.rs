@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use weir_crd::{
-    Operation, OperationType, Phase, Step, StreamJobSpec, UpgradeFallback, UpgradeMode,
-    UpgradeStrategy,
+    Operation, OperationType, Phase, RestoreFrom, StartFrom, Step, StreamJobSpec, UpgradeFallback,
+    UpgradeMode, UpgradeStrategy,
 };
 
 use super::draft::{Draft, keeps_state};
@@ -267,8 +267,9 @@ fn retarget(draft: &mut Draft<'_>, operation: &Operation) -> bool {
         return false;
     };
     let first = operation.from_deployment.is_none();
-    let start = Some(start_from(operation.kind, mode, &spec, first));
-    if operation.target_revision.as_ref() == Some(&revision) && operation.start_from == start {
+    let start = Some(start_from(draft, operation.kind, mode, &spec, first));
+    let same = operation.target_revision.as_ref() == Some(&revision);
+    if same && is_same_start(operation.start_from.as_ref(), start.as_ref()) {
         return false;
     }
     draft.status.update_revision = Some(revision.clone());
@@ -282,6 +283,13 @@ fn retarget(draft: &mut Draft<'_>, operation: &Operation) -> bool {
         operation.effective_strategy = Some(UpgradeStrategy::Recreate);
     });
     true
+}
+
+/// Whether warm pods start from what is wanted. That the job has had state may have become known
+/// meanwhile: they have seen it themselves.
+pub(super) fn is_same_start(warm: Option<&StartFrom>, wanted: Option<&StartFrom>) -> bool {
+    let start = |start: Option<&StartFrom>| start.map(|start| (start.from, start.path.clone()));
+    start(warm) == start(wanted)
 }
 
 /// The old pods go. Those that are warm stay.
@@ -328,6 +336,15 @@ fn removing(draft: &mut Draft<'_>, operation: &Operation) {
         handled.restart = spec.restart_nonce;
     }
     draft.status.start_from.clone_from(&operation.start_from);
+    let start = operation.start_from.as_ref().map(|start| start.from);
+    if let (Some(RestoreFrom::None | RestoreFrom::Path), Some(known)) =
+        (start, draft.status.checkpoint.as_mut())
+    {
+        // The job begins anew: that it has had state is no reason to look for it later.
+        known.last_completed_id = None;
+        known.last_completed_time = None;
+        known.path = None;
+    }
     draft.status.deployment = operation.to_deployment;
     draft.status.current_revision = Some(revision);
     draft.status.restore = None;

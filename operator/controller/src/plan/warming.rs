@@ -11,7 +11,7 @@ use weir_crd::{Operation, OperationType, Phase, PreWarmFallback, Step, UpgradeSt
 use super::awaiting::waits_for;
 use super::draft::Draft;
 use super::settings::{self, Settings};
-use super::steps::exceeds;
+use super::steps::{exceeds, is_same_start};
 use super::{Action, EventKind};
 use crate::conditions::{Found, Problem};
 use crate::observe::{Component, PodView, StateVerdict};
@@ -121,7 +121,10 @@ fn overtaken(draft: &mut Draft<'_>, operation: &Operation) -> bool {
                 .into_iter()
                 .any(|known| known.as_ref() == Some(&whole))
         }
-        _ => same_target && operation.start_from == settings.start_from,
+        _ => {
+            let (warm, wanted) = (&operation.start_from, &settings.start_from);
+            same_target && is_same_start(warm.as_ref(), wanted.as_ref())
+        }
     };
     if spec.suspend || !goes_on {
         draft.close();
@@ -133,7 +136,10 @@ fn overtaken(draft: &mut Draft<'_>, operation: &Operation) -> bool {
         return true;
     }
     draft.change(|operation| {
+        // The pods that are there were made from what stands here.
+        let start_from = operation.start_from.take();
         settings.apply(operation);
+        operation.start_from = start_from;
         operation.target_generation = generation;
     });
     true
@@ -350,7 +356,7 @@ fn waits_for_pods(draft: &Draft<'_>, to: i64) -> String {
         return format!("{}: {}", refused.reason, refused.message);
     }
     let mut pods = draft.observed.pods.iter();
-    let unready = |pod: &&PodView| pod.deployment == to && !pod.ready && pod.trouble.is_none();
+    let unready = |pod: &&PodView| pod.deployment == to && !pod.ready;
     match waits_for(draft, to) {
         text if text.starts_with("pod ") => text,
         _ => match pods.find(unready) {

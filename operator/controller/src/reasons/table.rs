@@ -199,6 +199,12 @@ pub const CONDITIONS: &[ConditionRow] = &[
             ),
             row(
                 "True",
+                "PodRefused",
+                "The API server refuses to make a pod: for want of quota, or of the service account.",
+                "See the message: raise the quota, or make what it names",
+            ),
+            row(
+                "True",
                 "PodNotRunning",
                 "A pod can't be scheduled, its image can't be had, or its process keeps ending.",
                 "`kubectl describe pod` of the pod that the message names",
@@ -255,6 +261,13 @@ pub const CONDITIONS: &[ConditionRow] = &[
                 "The spec that the operation leads to is not kept any more.",
                 "Edit the spec to what is to run, and set `weir.dev/abort-operation` to the \
                  operation's id",
+            ),
+            row(
+                "True",
+                "StateMissing",
+                "The status remembers checkpoints, and the job's storage has none: they were deleted, \
+                 or it is another bucket. Nothing is started with no state.",
+                "Bring them back; or make the StreamJob anew, with another `spec.stateId`",
             ),
             row(
                 "True",

@@ -119,6 +119,10 @@ impl Check {
 
     fn nothing(&self, folder: &Folder) -> Result<String, Trouble> {
         let objects = weir_jobmanager::has_snapshots(folder.store.as_ref()).map_err(claim)?;
+        if !objects && self.args.require_state {
+            let message = format!("{} holds no state of the job any more", folder.address);
+            return Err(Trouble::Refused("StateMissing", message));
+        }
         if !objects {
             return Ok("the job starts with no state: it never had any".to_owned());
         }

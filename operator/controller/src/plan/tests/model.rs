@@ -763,6 +763,7 @@ fn exit(pod: &mut Pod, pointer: &Pointer, code: i32) {
             latest: pointer.latest.clone(),
             error: None,
             storage_unreachable: false,
+            state_missing: false,
         }),
     });
 }
@@ -779,6 +780,7 @@ fn new_pod(name: &str, component: Component, deployment: i64) -> Pod {
             deleting_since_ms: None,
             ended: None,
             trouble: None,
+            creating_since_ms: None,
             lease_missing: false,
             standby: None,
         },
