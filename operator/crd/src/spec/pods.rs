@@ -177,8 +177,6 @@ pub struct MetricsSpec {
     /// The Service's port.
     #[schemars(range(min = 1, max = 65535))]
     pub port: u16,
-    /// Whether there is a PodMonitor for the Prometheus operator, where that is installed.
-    pub pod_monitor: bool,
 }
 
 impl Default for MetricsSpec {
@@ -186,7 +184,6 @@ impl Default for MetricsSpec {
         Self {
             enabled: true,
             port: 9249,
-            pod_monitor: false,
         }
     }
 }
