@@ -32,7 +32,7 @@ mod pending;
 mod requests;
 mod schedule;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use weir_types::{CheckpointId, ExecutionAttemptId, Timestamp};
@@ -40,7 +40,7 @@ use weir_types::{CheckpointId, ExecutionAttemptId, Timestamp};
 use crate::metadata::CheckpointMetadata;
 use crate::pointer::{Nonces, OperationId, Pointer, RunState};
 use closing::Closing;
-use completion::InFlight;
+use completion::{InFlight, Purpose};
 use pending::PendingCheckpoint;
 use schedule::Schedule;
 
@@ -78,6 +78,8 @@ pub struct Coordinator {
     /// The sources were told to end; the savepoint follows when all have.
     draining: Option<SnapshotRequest>,
     write: Option<InFlight>,
+    /// Operations whose savepoints are to go.
+    forgets: BTreeSet<OperationId>,
     /// The last checkpoint is complete, its results are being committed.
     closing: Option<Closing>,
     /// To be recorded as soon as no write is in the way.
@@ -107,6 +109,7 @@ impl Coordinator {
             queue: VecDeque::new(),
             draining: None,
             write: None,
+            forgets: BTreeSet::new(),
             closing: None,
             ending: None,
             failures_in_a_row: 0,
@@ -182,6 +185,7 @@ impl Coordinator {
             Event::Started { participants } => self.on_started(turn, participants),
             Event::Interrupted { reason } => self.on_interrupted(turn, &reason),
             Event::Request(request) => self.on_request(turn, request),
+            Event::Forget(operation) => drop(self.forgets.insert(operation)),
             Event::EndOfInput => self.at_end = self.started,
             Event::EnumeratorState { id, node, result } => {
                 self.on_enumerator(turn, id, node, result);
@@ -232,7 +236,7 @@ impl Coordinator {
             !matches!(
                 self.write,
                 Some(InFlight {
-                    snapshot: Some(_),
+                    purpose: Purpose::Completes(_),
                     ..
                 })
             ),

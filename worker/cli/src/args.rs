@@ -9,8 +9,8 @@ mod store;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use query::{
-    CancelArgs, CheckpointsCommand, InspectArgs, JobQueryArgs, ListArgs, LsArgs, SavepointArgs,
-    StopArgs,
+    CancelArgs, CheckpointsCommand, ClearArgs, InspectArgs, JobQueryArgs, ListArgs, LsArgs,
+    SavepointArgs, StopArgs,
 };
 pub(crate) use run::{ExplainArgs, JobArgs, JobManagerArgs, RunArgs, TaskManagerArgs};
 pub(crate) use store::{FsckArgs, GcArgs, StoreArgs};

@@ -15,9 +15,9 @@ use crate::progress::Output;
 use crate::{Exit, Failure};
 
 pub use store::{
-    FsckReport, FsckRequest, GarbageObject, GcReport, GcRequest, InspectRequest, JobCheck,
-    JobGarbage, OperatorReport, SnapshotCheck, SnapshotChoice, SnapshotReport, StateReport,
-    StoreListing, StoreRequest, StoredJob, StoredSnapshot, SubtaskReport,
+    ClearRequest, FsckReport, FsckRequest, GarbageObject, GcReport, GcRequest, InspectRequest,
+    JobCheck, JobGarbage, OperatorReport, SnapshotCheck, SnapshotChoice, SnapshotReport,
+    StateReport, StoreListing, StoreRequest, StoredJob, StoredSnapshot, SubtaskReport,
 };
 
 /// One registered program, for a list.
@@ -41,6 +41,8 @@ pub struct CheckpointArgs {
     pub restore: Option<RestoreChoice>,
     /// State in the snapshot that belongs to no operator of the program is left behind.
     pub allow_non_restored_state: bool,
+    /// It must not start with no state.
+    pub require_state: bool,
     /// How the store is reached: `s3.endpoint` and so on.
     pub store: BTreeMap<String, String>,
 }
@@ -143,4 +145,7 @@ pub trait Engine {
 
     /// Finds the objects that nothing needs any more, and deletes them if the request says so.
     fn gc(&self, request: GcRequest) -> Result<GcReport, Failure>;
+
+    /// Deletes the checkpoints of a job that is over, for good.
+    fn checkpoints_clear(&self, request: ClearRequest) -> Result<GcReport, Failure>;
 }

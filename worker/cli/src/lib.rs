@@ -41,10 +41,11 @@ use clap::Parser;
 use weir_crd::LocalJob;
 
 pub use engine::{
-    CheckpointArgs, Engine, FsckReport, FsckRequest, GarbageObject, GcReport, GcRequest,
-    InspectRequest, JobCheck, JobGarbage, JobManagerRequest, OperatorReport, ProgramSummary,
-    RestoreChoice, RunRequest, SnapshotCheck, SnapshotChoice, SnapshotReport, StateReport,
-    StoreListing, StoreRequest, StoredJob, StoredSnapshot, SubtaskReport, TaskManagerRequest,
+    CheckpointArgs, ClearRequest, Engine, FsckReport, FsckRequest, GarbageObject, GcReport,
+    GcRequest, InspectRequest, JobCheck, JobGarbage, JobManagerRequest, OperatorReport,
+    ProgramSummary, RestoreChoice, RunRequest, SnapshotCheck, SnapshotChoice, SnapshotReport,
+    StateReport, StoreListing, StoreRequest, StoredJob, StoredSnapshot, SubtaskReport,
+    TaskManagerRequest,
 };
 pub use failure::{Exit, Failure};
 
@@ -147,6 +148,7 @@ fn dispatch(engine: &dyn Engine, command: Command) -> Result<Exit, Failure> {
         Command::Checkpoints(CheckpointsCommand::Inspect(args)) => {
             print(&checkpoints::inspect(engine, &args)?)
         }
+        Command::Checkpoints(CheckpointsCommand::Clear(args)) => store::clear(engine, &args),
         Command::Kubectl(args) => kubectl::run(&args),
         Command::Fsck(args) => store::fsck(engine, &args),
         Command::Gc(args) => store::gc(engine, &args),

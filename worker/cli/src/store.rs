@@ -2,11 +2,12 @@
 
 use anyhow::anyhow;
 
-use crate::args::{Format, FsckArgs, GcArgs};
+use crate::args::{ClearArgs, Format, FsckArgs, GcArgs};
 use crate::query::json;
 use crate::table::Table;
 use crate::{
-    Engine, Exit, Failure, FsckReport, FsckRequest, GcReport, GcRequest, JobGarbage, human, print,
+    ClearRequest, Engine, Exit, Failure, FsckReport, FsckRequest, GcReport, GcRequest, JobGarbage,
+    human, print,
 };
 
 /// The paths that are told by name; there may be very many.
@@ -39,9 +40,22 @@ pub(crate) fn gc(engine: &dyn Engine, args: &GcArgs) -> Result<Exit, Failure> {
         delete: args.delete,
         grace: args.grace.get(),
     })?;
-    print(&match args.place.format {
-        Format::Json => json(&report)?,
-        Format::Text => gc_text(&location, &report),
+    tell(&location, args.place.format, &report)
+}
+
+/// Deletes the checkpoints of a job that is over.
+pub(crate) fn clear(engine: &dyn Engine, args: &ClearArgs) -> Result<Exit, Failure> {
+    let store = args.place.request();
+    let location = store.location.clone();
+    let deployment = args.deployment;
+    let report = engine.checkpoints_clear(ClearRequest { store, deployment })?;
+    tell(&location, args.place.format, &report)
+}
+
+fn tell(location: &str, format: Format, report: &GcReport) -> Result<Exit, Failure> {
+    print(&match format {
+        Format::Json => json(report)?,
+        Format::Text => gc_text(location, report),
     })?;
     match report
         .jobs

@@ -78,6 +78,11 @@ impl Engine for Told {
         })
     }
 
+    fn checkpoints_clear(&self, request: ClearRequest) -> Result<GcReport, Failure> {
+        self.tell(format!("clear {:?}", request.deployment));
+        Ok(GcReport::default())
+    }
+
     fn gc(&self, request: GcRequest) -> Result<GcReport, Failure> {
         self.tell(format!("gc {} {:?}", request.delete, request.grace));
         Ok(GcReport {
@@ -148,6 +153,9 @@ fn garbage_stays_unless_deleting_is_asked_for() {
     let hour = Duration::from_secs(3600);
     assert_eq!(engine.run("gc s").1, format!("gc false {hour:?}"));
     assert_eq!(engine.run("gc s --delete --grace 5m").1, "gc true 300s");
+    assert_eq!(engine.run("checkpoints clear s").1, "clear None");
+    let line = "checkpoints clear s --deployment 3";
+    assert_eq!(engine.run(line).1, "clear Some(3)");
 }
 
 #[test]

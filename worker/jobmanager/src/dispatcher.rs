@@ -40,6 +40,12 @@ pub(crate) enum Question {
         OperationId,
         oneshot::Sender<Result<OperationStatus, DispatcherError>>,
     ),
+    /// Answered when it is clear whether the savepoint may go.
+    Forget(
+        JobId,
+        OperationId,
+        oneshot::Sender<Result<(), DispatcherError>>,
+    ),
     Checkpoints(
         JobId,
         oneshot::Sender<Result<JobCheckpoints, DispatcherError>>,
@@ -51,6 +57,7 @@ pub(crate) enum Wish {
     Cancel,
     CancelAndKeep,
     Snapshot(SnapshotRequest),
+    Forget(OperationId),
 }
 
 /// Answers a question. Returns what is to be done about it.
@@ -100,6 +107,24 @@ pub(crate) fn answer(question: Question, master: &JobMaster, now: Now) -> Option
                 master.operation(&operation).ok_or_else(unknown)
             });
             drop(reply.send(status));
+        }
+        Question::Forget(id, operation, reply) => {
+            let allowed = known(id).and_then(|()| {
+                if !master.takes_snapshots() {
+                    return Err(DispatcherError::CheckpointsOff(id));
+                }
+                not_ended(id, master)?;
+                let needed = |why: &str| DispatcherError::Needed {
+                    operation: operation.0.clone(),
+                    why: why.to_owned(),
+                };
+                master
+                    .needs_savepoint(&operation)
+                    .map_or(Ok(()), |why| Err(needed(why)))
+            });
+            let wish = allowed.is_ok().then_some(Wish::Forget(operation));
+            drop(reply.send(allowed));
+            return wish;
         }
         Question::Checkpoints(id, reply) => {
             let off = || DispatcherError::CheckpointsOff(id);
@@ -182,6 +207,17 @@ impl DispatcherGateway for Dispatcher {
     ) -> BoxFuture<'_, Result<OperationStatus, DispatcherError>> {
         Box::pin(async move {
             self.ask(|reply| Question::Operation(id, operation, reply))
+                .await?
+        })
+    }
+
+    fn forget_savepoint(
+        &self,
+        id: JobId,
+        operation: OperationId,
+    ) -> BoxFuture<'_, Result<(), DispatcherError>> {
+        Box::pin(async move {
+            self.ask(|reply| Question::Forget(id, operation, reply))
                 .await?
         })
     }

@@ -127,6 +127,16 @@ impl RestClient {
         self.get(&format!("/jobs/{id}/savepoints/{operation}?wait-ms={wait}"))
     }
 
+    /// Has the job let go of the savepoint of an operation, and delete it. The answer means that the
+    /// request was taken.
+    pub fn forget_savepoint(&self, id: JobId, operation: &str) -> Result<(), ClientError> {
+        let address = &self.address;
+        let url = format!("http://{address}/jobs/{id}/savepoints/{operation}");
+        let answer = self.agent.delete(url).call();
+        let answer = answer.map_err(|error| self.unreachable(&error))?;
+        self.accepted(answer).map(|_| ())
+    }
+
     /// The job's checkpoints and savepoints.
     pub fn checkpoints(&self, id: JobId) -> Result<dto::Checkpoints, ClientError> {
         self.get(&format!("/jobs/{id}/checkpoints"))

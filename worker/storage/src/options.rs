@@ -39,6 +39,10 @@ pub struct StoreOptions {
     pub credentials_dir: Option<PathBuf>,
     /// The names of the files in it.
     pub credential_files: CredentialFiles,
+    /// `s3.server-side-encryption`: `AES256` or `aws:kms`. Without it, what the bucket says.
+    pub encryption: Option<String>,
+    /// `s3.server-side-encryption.key-id`: the key for `aws:kms`. Without it, the account's own.
+    pub encryption_key: Option<String>,
     /// `s3.connection.timeout`: for a connection to be made.
     pub connect_timeout: Duration,
     /// `s3.request.timeout`: for one attempt of one request, and a second more for each MiB that it
@@ -81,6 +85,8 @@ impl Default for StoreOptions {
             path_style: false,
             credentials_dir: None,
             credential_files: CredentialFiles::default(),
+            encryption: None,
+            encryption_key: None,
             connect_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(4),
             retry_timeout: Duration::from_secs(10),
@@ -154,6 +160,25 @@ const FIELDS: &[Field] = &[
         key: "s3.credentials.session-token-file",
         read: |options, text| file_name(&mut options.credential_files.session_token, text),
         write: |options| options.credential_files.session_token.clone(),
+    },
+    Field {
+        key: "s3.server-side-encryption",
+        read: |options, text| {
+            if !matches!(text, "AES256" | "aws:kms") {
+                return Err(format!("`{text}` is not `AES256` or `aws:kms`"));
+            }
+            options.encryption = Some(text.into());
+            Ok(())
+        },
+        write: |options| options.encryption.clone().unwrap_or_default(),
+    },
+    Field {
+        key: "s3.server-side-encryption.key-id",
+        read: |options, text| {
+            options.encryption_key = Some(text.into());
+            Ok(())
+        },
+        write: |options| options.encryption_key.clone().unwrap_or_default(),
     },
     Field {
         key: "s3.connection.timeout",
@@ -289,6 +314,8 @@ mod tests {
             ("s3.credentials.access-key-file", "id"),
             ("s3.credentials.secret-key-file", "key"),
             ("s3.credentials.session-token-file", "token"),
+            ("s3.server-side-encryption", "aws:kms"),
+            ("s3.server-side-encryption.key-id", "key-1"),
             ("s3.connection.timeout", "250ms"),
             ("s3.request.timeout", "2 s"),
             ("s3.retry.timeout", "1 min"),
@@ -334,6 +361,7 @@ mod tests {
             ("s3.endpoint", "localhost:9000"),
             ("s3.endpoint", "http://me:password@localhost"),
             ("s3.path-style-access", "yes"),
+            ("s3.server-side-encryption", "KMS"),
             ("s3.request.timeout", "0 s"),
             ("s3.request.timeout", "10"),
             ("s3.request.timeout", "99999999999999999 h"),

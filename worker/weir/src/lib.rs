@@ -52,7 +52,7 @@ use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
 use weir_cli::{
-    Engine, Exit, Failure, FsckReport, FsckRequest, GcReport, GcRequest, InspectRequest,
+    ClearRequest, Engine, Exit, Failure, FsckReport, FsckRequest, GcReport, GcRequest, InspectRequest,
     JobManagerRequest, ProgramSummary, RunRequest, SnapshotReport, StoreListing, StoreRequest,
     TaskManagerRequest,
 };
@@ -130,5 +130,9 @@ impl Engine for Weir {
 
     fn gc(&self, request: GcRequest) -> Result<GcReport, Failure> {
         offline::gc(request)
+    }
+
+    fn checkpoints_clear(&self, request: ClearRequest) -> Result<GcReport, Failure> {
+        offline::clear(request)
     }
 }

@@ -3,13 +3,15 @@
 //!
 //! What to read and what to think of it is decided in `weir_checkpoint`; here is who reads, and
 //! deletes. A job may run meanwhile, elsewhere: nothing here ever moves a pointer, an answer is
-//! about the pointer as it was read, and deleting stops when the pointer has moved on. Everything
-//! blocks, on the thread of the command.
+//! about the pointer as it was read, and deleting stops when the pointer has moved on. (The one
+//! exception is [`clear`], which takes the job away from whoever has it.) Everything blocks, on the
+//! thread of the command.
 //!
 //! Failure story: what is wrong with one job or one snapshot is told in its place of the report,
 //! and the others go on. A [`Failure`] is what leaves nothing to report.
 
 mod check;
+mod clear;
 mod inspect;
 mod place;
 mod snapshot;
@@ -17,8 +19,8 @@ mod sweep;
 
 use weir_checkpoint::pointer::{Pointer, RunState, SnapshotRef};
 use weir_cli::{
-    Failure, FsckReport, FsckRequest, GcReport, GcRequest, InspectRequest, SnapshotReport,
-    StoreListing, StoreRequest, StoredJob, StoredSnapshot,
+    ClearRequest, Failure, FsckReport, FsckRequest, GcReport, GcRequest, InspectRequest,
+    SnapshotReport, StoreListing, StoreRequest, StoredJob, StoredSnapshot,
 };
 use weir_storage::StoreOptions;
 use weir_types::{SystemClock, causes};
@@ -62,6 +64,12 @@ pub(crate) fn fsck(request: FsckRequest) -> Result<FsckReport, Failure> {
 pub(crate) fn gc(request: GcRequest) -> Result<GcReport, Failure> {
     let place = Place::open(&request.store)?;
     sweep::sweep(&place, &request, &SystemClock)
+}
+
+/// Deletes the checkpoints of a job that is over.
+pub(crate) fn clear(request: ClearRequest) -> Result<GcReport, Failure> {
+    let place = Place::open(&request.store)?;
+    clear::clear(&place, &request, &SystemClock)
 }
 
 fn stored(folder: &Folder, options: &StoreOptions) -> StoredJob {

@@ -3,8 +3,8 @@
 //! A leader hears of every move of the pointer, so it need not guess by age what a checkpoint under
 //! way may still refer to. It deletes in two ways.
 //!
-//! **Released.** A checkpoint that the pointer lets go of leaves behind what no kept snapshot
-//! names. No later checkpoint may refer to that ([`super::reused_outside`]), so it goes at once.
+//! **Released.** A checkpoint or savepoint that the pointer lets go of leaves behind what no kept
+//! snapshot names. No later checkpoint may refer to that ([`super::reused_outside`]), so it goes at once.
 //!
 //! **Swept.** What checkpoints that were given up, and earlier leaders, have left behind is found
 //! in listings. An object goes when it is older than the grace period *and* was seen without need
@@ -32,7 +32,7 @@ use weir_types::{CheckpointId, Timestamp};
 
 use super::{Batch, Contents, Listed, Marked, SweepOptions, mark, released, roots, sweep};
 use crate::metadata::CheckpointMetadata;
-use crate::pointer::{Pointer, SnapshotKind, SnapshotRef};
+use crate::pointer::{Pointer, SnapshotRef};
 
 /// The objects that wait to be deleted; what is more is left to the next sweep.
 const QUEUE_MAX: usize = 100_000;
@@ -143,8 +143,7 @@ impl Upkeep {
         self.contents.metadata.extend(written);
         let kept = |path: &str| pointer.retained.iter().any(|kept| kept.path == path);
         for snapshot in std::mem::take(&mut self.pointer.retained) {
-            if snapshot.kind == SnapshotKind::Checkpoint
-                && !kept(&snapshot.path)
+            if !kept(&snapshot.path)
                 && let Some(metadata) = self.contents.metadata.remove(&snapshot.path)
                 && self.released.len() < QUEUE_MAX
             {

@@ -15,8 +15,18 @@ use crate::pointer::{Pointer, RunState, SnapshotKind};
 #[derive(Debug)]
 pub(super) struct InFlight {
     content: Box<Pointer>,
-    /// The snapshot that it completes; none: it records how the job ended.
-    pub(super) snapshot: Option<CheckpointId>,
+    pub(super) purpose: Purpose,
+}
+
+/// What a write of the pointer is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// It completes a snapshot.
+    Completes(CheckpointId),
+    /// It lets go of savepoints.
+    Forgets,
+    /// It records how the job ended.
+    Ends,
 }
 
 #[cfg(test)]
@@ -97,7 +107,7 @@ impl Coordinator {
             return;
         }
         let mut content = Box::new(self.pointer.clone());
-        let mut snapshot = None;
+        let purpose;
         let committed = self.closing.as_ref().filter(|closing| closing.is_done());
         if let Some(state) = self
             .ending
@@ -111,30 +121,51 @@ impl Coordinator {
                 RunState::Deleted => content.let_go(),
                 state => content.run_state = state,
             }
+            purpose = Purpose::Ends;
+        } else if let Some(id) = self.complete_into(turn, &mut content) {
+            purpose = Purpose::Completes(id);
+        } else if self.forget_into(&mut content) {
+            purpose = Purpose::Forgets;
         } else {
-            self.give_up_groundless(turn);
-            let Some(ready) = self.pending.values_mut().find(|p| p.ready().is_some()) else {
-                return;
-            };
-            let Some(complete) = ready.ready().cloned() else {
-                return;
-            };
-            ready.take_off();
-            snapshot = Some(complete.id);
-            content.complete(complete, self.config.retained);
-            if let Cause {
-                operation: Some(operation),
-                then: Then::Stop | Then::Drain,
-                ..
-            } = &ready.cause
-            {
-                content.run_state = RunState::Stopping(operation.clone());
-            }
+            return;
         }
         content.nonce = self.nonces.draw();
         content.last_id = CheckpointId(self.next_id.0 - 1);
         turn.act(Action::WritePointer(content.clone()));
-        self.write = Some(InFlight { content, snapshot });
+        self.write = Some(InFlight { content, purpose });
+    }
+
+    /// Completes a snapshot in the pointer that is to be written, if one is ready.
+    fn complete_into(
+        &mut self,
+        turn: &mut Turn<'_>,
+        content: &mut Pointer,
+    ) -> Option<CheckpointId> {
+        self.give_up_groundless(turn);
+        let ready = self.pending.values_mut().find(|p| p.ready().is_some())?;
+        let complete = ready.ready().cloned()?;
+        ready.take_off();
+        let id = complete.id;
+        content.complete(complete, self.config.retained);
+        if let Cause {
+            operation: Some(operation),
+            then: Then::Stop | Then::Drain,
+            ..
+        } = &ready.cause
+        {
+            content.run_state = RunState::Stopping(operation.clone());
+        }
+        Some(id)
+    }
+
+    /// Lets go of savepoints in the pointer that is to be written. Whoever asked for it asks again
+    /// if the write fails.
+    fn forget_into(&mut self, content: &mut Pointer) -> bool {
+        let mut changed = false;
+        for operation in std::mem::take(&mut self.forgets) {
+            changed |= content.forget(&operation);
+        }
+        changed
     }
 
     /// Gives up what builds on files of a checkpoint that is not kept any more: a subtask had not
@@ -161,22 +192,30 @@ impl Coordinator {
         let Some(write) = self.write.take_if(|write| write.content.nonce == nonce) else {
             return;
         };
-        match (outcome, write.snapshot) {
-            (PointerOutcome::Written, snapshot) => {
+        match (outcome, write.purpose) {
+            (PointerOutcome::Written, purpose) => {
                 self.pointer = *write.content;
-                match snapshot.and_then(|id| self.pending.remove(&id)) {
-                    Some(pending) => self.completed(turn, pending),
-                    None => self.recorded(turn),
+                match purpose {
+                    Purpose::Completes(id) => {
+                        if let Some(pending) = self.pending.remove(&id) {
+                            self.completed(turn, pending);
+                        }
+                    }
+                    Purpose::Forgets => self.drop_what_is_not_kept(),
+                    Purpose::Ends => self.recorded(turn),
                 }
             }
-            (PointerOutcome::Failed(reason), Some(id)) => {
+            (PointerOutcome::Failed(reason), Purpose::Completes(id)) => {
                 let now = turn.now;
                 let young = self.pending.get_mut(&id).is_some_and(|p| p.come_back(now));
                 if !young || !self.started {
                     self.fail(turn, id, &format!("write the pointer: {reason}"));
                 }
             }
-            (PointerOutcome::Failed(reason), None) => {
+            (PointerOutcome::Failed(reason), Purpose::Forgets) => {
+                turn.act(Action::Say(format!("let go of a savepoint: {reason}")));
+            }
+            (PointerOutcome::Failed(reason), Purpose::Ends) => {
                 let text = format!("record how the job ended, will be tried again: {reason}");
                 turn.act(Action::Say(text));
                 self.schedule.retry(turn.now, RETRY_PAUSE);
@@ -203,9 +242,7 @@ impl Coordinator {
             self.abort(turn, older, "a newer one is complete");
         }
         self.kept.push(*metadata);
-        let retained = &self.pointer.retained;
-        self.kept
-            .retain(|kept| retained.iter().any(|snapshot| snapshot.id == kept.id));
+        self.drop_what_is_not_kept();
         self.failures_in_a_row = 0;
         self.schedule.snapshot_ended(turn.now);
         self.history.completed(&snapshot);
@@ -224,6 +261,12 @@ impl Coordinator {
         } else if let Some(operation) = cause.operation {
             turn.answer(operation, Ok(snapshot));
         }
+    }
+
+    fn drop_what_is_not_kept(&mut self) {
+        let retained = &self.pointer.retained;
+        self.kept
+            .retain(|kept| retained.iter().any(|snapshot| snapshot.id == kept.id));
     }
 
     /// Gives a checkpoint up because something went wrong with it, and counts that.

@@ -113,6 +113,9 @@ pub enum Event {
     },
     /// Somebody asks for a snapshot.
     Request(SnapshotRequest),
+    /// Nobody wants the savepoint of this operation any more. Whether it may go is asked of the
+    /// pointer ([`Pointer::needs`]); when it has gone is seen there too.
+    Forget(OperationId),
     /// All subtasks have processed all their input: the last checkpoint may be taken.
     EndOfInput,
     /// What an enumerator keeps.

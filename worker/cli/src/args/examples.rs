@@ -111,6 +111,14 @@ Examples:
   weir checkpoints inspect 12 --dir state     what is in it: reads the folder
   weir checkpoints inspect state/job/savepoint-1-12";
 
+pub(super) const CLEAR_EXAMPLES: &str = "\
+Examples:
+  weir checkpoints clear state/job            of a job that was stopped, has finished or failed
+  weir checkpoints clear s3://bucket/weir --job default/quickstart
+
+The job can't be resumed after it. Its savepoints stay; one of them can be named with `--restore`.
+The pointer stays too, so that a job of the same name never takes the same numbers again.";
+
 pub(super) const FSCK_EXAMPLES: &str = "\
 Examples:
   weir fsck state

@@ -3,8 +3,9 @@
 use clap::{Args, Subcommand};
 use weir_types::JobId;
 
-use super::examples::{INSPECT_EXAMPLES, LS_EXAMPLES};
+use super::examples::{CLEAR_EXAMPLES, INSPECT_EXAMPLES, LS_EXAMPLES};
 use super::parse::{host_and_port, location, operation};
+use super::store::PlaceArgs;
 use super::{Format, REST, StoreArgs};
 
 #[derive(Args, Debug)]
@@ -87,6 +88,20 @@ pub(crate) enum CheckpointsCommand {
     /// Show one
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
+    /// Delete those of a job that is over, for good; its savepoints stay
+    #[command(after_help = CLEAR_EXAMPLES)]
+    Clear(ClearArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ClearArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+
+    /// Take the job away from whoever has it, for the operation of this number; it must be higher
+    /// than that of the last one [default: the job must be over]
+    #[arg(long, value_name = "N")]
+    pub(crate) deployment: Option<u64>,
 }
 
 #[derive(Args, Debug)]

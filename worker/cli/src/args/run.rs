@@ -89,6 +89,10 @@ pub(crate) struct CheckpointOptions {
     #[arg(long, requires = "checkpoint_dir")]
     pub(crate) allow_non_restored_state: bool,
 
+    /// Fail rather than start with no state
+    #[arg(long, requires = "restore")]
+    pub(crate) require_state: bool,
+
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }
@@ -101,6 +105,7 @@ impl CheckpointOptions {
             interval: self.checkpoint_interval.map(ManifestDuration::get),
             restore: self.restore,
             allow_non_restored_state: self.allow_non_restored_state,
+            require_state: self.require_state,
         }
     }
 }

@@ -29,6 +29,14 @@ pub(crate) struct StoreArgs {
     /// places where AWS clients look]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) s3_credentials_dir: Option<String>,
+
+    /// How the server encrypts what it stores: AES256 or aws:kms [default: as the bucket says]
+    #[arg(long = "s3-sse", value_name = "KIND")]
+    pub(crate) s3_encryption: Option<String>,
+
+    /// The key for aws:kms [default: the account's own]
+    #[arg(long = "s3-sse-key-id", value_name = "KEY", requires = "s3_encryption")]
+    pub(crate) s3_encryption_key: Option<String>,
 }
 
 impl StoreArgs {
@@ -42,6 +50,11 @@ impl StoreArgs {
                 self.s3_path_style.then(|| "true".to_owned()),
             ),
             ("s3.credentials-dir", self.s3_credentials_dir.clone()),
+            ("s3.server-side-encryption", self.s3_encryption.clone()),
+            (
+                "s3.server-side-encryption.key-id",
+                self.s3_encryption_key.clone(),
+            ),
         ];
         let said = texts
             .into_iter()

@@ -57,6 +57,7 @@ fn checkpoint_options_become_a_request() {
         interval: Some(Duration::from_millis(100)),
         restore: Some(RestoreChoice::Latest),
         allow_non_restored_state: true,
+        require_state: false,
         store: store
             .map(|(key, text)| (key.to_owned(), text.to_owned()))
             .into(),

@@ -246,6 +246,15 @@ pub struct GcRequest {
     pub grace: Duration,
 }
 
+/// The order to delete the checkpoints of a job that is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClearRequest {
+    /// The job's folder.
+    pub store: StoreRequest,
+    /// The deployment that the job is taken away for from whoever has it; none: it must be over.
+    pub deployment: Option<u64>,
+}
+
 /// What nothing needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

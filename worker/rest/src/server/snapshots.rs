@@ -119,6 +119,16 @@ pub(super) async fn operation(
     }
 }
 
+/// Lets go of a savepoint. Asking again is harmless.
+pub(super) async fn forget(
+    State(app): State<App>,
+    Path((id, operation)): Path<(String, String)>,
+) -> Result<StatusCode, ApiError> {
+    let (id, operation) = (job_id(&id)?, operation_id(operation)?);
+    app.dispatcher.forget_savepoint(id, operation).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
 pub(super) async fn checkpoints(
     State(app): State<App>,
     Path(id): Path<String>,

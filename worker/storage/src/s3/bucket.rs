@@ -9,6 +9,7 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{IdentityCache, StalledStreamProtectionConfig};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use aws_sdk_s3::types::ServerSideEncryption;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -29,6 +30,9 @@ pub(super) struct Bucket {
     pub(super) name: String,
     pub(super) patience: Patience,
     pub(super) client: Client,
+    /// How the server encrypts what is written; none: as the bucket says.
+    pub(super) encryption: Option<ServerSideEncryption>,
+    pub(super) encryption_key: Option<String>,
 }
 
 /// When a write may be done.
@@ -102,6 +106,11 @@ impl Bucket {
             name: name.into(),
             patience: Patience::new(options),
             client: Client::from_conf(config),
+            encryption: options
+                .encryption
+                .as_deref()
+                .map(ServerSideEncryption::from),
+            encryption_key: options.encryption_key.clone(),
         }))
     }
 
@@ -179,6 +188,9 @@ impl Bucket {
                     Condition::Absent => request.if_none_match("*"),
                     Condition::Tag(tag) => request.if_match(tag),
                 };
+                let request = request
+                    .set_server_side_encryption(self.encryption.clone())
+                    .set_ssekms_key_id(self.encryption_key.clone());
                 let request = request.body(again(&body)?);
                 let answer = request.send().await.map_err(Failure::of)?;
                 answer

@@ -72,6 +72,51 @@ fn a_bucket_is_named_in_the_address() {
 }
 
 #[test]
+fn objects_are_written_with_the_encryption_that_is_asked_for() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = std::thread::spawn(move || {
+        let mut requests = String::new();
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut chunk = [0; 1 << 14];
+            let read = std::io::Read::read(&mut stream, &mut chunk).unwrap();
+            requests.push_str(&String::from_utf8_lossy(&chunk[..read]).to_lowercase());
+            let answer =
+                b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            std::io::Write::write_all(&mut stream, answer).unwrap();
+        }
+        requests
+    });
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("accessKeyId"), "id").unwrap();
+    fs::write(folder.path().join("secretAccessKey"), "key").unwrap();
+    let options = StoreOptions {
+        endpoint: Some(format!("http://{address}")),
+        path_style: true,
+        credentials_dir: Some(folder.path().to_owned()),
+        encryption: Some("aws:kms".to_owned()),
+        encryption_key: Some("key-1".to_owned()),
+        ..StoreOptions::default()
+    };
+    let bucket = bucket::Bucket::open(BUCKET, &options).unwrap();
+    let writes = runtime::start(async move {
+        let condition = bucket::Condition::Absent;
+        drop(bucket.put("object", vec![1], &condition).await);
+        drop(bucket.begin_upload("large", "nonce").await);
+    });
+    writes.unwrap().wait().unwrap();
+    let requests = asked.join().unwrap();
+    for (header, value) in [
+        ("x-amz-server-side-encryption", "aws:kms"),
+        ("x-amz-server-side-encryption-aws-kms-key-id", "key-1"),
+    ] {
+        let line = format!("{header}: {value}");
+        assert_eq!(requests.matches(&line).count(), 2, "{line} in {requests}");
+    }
+}
+
+#[test]
 fn a_store_may_be_used_from_a_thread_of_another_runtime() {
     let Some((store, _server)) = on_a_server() else {
         return;

@@ -27,6 +27,8 @@ impl Bucket {
                 // Said beforehand, or servers keep no checksums of the parts.
                 let request = request.checksum_algorithm(ChecksumAlgorithm::Crc32);
                 let answer = request
+                    .set_server_side_encryption(self.encryption.clone())
+                    .set_ssekms_key_id(self.encryption_key.clone())
                     .metadata(NONCE, nonce)
                     .send()
                     .await

@@ -97,6 +97,30 @@ pub(super) fn sweep(
     })
 }
 
+/// Deletes all that a job does not need, however young it is: nothing of it runs any more.
+pub(super) fn everything(place: &Place, folder: &Folder, clock: &dyn Clock) -> JobGarbage {
+    let mut garbage = JobGarbage {
+        name: folder.name.clone(),
+        ..JobGarbage::default()
+    };
+    let swept = beside(place, std::slice::from_ref(folder)).map(|beside| {
+        let sweep = Sweep {
+            folder,
+            beside: &beside,
+            delete: true,
+            grace_ms: i64::MIN,
+            clock,
+        };
+        sweep.run(&mut garbage).map_err(|error| causes(&error))
+    });
+    match swept {
+        Ok(Ok(())) => {}
+        Ok(Err(problem)) => garbage.problems.push(problem),
+        Err(failure) => garbage.problems.push(failure.text()),
+    }
+    garbage
+}
+
 /// What the jobs of the place need of each other, those included that are not swept.
 fn beside(place: &Place, folders: &[Folder]) -> Result<Vec<Beside>, Failure> {
     let all;

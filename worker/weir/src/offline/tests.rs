@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use weir_checkpoint::pointer::SnapshotKind;
 use weir_cli::{Exit, JobCheck, JobGarbage, SnapshotChoice};
-use weir_storage::{Fault, FaultyStore, Operation, StoreErrorKind};
+use weir_storage::{Fault, FaultyStore, ObjectPath, Operation, StoreErrorKind};
 use weir_types::{CheckpointId, Epoch, SystemClock};
 
 use self::fixture::{State, move_pointer};
@@ -416,4 +417,61 @@ fn a_job_that_is_not_there_is_a_mistake_and_an_empty_folder_has_no_jobs() {
     assert_eq!(error.exit(), Exit::Usage);
     assert!(error.text().contains("it holds wc"), "{}", error.text());
     assert_eq!(ls(state.request("nothing")).unwrap().jobs, []);
+}
+
+fn clear_order(state: &State, deployment: Option<u64>) -> ClearRequest {
+    let store = state.request("wc");
+    ClearRequest { store, deployment }
+}
+
+fn folders_of_checkpoints(state: &State) -> Vec<String> {
+    let listing = state.store("wc").list(&ObjectPath::default()).unwrap();
+    let paths = listing
+        .into_iter()
+        .map(|object| object.path.as_str().to_owned());
+    paths
+        .filter(|path| path.starts_with("chk-") || path.starts_with("shared"))
+        .collect()
+}
+
+#[test]
+fn clearing_leaves_savepoints_and_a_pointer_that_says_so() {
+    let state = State::new();
+    assert_ne!(folders_of_checkpoints(&state), [""; 0]);
+    for _ in 0..2 {
+        let report = clear(clear_order(&state, None)).unwrap();
+        assert_eq!(report.jobs[0].problems, [""; 0]);
+        let pointer = state.pointer("wc");
+        assert_eq!(pointer.run_state, RunState::Deleted);
+        assert_eq!((pointer.epoch, pointer.deployment), (Epoch(2), 3));
+        assert_eq!(pointer.latest, None);
+        assert_eq!(folders_of_checkpoints(&state), [""; 0]);
+        let kinds = pointer.retained.iter().map(|kept| kept.kind);
+        assert!(kinds.clone().all(|kind| kind == SnapshotKind::Savepoint));
+        assert_ne!(kinds.count(), 0, "savepoints are a person's");
+        is_clean(&state);
+    }
+}
+
+#[test]
+fn a_job_that_may_run_is_cleared_only_for_a_newer_deployment() {
+    let state = State::new();
+    state.change("wc", |pointer| pointer.run_state = RunState::Running);
+    let before = state.pointer("wc");
+    let said = clear(clear_order(&state, None)).unwrap_err().to_string();
+    assert!(said.contains("the job is not over"), "{said}");
+    let said = clear(clear_order(&state, Some(1))).unwrap_err().to_string();
+    assert!(said.contains("deployment 2 has it"), "{said}");
+    assert_eq!(state.pointer("wc"), before);
+    assert_ne!(folders_of_checkpoints(&state), [""; 0]);
+    clear(clear_order(&state, Some(7))).unwrap();
+    let pointer = state.pointer("wc");
+    assert_eq!(
+        (pointer.deployment, pointer.run_state),
+        (7, RunState::Deleted)
+    );
+    // Killed before the objects went, it is done again.
+    state.orphan("wc/chk-1-9/left");
+    clear(clear_order(&state, Some(7))).unwrap();
+    assert_eq!(folders_of_checkpoints(&state), [""; 0]);
 }

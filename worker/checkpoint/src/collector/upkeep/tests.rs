@@ -10,7 +10,7 @@ use super::*;
 use crate::collector::{metadata_objects, place, reused_outside};
 use crate::fixtures;
 use crate::handle::{KeyedHandle, ObjectRef, Stored};
-use crate::pointer::{OperationId, Root, RunState};
+use crate::pointer::{OperationId, Root, RunState, SnapshotKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -68,7 +68,7 @@ fn reference(metadata: &CheckpointMetadata) -> SnapshotRef {
         sha256: String::new(),
         size: 1,
         completed_ms: 0,
-        operation: None,
+        operation: Some(OperationId(format!("operation-{}", metadata.id))),
     }
 }
 
@@ -127,6 +127,8 @@ enum Op {
     Jump(i64),
     Lead,
     Root,
+    /// The oldest savepoint is let go of.
+    Forget,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -140,6 +142,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (-3_600_000i64..3_600_000).prop_map(Op::Jump),
         1 => Just(Op::Lead),
         1 => Just(Op::Root),
+        1 => Just(Op::Forget),
     ]
 }
 
@@ -183,6 +186,7 @@ impl World {
             Op::Jump(ms) => self.unix_ms += ms,
             Op::Lead => self.lead(),
             Op::Root => self.add_root(),
+            Op::Forget => self.forget(),
         }
         self.check();
     }
@@ -274,6 +278,21 @@ impl World {
             self.pointer.roots = vec![root];
             self.pointer.nonce += 1;
             self.untold.push(self.pointer.clone());
+        }
+    }
+
+    /// A person has no more use for the oldest savepoint.
+    fn forget(&mut self) {
+        let mut kept = self.pointer.retained.iter();
+        let oldest = kept.find(|kept| kept.kind == SnapshotKind::Savepoint);
+        let Some(operation) = oldest.and_then(|kept| kept.operation.clone()) else {
+            return;
+        };
+        let mut pointer = self.pointer.clone();
+        if pointer.forget(&operation) {
+            pointer.nonce += 1;
+            self.pointer = pointer.clone();
+            self.untold.push(pointer);
         }
     }
 

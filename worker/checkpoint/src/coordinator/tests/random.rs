@@ -20,6 +20,7 @@ enum Step {
     Metadata(u64, bool),
     Pointer(bool),
     Commit(u64),
+    Forget(u8),
     Ended,
 }
 
@@ -41,6 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => (0..2u64, prop::bool::weighted(0.95)).prop_map(|(id, ok)| Step::Metadata(id, ok)),
         10 => prop::bool::weighted(0.9).prop_map(Step::Pointer),
         4 => (0..2u64).prop_map(Step::Commit),
+        2 => (0..6u8).prop_map(Step::Forget),
         1 => prop::bool::weighted(0.05).prop_map(|ends| if ends { Step::Ended } else { Step::Start }),
     ]
 }
@@ -58,6 +60,7 @@ struct Book {
     asked: BTreeMap<String, usize>,
     answered: BTreeMap<String, usize>,
     snapshots_of: BTreeMap<String, BTreeSet<u64>>,
+    forgotten: BTreeSet<String>,
     over: bool,
 }
 
@@ -114,6 +117,15 @@ impl Book {
                         };
                         prop_assert!(age < limit, "{} is written when {} ms old", latest.id, age);
                     }
+                    for kept in &before.retained {
+                        if pointer.retained.contains(kept) {
+                            continue;
+                        }
+                        if let Some(operation) = &kept.operation {
+                            // It may be asked for again, and is another one then.
+                            self.forgotten.insert(operation.0.clone());
+                        }
+                    }
                     self.in_flight = Some(pointer);
                 }
                 Action::Complete { id, .. } => {
@@ -125,9 +137,11 @@ impl Book {
                     let answers = self.answered[&operation.0];
                     prop_assert!(answers <= self.asked[&operation.0], "answered unasked");
                     if let Ok(snapshot) = result {
-                        let all = self.snapshots_of.entry(operation.0).or_default();
+                        let name = operation.0;
+                        let all = self.snapshots_of.entry(name.clone()).or_default();
                         all.insert(snapshot.id.0);
-                        prop_assert_eq!(all.len(), 1, "two snapshots of one operation");
+                        let once = all.len() == 1 || self.forgotten.contains(&name);
+                        prop_assert!(once, "two snapshots of one operation");
                         prop_assert!(self.completed.contains(&snapshot.id.0));
                     }
                 }
@@ -245,6 +259,7 @@ fn run(steps: Vec<Step>, max_concurrent: u32) -> Result<(), TestCaseError> {
                 id: CheckpointId(newest.saturating_sub(back)),
                 attempt: job.attempt_of(SINK, 0),
             },
+            Step::Forget(op) => Event::Forget(operation(&format!("op-{op}"))),
             Step::Ended => {
                 running = false;
                 Event::Ended(RunState::Cancelled)

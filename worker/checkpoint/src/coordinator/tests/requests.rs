@@ -227,3 +227,47 @@ fn a_drain_that_is_interrupted_before_its_end_is_over() {
     job.start();
     job.checkpoint(8);
 }
+
+#[test]
+fn a_savepoint_that_nobody_wants_goes_and_a_needed_one_stays() {
+    let mut job = Job::running(config());
+    job.on(savepoint("s", Then::Continue));
+    job.until_pointer(7);
+    job.written();
+    // It is the newest: a restore would begin with it.
+    assert_eq!(job.on(Event::Forget(operation("s"))), [""; 0]);
+    assert!(job.coordinator.pointer().needs(&operation("s")).is_some());
+    job.checkpoint(8);
+    assert_eq!(job.coordinator.pointer().needs(&operation("s")), None);
+    assert_eq!(job.on(Event::Forget(operation("s"))), ["pointer 8 Running"]);
+    assert_eq!(job.written(), [""; 0]);
+    let kept = |job: &Job| {
+        let retained = job.coordinator.pointer().retained.iter();
+        retained.map(|kept| kept.id.0).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(&job), [8]);
+    // Asking again, or for what never was, does nothing.
+    for name in ["s", "other"] {
+        assert_eq!(job.on(Event::Forget(operation(name))), [""; 0]);
+    }
+    job.checkpoint(9);
+    assert_eq!(kept(&job), [8, 9]);
+}
+
+#[test]
+fn a_savepoint_whose_end_the_store_refuses_stays_and_may_be_given_up_again() {
+    let mut job = Job::running(config());
+    job.on(savepoint("s", Then::Continue));
+    job.until_pointer(7);
+    job.written();
+    job.checkpoint(8);
+    job.on(Event::Forget(operation("s")));
+    assert_eq!(job.refused(), ["say"]);
+    assert!(
+        job.coordinator
+            .pointer()
+            .of_operation(&operation("s"))
+            .is_some()
+    );
+    assert_eq!(job.on(Event::Forget(operation("s"))), ["pointer 8 Running"]);
+}
