@@ -16,7 +16,7 @@ use weir::types::{Clock, Timestamp};
 
 use crate::report::{Flags, Report, peak_rss_mb};
 use crate::rng::{at, below};
-use crate::run::{measure_with, state};
+use crate::run::{backend, measure_with, state};
 use crate::seq::{SeqSource, due, start};
 
 /// Microseconds; one list per process.
@@ -48,7 +48,8 @@ pub(crate) fn run(flags: &Flags) -> Result<Report> {
     };
     let events = rate * secs;
     let state = state(flags, 0)?;
-    let measured = measure_with(flags.number("parallelism", 2)?, state, |env| {
+    let config = backend(flags)?;
+    let measured = measure_with(flags.number("parallelism", 2)?, state, config, |env| {
         let make = move |index| (below(at(17, index), keys), index);
         let source = SeqSource::new(make, events, 1, rate)
             .with_event_time(|index, rate| i64::try_from(index * 1000 / rate).unwrap_or(i64::MAX));

@@ -1,5 +1,6 @@
 //! Runs a program in this process and measures it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -25,36 +26,60 @@ pub(crate) struct Plan {
     pub(crate) state: Option<LocalState>,
     /// What fails is started again without delay.
     pub(crate) restart_at_once: bool,
+    /// As `spec.job.config`.
+    pub(crate) config: BTreeMap<String, String>,
 }
 
-/// How a workload takes checkpoints: `--checkpoint-ms`, `--checkpoint-dir`, `--incremental`.
+/// What keyed state lies on: `--backend=heap|rocksdb`, and `--memory` for each slot of the latter.
+pub(crate) fn backend(flags: &Flags) -> Result<BTreeMap<String, String>> {
+    let name = flags.text("backend", "heap");
+    let name = match name.as_str() {
+        "heap" | "hashmap" => "heap",
+        "rocksdb" => "rocksdb",
+        _ => bail!("--backend={name}: want heap or rocksdb"),
+    };
+    let mut config = BTreeMap::from([("state.backend.type".to_owned(), name.to_owned())]);
+    let memory = flags.text("memory", "");
+    if !memory.is_empty() {
+        let option = "state.backend.rocksdb.memory.fixed-per-slot";
+        config.insert(option.to_owned(), memory);
+    }
+    Ok(config)
+}
+
+/// How a workload takes checkpoints: `--checkpoint-ms`, `--checkpoint-dir`, `--incremental`,
+/// `--local-recovery`.
 pub(crate) fn state(flags: &Flags, interval_ms: u64) -> Result<Option<LocalState>> {
     let ms = flags.number("checkpoint-ms", interval_ms)?;
     let scratch = std::env::temp_dir().join(format!("weir-bench-state-{}", std::process::id()));
     let dir = flags.text("checkpoint-dir", &scratch.to_string_lossy());
     let incremental = flags.text("incremental", "true") == "true";
+    let local_recovery = flags.text("local-recovery", "true") == "true";
     Ok((ms > 0).then(|| LocalState {
         dir,
         interval: Duration::from_millis(ms),
         incremental,
+        local_recovery,
     }))
 }
 
 /// Builds and runs: JobManager, TaskManager and all subtasks in this process, as `weir run`.
 pub(crate) fn measure(parallelism: u64, build: impl FnOnce(&mut StreamEnv)) -> Result<Measured> {
-    measure_with(parallelism, None, build)
+    measure_with(parallelism, None, BTreeMap::new(), build)
 }
 
-/// The same with checkpoints.
+/// The same with checkpoints, and a backend.
 pub(crate) fn measure_with(
     parallelism: u64,
     state: Option<LocalState>,
+    config: BTreeMap<String, String>,
     build: impl FnOnce(&mut StreamEnv),
 ) -> Result<Measured> {
     let plan = Plan {
         parallelism,
         state,
         restart_at_once: false,
+        config,
     };
     measure_plan(plan, build)
 }
@@ -65,6 +90,7 @@ pub(crate) fn measure_plan(plan: Plan, build: impl FnOnce(&mut StreamEnv)) -> Re
         parallelism,
         state,
         restart_at_once,
+        config,
     } = plan;
     let parallelism = u32::try_from(parallelism)?;
     let mut env = StreamEnv::new(&EnvSettings {
@@ -85,6 +111,7 @@ pub(crate) fn measure_plan(plan: Plan, build: impl FnOnce(&mut StreamEnv)) -> Re
     let options = LocalOptions {
         state,
         jobmanager,
+        config,
         ..LocalOptions::default()
     };
     let (result, checkpoints) = weir::local::run_observed(built, options)?;

@@ -1,6 +1,7 @@
 //! A source over the indices `0..total`, cut into blocks; block `b` goes to reader
 //! `b % parallelism`, so that event time advances on all readers together. Optionally paced, in an
-//! open loop: event `n` is due at `start + n / rate`, however late the source is.
+//! open loop: event `n` is due at `start + n / rate`, however late the source is. The first events
+//! may come as fast as they are taken; then `n` counts from there.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +29,18 @@ pub(crate) fn start() -> Timestamp {
     Timestamp(START.load(Ordering::SeqCst))
 }
 
+/// Only the first reader of a run sets it.
+fn begin(at: Timestamp) {
+    START
+        .compare_exchange(0, at.0, Ordering::SeqCst, Ordering::SeqCst)
+        .ok();
+}
+
+/// Another run begins in this process.
+pub(crate) fn forget_start() {
+    START.store(0, Ordering::SeqCst);
+}
+
 /// When an event is due.
 pub(crate) fn due(index: u64, rate: u64) -> Timestamp {
     let ns = u128::from(index) * 1_000_000_000 / u128::from(rate.max(1));
@@ -41,6 +54,8 @@ pub(crate) struct SeqSource<T, F> {
     total: u64,
     block: u64,
     rate: u64,
+    /// Events that are due at once.
+    unpaced: u64,
     record: std::marker::PhantomData<fn() -> T>,
 }
 
@@ -63,8 +78,15 @@ impl<T: Data, F: Fn(u64) -> T + Clone + Send + Sync + 'static> SeqSource<T, F> {
             total,
             block,
             rate,
+            unpaced: 0,
             record: std::marker::PhantomData,
         }
+    }
+
+    /// The first events are due at once, and the rate begins behind them.
+    pub(crate) fn unpaced_until(mut self, index: u64) -> Self {
+        self.unpaced = index;
+        self
     }
 
     /// Gives each record an event time in milliseconds, from its index and the rate.
@@ -154,30 +176,32 @@ pub(crate) struct Reader<T, F> {
 }
 
 impl<T, F> Reader<T, F> {
-    /// The first index that is not due yet.
-    fn horizon(&self) -> u64 {
-        let (Some(clock), rate) = (&self.clock, self.source.rate) else {
+    /// The first index that is not due yet, if the reader is at this one.
+    fn horizon(&self, at: u64) -> u64 {
+        let SeqSource { rate, unpaced, .. } = self.source;
+        let Some(clock) = &self.clock else {
             return 0;
         };
         if rate == 0 {
             return u64::MAX;
         }
+        if at < unpaced {
+            return unpaced;
+        }
+        begin(clock.now());
         let since = clock.now().since(start()).as_nanos();
         if since == 0 {
             return 0;
         }
-        u64::try_from(since * u128::from(rate) / 1_000_000_000).unwrap_or(u64::MAX) + 1
+        let due = u64::try_from(since * u128::from(rate) / 1_000_000_000);
+        due.map_or(u64::MAX, |due| due.saturating_add(unpaced + 1))
     }
 }
 
 impl<T: Data, F: Fn(u64) -> T + Clone + Send + Sync + 'static> SourceReader<T> for Reader<T, F> {
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError> {
-        if self.source.rate > 0 {
-            let begin = context.clock.now() + HEAD_START;
-            // Only the first reader of the process sets it.
-            START
-                .compare_exchange(0, begin.0, Ordering::SeqCst, Ordering::SeqCst)
-                .ok();
+        if self.source.rate > 0 && self.source.unpaced == 0 {
+            begin(context.clock.now() + HEAD_START);
         }
         self.clock = Some(Arc::clone(&context.clock));
         Ok(())
@@ -213,7 +237,8 @@ impl<T: Data, F: Fn(u64) -> T + Clone + Send + Sync + 'static> SourceReader<T> f
                 Poll::NeedSplit
             });
         };
-        let horizon = self.horizon();
+        let first = (self.next / self.source.block * lanes + lane) * self.source.block;
+        let horizon = self.horizon(first + self.next % self.source.block);
         let SeqSource {
             make,
             event_time,

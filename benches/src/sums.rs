@@ -7,10 +7,16 @@ use weir::stream::{Batch, BoxError, Data, OperatorContext};
 
 static COUNT: AtomicU64 = AtomicU64::new(0);
 static SUM: AtomicU64 = AtomicU64::new(0);
+static PASSED: AtomicU64 = AtomicU64::new(0);
 
 /// Rows and checksum of all sinks of this process that have ended.
 pub(crate) fn totals() -> (u64, u64) {
     (COUNT.load(Ordering::SeqCst), SUM.load(Ordering::SeqCst))
+}
+
+/// Rows that have come so far.
+pub(crate) fn passed() -> u64 {
+    PASSED.load(Ordering::Relaxed)
 }
 
 /// Adds the function's value for each row.
@@ -72,6 +78,7 @@ impl<T: Data, F: Fn(&T) -> u64 + Clone + Send + Sync + 'static> SinkWriter<T> fo
             self.sum = self.sum.wrapping_add((self.sink.value)(row));
         }
         self.count += batch.rows().len() as u64;
+        PASSED.fetch_add(batch.rows().len() as u64, Ordering::Relaxed);
         Ok(())
     }
 

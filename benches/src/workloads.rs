@@ -11,13 +11,13 @@ use weir::api::StreamEnv;
 use weir::connectors::FileSource;
 use weir::types::{Clock, SystemClock};
 
-use crate::processes;
 use crate::report::{Flags, Report, peak_rss_mb};
 use crate::rng::{at, below, mix64};
-use crate::run::{measure, measure_with, state};
+use crate::run::{backend, measure, measure_with, state};
 use crate::seq::SeqSource;
 use crate::sums::{Sums, totals};
 use crate::words;
+use crate::{failover, processes};
 
 /// Where generated input is kept.
 fn scratch() -> Result<PathBuf> {
@@ -70,14 +70,24 @@ pub(crate) fn wordcount(flags: &Flags) -> Result<Report> {
 const WORDCOUNT: &str = "bench-wordcount";
 
 /// What the other processes of a job run.
-pub(crate) const PROGRAMS: [ProgramEntry; 1] = [ProgramEntry {
-    name: WORDCOUNT,
-    summary: "counts words and adds up a checksum",
-    build: |env, args| {
-        build_wordcount(env, Path::new(args.required("input")?));
-        Ok(())
+pub(crate) const PROGRAMS: [ProgramEntry; 2] = [
+    ProgramEntry {
+        name: WORDCOUNT,
+        summary: "counts words and adds up a checksum",
+        build: |env, args| {
+            build_wordcount(env, Path::new(args.required("input")?));
+            Ok(())
+        },
     },
-}];
+    ProgramEntry {
+        name: failover::PROGRAM,
+        summary: "updates a large state and says when it goes on",
+        build: |env, args| {
+            failover::build(env, args.required("keys")?.parse()?);
+            Ok(())
+        },
+    },
+];
 
 fn build_wordcount(env: &mut StreamEnv, input: &Path) {
     env.from_source(FileSource::lines(input))
@@ -98,12 +108,9 @@ pub(crate) fn keyed(flags: &Flags) -> Result<Report> {
         flags.number("keys", 10_000_000)?,
         flags.number("events", 50_000_000)?,
     );
-    let backend = flags.text("backend", "heap");
-    if !["heap", "hashmap"].contains(&backend.as_str()) {
-        bail!("--backend={backend}: this version has `heap` only");
-    }
+    let config = backend(flags)?;
     let (state, rate) = (state(flags, 0)?, flags.number("rate", 0)?);
-    let measured = measure_with(flags.number("parallelism", 2)?, state, |env| {
+    let measured = measure_with(flags.number("parallelism", 2)?, state, config, |env| {
         let make = move |index| {
             let key = below(at(11, index), keys);
             (key, 1 + key % 7)
@@ -119,7 +126,7 @@ pub(crate) fn keyed(flags: &Flags) -> Result<Report> {
     let mut report = Report::new("keyed");
     report.put_throughput(events, measured.seconds, measured.cpu_seconds);
     report.put_rounded("peak_rss_mb", peak_rss_mb()?);
-    report.put("backend", json!(backend));
+    report.put("backend", json!(flags.text("backend", "heap")));
     report.put("keys", json!(keys));
     report.put_checkpoints(measured.checkpoints.as_ref());
     report.put("out_rows", json!(rows));
