@@ -2,3 +2,5 @@ mod model;
 mod policies;
 mod schedules;
 mod table;
+mod tampering;
+mod warming;

@@ -452,6 +452,20 @@ impl World {
         }
     }
 
+    pub(super) fn has_lease(&self, deployment: i64) -> bool {
+        self.leases.contains(&deployment)
+    }
+
+    /// All kept specs are gone.
+    pub(super) fn forget_revisions(&mut self) {
+        self.revisions.clear();
+    }
+
+    /// Whether a job runs, whatever it was made from.
+    pub(super) fn runs_any(&self) -> bool {
+        self.manager().is_some_and(|manager| manager.is_running())
+    }
+
     /// Deletes the Lease of whatever runs, as a person would.
     pub(super) fn delete_leases(&mut self) {
         self.leases.clear();
