@@ -260,6 +260,11 @@ impl Applier<'_> {
         for object in &objects.applied {
             self.put_right(object).await?;
         }
+        for (version, kind, name) in &objects.unwanted {
+            let api = self.api(version, kind);
+            let deleted = api.delete(name, &DeleteParams::default()).await.map(drop);
+            gone(deleted).map_err(failed(format!("delete {kind} {name}")))?;
+        }
         self.make_pods(&objects.pods).await?;
         let ensured = Ensured {
             made_from: self.made_from(number, revision),

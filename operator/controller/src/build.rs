@@ -54,6 +54,8 @@ pub struct Objects {
     pub applied: Vec<Value>,
     /// Pods, which are made when they are missing.
     pub pods: Vec<Value>,
+    /// What the spec has switched off: API version, kind and name. It goes if it is there.
+    pub unwanted: Vec<(&'static str, &'static str, String)>,
 }
 
 /// The ports of the job's processes.
@@ -83,6 +85,7 @@ impl Deployment<'_> {
         Objects {
             applied,
             pods: managers.chain(workers).collect(),
+            unwanted: network::unwanted(self),
         }
     }
 

@@ -29,6 +29,31 @@ pub(super) fn objects(deployment: &Deployment<'_>) -> Vec<Value> {
     objects
 }
 
+/// What is switched off. A running job may have it from before.
+pub(super) fn unwanted(deployment: &Deployment<'_>) -> Vec<(&'static str, &'static str, String)> {
+    let spec = deployment.surroundings;
+    let job = &deployment.owner.name;
+    let mut unwanted = Vec::new();
+    if !spec.ui.enabled && !spec.metrics.enabled {
+        unwanted.push(("v1", "Service", names::rest(job)));
+    }
+    if !spec.pdb.enabled {
+        for component in ["jobmanager", "taskmanager"] {
+            let name = budget_name(deployment, component);
+            unwanted.push(("policy/v1", "PodDisruptionBudget", name));
+        }
+    }
+    if !spec.network_policy.enabled {
+        unwanted.push(("networking.k8s.io/v1", "NetworkPolicy", job.clone()));
+    }
+    unwanted
+}
+
+fn budget_name(deployment: &Deployment<'_>, component: &str) -> String {
+    let common = names::deployment(&deployment.owner.name, deployment.number);
+    format!("{common}-{component}")
+}
+
 /// By which TaskManagers find the JobManagers, leader or not: by the name of each pod.
 fn jobmanagers(deployment: &Deployment<'_>) -> Value {
     let name = names::jobmanagers(&deployment.owner.name, deployment.number);
@@ -81,10 +106,7 @@ fn rest(deployment: &Deployment<'_>) -> Value {
 /// An eviction leaves all but one of the pods. The pods have no controller of a kind that budgets
 /// know, so the number is absolute.
 fn budget(deployment: &Deployment<'_>, component: &str, pods: u32) -> Value {
-    let name = format!(
-        "{}-{component}",
-        names::deployment(&deployment.owner.name, deployment.number)
-    );
+    let name = budget_name(deployment, component);
     let mut budget = deployment.object("policy/v1", "PodDisruptionBudget", &name);
     budget["spec"] = json!({
         "minAvailable": pods.saturating_sub(1),
@@ -116,4 +138,65 @@ fn policy(deployment: &Deployment<'_>) -> Value {
         ],
     });
     policy
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use weir_crd::StreamJobSpec;
+
+    use super::super::{Deployment, Objects, Owner};
+
+    fn objects(change: &Value) -> Objects {
+        let mut spec = json!({"job": {"program": "p"}});
+        let fields = change.as_object().expect("fields").clone();
+        spec.as_object_mut().expect("a spec").extend(fields);
+        let spec: StreamJobSpec = serde_json::from_value(spec).expect("a spec");
+        let owner = Owner {
+            name: "x".to_owned(),
+            namespace: "default".to_owned(),
+            uid: "u".to_owned(),
+        };
+        let deployment = Deployment {
+            owner: &owner,
+            number: 2,
+            revision: "r",
+            spec: &spec,
+            surroundings: &spec,
+            start_from: None,
+            default_image: "weir",
+        };
+        deployment.objects()
+    }
+
+    #[test]
+    fn what_is_switched_off_goes_and_nothing_is_both_made_and_removed() {
+        let off = json!({"enabled": false});
+        for (change, expected) in [
+            (json!({}), &[][..]),
+            (json!({"ui": off}), &[]),
+            (json!({"ui": off, "metrics": off}), &["x-rest"]),
+            (
+                json!({"pdb": off}),
+                &["x-d2-jobmanager", "x-d2-taskmanager"],
+            ),
+            (json!({"networkPolicy": off}), &["x"]),
+        ] {
+            let objects = objects(&change);
+            let names: Vec<_> = objects
+                .unwanted
+                .iter()
+                .map(|(.., name)| name.as_str())
+                .collect();
+            assert_eq!(names, expected, "{change}");
+            for (version, kind, name) in &objects.unwanted {
+                let made = objects.applied.iter().any(|made| {
+                    made["apiVersion"] == *version
+                        && made["kind"] == *kind
+                        && made["metadata"]["name"] == **name
+                });
+                assert!(!made, "{kind} {name}");
+            }
+        }
+    }
 }
