@@ -93,13 +93,18 @@ pub(crate) fn run(flags: &Flags) -> Result<Report> {
     });
     let first = said(&workers, AGAIN).iter().map(|(_, time)| *time).min();
     let first = first.context("there was output")?;
-    let state = manager.rest.job();
+    // Counters come with the next heartbeat.
+    let mut told = manager.rest.job();
+    until_within(PATIENCE, "how much was read", || {
+        told = manager.rest.job();
+        restored(&told)["store_mb"] != 0
+    });
     let mut report = Report::new("failover");
     report.put("keys", json!(keys));
     report.put("state_mb", json!(keys * 112 / 1_000_000));
     report.put("backend", json!(backend));
     report.put("kill_to_first_output_ms", json!(first - killed));
-    report.put("restored", restored(&state));
+    report.put("restored", restored(&told));
     Ok(report)
 }
 

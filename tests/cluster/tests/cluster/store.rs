@@ -62,9 +62,9 @@ fn errors_late_answers_and_lost_ones_cost_nothing() {
     party.finish();
 }
 
-/// Longer than a store's client is patient.
+/// Longer than anybody is patient.
 #[test]
-fn an_outage_of_more_than_ten_seconds_costs_nothing() {
+fn an_outage_of_half_a_minute_costs_nothing() {
     let mut random = Random::printed();
     let job = word_count(&mut random, 18);
     let Some(mut party) = on_s3(&random, job) else {
@@ -78,7 +78,7 @@ fn an_outage_of_more_than_ten_seconds_costs_nothing() {
     proxy(&party).set(outage);
     thread::sleep(random.millis(500, 1_000));
     let published = party.job.published();
-    thread::sleep(random.millis(10_000, 12_000));
+    thread::sleep(random.millis(30_000, 32_000));
     assert_eq!(party.job.published(), published, "the outage is real");
     assert_eq!(party.job.wrong_so_far(), None);
     proxy(&party).set(HttpFaults::default());
