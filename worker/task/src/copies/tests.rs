@@ -84,7 +84,7 @@ fn a_copy_stands_for_one_object_of_one_name_size_and_checksum() {
         },
         ObjectRef {
             checksum: 1,
-            ..mine.clone()
+            ..mine
         },
     ] {
         assert_eq!(rig.read(&other), None, "{other:?}");

@@ -69,12 +69,12 @@ impl<'a> Objects<'a> {
 
     /// A whole object.
     pub(super) fn whole(&self, object: &ObjectRef) -> Result<Vec<u8>, ReadError> {
-        let from_copy = self.from_copy(object, |copy| {
+        let with_copy = self.with_copy(object, |copy| {
             let bytes = fs::read(copy).map_err(local(copy))?;
             check(object, bytes.len() as u64, hash128(&bytes))?;
             Ok(bytes)
         });
-        if let Some(bytes) = from_copy {
+        if let Some(bytes) = with_copy {
             add(&self.local_bytes, object.size);
             return Ok(bytes);
         }
@@ -93,7 +93,7 @@ impl<'a> Objects<'a> {
         wanted: KeyGroupRange,
     ) -> Result<KeyedSnapshot, ReadError> {
         let read_bytes = Cell::new(0);
-        let from_copy = self.from_copy(object, |copy| {
+        let with_copy = self.with_copy(object, |copy| {
             let mut file = File::open(copy).map_err(local(copy))?;
             let mut read = |range: Range<u64>| {
                 add(&read_bytes, range.end - range.start);
@@ -101,7 +101,7 @@ impl<'a> Objects<'a> {
             };
             read_groups(&mut read, object.size, wanted)
         });
-        if let Some(snapshot) = from_copy {
+        if let Some(snapshot) = with_copy {
             add(&self.local_bytes, read_bytes.get());
             return Ok(snapshot);
         }
@@ -121,7 +121,7 @@ impl<'a> Objects<'a> {
         shared: bool,
     ) -> Result<(), ReadError> {
         if shared {
-            let linked = self.from_copy(object, |copy| {
+            let linked = self.with_copy(object, |copy| {
                 let found = fs::metadata(copy).map_err(local(copy))?.len();
                 let want = object.size;
                 if found != want {
@@ -165,7 +165,7 @@ impl<'a> Objects<'a> {
     }
 
     /// What the function makes of the local copy, if there is one and nothing is odd about it.
-    fn from_copy<T>(
+    fn with_copy<T>(
         &self,
         object: &ObjectRef,
         read: impl FnOnce(&Path) -> Result<T, ReadError>,
