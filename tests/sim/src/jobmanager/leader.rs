@@ -1,28 +1,30 @@
 //! A leader: the driver of the real coordinator, with a model of scheduling and failover. The whole
 //! job is one region, as every task exchanges records with every other.
 
+mod acting;
 mod deploying;
 mod splits;
 mod storing;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use weir_checkpoint::claim::LeaderTask;
 use weir_checkpoint::coordinator::{
-    Action, Coordinator, CoordinatorConfig, Event, FinalOutcome, OperatorInfo, Participant, Then,
+    Coordinator, CoordinatorConfig, Event, OperatorInfo, Participant,
 };
 use weir_checkpoint::handle::SnapshotMetrics;
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Nonces, Pointer, PointerWriter, RunState};
 use weir_graph::NodeId;
-use weir_types::{CheckpointId, Epoch, ExecutionAttemptId, OperatorId, Timestamp, VertexId};
+use weir_types::{CheckpointId, Epoch, ExecutionAttemptId, OperatorId, VertexId};
 
 use crate::message::{FromTask, ToJm, ToTm};
 use crate::plan::{Ms, Plan, Point};
 use crate::task::{COUNT, KEY_GROUPS, SINK, SOURCE};
 use crate::taskmanager::HEARTBEAT_TIMEOUT;
-use crate::world::{Collector, World, to_jm};
+use crate::world::{Collector, World};
 
 const NODE: NodeId = NodeId(0);
 const CHECKPOINT_TIMEOUT: Ms = 80;
@@ -352,160 +354,5 @@ impl Leader {
         });
         let participants = participants.collect();
         self.feed(world, me, Event::Started { participants });
-    }
-
-    fn send(&self, world: &mut World, me: (usize, u32), tm: usize, message: ToTm) {
-        if let Some(registered) = self.tms.get(&tm) {
-            world.send_down((me.0, me.1, self.epoch), (tm, registered.reg), message);
-        }
-    }
-
-    /// To a task, where it runs.
-    fn send_to(
-        &self,
-        world: &mut World,
-        me: (usize, u32),
-        message: ToTm,
-        attempt: ExecutionAttemptId,
-    ) {
-        if let Some(tm) = self.assigned.get(&attempt).copied() {
-            self.send(world, me, tm, message);
-        }
-    }
-
-    /// To every task.
-    fn send_each(
-        &self,
-        world: &mut World,
-        me: (usize, u32),
-        message: impl Fn(ExecutionAttemptId) -> ToTm,
-    ) {
-        for (attempt, tm) in &self.assigned {
-            self.send(world, me, *tm, message(*attempt));
-        }
-    }
-
-    fn send_all(&self, world: &mut World, me: (usize, u32), message: &ToTm) {
-        for tm in self.tms.keys() {
-            self.send(world, me, *tm, message.clone());
-        }
-    }
-
-    /// Tells the coordinator, and does what it says.
-    fn feed(&mut self, world: &mut World, me: (usize, u32), event: Event) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            let now = Timestamp(world.now * 1_000_000);
-            let unix_ms = world.wall_offset + i64::try_from(world.now).unwrap_or(0);
-            for action in self.coordinator.on_event(now, unix_ms, event) {
-                if self.ended.is_some() {
-                    return;
-                }
-                self.act(world, me, action, &mut events);
-            }
-        }
-        let due = self
-            .coordinator
-            .next_wakeup()
-            .map(|at| at.0.div_ceil(1_000_000));
-        if let Some(due) = due
-            && self.wake.is_none_or(|wake| wake > due || wake < world.now)
-        {
-            self.wake = Some(due);
-            let delay = due.saturating_sub(world.now);
-            world.push(delay, to_jm(me.0, me.1, ToJm::Wake));
-        }
-    }
-
-    fn killed_at(&mut self, world: &mut World, me: (usize, u32), point: Point) -> bool {
-        let killed = world.at_point(me.0, point);
-        if killed {
-            self.ended = Some(Ended::Killed);
-        }
-        killed
-    }
-
-    fn act(
-        &mut self,
-        world: &mut World,
-        me: (usize, u32),
-        action: Action,
-        events: &mut VecDeque<Event>,
-    ) {
-        match action {
-            Action::SnapshotEnumerator { id, .. } => {
-                self.asked.insert(id);
-                let delay = world.rng.between(0, 6);
-                world.push(delay, to_jm(me.0, me.1, ToJm::Enumerator(id)));
-            }
-            Action::Trigger {
-                barrier,
-                then,
-                attempts,
-            } => {
-                if self.killed_at(world, me, Point::Trigger) {
-                    return;
-                }
-                world.note(|| format!("jm {} triggers {} {then:?}", me.0, barrier.id));
-                self.draining |= then == Then::Drain;
-                for attempt in attempts {
-                    let trigger = ToTm::Trigger {
-                        attempt,
-                        barrier,
-                        then,
-                    };
-                    self.send_to(world, me, trigger, attempt);
-                }
-                self.holding.remove(&barrier.id);
-                self.hand_out(world, me);
-            }
-            Action::Abort { id, reason } => {
-                world.note(|| format!("jm {} gives up {id}: {reason}", me.0));
-                self.send_each(world, me, |attempt| ToTm::Abort { attempt, id });
-                self.asked.remove(&id);
-                self.holding.remove(&id);
-                self.hand_out(world, me);
-            }
-            Action::WriteMetadata { path, metadata } => {
-                if !self.killed_at(world, me, Point::WriteMetadata) {
-                    storing::write_metadata(world, me, &path, metadata);
-                }
-            }
-            Action::WritePointer(content) => {
-                if !self.killed_at(world, me, Point::WritePointer) {
-                    self.wanted.clone_from(&content);
-                    let action = self.writer.write(*content);
-                    self.write_action(world, me, Some(action), events);
-                }
-            }
-            Action::Complete { id, .. } => {
-                if !self.killed_at(world, me, Point::Complete) {
-                    world.completed += 1;
-                    world.note(|| format!("jm {} completes {id}", me.0));
-                    self.send_each(world, me, |attempt| ToTm::Complete { attempt, id });
-                }
-            }
-            Action::Answer { operation, result } => world.answer(&operation, &result),
-            Action::End(outcome) => {
-                let state = match outcome {
-                    FinalOutcome::Finished => RunState::Finished,
-                    FinalOutcome::Stopped(_) => self.coordinator.pointer().run_state.clone(),
-                };
-                self.ended = Some(Ended::Over(state));
-            }
-            Action::EndRecorded => {
-                let state = self.coordinator.pointer().run_state.clone();
-                self.ended = Some(Ended::Over(state));
-            }
-            Action::Fail { reason } => {
-                world.note(|| format!("jm {}: {reason}", me.0));
-                self.fail(world, me, "too many checkpoints failed");
-            }
-            Action::Fenced { reason } => {
-                world.note(|| format!("jm {} is fenced: {reason}", me.0));
-                self.ended = Some(Ended::Fenced);
-            }
-            Action::Say(_) => {}
-        }
     }
 }

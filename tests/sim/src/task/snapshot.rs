@@ -3,7 +3,9 @@
 use weir_checkpoint::handle::{KeyedHandle, ObjectRef, OperatorSubtaskState, Stored, SubtaskState};
 use weir_types::{CheckpointBarrier, ExecutionAttemptId, KeyGroupRange, OperatorId};
 
-use super::{Count, DELTAS_MAX, Element, KEY_GROUPS, Kind, Task, Upload, encode, own_range};
+use super::records::encode;
+use super::restoring::own_range;
+use super::{Count, DELTAS_MAX, Element, KEY_GROUPS, Kind, Task, Upload};
 use crate::bug::Bug;
 use crate::message::Event;
 use crate::store::{Row, Txn};
