@@ -14,6 +14,12 @@ pub enum ArgsError {
         /// Its name.
         name: String,
     },
+    /// An argument that must say something says nothing.
+    #[error("argument `{name}` is empty: give it a value")]
+    Empty {
+        /// Its name.
+        name: String,
+    },
     /// The text is not of the wanted type.
     #[error("argument `{name}`: `{value}` is not {expected}: {cause}")]
     Invalid {
@@ -63,11 +69,15 @@ impl Args {
         self.values.get(name).map(String::as_str)
     }
 
-    /// The text of an argument that has no default.
+    /// The text of an argument that has no default. An empty one, as a shell makes of a variable that
+    /// is not set, is refused.
     pub fn required(&self, name: &str) -> Result<&str, ArgsError> {
-        self.get(name).ok_or_else(|| ArgsError::Missing {
-            name: name.to_owned(),
-        })
+        let name_of = || name.to_owned();
+        match self.get(name) {
+            None => Err(ArgsError::Missing { name: name_of() }),
+            Some("") => Err(ArgsError::Empty { name: name_of() }),
+            Some(text) => Ok(text),
+        }
     }
 
     /// An argument of another type, or its default.
@@ -154,5 +164,8 @@ mod tests {
         );
         assert_eq!(args(&[]).parsed_or("rate", 1u64), Ok(1));
         assert!(args(&[]).required("input").is_err());
+        let empty = args(&[("input", "")]).required("input").map(str::to_owned);
+        let text = empty.expect_err("it is empty").to_string();
+        assert_eq!(text, "argument `input` is empty: give it a value");
     }
 }

@@ -13,6 +13,24 @@
 //! }
 //! ```
 //!
+//! What cannot be a record or a key is refused by the compiler, with what to do instead:
+//!
+//! ```compile_fail,E0277
+//! # use weir_api::DataStream;
+//! struct Plain(u64);
+//!
+//! fn records(numbers: DataStream<u64>) -> DataStream<Plain> {
+//!     numbers.map(Plain) // error: `Plain` cannot be a record
+//! }
+//! ```
+//!
+//! ```compile_fail,E0277
+//! # use weir_api::DataStream;
+//! fn by_price(prices: DataStream<f64>) -> DataStream<f64> {
+//!     prices.key_by(|price| *price).reduce(|_, _| ()) // error: `f64` cannot be a key
+//! }
+//! ```
+//!
 //! Nothing runs while a program is being built, and building must not read clocks, random numbers
 //! or files: every process of a job builds the same graph from the same program and arguments, and
 //! a deployment is refused where they differ.

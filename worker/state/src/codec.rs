@@ -20,6 +20,11 @@ pub const FORMAT_VERSION: u16 = 1;
 /// are told by their names. Anything else is refused when the state is restored. Types that are
 /// recursive, that have `#[serde(alias)]`, or whose `Deserialize` refuses ones and zeros cannot be
 /// looked into: they must stay as they are, and keep their names.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be kept in state",
+    label = "this is to be kept in state, but cannot be written and read back",
+    note = "state holds owned types with `#[derive(Clone, serde::Serialize, serde::Deserialize)]`"
+)]
 pub trait StateValue: Serialize + DeserializeOwned + Clone + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Clone + Send + 'static> StateValue for T {}

@@ -19,6 +19,13 @@ use self::hash_serializer::HashSerializer;
 ///
 /// Equal keys must have equal serialized forms; a type with floating-point numbers that is `Eq`
 /// by some wrapper must treat `-0.0` and `0.0` as equal, because the hash does.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a key",
+    label = "this is used as a key, but it is none",
+    note = "a key is an owned type with `#[derive(Clone, PartialEq, Eq, serde::Serialize, \
+            serde::Deserialize)]`; take `String` instead of `&str`, and an integer or a text \
+            instead of a floating-point number"
+)]
 pub trait StateKey: Serialize + DeserializeOwned + Eq + Clone + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Eq + Clone + Send + 'static> StateKey for T {}

@@ -27,6 +27,11 @@ fn values_that_cannot_be_are_refused_with_the_arguments_name() {
             "unknown argument `outptu`; the program takes: bad-records, ",
         ),
         (
+            "wordcount",
+            "output=",
+            "argument `output` is empty: give it a value",
+        ),
+        (
             "fraud-detection",
             "small=little",
             "argument `small`: `little` is not f64",
