@@ -1,20 +1,20 @@
 //! The processes of one job: who they are, how they reach each other, and how they come back.
 
+mod logs;
+mod watching;
+
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
 use tempfile::TempDir;
 use weir_testkit::{
-    HttpProxy, Job, JobManager, MemoryCgroup, Process, Proxy, Random, Rest, S3Server, command,
+    HttpProxy, Job, JobManager, MemoryCgroup, Process, Proxy, Random, S3Server, command,
     until_within, weir_binary,
 };
-use weir_types::{Clock, SystemClock};
 
 /// How many JobManagers there are: one leads, one stands by.
 pub const JOBMANAGERS: usize = 2;
@@ -24,9 +24,6 @@ pub const TASKMANAGERS: usize = 3;
 
 /// How long the job may take to go on after a fault, on a machine that is busy.
 pub(crate) const RECOVERY_MAX: Duration = Duration::from_secs(30);
-
-/// How much of a log is shown when a test has failed.
-const LOG_BYTES: usize = 3_000;
 
 /// Where a job keeps its state.
 pub enum Store {
@@ -340,91 +337,6 @@ impl Party {
         self.data.iter().map(|link| &link.proxy)
     }
 
-    /// The seat of the leader, which is known by its REST. None while there is none.
-    pub fn find_leader(&self) -> Option<usize> {
-        let epoch = |at: &usize| self.rest(*at)?.ask("/overview")?["epoch"].as_u64();
-        let seats = (0..JOBMANAGERS).filter_map(|at| Some((epoch(&at)?, at)));
-        seats.max().map(|(_, at)| at)
-    }
-
-    /// The same; waits for one.
-    #[track_caller]
-    pub fn leader(&self) -> usize {
-        let mut found = None;
-        until_within(RECOVERY_MAX, "a leader", || {
-            found = self.find_leader();
-            found.is_some()
-        });
-        found.expect("it was found")
-    }
-
-    fn rest(&self, at: usize) -> Option<Rest> {
-        self.seats[at].manager.as_ref().map(|manager| manager.rest)
-    }
-
-    /// What the leader says went wrong, newest first.
-    #[track_caller]
-    pub fn exceptions(&self) -> String {
-        self.ask_job("/exceptions")
-            .map(|answer| answer.to_string())
-            .unwrap_or_default()
-    }
-
-    /// What the leader says about the job.
-    pub fn ask_job(&self, path: &str) -> Option<Value> {
-        let rest = self.rest(self.find_leader()?)?;
-        let jobs = rest.ask("/jobs")?;
-        let id = jobs["jobs"][0]["id"].as_str()?;
-        rest.ask(&format!("/jobs/{id}{path}"))
-    }
-
-    /// Waits until this stands among what the leader says went wrong.
-    #[track_caller]
-    pub fn until_exception(&self, limit: Duration, part: &str) {
-        let mut seen = String::new();
-        let clock = SystemClock;
-        let deadline = clock.now() + limit;
-        while !seen.contains(part) {
-            assert!(
-                clock.now() < deadline,
-                "`{part}` within {limit:?} in {seen}"
-            );
-            seen = self.exceptions();
-            thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// How many checkpoints the leader has completed.
-    pub fn checkpoints(&self) -> u64 {
-        let answer = self.ask_job("/checkpoints");
-        answer
-            .and_then(|answer| answer["counts"]["completed"].as_u64())
-            .unwrap_or(0)
-    }
-
-    /// Waits until more output is published than now, or all of it.
-    #[track_caller]
-    pub fn until_progress(&self, after: &str) {
-        let (before, all) = (self.job.published(), self.job.rows());
-        until_within(RECOVERY_MAX, &format!("output after {after}"), || {
-            let now = self.job.published();
-            now > before || now == all
-        });
-    }
-
-    /// Waits until the job's first output is there.
-    #[track_caller]
-    pub fn until_output(&self) {
-        until_within(RECOVERY_MAX, "the first output", || {
-            self.job.published() > 0
-        });
-    }
-
-    /// Whether all output is there: a fault that comes now hits nothing.
-    pub fn is_complete(&self) -> bool {
-        self.job.published() >= self.job.rows()
-    }
-
     /// Starts again what was killed, waits for the end of the job, and checks its output.
     #[track_caller]
     pub fn finish(mut self) {
@@ -460,42 +372,6 @@ impl Party {
             codes.contains(&Some(0)),
             "the job is to finish, JobManagers ended with {codes:?}"
         );
-    }
-
-    fn logs(&self) -> Vec<(String, String)> {
-        let name = |what: &str, at: usize| format!("{what} {at}");
-        let managers = self.seats.iter().enumerate().filter_map(|(at, seat)| {
-            let process = &seat.manager.as_ref()?.process;
-            Some((name("jobmanager", at), process.stderr()))
-        });
-        let workers = self.taskmanagers.iter().enumerate();
-        let workers =
-            workers.filter_map(|(at, it)| Some((name("taskmanager", at), it.as_ref()?.stderr())));
-        let gone = self
-            .gone
-            .iter()
-            .map(|(name, it)| (format!("{name}, killed"), it.stderr()));
-        gone.chain(managers).chain(workers).collect()
-    }
-}
-
-impl Drop for Party {
-    fn drop(&mut self) {
-        if !thread::panicking() {
-            return;
-        }
-        let keep = std::env::var_os("WEIR_TEST_KEEP").map(PathBuf::from);
-        for (at, (name, log)) in self.logs().into_iter().enumerate() {
-            let start = log.len().saturating_sub(LOG_BYTES);
-            let start = (start..=log.len())
-                .find(|at| log.is_char_boundary(*at))
-                .unwrap_or(0);
-            eprintln!("--- {name} ---\n{}", &log[start..]);
-            if let Some(keep) = &keep {
-                drop(fs::create_dir_all(keep));
-                drop(fs::write(keep.join(format!("{at:02} {name}.log")), log));
-            }
-        }
     }
 }
 

@@ -158,7 +158,7 @@ fn a_result_that_cannot_be_published_leaves_none_of_the_others_visible() {
     until("files that are not finished", || {
         folder.names("out").len() == 2
     });
-    folder.write("out/part-1-1-0-000000.csv", "of another system");
+    folder.write("out/part-1-1-0-000000.csv", "of another system\n");
     process.wait().expect(
         1,
         &["error: job wordcount failed: ", "part-1-1-0-000000.csv"],

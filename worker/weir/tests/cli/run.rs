@@ -119,6 +119,40 @@ fn progress_comes_in_lines_where_there_is_no_terminal() {
     }
 }
 
+/// `script` gives the process a terminal.
+#[test]
+fn progress_on_a_terminal_is_a_table_in_place_and_the_last_line_stays() {
+    let words = Words::new(700);
+    let mut args = words.args("run");
+    args.extend(["--arg".to_owned(), "rate=400".to_owned()]);
+    let line: Vec<String> = std::iter::once(env!("CARGO_BIN_EXE_weir").to_owned())
+        .chain(args)
+        .map(|arg| format!("'{arg}'"))
+        .collect();
+    let line = format!("stty cols 200; {}", line.join(" "));
+    let mut script = std::process::Command::new("script");
+    script
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .env("TERM", "xterm")
+        .current_dir(weir_testkit::root());
+    let ended = Process::start(script).wait();
+    let shown = &ended.stdout;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    for part in ["B-PRES", "count -> output", "lines -> split", "RUNNING"] {
+        assert!(shown.contains(part), "`{part}` is missing in {shown}");
+    }
+    assert!(
+        !shown.contains("progress t="),
+        "lines are for logs: {shown}"
+    );
+    let last = shown.lines().last().unwrap_or_default();
+    let last = last.rsplit('\u{1b}').next().unwrap_or_default();
+    assert!(
+        last.contains("job wordcount finished: 700 records read in "),
+        "{shown:?}"
+    );
+}
+
 #[test]
 fn the_process_has_the_variables_that_the_job_lists() {
     let words = Words::new(100_000);
