@@ -66,6 +66,10 @@ fn one_dies(job: Job, before: impl FnOnce(&Path)) -> (Vec<(u64, u64)>, String) {
         bytes = restored(manager.rest);
         bytes.is_some()
     });
+    let metrics = manager.rest.text("/metrics");
+    for family in ["weir_task_restored_bytes{", "weir_state_on_disk{"] {
+        assert!(metrics.contains(family), "no {family}: {metrics}");
+    }
     manager.process.wait().expect(0, &["finished"]);
     let mut said = workers.into_iter().map(|worker| {
         let ended = worker.wait();
