@@ -69,8 +69,8 @@ impl Args {
         self.values.get(name).map(String::as_str)
     }
 
-    /// The text of an argument that has no default. An empty one, as a shell makes of a variable that
-    /// is not set, is refused.
+    /// The text of an argument that has no default. An empty one, as a shell makes of a variable
+    /// that is not set, is refused.
     pub fn required(&self, name: &str) -> Result<&str, ArgsError> {
         let name_of = || name.to_owned();
         match self.get(name) {

@@ -36,8 +36,8 @@ impl RestoreFrom {
     }
 }
 
-/// Whether a job can go on from a snapshot, as its start would find out. `folder` is the job's state
-/// folder.
+/// Whether a job can go on from a snapshot, as its start would find out. `folder` is the job's
+/// state folder.
 pub fn check_restore(
     job: &JobGraph,
     folder: &str,

@@ -127,8 +127,8 @@ impl RestClient {
         self.get(&format!("/jobs/{id}/savepoints/{operation}?wait-ms={wait}"))
     }
 
-    /// Has the job let go of the savepoint of an operation, and delete it. The answer means that the
-    /// request was taken.
+    /// Has the job let go of the savepoint of an operation, and delete it. The answer means that
+    /// the request was taken.
     pub fn forget_savepoint(&self, id: JobId, operation: &str) -> Result<(), ClientError> {
         let address = &self.address;
         let url = format!("http://{address}/jobs/{id}/savepoints/{operation}");

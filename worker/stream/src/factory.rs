@@ -30,8 +30,8 @@ pub type RouterFactory = Arc<dyn Fn(&RouterContext) -> Box<dyn Router> + Send + 
 /// from a checkpoint. May do I/O.
 pub type SinkCheck = Arc<dyn Fn(bool) -> Result<(), BoxError> + Send + Sync>;
 
-/// Takes back what these attempts have made visible of a job without checkpoints that did not finish.
-/// Runs on the JobManager. May do I/O.
+/// Takes back what these attempts have made visible of a job without checkpoints that did not
+/// finish. Runs on the JobManager. May do I/O.
 pub type SinkWithdrawal = Arc<dyn Fn(&[ExecutionAttemptId]) -> Result<(), BoxError> + Send + Sync>;
 
 /// What an enumerator is told when it is made.

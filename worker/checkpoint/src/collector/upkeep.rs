@@ -4,7 +4,8 @@
 //! way may still refer to. It deletes in two ways.
 //!
 //! **Released.** A checkpoint or savepoint that the pointer lets go of leaves behind what no kept
-//! snapshot names. No later checkpoint may refer to that ([`super::reused_outside`]), so it goes at once.
+//! snapshot names. No later checkpoint may refer to that ([`super::reused_outside`]), so it goes at
+//! once.
 //!
 //! **Swept.** What checkpoints that were given up, and earlier leaders, have left behind is found
 //! in listings. An object goes when it is older than the grace period *and* was seen without need

@@ -105,7 +105,7 @@ impl Pointer {
                 "the snapshots that it keeps are not in the order of their numbers".into(),
             );
         }
-        // A job that has begun anew keeps what there was before until it has completed a checkpoint.
+        // A job that has begun anew keeps what there was until it has completed a checkpoint.
         let kept = |latest| self.retained.contains(latest);
         if !self.latest.as_ref().is_none_or(kept) {
             return wrong("its latest snapshot is not among those that it keeps".into());

@@ -2,8 +2,8 @@
 //! and numbers go on from there if the job ever comes back, and no process of it that may still be
 //! somewhere writes any more. Savepoints stay, as they are a person's.
 //!
-//! The pointer moves first, then the objects go. What is interrupted is taken up by the same command
-//! again.
+//! The pointer moves first, then the objects go. What is interrupted is taken up by the same
+//! command again.
 
 use anyhow::anyhow;
 use weir_checkpoint::claim::Claimant;
