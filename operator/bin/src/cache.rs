@@ -50,9 +50,10 @@ impl<V: Clone> Store<V> {
         entries.insert(key, entry);
     }
 
-    pub(crate) fn remove(&self, key: &Key) {
+    /// Removes an object, and gives the job that it belonged to.
+    pub(crate) fn remove(&self, key: &Key) -> Option<String> {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        entries.remove(key);
+        entries.remove(key).map(|entry| entry.job)
     }
 
     /// Puts all objects of a namespace (none: of all) in place of those that were known, and gives

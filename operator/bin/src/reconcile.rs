@@ -127,10 +127,12 @@ async fn turns(job: &DynamicObject, context: &Context) -> Result<Next, Reconcile
     for _ in 0..STEPS_MAX {
         // Past the cache: it may be older than what this process itself has written.
         let permit = context.permit().await;
-        let Some(live) = api.get_opt(&name).await.map_err(observing)? else {
+        let Some(mut live) = api.get_opt(&name).await.map_err(observing)? else {
             context.metrics.forget(&namespace, &name);
             return Ok(Next::await_change());
         };
+        // They are more than all the rest of it, and of no use here.
+        live.managed_fields_mut().clear();
         let seen = observe::fetch(&context.client, &live).await;
         let seen = seen.map_err(observing)?;
         drop(permit);

@@ -28,6 +28,11 @@ use crate::reconcile::{Context, after_error, reconcile, stream_jobs};
 /// How many objects the API server is asked for at once, so that memory stays flat at the start.
 const PAGE: u32 = 100;
 
+/// How many jobs are looked at at once. A JobManager that does not answer costs its job's turn some
+/// seconds of ten: so a few hundred such jobs delay no other one. How many of the turns may ask the
+/// API server is another matter, see [`Context`].
+const TURNS_MAX: u16 = 128;
+
 /// What a watch tells: jobs to look at.
 type Told = BoxStream<'static, Result<ObjectRef<DynamicObject>, watcher::Error>>;
 
@@ -76,8 +81,8 @@ impl Scope {
             versions::<NetworkPolicy>(client, space.as_deref(), cache),
         ]);
         let look = |job, context| Box::pin(reconcile(job, context));
-        // As many at once as there are jobs: the context says who may ask the API server.
-        let turns = applier(look, after_error, context, jobs, told, Config::default());
+        let config = Config::default().concurrency(TURNS_MAX);
+        let turns = applier(look, after_error, context, jobs, told, config);
         turns
             .for_each(|turn| async {
                 if let Err(error) = turn {
@@ -192,18 +197,21 @@ impl<K: Resource, V: Clone> Filler<K, V> {
     fn take(&mut self, event: Event<K>) -> Vec<Key> {
         match event {
             Event::Apply(object) => {
-                let Some((key, entry)) = self.entry(&object) else {
-                    return Vec::new();
-                };
-                let job = (key.0.clone(), entry.job.clone());
-                self.store.put(key, entry);
-                vec![job]
+                let key = (object.namespace().unwrap_or_default(), object.name_any());
+                // Somebody may have changed the label that says whose it is.
+                let before = self.store.remove(&key);
+                let mut jobs: Vec<_> = before.map(|job| (key.0.clone(), job)).into_iter().collect();
+                if let Some((key, entry)) = self.entry(&object) {
+                    jobs.push((key.0.clone(), entry.job.clone()));
+                    self.store.put(key, entry);
+                }
+                jobs.dedup();
+                jobs
             }
             Event::Delete(object) => {
-                let namespace = object.namespace().unwrap_or_default();
-                self.store.remove(&(namespace.clone(), object.name_any()));
-                let job = object.labels().get(names::JOB_LABEL).cloned();
-                job.map(|job| (namespace, job)).into_iter().collect()
+                let key = (object.namespace().unwrap_or_default(), object.name_any());
+                let job = self.store.remove(&key);
+                job.map(|job| (key.0, job)).into_iter().collect()
             }
             Event::Init => {
                 self.coming.clear();

@@ -9,6 +9,7 @@ mod managers;
 mod matrix;
 mod overlap;
 mod process;
+mod requests;
 mod scale;
 mod server;
 mod storage;

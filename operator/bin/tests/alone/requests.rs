@@ -1,0 +1,263 @@
+//! What goes wrong with an operation, and what people and other programs do to a job's objects.
+
+use std::time::Duration;
+
+use kube::ResourceExt;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
+use weir_crd::{ConditionStatus, StreamJobStatus};
+use weir_types::{Clock, SystemClock};
+
+use crate::budget::Budget;
+use crate::matrix::{drive, is_settled, stable};
+use crate::process::start;
+use crate::server::server;
+use crate::world::{JOB, Turn, World};
+
+fn version_1() -> Value {
+    json!({ "job": { "args": { "v": "1" } } })
+}
+
+async fn settle(world: &World, what: &str) {
+    let operator = world.operator(&Budget::unlimited());
+    assert_eq!(drive(world, &operator, what, is_settled).await, Turn::Done);
+}
+
+async fn go_on(world: &World, turns: u32) {
+    let operator = world.operator(&Budget::unlimited());
+    for _ in 0..turns {
+        world.turn(&operator).await;
+        world.tick().await;
+    }
+}
+
+fn holds(status: &StreamJobStatus, kind: &str) -> bool {
+    let mut conditions = status.conditions.iter();
+    conditions.any(|found| found.kind == kind && found.status == ConditionStatus::True)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_whose_savepoint_fails_leaves_the_job_alone_and_is_tried_again() {
+    let world = stable(&json!({ "upgrade": { "fallback": "None" } })).await;
+    world.inside().storage.troubles.savepoints_fail = true;
+    let claims = world.inside().storage.claims.len();
+    world.edit(&version_1()).await;
+    go_on(&world, 5).await;
+    let status = world.status().await;
+    assert!(status.retry.is_some(), "{:?}", status.operation);
+    assert!(holds(&status, "Degraded"), "{:?}", status.conditions);
+    assert_eq!(
+        world.inside().storage.claims.len(),
+        claims,
+        "the old job goes on"
+    );
+    assert!(
+        world
+            .inside()
+            .managers
+            .values()
+            .any(|m| m.leads() && m.version == "0")
+    );
+    world.inside().storage.troubles.savepoints_fail = false;
+    world.clock.skip(60_000);
+    settle(&world, "the next attempt").await;
+    let claim = world
+        .inside()
+        .storage
+        .claims
+        .last()
+        .cloned()
+        .expect("a claim");
+    let taken = claim.restored.and_then(|snapshot| snapshot.operation);
+    assert!(taken.is_some_and(|name| name.starts_with("upgrade-")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_whose_savepoint_fails_goes_on_from_the_newest_checkpoint_if_it_may() {
+    let world = stable(&json!({ "upgrade": { "fallback": "LastState" } })).await;
+    world.inside().storage.troubles.savepoints_fail = true;
+    world.edit(&version_1()).await;
+    settle(&world, "a fallback").await;
+    let claim = world
+        .inside()
+        .storage
+        .claims
+        .last()
+        .cloned()
+        .expect("a claim");
+    assert!(claim.restored.is_some());
+    assert_eq!(claim.restored, claim.newest);
+    assert_eq!(claim.told, "latest");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_can_not_go_on_from_the_state_is_refused_before_the_job_stops() {
+    let world = stable(&json!({})).await;
+    world.inside().storage.troubles.incompatible = Some("1".to_owned());
+    let claims = world.inside().storage.claims.len();
+    world.edit(&version_1()).await;
+    go_on(&world, 12).await;
+    let status = world.status().await;
+    assert_eq!(
+        world.inside().storage.claims.len(),
+        claims,
+        "nothing was stopped"
+    );
+    assert!(
+        world
+            .inside()
+            .managers
+            .values()
+            .any(|m| m.leads() && m.version == "0")
+    );
+    let message = status
+        .conditions
+        .iter()
+        .find(|found| found.kind == "StateCompatible");
+    let message = message.map(|found| (found.status, found.message.clone()));
+    let (holds, text) = message.expect("a condition");
+    assert_eq!(holds, ConditionStatus::False);
+    assert!(text.contains("another kind of state"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storage_that_cannot_be_reached_holds_an_upgrade_up_and_never_starts_empty() {
+    let world = stable(&json!({})).await;
+    world.inside().storage.troubles.unreachable = true;
+    let claims = world.inside().storage.claims.len();
+    world.edit(&version_1()).await;
+    go_on(&world, 8).await;
+    assert_eq!(world.inside().storage.claims.len(), claims);
+    assert!(
+        world
+            .inside()
+            .managers
+            .values()
+            .any(|m| m.leads() && m.version == "0")
+    );
+    world.inside().storage.troubles.unreachable = false;
+    settle(&world, "the storage is back").await;
+    let claim = world
+        .inside()
+        .storage
+        .claims
+        .last()
+        .cloned()
+        .expect("a claim");
+    assert!(
+        claim.restored.is_some() && claim.restored == claim.newest,
+        "{claim:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_newer_operator_has_begun_is_left_alone_and_told() {
+    let world = stable(&json!({})).await;
+    let mut job = world.job().await.expect("it is there");
+    job.data["status"]["operation"] = json!({
+        "id": "migrate-1", "type": "Migrate", "step": "Folding", "reason": "new",
+        "targetGeneration": 1, "startedAt": "2026-01-01T00:00:00Z",
+        "stepStartedAt": "2026-01-01T00:00:00Z",
+    });
+    let written = world
+        .jobs()
+        .replace_status(JOB, &PostParams::default(), &job)
+        .await;
+    // An API server whose definition knows all operations says so itself.
+    if written.is_err() {
+        return;
+    }
+    world.edit(&version_1()).await;
+    let claims = world.inside().storage.claims.len();
+    go_on(&world, 6).await;
+    assert_eq!(world.inside().storage.claims.len(), claims);
+    let job = world.job().await.expect("it is there");
+    assert_eq!(job.data["status"]["operation"]["type"], "Migrate");
+    let conditions = job.data["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let stalled = conditions.iter().find(|found| found["type"] == "Stalled");
+    assert_eq!(stalled.map(|found| &found["status"]), Some(&json!("True")));
+}
+
+/// The job's objects, by group, version, kind and name.
+const OBJECTS: [(&str, &str, &str); 8] = [
+    ("", "ConfigMap", "x-d1"),
+    ("", "Service", "x-j1"),
+    ("", "Service", "x-rest"),
+    ("", "ServiceAccount", "x-weir"),
+    ("rbac.authorization.k8s.io", "Role", "x-d1"),
+    ("rbac.authorization.k8s.io", "RoleBinding", "x-d1"),
+    ("policy", "PodDisruptionBudget", "x-d1-jobmanager"),
+    ("networking.k8s.io", "NetworkPolicy", "x"),
+];
+
+/// A process of the operator that has seen that there is nothing to do sees that there is again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn an_object_that_somebody_deletes_or_edits_is_put_right_within_five_seconds() {
+    let server = server().await;
+    let world = World::new().await;
+    world.create(&json!({})).await;
+    let namespace = world.namespace.clone();
+    let process = spawn_blocking(move || start(&server.kubeconfig("operator-a"), "a", &namespace));
+    let process = process.await.expect("it starts");
+    let begun = SystemClock.unix_ms();
+    while !is_settled(&world).await {
+        assert!(
+            SystemClock.unix_ms() - begun < 60_000,
+            "{}",
+            process.stderr()
+        );
+        world.tick().await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    for (group, kind, name) in OBJECTS {
+        let api = world.api(group, "v1", kind);
+        let before = api.get(name).await.expect("it is there");
+        api.delete(name, &DeleteParams::default())
+            .await
+            .expect("deleted");
+        until(&format!("{kind} {name} is back"), async || {
+            let found = api.get_opt(name).await.expect("an answer");
+            found.is_some_and(|found| found.uid() != before.uid())
+        })
+        .await;
+        let foreign = json!({ "metadata": {
+            "labels": { "theirs": "1", "weir.dev/job": "other" },
+        } });
+        let params = PatchParams::default();
+        let edited = api.patch(name, &params, &Patch::Merge(&foreign)).await;
+        edited.expect("edited");
+        until(&format!("{kind} {name} is put right"), async || {
+            let found = api.get(name).await.expect("it is there");
+            let labels = found.labels();
+            assert_eq!(
+                labels.get("theirs").map(String::as_str),
+                Some("1"),
+                "{labels:?}"
+            );
+            labels.get("weir.dev/job").map(String::as_str) == Some(JOB)
+        })
+        .await;
+    }
+    let pod = "x-t1-0";
+    world.end_pod(pod).await;
+    let pods = world.api("", "v1", "Pod");
+    until("the pod is back", async || {
+        pods.get_opt(pod).await.expect("an answer").is_some()
+    })
+    .await;
+}
+
+async fn until(what: &str, so: impl AsyncFn() -> bool) {
+    let begun = SystemClock.unix_ms();
+    while !so().await {
+        assert!(
+            SystemClock.unix_ms() - begun < 5_000,
+            "{what}: not within five seconds"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
