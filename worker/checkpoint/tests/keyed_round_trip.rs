@@ -250,9 +250,13 @@ impl Job {
         }];
         let options = RestoreOptions::default();
         let plan = plan(&metadata, String::new(), true, &program, options).unwrap();
-        let open = |subtask| {
+        let files_of = |subtask| {
             let restore = plan.subtask(VertexId(1), SubtaskIndex(subtask));
-            let files = restore.operators[0].1.keyed.iter();
+            restore.operators[0].1.keyed.clone()
+        };
+        let open = |subtask| {
+            let files = files_of(subtask);
+            let files = files.iter();
             let snapshots: Vec<KeyedSnapshot> = files.map(|handle| self.read(handle)).collect();
             let range = KeyGroupRange::of_subtask(MAX_PARALLELISM, parallelism, subtask);
             backend(KeyedBackend::restored(MAX_PARALLELISM, range, snapshots).unwrap())
@@ -260,7 +264,8 @@ impl Job {
         self.subtasks = (0..parallelism).map(open).collect();
         self.model = model.clone();
         (self.running, self.finished) = (None, None);
-        self.chains = vec![Vec::new(); self.subtasks.len()];
+        // What comes next may continue them; a snapshot that stands for itself forgets them.
+        self.chains = (0..parallelism).map(files_of).collect();
     }
 
     fn read(&self, handle: &KeyedHandle) -> KeyedSnapshot {
