@@ -10,7 +10,10 @@ use crate::revision;
 fn f24_jobs_run_on_while_the_api_server_is_down_for_two_minutes_and_are_looked_after_again() {
     let stand = Stand::alone();
     let mut job = Job::new("api-down")
-        .with(&json!({ "jobManager": { "replicas": 2 } }))
+        .with(&json!({
+            "jobManager": { "replicas": 2 },
+            "rollback": { "readinessTimeout": "2m" },
+        }))
         .started();
     job.goes_on(secs(20));
     let epoch = job.views().epoch();
@@ -23,6 +26,12 @@ fn f24_jobs_run_on_while_the_api_server_is_down_for_two_minutes_and_are_looked_a
     job.goes_on(secs(20));
     assert_eq!(job.views().epoch(), epoch, "the leader has changed");
     until_within(secs(60), "the API server", || !job.object().is_null());
+    kubectl(&[
+        "wait",
+        "--for=condition=Ready",
+        "node/node1",
+        "--timeout=60s",
+    ]);
     job.edit(&revision("2"));
     job.until_ready(secs(120));
     job.stops_exact();

@@ -36,23 +36,6 @@ fn f27_new_pods_that_cannot_be_scheduled_do_not_stop_the_old_job() {
 
 #[test]
 #[ignore = "takes minutes: make k8s-faults"]
-fn f28_an_image_that_does_not_exist_does_not_stop_the_old_job() {
-    let _stand = Stand::shared();
-    let mut job = stable("no-image");
-    let (epoch, image) = (job.told("/epoch"), job.manifest["spec"]["image"].clone());
-    job.edit(&json!({ "image": "localhost/weir:no-such-version" }));
-    rest(secs(15));
-    job.goes_on(secs(10));
-    assert_eq!(job.told("/epoch"), epoch, "the old job was stopped");
-    let conditions = job.status()["conditions"].to_string();
-    assert!(conditions.contains("no-such-version"), "{conditions}");
-    job.edit(&json!({ "image": image }));
-    job.until_ready(secs(60));
-    job.stops_exact();
-}
-
-#[test]
-#[ignore = "takes minutes: make k8s-faults"]
 fn f05_a_job_whose_first_version_crashes_says_what_to_do() {
     let _stand = Stand::shared();
     let mut job = Job::new("crash-first").with(&json!({
