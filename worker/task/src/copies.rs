@@ -185,7 +185,8 @@ impl LocalCopies {
 
 impl Drop for LocalCopies {
     fn drop(&mut self) {
-        if let Folder::Is(folder) = &self.lock().folder {
+        // Without the backend its folder is gone, and the next one may have the same name.
+        if let (Some(_), Folder::Is(folder)) = (self.backend.upgrade(), &self.lock().folder) {
             // What stays goes with the folder of the process.
             drop(fs::remove_dir_all(folder));
         }

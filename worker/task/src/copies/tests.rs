@@ -182,9 +182,11 @@ fn copies_do_not_hold_on_to_the_folder_that_they_lie_in() {
     let gone = Arc::downgrade(&backend);
     drop(backend);
     assert!(gone.upgrade().is_none());
-    drop(folder);
     copies.keep_bytes(CheckpointId(7), &other, b"2");
     assert_eq!(copies.find(&other), None);
+    drop(copies);
+    let next = folder.path().join("copies");
+    assert!(next.exists(), "it may be the next one's by now");
 }
 
 #[test]
