@@ -8,6 +8,8 @@ pub(super) const RESOURCE: &str = "streamjobs.weir.dev";
 pub(super) const JOB_LABEL: &str = "weir.dev/job";
 /// The label that says what a pod is.
 pub(super) const COMPONENT_LABEL: &str = "weir.dev/component";
+/// The label that numbers the deployment that a pod belongs to.
+pub(super) const DEPLOYMENT_LABEL: &str = "weir.dev/deployment";
 /// The label that the JobManager which leads puts on its own pod.
 pub(super) const LEADER_LABEL: &str = "weir.dev/leader";
 /// The annotation that names the revision that a ControllerRevision keeps.
@@ -45,12 +47,14 @@ mod tests {
             [
                 JOB_LABEL,
                 COMPONENT_LABEL,
+                DEPLOYMENT_LABEL,
                 LEADER_LABEL,
                 REVISION_ANNOTATION
             ],
             [
                 names::JOB_LABEL,
                 names::COMPONENT_LABEL,
+                names::DEPLOYMENT_LABEL,
                 names::LEADER_LABEL,
                 names::REVISION_ANNOTATION,
             ]

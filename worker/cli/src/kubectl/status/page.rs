@@ -2,7 +2,8 @@
 
 use weir_crd::{Operation, Phase, Savepoint, SnapshotState};
 
-use super::{Report, age, age_ms, ready, unexpected};
+use super::{PodReport, Report, age, age_ms, ready, unexpected};
+use crate::human;
 use crate::kubectl::names;
 use crate::kubectl::objects::Job;
 use crate::table::Table;
@@ -109,8 +110,16 @@ fn phase(job: &Job, now_ms: i64) -> String {
 }
 
 fn processes(report: &Report) -> String {
+    let deployment = report.job.status.deployment;
+    let runs = |pod: &&PodReport| deployment.is_none() || pod.deployment == deployment;
     let count = |component: &str| {
-        let own = || report.pods.iter().filter(|pod| pod.component == component);
+        let own = || {
+            report
+                .pods
+                .iter()
+                .filter(runs)
+                .filter(|pod| pod.component == component)
+        };
         (own().filter(|pod| pod.ready).count(), own().count())
     };
     let ((managers, all_managers), (workers, all_workers)) =
@@ -125,9 +134,17 @@ fn processes(report: &Report) -> String {
     );
     let parallelism = report.job.status.parallelism;
     let parallelism = parallelism.map_or_else(String::new, |n| format!(", parallelism {n}"));
+    let others = report.pods.iter().filter(|pod| !runs(pod));
+    let others = match others.count() {
+        0 => String::new(),
+        count => {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            format!("; {} of other deployments", human::counted(count, "pod"))
+        }
+    };
     format!(
         "{managers} of {all_managers} JobManagers ready{leader}; {workers} of {all_workers} \
-         TaskManagers ready{parallelism}"
+         TaskManagers ready{parallelism}{others}"
     )
 }
 

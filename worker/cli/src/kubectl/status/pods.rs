@@ -11,6 +11,9 @@ use crate::kubectl::objects::{Container, Pod};
 pub(in crate::kubectl) struct PodReport {
     pub(super) name: String,
     pub(super) component: String,
+    /// The number of the deployment that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) deployment: Option<i64>,
     pub(super) leads: bool,
     pub(super) phase: String,
     pub(super) ready: bool,
@@ -37,6 +40,7 @@ impl PodReport {
         Self {
             name: pod.metadata.name.clone(),
             component: label(names::COMPONENT_LABEL).unwrap_or("other").to_owned(),
+            deployment: label(names::DEPLOYMENT_LABEL).and_then(|number| number.parse().ok()),
             leads: label(names::LEADER_LABEL) == Some("true"),
             phase: pod.status.phase.clone(),
             ready,

@@ -67,6 +67,18 @@ fn a_status_that_the_pods_contradict_is_not_believed() {
 }
 
 #[test]
+fn pods_that_are_warmed_up_are_not_counted_among_those_that_run() {
+    let mut report = report("stopping", "pods.json");
+    let mut warmed = report.pods[0].clone();
+    (warmed.deployment, warmed.leads, warmed.ready) = (Some(3), false, false);
+    report.pods.push(warmed);
+    let page = text(&report, NOW_MS);
+    let expected = "2 of 2 JobManagers ready, quickstart-j2-0 leads; 2 of 2 TaskManagers ready, \
+                    parallelism 2; 1 pod of other deployments";
+    assert!(page.contains(expected), "{page}");
+}
+
+#[test]
 fn an_open_operation_is_told_with_its_step_and_since_when() {
     let page = text(&report("stopping", "pods.json"), NOW_MS);
     for part in [
