@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -45,13 +45,14 @@ pub(crate) trait Managers: Send + Sync {
 /// Whether a request may be acted on: a future, as it may have to wait.
 pub(crate) type Permission = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
 
-type Registry = Mutex<HashMap<IpAddr, (Arc<dyn Managers>, String)>>;
+/// Who speaks for an address, and the pod that has it.
+type Registry = HashMap<IpAddr, (Arc<dyn Managers>, String)>;
 
-static REGISTRY: OnceLock<Registry> = OnceLock::new();
+static REGISTRY: OnceLock<Mutex<Registry>> = OnceLock::new();
 static PORT: OnceLock<u16> = OnceLock::new();
 
-fn registry() -> std::sync::MutexGuard<'static, HashMap<IpAddr, (Arc<dyn Managers>, String)>> {
-    let registry = REGISTRY.get_or_init(Registry::default);
+fn registry() -> MutexGuard<'static, Registry> {
+    let registry = REGISTRY.get_or_init(Mutex::default);
     registry.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -30,7 +30,6 @@ pub(crate) fn start(kubeconfig: &Path, name: &str, namespace: &str) -> Process {
 }
 
 /// The same with other options, and the Lease's usual times.
-
 pub(crate) fn start_with(
     kubeconfig: &Path,
     name: &str,

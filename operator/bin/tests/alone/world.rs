@@ -300,7 +300,7 @@ impl World {
         let Some(job) = self.job().await else {
             return Turn::Gone;
         };
-        let turn = reconcile(Arc::new(job), Arc::clone(&operator.context));
+        let turn = Box::pin(reconcile(Arc::new(job), Arc::clone(&operator.context)));
         tokio::select! {
             biased;
             () = operator.budget.reached() => Turn::Killed,
@@ -430,7 +430,8 @@ impl World {
             .pointer("/spec/containers/0/args")
             .and_then(Value::as_array);
         let args = args.into_iter().flatten().filter_map(Value::as_str);
-        let restore = args.filter_map(|arg| arg.strip_prefix("--restore=")).last();
+        let mut restore = args.filter_map(|arg| arg.strip_prefix("--restore="));
+        let restore = restore.next();
         let number = deployment(pod);
         let map = format!("{JOB}-d{number}");
         let map = self.api("", "v1", "ConfigMap").get(&map).await;
