@@ -131,7 +131,7 @@ impl Driver {
                 message,
             } => Event::Message {
                 connection,
-                message,
+                message: Box::new(message),
             },
             JobMasterEvent::Disconnected { connection } => {
                 self.executors.remove(&connection);

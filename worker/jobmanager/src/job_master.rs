@@ -188,7 +188,7 @@ impl JobMaster {
                 connection,
                 message,
             } => {
-                self.message(now, connection, message, &mut actions);
+                self.message(now, connection, *message, &mut actions);
             }
             Event::Disconnected { connection, reason } => {
                 if let Some(id) = self.task_managers.of_connection(connection).map(|tm| tm.id) {

@@ -48,7 +48,7 @@ pub(crate) enum Event {
     /// A TaskManager says something.
     Message {
         connection: ConnectionId,
-        message: Fenced<TaskManagerMessage>,
+        message: Box<Fenced<TaskManagerMessage>>,
     },
     /// A connection is gone.
     Disconnected {

@@ -461,7 +461,7 @@ fn what_a_given_up_connection_or_another_taskmanager_says_about_a_task_is_ignore
     rig.raw_message(rig.home(sources[0]), fenced);
     rig.event(Event::Message {
         connection: ConnectionId(999),
-        message: Fenced::new(Epoch(1), failed),
+        message: Box::new(Fenced::new(Epoch(1), failed)),
     });
     assert_eq!(rig.cancelled(), []);
     assert_eq!(rig.master.graph.status(), JobStatus::Running);

@@ -199,7 +199,7 @@ impl World {
             .unwrap_or(ConnectionId(u64::MAX));
         self.event(Event::Message {
             connection,
-            message: Fenced::new(Epoch(1), message),
+            message: Box::new(Fenced::new(Epoch(1), message)),
         });
     }
 

@@ -246,7 +246,7 @@ impl Rig {
         let connection = self.connections[&id];
         self.event(Event::Message {
             connection,
-            message,
+            message: Box::new(message),
         })
     }
 

@@ -184,7 +184,7 @@ impl DispatcherGateway for Scripted {
             operation: operation.0.clone(),
             why: "it is the newest".to_owned(),
         };
-        let answer = self.refused().and_then(|()| match operation.0.as_str() {
+        let answer = self.refused().and(match operation.0.as_str() {
             "newest" => Err(needed),
             _ => Ok(()),
         });
