@@ -140,7 +140,7 @@ impl<T: Data> SinkWriter<T> for FileWriter<T> {
             let unpublished = Handle::decode(handle).map(|handle| self.target().unpublish(&handle));
             unpublished?.map_err(FileSinkError::tell)?;
         }
-        Ok(self.target().sync().map_err(FileSinkError::tell)?)
+        self.target().sync().map_err(FileSinkError::tell)
     }
 
     fn close(&mut self) -> Result<(), BoxError> {
