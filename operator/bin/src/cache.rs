@@ -15,6 +15,7 @@ use serde_json::Value;
 use weir_controller::Trouble;
 use weir_crd::StreamJobSpec;
 
+use crate::foreign::Others;
 use crate::observe::PodRecord;
 
 /// For how long it is believed that a Lease is there which was seen.
@@ -138,6 +139,8 @@ pub struct Cache {
     gates: Mutex<HashMap<Key, i64>>,
     /// Why the API server refused a job's pods the last time.
     refused: Mutex<HashMap<Key, Trouble>>,
+    /// Other operators that are to look after the same jobs.
+    pub(crate) others: Others,
     /// How many watches there are, and how many of them have brought all that there is.
     watches: AtomicUsize,
     complete: AtomicUsize,

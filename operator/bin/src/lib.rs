@@ -10,6 +10,7 @@
 mod apply;
 mod args;
 mod cache;
+mod foreign;
 mod health;
 mod http;
 mod lease;

@@ -10,9 +10,10 @@ use kube::core::DynamicObject;
 use kube::{Api, Client, ResourceExt};
 use serde_json::Value;
 use weir_controller::{
-    Component, Ended, FINALIZER, JobReport, JobView, Observed, PodView, Trouble, names,
+    Component, Ended, FINALIZER, JobReport, JobView, Observed, Operators, PodView, Trouble, names,
 };
 use weir_crd::{Step, StreamJobSpec};
+use weir_types::Timestamp;
 
 use crate::cache::{Cache, Kept};
 use crate::manager::{self, Candidate};
@@ -47,10 +48,15 @@ pub(crate) struct Fetched {
 
 impl Fetched {
     /// Adds what this process remembers of the job.
-    pub(crate) fn recall(&mut self, cache: &Cache) {
+    pub(crate) fn recall(&mut self, cache: &Cache, now: Timestamp) {
         let job = &self.observed.job;
         let key = (job.namespace.clone(), job.name.clone());
+        let gone = cache.others.gone(&job.status, now);
         self.observed.refused = cache.refused(&key);
+        self.observed.operators = Operators {
+            own: cache.others.own(),
+            gone,
+        };
     }
 }
 
@@ -119,6 +125,7 @@ impl Seen {
                 pods: pods.collect(),
                 manager,
                 refused: None,
+                operators: Operators::default(),
                 job: self.job,
             },
             resource_version: self.resource_version,

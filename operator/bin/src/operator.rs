@@ -69,13 +69,16 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     tracing::info!(name = args.name, "this operator acts");
     metrics.acts(true);
     let acting = leader.clone();
+    let cache = Cache::default();
+    let own = format!("{}/{}", args.lease_namespace, args.lease_name);
+    cache.others.identify(own);
     let context = Arc::new(Context {
         client: client.clone(),
         may_act: Arc::new(move || acting.is_acting()),
         clock,
         recorder: Recorder::new(client, reporter(&args)),
         metrics: Arc::clone(&metrics),
-        cache: Arc::new(Cache::default()),
+        cache: Arc::new(cache),
         default_image: args.job_image.clone(),
         rest_port: args.rest_port,
         workers: Semaphore::new(usize::from(args.workers.max(1))),

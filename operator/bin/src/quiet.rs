@@ -25,6 +25,10 @@ pub(crate) async fn look(job: &DynamicObject, context: &Context) -> Option<Next>
         return None;
     }
     let view = job_view(job);
+    let now = context.clock.now();
+    if context.cache.others.are_due(&view.status, now) {
+        return None;
+    }
     let pods = context.cache.pods.of_job(&view.namespace, &view.name);
     let kept = context.cache.kept.of_job(&view.namespace, &view.name);
     let seen = Seen {
@@ -35,7 +39,7 @@ pub(crate) async fn look(job: &DynamicObject, context: &Context) -> Option<Next>
         job: view,
     };
     let mut fetched = seen.ask(context.rest_port, context.clock.unix_ms()).await;
-    fetched.recall(&context.cache);
+    fetched.recall(&context.cache, now);
     let observed = &fetched.observed;
     if let Some(manager) = &observed.manager {
         let job = &observed.job;

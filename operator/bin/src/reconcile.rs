@@ -138,7 +138,10 @@ async fn turns(job: &DynamicObject, context: &Context) -> Result<Next, Reconcile
         drop(permit);
         let now_ms = context.clock.unix_ms();
         let mut fetched = seen.ask(context.rest_port, now_ms).await;
-        fetched.recall(&context.cache);
+        let (others, now) = (&context.cache.others, context.clock.now());
+        let status = &fetched.observed.job.status;
+        others.look(&context.client, status, now).await;
+        fetched.recall(&context.cache, now);
         if let Some(manager) = &fetched.observed.manager {
             context.metrics.asked(&namespace, &name, manager);
         }
@@ -233,7 +236,7 @@ async fn told(context: &Context, job: &DynamicObject, events: &[weir_controller:
 }
 
 /// What follows a turn that failed.
-pub fn after_error(job: Arc<DynamicObject>, error: &ReconcileError, _: Arc<Context>) -> Next {
+pub(crate) fn after_error(job: Arc<DynamicObject>, error: &ReconcileError, _: Arc<Context>) -> Next {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {

@@ -52,6 +52,11 @@ pub(crate) fn report_unread(draft: &mut Draft<'_>) {
     verdicts::only_stalled(draft);
 }
 
+/// The same for a job that another operator looks after.
+pub(crate) fn report_foreign(draft: &mut Draft<'_>) {
+    verdicts::only_accepted(draft);
+}
+
 /// A change of the phase that nothing else has told of.
 fn phase_news(draft: &mut Draft<'_>) {
     let (before, now) = (draft.observed.job.status.phase, draft.status.phase);

@@ -1,6 +1,6 @@
 //! What was observed: one StreamJob, its pods, and what its JobManager said. Plain data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use weir_crd::{StreamJobSpec, StreamJobStatus};
@@ -20,6 +20,17 @@ pub struct Observed {
     pub manager: Option<ManagerView>,
     /// What the API server said when it refused to make one of the job's pods, the last time.
     pub refused: Option<Trouble>,
+    /// Who else looks after jobs.
+    pub operators: Operators,
+}
+
+/// Operators, each by its Lease as `NAMESPACE/NAME`.
+#[derive(Clone, Debug, Default)]
+pub struct Operators {
+    /// The one that asks; empty: it has no name, and looks at nobody else's.
+    pub own: String,
+    /// Those that the status names and whose Lease nobody holds any more.
+    pub gone: BTreeSet<String>,
 }
 
 /// A StreamJob as the API server has it.

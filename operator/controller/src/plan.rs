@@ -26,6 +26,7 @@ mod begin;
 mod deletion;
 pub(crate) mod draft;
 mod outcome;
+mod owner;
 mod rederive;
 mod retention;
 mod schedule;
@@ -167,6 +168,9 @@ pub fn decide(observed: &Observed) -> Decision {
             draft.act(Action::Finalizer(false));
         }
         return draft.finish_unread(unread);
+    }
+    if let Some(other) = owner::other(&mut draft) {
+        return draft.finish_foreign(&other);
     }
     if deleting {
         deletion::run(&mut draft);

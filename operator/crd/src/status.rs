@@ -16,6 +16,12 @@ pub struct StreamJobStatus {
     /// The generation of the spec that this status tells about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// The operator that looks after the job, as its Lease's namespace and name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// Another operator that was to look after the job, too, and leaves it alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused_operator: Option<String>,
     /// Where the job stands in its life.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,

@@ -128,15 +128,25 @@ fn condition(
     }
 }
 
-/// Tells that the job is stalled. All other conditions stay as they were.
+/// Tells whether the job is stalled. All other conditions stay as they were.
 pub(super) fn only_stalled(draft: &mut Draft<'_>) {
     let verdict = stalled(draft);
+    only(draft, "Stalled", verdict);
+}
+
+/// The same of whether it was accepted.
+pub(super) fn only_accepted(draft: &mut Draft<'_>) {
+    let verdict = accepted(draft);
+    only(draft, "Accepted", verdict);
+}
+
+fn only(draft: &mut Draft<'_>, kind: &str, verdict: Verdict) {
     let (now, generation) = (draft.now(), draft.observed.job.generation);
-    let is_stalled = |condition: &Condition| condition.kind == "Stalled";
-    let place = draft.status.conditions.iter().position(is_stalled);
+    let is_it = |condition: &Condition| condition.kind == kind;
+    let place = draft.status.conditions.iter().position(is_it);
     let before = place.map(|place| draft.status.conditions.remove(place));
-    tell(draft, "Stalled", before.as_ref(), &verdict);
-    let condition = condition("Stalled", before.as_ref(), verdict, (&now, generation));
+    tell(draft, kind, before.as_ref(), &verdict);
+    let condition = condition(kind, before.as_ref(), verdict, (&now, generation));
     let last = draft.status.conditions.len();
     draft
         .status
@@ -177,6 +187,13 @@ fn accepted(draft: &Draft<'_>) -> Verdict {
             None => "",
         };
         return Verdict::new(false, "Invalid", format!("{message}.{running}"));
+    }
+    if let (Some(other), Some(owner)) = (&draft.status.refused_operator, &draft.status.operator) {
+        let message = format!(
+            "operators {owner} and {other} are both to look after this namespace: {owner} does, \
+             {other} leaves the job alone. Narrow the `watchNamespaces` of one of them"
+        );
+        return Verdict::new(false, "ForeignOperator", message);
     }
     match draft.requests.refused.first() {
         Some(refused) => Verdict::new(false, "InvalidAnnotation", refused),

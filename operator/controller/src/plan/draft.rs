@@ -452,6 +452,22 @@ impl<'a> Draft<'a> {
             ),
         ));
         conditions::report_unread(&mut self);
+        self.leave()
+    }
+
+    /// A job that another operator looks after is left to that one.
+    pub(crate) fn finish_foreign(mut self, other: &str) -> Decision {
+        let own = self.observed.operators.own.clone();
+        if self.status.refused_operator.as_ref() != Some(&own) {
+            let text = format!("operator {other} looks after the job: {own} leaves it alone");
+            self.tell(EventKind::Warning, "ForeignOperator", text);
+            self.status.refused_operator = Some(own);
+            conditions::report_foreign(&mut self);
+        }
+        self.leave()
+    }
+
+    fn leave(self) -> Decision {
         Decision {
             status: self.status,
             actions: self.actions,

@@ -1,4 +1,5 @@
 mod model;
+mod owner;
 mod policies;
 mod schedules;
 mod table;

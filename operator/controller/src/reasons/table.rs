@@ -36,6 +36,13 @@ pub const CONDITIONS: &[ConditionRow] = &[
             ),
             row(
                 "False",
+                "ForeignOperator",
+                "Two operators are to look after the job's namespace. The first one does, and the \
+                 other one leaves the job alone.",
+                "Narrow the chart's `watchNamespaces` of one of them",
+            ),
+            row(
+                "False",
                 "InvalidAnnotation",
                 "An annotation `weir.dev/…` has a value that makes no sense. It is passed over; the \
                  spec is acted on.",
@@ -468,6 +475,12 @@ pub const EVENTS: &[EventRow] = &[
         "Warning",
         "New pods did not come up in time. The job runs on as it was, and the operation is tried \
          again.",
+    ),
+    event(
+        "ForeignOperator",
+        "Normal, Warning",
+        "Another operator looks after the job, and this one leaves it alone; or that one is gone, and \
+         this one takes over.",
     ),
     event(
         "StatusTampered",

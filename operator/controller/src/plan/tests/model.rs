@@ -10,8 +10,8 @@ use weir_crd::{OperationType, RestoreFrom, StreamJobSpec, StreamJobStatus};
 use super::super::{Action, Outcome, decide};
 use crate::names;
 use crate::observe::{
-    Component, Ended, JobReport, JobView, ManagerView, Observed, OperationView, PodView, RunState,
-    SnapshotView, StandbyView, StateCheck, StateVerdict, Trouble,
+    Component, Ended, JobReport, JobView, ManagerView, Observed, OperationView, Operators, PodView,
+    RunState, SnapshotView, StandbyView, StateCheck, StateVerdict, Trouble,
 };
 
 pub(super) struct Random(pub(super) u64);
@@ -213,6 +213,7 @@ impl World {
                 unread: None,
             },
             refused: None,
+            operators: Operators::default(),
             revisions: self.revisions.clone(),
             pods: self.pods.values().map(|pod| pod.view.clone()).collect(),
             manager: self.manager(),

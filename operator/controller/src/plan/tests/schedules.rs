@@ -199,13 +199,27 @@ fn however_often_the_controller_is_killed_one_job_runs_from_what_was_promised() 
 #[test]
 fn an_operation_comes_to_its_end_wherever_the_controller_is_killed() {
     type Ask = fn(&mut World);
-    let operations: [(OperationType, Ask); 7] = [
+    let operations: [(OperationType, Ask); 10] = [
         (OperationType::Upgrade, |world| {
             world.edit("job/args/v", json!("1"))
         }),
         (OperationType::Upgrade, |world| {
             world.edit("upgrade/mode", json!("LastState"));
             world.edit("job/args/v", json!("1"));
+        }),
+        (OperationType::Upgrade, |world| {
+            world.edit("upgrade/strategy", json!("Recreate"));
+            world.edit("job/args/v", json!("1"));
+        }),
+        (OperationType::Upgrade, |world| {
+            // Old and new pods find no room at once.
+            world.room = 3;
+            world.edit("upgrade/preWarmTimeout", json!("5s"));
+            world.edit("job/args/v", json!("1"));
+        }),
+        (OperationType::Restore, |world| {
+            let restore = json!({"from": "Path", "path": "/s/1", "nonce": 1});
+            world.edit("restore", restore);
         }),
         (OperationType::Restart, |world| {
             world.edit("restartNonce", json!(1))
