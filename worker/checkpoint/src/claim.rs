@@ -204,8 +204,8 @@ impl Claim {
     }
 
     /// Whether a newer deployment begins anew, with no state or with that of a snapshot that a
-    /// person named: its checkpoints were deleted, or are left behind. Those that are kept stay kept
-    /// until newer ones take their place. Epochs and numbers go on from where they were.
+    /// person named: its checkpoints were deleted, or are left behind. Those that are kept stay
+    /// kept until newer ones take their place. Epochs and numbers go on from where they were.
     #[must_use]
     pub fn anew(mut self, anew: bool) -> Self {
         self.anew = anew;

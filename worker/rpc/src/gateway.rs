@@ -162,8 +162,8 @@ pub trait DispatcherGateway: Send + Sync {
     ) -> BoxFuture<'_, Result<OperationStatus, DispatcherError>>;
 
     /// Has the job let go of the savepoint of an operation, and delete it. The answer means that
-    /// the request has been taken, or that there is no such savepoint (any more); one that is needed
-    /// is refused. Asking again is harmless.
+    /// the request has been taken, or that there is no such savepoint (any more); one that is
+    /// needed is refused. Asking again is harmless.
     fn forget_savepoint(
         &self,
         id: JobId,
