@@ -1,7 +1,8 @@
 //! Whether other operators, which a job's status names, still hold their Leases.
 //!
-//! A Lease counts as nobody's if it is not there, names nobody, or has not changed for a while on this process's
-//! own clock. One that can't be read counts as held: whoever may not look must not take over.
+//! A Lease counts as nobody's if it is not there, names nobody, or has not changed for a while on
+//! this process's own clock. One that can't be read counts as held: whoever may not look must not
+//! take over.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, OnceLock, PoisonError};

@@ -1,5 +1,5 @@
-//! A status may hold what this version does not know: a newer one wrote it, or a person. What is not
-//! known is kept, and what can't be read is told, so that nothing is done by half of a status.
+//! A status may hold what this version does not know: a newer one wrote it, or a person. What is
+//! not known is kept, and what can't be read is told, so that nothing is done by half of a status.
 
 use serde_json::{Map, Value};
 use weir_crd::StreamJobStatus;

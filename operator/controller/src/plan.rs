@@ -27,6 +27,7 @@ mod deletion;
 pub(crate) mod draft;
 mod outcome;
 mod owner;
+mod pods;
 mod rederive;
 mod retention;
 mod schedule;

@@ -9,7 +9,7 @@ use weir_crd::{
 
 use super::{Action, Decision, Event, EventKind};
 use crate::conditions::{self, Found, Problem, Verdict};
-use crate::observe::{Component, JobReport, ManagerView, Observed, PodView, RunState, Trouble};
+use crate::observe::{Component, JobReport, ManagerView, Observed, RunState};
 use crate::revision::{Revision, revision};
 use crate::{Requests, names};
 use weir_lease::{parse_rfc3339, rfc3339};
@@ -17,13 +17,6 @@ use weir_lease::{parse_rfc3339, rfc3339};
 /// How often a job is looked at while something is under way, and while it just runs.
 const BUSY_MS: u64 = 500;
 const QUIET_MS: u64 = 10_000;
-
-/// A pod that is being deleted for this much longer than it was given is on a node that does not
-/// answer. Its deployment's number keeps it from doing harm, so nobody waits for it.
-const LOST_NODE_MS: i64 = 30_000;
-
-/// A container is made within this time, unless its image is large or something is missing.
-const CREATING_SECS: i64 = 15;
 
 /// The delays between attempts of an operation that fails.
 const RETRY_MS: i64 = 10_000;
@@ -294,85 +287,6 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// The deployment's objects and pods are to be there, and no others but those that are warm.
-    pub(crate) fn ensure(&mut self, deployment: i64) {
-        let Some(revision) = self.status.current_revision.clone() else {
-            return;
-        };
-        let keep = self.kept(deployment);
-        self.remove_pods(&keep);
-        self.act(Action::RemoveOthers { keep });
-        let over: Vec<_> = self
-            .observed
-            .pods
-            .iter()
-            .filter(|pod| pod.deployment == deployment && pod.over)
-            .map(|pod| pod.name.clone())
-            .collect();
-        for name in over {
-            self.act(Action::DeletePod {
-                name,
-                at_once: false,
-            });
-        }
-        if self.needs_gate(deployment) {
-            self.act(Action::OpenGate { deployment });
-        }
-        self.act(Action::Ensure {
-            deployment,
-            revision,
-        });
-    }
-
-    /// The deployments whose pods stay: this one, and the one that an operation warms up.
-    fn kept(&self, deployment: i64) -> Vec<i64> {
-        let operation = self.observed.job.status.operation.as_ref();
-        let warm = operation
-            .filter(|operation| operation.step != Step::Accepted)
-            .filter(|operation| {
-                let now = self.status.operation.as_ref();
-                now.is_some_and(|now| now.to_deployment == operation.to_deployment)
-            })
-            .and_then(|operation| operation.to_deployment);
-        let mut keep = vec![deployment];
-        keep.extend(warm.filter(|warm| *warm != deployment));
-        keep
-    }
-
-    /// Whether the deployment's Lease may be missing. While its job runs, its leader tells.
-    fn needs_gate(&self, deployment: i64) -> bool {
-        let runs = self
-            .manager(deployment)
-            .is_some_and(ManagerView::is_running);
-        let mut pods = self.observed.pods.iter();
-        !runs || pods.any(|pod| pod.deployment == deployment && pod.lease_missing)
-    }
-
-    /// Deletes the pods of other deployments, and those that a silent node holds on to. Says
-    /// whether any are left.
-    pub(crate) fn remove_pods(&mut self, keep: &[i64]) -> bool {
-        let grace = self.policy().map_or(60, |spec| {
-            i64::from(spec.task_manager.termination_grace_period_seconds)
-        });
-        let lost_after = grace * 1000 + LOST_NODE_MS;
-        let mut left = false;
-        let observed = self.observed;
-        for pod in &observed.pods {
-            let kept = keep.contains(&pod.deployment);
-            left |= !kept;
-            let lost = pod
-                .deleting_since_ms
-                .is_some_and(|since| observed.now_ms - since > lost_after);
-            if lost || (!kept && pod.deleting_since_ms.is_none()) {
-                self.act(Action::DeletePod {
-                    name: pod.name.clone(),
-                    at_once: lost,
-                });
-            }
-        }
-        left
-    }
-
     /// The job ended by itself.
     pub(crate) fn end(&mut self, phase: Phase) {
         self.close();
@@ -486,46 +400,6 @@ impl<'a> Draft<'a> {
             events: self.events,
             look_again_ms: if busy { BUSY_MS } else { QUIET_MS },
         }
-    }
-
-    /// Why a pod does not run, for people: what Kubernetes says of it, with what its process said.
-    pub(crate) fn trouble(&self, pod: &PodView) -> Option<String> {
-        let name = &pod.name;
-        if let Some(Trouble { reason, message }) = &pod.trouble {
-            let report = pod.ended.as_ref().and_then(|ended| ended.report.as_ref());
-            let error = report.and_then(|report| report.error.as_ref());
-            return Some(match error {
-                Some(error) => format!("pod {name}: {reason}: {error}"),
-                None => format!("pod {name}: {reason}: {message}"),
-            });
-        }
-        let since = pod.creating_since_ms?;
-        let seconds = (self.observed.now_ms - since) / 1000;
-        let spec = pod.revision.as_ref();
-        let spec = spec.and_then(|revision| self.observed.revisions.get(revision));
-        let s3 = spec.and_then(|spec| spec.storage.as_ref()?.s3.as_ref());
-        let secrets = s3.map_or_else(Vec::new, |s3| {
-            let key = s3.credentials.secret_ref.as_ref();
-            let ca = s3.ca_secret_ref.as_ref();
-            let names = [key.map(|key| &key.name), ca.map(|ca| &ca.name)];
-            names.into_iter().flatten().cloned().collect()
-        });
-        let needs = match secrets.is_empty() {
-            true => String::new(),
-            false => format!("; it needs the Secrets {}", secrets.join(", ")),
-        };
-        (seconds >= CREATING_SECS).then(|| {
-            format!(
-                "pod {name}: ContainerCreating for {seconds}s: its image is being fetched, or a \
-                 volume can't be mounted{needs}: see `kubectl describe pod {name}`"
-            )
-        })
-    }
-
-    pub(crate) fn pods(&self, deployment: i64, component: Component) -> Vec<&'a PodView> {
-        let pods = self.observed.pods.iter();
-        let own = |pod: &&PodView| pod.deployment == deployment && pod.component == component;
-        pods.filter(own).collect()
     }
 
     pub(crate) fn lease_name(&self) -> Option<String> {
