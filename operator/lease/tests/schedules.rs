@@ -165,9 +165,8 @@ impl World {
             let early = self.acting(at);
             assert!(early.is_empty(), "{early:?} lead before the Lease was made");
         }
-        let opens_at = *self
-            .gate_opens_at
-            .get_or_insert(at + self.random.below(20_000));
+        let delay = self.random.below(20_000);
+        let opens_at = *self.gate_opens_at.get_or_insert(at + delay);
         if at >= opens_at {
             self.gate_opens_at = None;
             let vacant = LeaseRecord {

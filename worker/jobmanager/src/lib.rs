@@ -33,8 +33,8 @@ mod source_coordinator;
 mod taskmanagers;
 
 pub use checkpoint_store::{
-    Claim, ClaimError, Claimed, claim, has_snapshots, let_go, read_pointer, read_snapshot, record_root,
-    restore_point,
+    Claim, ClaimError, Claimed, claim, has_snapshots, let_go, read_pointer, read_snapshot,
+    record_root, restore_point,
 };
 pub use election::{ElectionError, FileElection, LeaderElection, Leadership, Term};
 pub use failover::FailoverStrategy;

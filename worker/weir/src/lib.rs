@@ -52,9 +52,9 @@ use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
 use weir_cli::{
-    ClearRequest, Engine, Exit, Failure, FsckReport, FsckRequest, GcReport, GcRequest, InspectRequest,
-    JobManagerRequest, ProgramSummary, RunRequest, SnapshotReport, StoreListing, StoreRequest,
-    TaskManagerRequest,
+    ClearRequest, Engine, Exit, Failure, FsckReport, FsckRequest, GcReport, GcRequest,
+    InspectRequest, JobManagerRequest, ProgramSummary, RunRequest, SnapshotReport, StoreListing,
+    StoreRequest, TaskManagerRequest,
 };
 use weir_crd::LocalJob;
 use weir_graph::Explanation;

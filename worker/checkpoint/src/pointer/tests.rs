@@ -84,10 +84,16 @@ fn a_pointer_that_contradicts_itself_is_refused_though_its_checksum_is_right() {
         );
     };
     refused(&|pointer| pointer.retained.reverse());
-    refused(&|pointer| pointer.latest = None);
     refused(&|pointer| pointer.latest = Some(snapshot(5, SnapshotKind::Checkpoint)));
     refused(&|pointer| pointer.last_id = CheckpointId(5));
     refused(&|pointer| pointer.epoch = Epoch(1));
+}
+
+#[test]
+fn a_job_that_began_anew_keeps_what_it_had_before() {
+    let mut pointer = pointer();
+    pointer.latest = None;
+    assert_eq!(Pointer::decode(&pointer.encode()).unwrap(), pointer);
 }
 
 #[test]

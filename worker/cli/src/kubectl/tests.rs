@@ -257,7 +257,9 @@ fn a_job_that_is_not_there_is_told_with_those_that_are() {
         (&[], &[], "nor any other"),
     ] {
         cluster.answers("get-streamjobs.weir.dev", &[list(here), list(everywhere)]);
-        drop(fs::remove_file(cluster.folder.path().join("get-streamjobs.weir.dev.turn")));
+        drop(fs::remove_file(
+            cluster.folder.path().join("get-streamjobs.weir.dev.turn"),
+        ));
         let text = cluster.fails("status quickstrat");
         assert!(text.contains(expected), "{text}");
     }

@@ -106,11 +106,11 @@ fn field(min: u32, max: u32) -> impl Strategy<Value = (String, Vec<u32>)> {
         3 => Just(("*".to_owned(), all)),
         2 => (min..=max).prop_map(|number| (number.to_string(), vec![number])),
         1 => (min..=max, 1..=max).prop_map(move |(first, step)| {
-            let numbers = (min..=max).filter(|n| *n >= first && (n - first) % step == 0);
+            let numbers = (min..=max).filter(|n| *n >= first && (n - first).is_multiple_of(step));
             (format!("{first}/{step}"), numbers.collect())
         }),
         1 => (1..=max).prop_map(move |step| {
-            let numbers = (min..=max).filter(|n| (n - min) % step == 0);
+            let numbers = (min..=max).filter(|n| (n - min).is_multiple_of(step));
             (format!("*/{step}"), numbers.collect())
         }),
         1 => (min..=max, min..=max).prop_map(|(a, b)| {

@@ -117,15 +117,7 @@ impl Book {
                         };
                         prop_assert!(age < limit, "{} is written when {} ms old", latest.id, age);
                     }
-                    for kept in &before.retained {
-                        if pointer.retained.contains(kept) {
-                            continue;
-                        }
-                        if let Some(operation) = &kept.operation {
-                            // It may be asked for again, and is another one then.
-                            self.forgotten.insert(operation.0.clone());
-                        }
-                    }
+                    self.forget(before, &pointer);
                     self.in_flight = Some(pointer);
                 }
                 Action::Complete { id, .. } => {
@@ -150,6 +142,17 @@ impl Book {
             }
         }
         Ok(())
+    }
+
+    /// What the pointer does not keep any more may be asked for again, and is another one then.
+    fn forget(&mut self, before: &Pointer, after: &Pointer) {
+        let gone = before
+            .retained
+            .iter()
+            .filter(|kept| !after.retained.contains(kept));
+        let operations = gone.filter_map(|kept| kept.operation.as_ref());
+        self.forgotten
+            .extend(operations.map(|operation| operation.0.clone()));
     }
 
     fn live(&self) -> usize {
