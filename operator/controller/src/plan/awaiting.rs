@@ -30,7 +30,8 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
             false => draft.end(phase),
         };
     }
-    if let Some(found) = draft.superseded(deployment).or(stopped(draft, deployment)) {
+    let taken = draft.superseded(deployment);
+    if let Some(found) = taken.or_else(|| stopped(draft, deployment)) {
         // The status knew nothing of what the storage remembers: it was lost or is of a backup.
         let next = draft.issue_above(found);
         draft.change(|operation| {

@@ -58,10 +58,9 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
         return draft.go_on(Step::Removing);
     };
     draft.ensure(from);
-    match draft.terminal(from) {
-        // What came to its end needs no successor.
-        Some(phase @ (Phase::Finished | Phase::Cancelled)) => return draft.end(phase),
-        _ => {}
+    // What came to its end needs no successor.
+    if let Some(phase @ (Phase::Finished | Phase::Cancelled)) = draft.terminal(from) {
+        return draft.end(phase);
     }
     if overtaken(draft, operation) {
         return;

@@ -5,6 +5,8 @@
 //! The pointer moves first, then the objects go. What is interrupted is taken up by the same
 //! command again.
 
+use std::sync::Arc;
+
 use anyhow::anyhow;
 use weir_checkpoint::claim::Claimant;
 use weir_checkpoint::pointer::{Pointer, RunState};
@@ -63,7 +65,7 @@ fn deployment(pointer: &Pointer, named: Option<u64>) -> Result<u64, Failure> {
 
 fn let_go(folder: &Folder, pointer: &Pointer, deployment: u64) -> Result<(), Failure> {
     let claim = Claim {
-        store: folder.store.clone(),
+        store: Arc::clone(&folder.store),
         claimant: Claimant {
             state_id: pointer.state_id,
             deployment,

@@ -458,9 +458,9 @@ fn a_job_that_may_run_is_cleared_only_for_a_newer_deployment() {
     let state = State::new();
     state.change("wc", |pointer| pointer.run_state = RunState::Running);
     let before = state.pointer("wc");
-    let said = clear(clear_order(&state, None)).unwrap_err().to_string();
+    let said = clear(clear_order(&state, None)).unwrap_err().text();
     assert!(said.contains("the job is not over"), "{said}");
-    let said = clear(clear_order(&state, Some(1))).unwrap_err().to_string();
+    let said = clear(clear_order(&state, Some(1))).unwrap_err().text();
     assert!(said.contains("deployment 2 has it"), "{said}");
     assert_eq!(state.pointer("wc"), before);
     assert_ne!(folders_of_checkpoints(&state), [""; 0]);

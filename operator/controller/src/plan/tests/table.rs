@@ -232,7 +232,8 @@ fn cell(
         turns(&mut world, 1);
         let operation = world.status.operation.as_ref();
         let warming = operation.filter(|operation| operation.step == Step::Warming);
-        effective = effective.or(warming.and_then(|operation| operation.effective_strategy));
+        effective =
+            effective.or_else(|| warming.and_then(|operation| operation.effective_strategy));
     }
     if let Some(effective) = effective {
         assert_eq!(effective, strategy, "{job:?} {state:?}");

@@ -88,7 +88,8 @@ fn without_room_for_all_the_upgrade_goes_on_with_one_jobmanager_or_not_at_all() 
             turns(&mut world, 1);
             let operation = world.status.operation.as_ref();
             let now = operation.filter(|operation| operation.step == Step::Removing);
-            effective = effective.or(now.and_then(|operation| operation.effective_strategy));
+            effective =
+                effective.or_else(|| now.and_then(|operation| operation.effective_strategy));
         }
         if fallback == "Recreate" {
             assert_eq!(effective, Some(UpgradeStrategy::Recreate));

@@ -74,7 +74,7 @@ fn leave_state(dir: &Path, run_state: RunState, uncommitted: bool) {
 fn check(dir: Option<&Path>, restore: RestoreChoice, allow: bool) -> StateCheck {
     let manifest = "apiVersion: weir.dev/v1alpha1\nkind: StreamJob\nmetadata: {name: x}\nspec: \
                     {job: {program: wordcount, args: {input: a.txt, output: b}}}\n";
-    let job = weir_crd::StreamJob::from_yaml(manifest).unwrap();
+    let job = weir_crd::StreamJob::from_yaml("job.yaml", manifest).unwrap();
     let job = job.resolve_local(&weir_crd::Overrides::default()).unwrap();
     let args = CheckpointArgs {
         dir: dir.map(|dir| dir.to_str().unwrap().to_owned()),
