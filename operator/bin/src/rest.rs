@@ -1,6 +1,8 @@
 //! Speaks HTTP to a JobManager: a few short questions over one connection. No thread waits for the
 //! answers, so one that hangs costs a socket until the question is given up.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::Request;
@@ -11,7 +13,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 use weir_rest::dto::ErrorBody;
+
+/// How long a connection may take. A pod that has just gone leaves an address at which nobody says
+/// no: whoever waited there would hold an upgrade up.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The longest answer that is read.
 const ANSWER_BYTES_MAX: usize = 8 << 20;
@@ -57,7 +64,8 @@ impl Connection {
     /// Connects to `HOST:PORT`.
     pub(crate) async fn open(address: &str) -> Result<Self, RestError> {
         let unreachable = |cause: &dyn std::fmt::Display| unreachable(address, cause);
-        let stream = TcpStream::connect(address).await;
+        let stream = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+        let stream = stream.map_err(|_| unreachable(&"no connection in time"))?;
         let stream = stream.map_err(|error| unreachable(&error))?;
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|error| unreachable(&error))?;

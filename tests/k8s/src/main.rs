@@ -1,6 +1,6 @@
-//! `weir-k8s-bench [N] [FIGURE…]`: how long things take on the stand, each measured N times (20), and
-//! what idle processes hold; all of them, or those whose names begin like one of the arguments.
-//! Prints a table, and below it a line of JSON for each figure.
+//! `weir-k8s-bench [N] [FIGURE…]`: how long things take on the stand, each measured N times (20),
+//! and what idle processes hold; all of them, or those whose names begin like one of the
+//! arguments. Prints a table, and below it a line of JSON for each figure.
 //!
 //! Times are those that a person would take: from the start of a `kubectl` command, or from the
 //! last result of an old epoch, to the first result of the new one in the bucket.

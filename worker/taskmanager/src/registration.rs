@@ -10,9 +10,10 @@ use weir_rpc::{
 };
 use weir_types::{Clock, Timestamp};
 
-/// The pause after the first failure; each further one doubles it.
+/// The pause after the first failure; each further one doubles it. Whoever comes back after an
+/// election, or in a new pod, is to be found soon.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// The time that each attempt has at least.
 const ANSWER_MIN: Duration = Duration::from_millis(100);

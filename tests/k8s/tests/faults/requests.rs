@@ -55,3 +55,25 @@ fn f10_the_newest_of_specs_that_change_during_an_upgrade_runs_in_the_end() {
     job.until_ready(secs(120));
     job.stops_exact();
 }
+
+#[test]
+#[ignore = "takes minutes: make k8s-faults"]
+fn f36_a_job_whose_jobmanager_hangs_holds_up_no_other_job() {
+    let _stand = Stand::shared();
+    let mut hanging = Job::new("hangs").started();
+    let mut other = Job::new("other").started();
+    let leader = hanging.leader();
+    leader.signal("STOP");
+    hanging.annotate("savepoint-nonce", "1");
+    for nonce in ["1", "2", "3"] {
+        other.annotate("savepoint-nonce", nonce);
+        other.until(secs(10), "the other job's savepoint", |status| {
+            let told = status.pointer("/savepoint/last/nonce");
+            told.is_some_and(|told| told == nonce)
+        });
+    }
+    leader.signal("CONT");
+    hanging.until_ready(secs(90));
+    hanging.stops_exact();
+    other.stops_exact();
+}
