@@ -3,84 +3,87 @@
 
 use crate::harness::{Folder, done_in_one};
 
+/// A program, what it is given, and what it says of that.
+const REFUSED: &[(&str, &str, &str)] = &[
+    (
+        "wordcount",
+        "rate=fast",
+        "argument `rate`: `fast` is not f64",
+    ),
+    (
+        "wordcount",
+        "overwrite=yes",
+        "argument `overwrite`: `yes` is not bool",
+    ),
+    (
+        "wordcount",
+        "bad-records=no",
+        "argument `bad-records`: `no` is not BadRecords",
+    ),
+    (
+        "wordcount",
+        "outptu=x",
+        "unknown argument `outptu`; the program takes: bad-records, ",
+    ),
+    (
+        "wordcount",
+        "output=",
+        "argument `output` is empty: give it a value",
+    ),
+    (
+        "fraud-detection",
+        "small=little",
+        "argument `small`: `little` is not f64",
+    ),
+    (
+        "fraud-detection",
+        "large=NaN",
+        "argument `large`: NaN is no amount",
+    ),
+    (
+        "top-pages",
+        "window=-5",
+        "argument `window`: `-5` is not u64",
+    ),
+    (
+        "top-pages",
+        "window=0",
+        "argument `window` must be at least 1 second",
+    ),
+    (
+        "top-pages",
+        "slide=0",
+        "argument `slide` must be at least 1 second",
+    ),
+    (
+        "top-pages",
+        "window=9999999999",
+        "a request would be counted in 166666667 windows",
+    ),
+    ("top-pages", "top=few", "argument `top`: `few` is not usize"),
+    (
+        "top-pages",
+        "late-output=",
+        "argument `late-output`: the folder's name is empty",
+    ),
+    (
+        "top-pages",
+        "late-output=results/",
+        "argument `late-output`: it is the folder of the results",
+    ),
+    (
+        "top-pages",
+        "out-of-order=1.5",
+        "argument `out-of-order`: `1.5` is not u64",
+    ),
+];
+
 #[test]
 fn values_that_cannot_be_are_refused_with_the_arguments_name() {
-    for (program, arg, part) in [
-        (
-            "wordcount",
-            "rate=fast",
-            "argument `rate`: `fast` is not f64",
-        ),
-        (
-            "wordcount",
-            "overwrite=yes",
-            "argument `overwrite`: `yes` is not bool",
-        ),
-        (
-            "wordcount",
-            "bad-records=no",
-            "argument `bad-records`: `no` is not BadRecords",
-        ),
-        (
-            "wordcount",
-            "outptu=x",
-            "unknown argument `outptu`; the program takes: bad-records, ",
-        ),
-        (
-            "wordcount",
-            "output=",
-            "argument `output` is empty: give it a value",
-        ),
-        (
-            "fraud-detection",
-            "small=little",
-            "argument `small`: `little` is not f64",
-        ),
-        (
-            "fraud-detection",
-            "large=NaN",
-            "argument `large`: NaN is no amount",
-        ),
-        (
-            "top-pages",
-            "window=-5",
-            "argument `window`: `-5` is not u64",
-        ),
-        (
-            "top-pages",
-            "window=0",
-            "argument `window` must be at least 1 second",
-        ),
-        (
-            "top-pages",
-            "slide=0",
-            "argument `slide` must be at least 1 second",
-        ),
-        (
-            "top-pages",
-            "window=9999999999",
-            "a request would be counted in 166666667 windows",
-        ),
-        ("top-pages", "top=few", "argument `top`: `few` is not usize"),
-        (
-            "top-pages",
-            "late-output=",
-            "argument `late-output`: the folder's name is empty",
-        ),
-        (
-            "top-pages",
-            "late-output=results/",
-            "argument `late-output`: it is the folder of the results",
-        ),
-        (
-            "top-pages",
-            "out-of-order=1.5",
-            "argument `out-of-order`: `1.5` is not u64",
-        ),
-    ] {
+    for (program, arg, part) in REFUSED {
         let folder = Folder::new();
         let mut args = folder.job(program, "in");
-        args.extend(["--arg".to_owned(), arg.to_owned()]);
+        args.extend(["--arg", arg].map(str::to_owned));
         if arg.ends_with("results/") {
             args.extend(["--arg", "output=results"].map(str::to_owned));
         }
