@@ -77,7 +77,8 @@ pub(crate) struct Seen {
 pub(crate) struct PodRecord {
     owners: Vec<String>,
     view: Option<PodView>,
-    /// Whether it is marked as the one that leads, and where it is, if it is a JobManager that runs.
+    /// Whether it is marked as the one that leads, and where it is, if it is a JobManager that
+    /// runs.
     candidate: Option<(bool, Candidate)>,
 }
 

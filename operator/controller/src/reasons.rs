@@ -1,6 +1,6 @@
 //! All reasons of conditions and events in one place, with what they mean and what to do about
-//! them. `docs/kubernetes/conditions.md` and `docs/kubernetes/events.md` are made from these tables;
-//! tests compare the two, and look for reasons that stand in the code and not here.
+//! them. `docs/kubernetes/conditions.md` and `docs/kubernetes/events.md` are made from these
+//! tables; tests compare the two, and look for reasons that stand in the code and not here.
 
 #[cfg(test)]
 mod pages;

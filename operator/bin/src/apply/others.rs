@@ -68,8 +68,8 @@ impl Applier<'_> {
     }
 
     /// The deployments whose objects may still be there: those of pods that are going, the last one
-    /// while another takes its place, one that did not come to run, and any whose ConfigMap has been
-    /// seen.
+    /// while another takes its place, one that did not come to run, and any whose ConfigMap has
+    /// been seen.
     pub(super) fn deployments(&self, keep: &[i64]) -> Vec<i64> {
         let observed = self.observed();
         let job = &observed.job;

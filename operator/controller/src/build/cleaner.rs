@@ -1,5 +1,5 @@
-//! The pod that deletes a job's checkpoints after its end. It has the job's identity in the storage,
-//! which the operator has not.
+//! The pod that deletes a job's checkpoints after its end. It has the job's identity in the
+//! storage, which the operator has not.
 
 use serde_json::{Value, json};
 

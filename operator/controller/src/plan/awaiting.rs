@@ -73,8 +73,8 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
     ));
 }
 
-/// The deployment, if its job was stopped: by a StreamJob of this name that was there before, or from
-/// outside. It never runs again under this number.
+/// The deployment, if its job was stopped: by a StreamJob of this name that was there before, or
+/// from outside. It never runs again under this number.
 fn stopped(draft: &Draft<'_>, deployment: i64) -> Option<i64> {
     let report = draft.report(deployment)?;
     let own = report.deployment == Some(deployment);

@@ -1,5 +1,6 @@
-//! Two operators may have been installed to look after the same namespaces. The first that looks at a
-//! job takes it; the other one leaves it alone and says so, until the Lease of the first is nobody's.
+//! Two operators may have been installed to look after the same namespaces. The first that looks at
+//! a job takes it; the other one leaves it alone and says so, until the Lease of the first is
+//! nobody's.
 
 use super::EventKind;
 use super::draft::Draft;

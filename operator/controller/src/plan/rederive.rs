@@ -1,11 +1,11 @@
 //! What the status says against what pods say: somebody may have edited it, or put back one of a
 //! backup.
 //!
-//! Pods bear the number of their deployment and their revision, which nobody changes, and what their
-//! JobManager leads is the job. So where a status contradicts a JobManager that leads, the status is
-//! what is wrong, and the job goes on: with a wrong number it would be replaced, or its pods deleted
-//! as those of another one. An operation that contradicts itself is given up, and begun anew if
-//! there is reason to.
+//! Pods bear the number of their deployment and their revision, which nobody changes, and what
+//! their JobManager leads is the job. So where a status contradicts a JobManager that leads, the
+//! status is what is wrong, and the job goes on: with a wrong number it would be replaced, or its
+//! pods deleted as those of another one. An operation that contradicts itself is given up, and
+//! begun anew if there is reason to.
 
 use weir_crd::{Operation, OperationType, Phase, Restored, Step};
 use weir_lease::parse_rfc3339;

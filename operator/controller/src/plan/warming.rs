@@ -1,5 +1,5 @@
-//! The old job runs on while new pods come up: whether one of them can go on from the job's state is
-//! known, and in strategy `PreWarm` all of them are there, before anything is stopped.
+//! The old job runs on while new pods come up: whether one of them can go on from the job's state
+//! is known, and in strategy `PreWarm` all of them are there, before anything is stopped.
 //!
 //! The new JobManagers have no Lease, so they neither stand for election nor claim. They check the
 //! state instead, and tell what they found. A check that fails ends the operation; a storage that

@@ -75,8 +75,8 @@ pub enum UpgradeFallback {
 /// The order of stopping the old job and starting the new one's pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum UpgradeStrategy {
-    /// Start one new JobManager, which checks the state's compatibility, then stop the old job, then
-    /// make the other new pods. Two jobs never run at once.
+    /// Start one new JobManager, which checks the state's compatibility, then stop the old job,
+    /// then make the other new pods. Two jobs never run at once.
     Recreate,
     /// Make the new pods and check the state's compatibility first, then stop the old job. Two
     /// jobs never run at once.

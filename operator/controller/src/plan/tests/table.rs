@@ -1,5 +1,5 @@
-//! Every mode and strategy of an upgrade against every state of the job and of its storage: each has
-//! its result, and no other.
+//! Every mode and strategy of an upgrade against every state of the job and of its storage: each
+//! has its result, and no other.
 
 use serde_json::json;
 use weir_crd::{Condition, ConditionStatus, Phase, Step, UpgradeMode, UpgradeStrategy};
