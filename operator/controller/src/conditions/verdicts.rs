@@ -319,7 +319,10 @@ fn degraded(draft: &Draft<'_>, checkpoints: Option<&Verdict>) -> Verdict {
     if let Some(message) = pods.find_map(|pod| draft.trouble(pod)) {
         return Verdict::new(true, "PodNotRunning", message);
     }
-    if let Some(refused) = &draft.observed.refused {
+    // What was refused to an operation that has been given up is of no interest any more.
+    let phase = draft.status.phase;
+    let needs_pods = draft.status.operation.is_some() || phase == Some(Phase::Recovering);
+    if let Some(refused) = draft.observed.refused.as_ref().filter(|_| needs_pods) {
         let message = format!("a pod was refused: {}: {}", refused.reason, refused.message);
         return Verdict::new(true, "PodRefused", message);
     }
