@@ -3,9 +3,11 @@ use std::path::Path;
 use weir_checkpoint::handle::{OperatorSubtaskState, Stored};
 use weir_checkpoint::metadata::{self, OperatorMetadata, sha256_hex};
 use weir_checkpoint::pointer::{OperationId, POINTER, SnapshotKind, SnapshotRef};
+use weir_jobmanager::CheckpointOptions;
 use weir_storage::LocalStore;
 use weir_types::{CheckpointId, Epoch, JobId, OperatorId, SubtaskIndex};
 
+use super::super::{Candidate, Start, lead};
 use super::*;
 
 /// A job `x` whose newest checkpoint has state of an operator that `wordcount` lacks.
@@ -71,17 +73,14 @@ fn leave_state(dir: &Path, run_state: RunState, uncommitted: bool) {
         .unwrap();
 }
 
-fn check(dir: Option<&Path>, restore: RestoreChoice, allow: bool) -> StateCheck {
+fn job() -> LocalJob {
     let manifest = "apiVersion: weir.dev/v1alpha1\nkind: StreamJob\nmetadata: {name: x}\nspec: \
                     {job: {program: wordcount, args: {input: a.txt, output: b}}}\n";
     let job = weir_crd::StreamJob::from_yaml("job.yaml", manifest).unwrap();
-    let job = job.resolve_local(&weir_crd::Overrides::default()).unwrap();
-    let args = CheckpointArgs {
-        dir: dir.map(|dir| dir.to_str().unwrap().to_owned()),
-        restore: Some(restore),
-        allow_non_restored_state: allow,
-        ..CheckpointArgs::default()
-    };
+    job.resolve_local(&weir_crd::Overrides::default()).unwrap()
+}
+
+fn registry() -> Registry {
     let programs = weir_programs::all().into_iter();
     let programs: Vec<_> = programs
         .map(|entry| crate::ProgramEntry {
@@ -90,8 +89,44 @@ fn check(dir: Option<&Path>, restore: RestoreChoice, allow: bool) -> StateCheck 
             build: entry.build,
         })
         .collect();
-    let registry = Registry::new(&programs);
-    Check::new(&registry, &job, &args, Some(5)).run()
+    Registry::new(&programs)
+}
+
+fn args(dir: Option<&Path>, restore: RestoreChoice) -> CheckpointArgs {
+    CheckpointArgs {
+        dir: dir.map(|dir| dir.to_str().unwrap().to_owned()),
+        restore: Some(restore),
+        ..CheckpointArgs::default()
+    }
+}
+
+fn check(dir: Option<&Path>, restore: RestoreChoice, allow: bool) -> StateCheck {
+    let args = CheckpointArgs {
+        allow_non_restored_state: allow,
+        ..args(dir, restore)
+    };
+    Check::new(&registry(), &job(), &args, Some(5)).run()
+}
+
+/// What a process of a deployment starts from.
+fn start(
+    dir: &Path,
+    restore: RestoreChoice,
+    deployment: Option<u64>,
+) -> Result<CheckpointOptions, String> {
+    let (registry, job) = (registry(), job());
+    let plan = program::plan(&registry, &job).unwrap_or_else(|error| panic!("{}", error.text()));
+    let candidate = Candidate {
+        pod: None,
+        dir: None,
+        deployment,
+    };
+    let args = args(Some(dir), restore);
+    match lead((&job).into(), &args, &plan, &candidate, &|_| {}) {
+        Ok(Start::Leads(lead)) => Ok(lead.options),
+        Ok(_) => Err("it does not lead".to_owned()),
+        Err(failure) => Err(failure.text()),
+    }
 }
 
 #[test]
@@ -154,4 +189,34 @@ fn snapshots_without_a_pointer_are_no_reason_to_start_empty() {
     let found = check(Some(dir.path()), RestoreChoice::Latest, false);
     assert_eq!(found.verdict, StateVerdict::Failed);
     assert_eq!(found.reason, "StateMissing");
+}
+
+#[test]
+fn a_newer_deployment_may_begin_with_nothing_and_its_next_process_does_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    leave_state(dir.path(), RunState::Running, false);
+    let refused = start(dir.path(), RestoreChoice::None, None);
+    assert!(refused.is_err_and(|text| text.contains("holds state of this job")));
+    for _ in 0..2 {
+        let options = start(dir.path(), RestoreChoice::None, Some(5));
+        let options = options.unwrap_or_else(|text| panic!("{text}"));
+        assert!(options.restore.is_none());
+        let pointer = &options.claimed.pointer;
+        assert_eq!((pointer.deployment, &pointer.latest), (5, &None));
+        let kept: Vec<u64> = pointer.retained.iter().map(|kept| kept.id.0).collect();
+        assert_eq!(
+            kept,
+            [7],
+            "what there was stays until there is something newer"
+        );
+    }
+}
+
+#[test]
+fn results_that_are_still_to_be_published_are_not_left_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    leave_state(dir.path(), RunState::Failed, true);
+    let refused = start(dir.path(), RestoreChoice::None, Some(5));
+    let text = refused.err().unwrap_or_default();
+    assert!(text.contains("still to be published"), "{text}");
 }
