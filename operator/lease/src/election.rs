@@ -322,7 +322,12 @@ impl Election {
             let transitions = record.transitions.saturating_add(1);
             return self.write(now, version, transitions, String::new());
         }
+        let expires = *since + theirs;
         self.pause(now);
+        // Not only with the attempt after it.
+        if !self.resigning && expires > now {
+            self.next_attempt = self.next_attempt.min(expires);
+        }
         Action::Read
     }
 

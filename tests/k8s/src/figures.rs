@@ -165,7 +165,9 @@ fn leader(replicas: u32, at_most: f64, count: usize) -> Measured {
 }
 
 fn taskmanager(count: usize) -> Vec<Measured> {
-    let mut job = running("taskmanager", &json!({}));
+    // As after a first failure: those that follow soon would be delayed more and more.
+    let restart = json!({ "type": "FixedDelay", "attempts": 1000, "delay": "1s" });
+    let mut job = running("taskmanager", &json!({ "restartStrategy": restart }));
     let values = (0..count).map(|_| {
         job.goes_on(LIMIT);
         job.until_ready(LIMIT);
@@ -208,7 +210,7 @@ fn takeover(end: impl Fn()) -> f64 {
 
 fn operator(count: usize) -> Vec<Measured> {
     let count = count.min(5);
-    let told = (0..count).map(|_| takeover(|| Stand::acting().delete()));
+    let told = (0..count).map(|_| takeover(|| Stand::acting().signal("TERM")));
     let told = told.collect();
     let killed = (0..count).map(|_| takeover(|| Stand::acting().kill_nine()));
     let killed = killed.collect();
