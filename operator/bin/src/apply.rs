@@ -321,7 +321,17 @@ impl Applier<'_> {
         let api = self.api("coordination.k8s.io/v1", "Lease");
         let found = api.get_opt(name).await;
         let found = found.map_err(failed(format!("read Lease {name}")))?;
-        if found.is_none() {
+        let owner = &self.observed().job.uid;
+        let foreign = found.as_ref().is_some_and(|found| {
+            let mut owners = found.owner_references().iter();
+            !owners.any(|reference| &reference.uid == owner)
+        });
+        if foreign {
+            // Of an earlier StreamJob of the same name: no process of this one takes it for open.
+            let deleted = api.delete(name, &DeleteParams::default()).await.map(drop);
+            gone(deleted).map_err(failed(format!("delete Lease {name}")))?;
+        }
+        if found.is_none() || foreign {
             let made = weir_controller::build::lease(&self.owner(), number);
             self.create(&made).await?;
         }

@@ -33,6 +33,9 @@ pub(crate) struct Pod {
     uid: String,
     namespace: String,
     lease: String,
+    /// The uid of the StreamJob that the Lease belongs to. One of an earlier StreamJob of the same
+    /// name, which is still being removed, is none.
+    lease_owner: String,
     duration: Duration,
     renew_deadline: Duration,
     retry_period: Duration,
@@ -64,6 +67,7 @@ impl Pod {
             uid: needed("POD_UID")?,
             namespace: needed("POD_NAMESPACE")?,
             lease,
+            lease_owner: needed("WEIR_LEASE_OWNER")?,
             duration: time("WEIR_LEASE_DURATION")?,
             renew_deadline: time("WEIR_LEASE_RENEW_DEADLINE")?,
             retry_period: time("WEIR_LEASE_RETRY_PERIOD")?,
@@ -87,6 +91,12 @@ impl Pod {
     /// Whether the Lease has been given up.
     pub(crate) fn has_left(&self) -> bool {
         self.left.load(Ordering::Acquire)
+    }
+
+    /// The Lease, if it has been made for this job.
+    fn read_lease(&self) -> anyhow::Result<Option<weir_lease::Observed>> {
+        self.api
+            .lease(&self.namespace, &self.lease, &self.lease_owner)
     }
 
     fn is_leaving(&self) -> bool {

@@ -37,6 +37,7 @@ pub(super) fn jobmanager(deployment: &Deployment<'_>, index: u32) -> Value {
     let variable = |name: &str, value: String| json!({ "name": name, "value": value });
     let environment = json!([
         variable("WEIR_LEASE", names::deployment(job, number)),
+        variable("WEIR_LEASE_OWNER", deployment.owner.uid.clone()),
         variable("WEIR_LEASE_DURATION", ha.lease_duration.to_string()),
         variable("WEIR_LEASE_RENEW_DEADLINE", ha.renew_deadline.to_string()),
         variable("WEIR_LEASE_RETRY_PERIOD", ha.retry_period.to_string()),

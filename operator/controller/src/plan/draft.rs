@@ -293,20 +293,17 @@ impl<'a> Draft<'a> {
         self.status.phase = Some(phase);
         self.status.running_since = None;
         self.status.ended_at = Some(self.now());
-        let kind = match phase {
-            Phase::Failed => EventKind::Warning,
-            _ => EventKind::Normal,
-        };
         let error = self
             .status
             .deployment
             .and_then(|deployment| self.report(deployment)?.error.clone())
             .unwrap_or_default();
-        self.tell(
-            kind,
-            "JobEnded",
-            format!("the job is {phase:?}. {error}").trim_end(),
-        );
+        let message = format!("the job is {phase:?}. {error}");
+        let message = message.trim_end().to_owned();
+        match phase {
+            Phase::Failed => self.fail("JobEnded", message),
+            _ => self.tell(EventKind::Normal, "JobEnded", message),
+        }
     }
 
     pub(crate) fn keep_finalizer(&mut self) {

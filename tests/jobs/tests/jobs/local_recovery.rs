@@ -102,7 +102,9 @@ fn who_lives_reads_its_copies_and_who_replaces_the_dead_reads_the_store() {
 #[test]
 fn without_local_recovery_all_is_read_from_the_store() {
     let job = word_count().without_local_recovery();
-    let (bytes, _) = one_dies(job, |local| assert_eq!(copies(local), Vec::<PathBuf>::new()));
+    let (bytes, _) = one_dies(job, |local| {
+        assert_eq!(copies(local), Vec::<PathBuf>::new())
+    });
     let store = bytes.iter().all(|(local, store)| *local == 0 && *store > 0);
     assert!(store, "{bytes:?}");
 }

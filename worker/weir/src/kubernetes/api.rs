@@ -75,7 +75,12 @@ impl Api {
     }
 
     /// The Lease; none: there is none.
-    pub(super) fn lease(&self, namespace: &str, name: &str) -> anyhow::Result<Option<Observed>> {
+    pub(super) fn lease(
+        &self,
+        namespace: &str,
+        name: &str,
+        owner: &str,
+    ) -> anyhow::Result<Option<Observed>> {
         let request = self.agent.get(self.lease_url(namespace, name));
         let answer = request
             .header("Authorization", self.authorization()?)
@@ -84,6 +89,9 @@ impl Api {
             return Ok(None);
         }
         let object = body(answer)?;
+        if !is_owned_by(&object, owner) {
+            return Ok(None);
+        }
         let observed = Observed::from_object(&object);
         observed
             .map(Some)
@@ -168,6 +176,13 @@ impl Api {
     }
 }
 
+/// Whether an object belongs to the one with this uid.
+fn is_owned_by(object: &Value, uid: &str) -> bool {
+    let owners = object.pointer("/metadata/ownerReferences");
+    let owners = owners.and_then(Value::as_array);
+    owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == uid))
+}
+
 fn body(mut answer: Response<ureq::Body>) -> anyhow::Result<Value> {
     let status = answer.status();
     let text = answer
@@ -180,4 +195,17 @@ fn body(mut answer: Response<ureq::Body>) -> anyhow::Result<Value> {
         return Err(anyhow!("the API server answered {status}: {short}"));
     }
     Ok(serde_json::from_str(&text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_of_an_earlier_streamjob_of_the_same_name_is_none() {
+        let owned = |uid: &str| json!({ "metadata": { "ownerReferences": [{ "uid": uid }] } });
+        assert!(is_owned_by(&owned("u-2"), "u-2"));
+        assert!(!is_owned_by(&owned("u-1"), "u-2"));
+        assert!(!is_owned_by(&json!({ "metadata": {} }), "u-2"));
+    }
 }

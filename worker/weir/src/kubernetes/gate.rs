@@ -38,7 +38,7 @@ pub(crate) fn wait(
     let is_over = Arc::new(AtomicBool::new(false));
     let mut check = Some(check);
     loop {
-        match pod.api.lease(&pod.namespace, &pod.lease) {
+        match pod.read_lease() {
             Ok(Some(_)) => {
                 is_over.store(true, Ordering::Release);
                 standby.stand(StandbyState::Candidate);

@@ -89,7 +89,7 @@ impl Candidate {
                 self.wait(until);
                 Event::Tick
             }
-            Action::Read => match self.pod.api.lease(namespace, lease) {
+            Action::Read => match self.pod.read_lease() {
                 Ok(found) => Event::Read(found),
                 Err(error) => {
                     tracing::warn!("read the Lease {lease}: {error:#}");
