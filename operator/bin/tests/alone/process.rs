@@ -95,6 +95,12 @@ fn request(event: &Value) -> Option<Request> {
         verb: text(&event["verb"]),
         resource: text(&event["objectRef"]["resource"]),
         name: text(&event["objectRef"]["name"]),
-        at_ms: parse_rfc3339(event["requestReceivedTimestamp"].as_str()?)?,
+        at_ms: milliseconds(event["requestReceivedTimestamp"].as_str()?)?,
     })
+}
+
+/// A time with a fraction of a second, as the log has it.
+fn milliseconds(time: &str) -> Option<i64> {
+    let fraction = time.split('.').nth(1)?.get(..3)?;
+    Some(parse_rfc3339(time)? + fraction.parse::<i64>().ok()?)
 }
