@@ -236,7 +236,11 @@ async fn told(context: &Context, job: &DynamicObject, events: &[weir_controller:
 }
 
 /// What follows a turn that failed.
-pub(crate) fn after_error(job: Arc<DynamicObject>, error: &ReconcileError, _: Arc<Context>) -> Next {
+pub(crate) fn after_error(
+    job: Arc<DynamicObject>,
+    error: &ReconcileError,
+    _: Arc<Context>,
+) -> Next {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(source) = cause {
