@@ -171,9 +171,13 @@ fn stability(draft: &mut Draft<'_>) {
         }
         return;
     };
-    let runs = draft.manager(deployment).map(ManagerView::is_running);
     let managers = draft.pods(deployment, Component::JobManager);
-    let broken = runs == Some(false) || managers.iter().all(|pod| !pod.ready);
+    // Whoever answers is believed, as it is above: that its node has not found it ready (yet, or
+    // again) says less.
+    let broken = match draft.manager(deployment) {
+        Some(manager) => !manager.is_running(),
+        None => managers.iter().all(|pod| !pod.ready),
+    };
     if broken {
         draft.status.running_since = None;
         return;

@@ -647,3 +647,19 @@ fn how_operations_end_is_counted() {
         ]
     );
 }
+
+#[test]
+fn a_job_that_runs_is_not_told_to_recover_again_and_again_while_its_node_finds_it_not_ready() {
+    let world = stable(1, |_| {});
+    let mut observed = world.observed();
+    for pod in &mut observed.pods {
+        pod.ready = false;
+    }
+    // Readiness is told once; from then on there is nothing to write.
+    observed.job.status = decide(&observed).status;
+    assert_eq!(observed.job.status.phase, Some(Phase::Stable));
+    assert_eq!(decide(&observed).status, observed.job.status);
+    // Without an answer, it counts.
+    observed.manager = None;
+    assert_eq!(decide(&observed).status.phase, Some(Phase::Recovering));
+}
