@@ -143,8 +143,8 @@ fn serve(client: TcpStream, shared: &Shared) -> Option<()> {
     let mut answer = Vec::new();
     if fate.carried_out {
         let mut server = TcpStream::connect(shared.server).ok()?;
-        server.write_all(&request.head).ok()?;
-        server.write_all(&request.body).ok()?;
+        // In one piece: a server that answers after the first one resets the connection at the next.
+        server.write_all(&request.bytes).ok()?;
         server.read_to_end(&mut answer).ok()?;
     }
     if let Answer::Error(status) = fate.answer {
@@ -159,8 +159,7 @@ fn serve(client: TcpStream, shared: &Shared) -> Option<()> {
 
 /// A request as it goes to the server, which is to close the connection after it.
 struct Request {
-    head: Vec<u8>,
-    body: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 impl Request {
@@ -199,9 +198,8 @@ impl Request {
         });
         let mut text: String = kept.flat_map(|line| [line, "\r\n"]).collect();
         text.push_str("Connection: close\r\n\r\n");
-        Some(Self {
-            head: text.into_bytes(),
-            body,
-        })
+        let mut bytes = text.into_bytes();
+        bytes.append(&mut body);
+        Some(Self { bytes })
     }
 }

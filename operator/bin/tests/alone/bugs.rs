@@ -282,8 +282,8 @@ async fn a_lost_jobmanager_comes_back_with_the_next_epoch_of_the_same_deployment
     check(&world);
 }
 
-/// FLINK-40388, lyft/flinkk8soperator#13, #58, #119: a deletion waited for ever for the savepoint of
-/// a job that could not take one.
+/// FLINK-40388, lyft/flinkk8soperator#13, #58, #119: a deletion waited for ever for the savepoint
+/// of a job that could not take one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_does_not_wait_for_ever_for_a_job_that_can_take_no_savepoint() {
     let spec = json!({ "onDelete": { "savepoint": "BestEffort", "timeout": "20s" } });

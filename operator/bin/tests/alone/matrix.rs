@@ -342,8 +342,8 @@ async fn prepared(case: &Case) -> World {
     world
 }
 
-/// I1: one deployment at a time. I2: from the newest state. I4: one savepoint for a name. And what
-/// was asked for is what there is.
+/// One deployment at a time, from the newest state, with one savepoint for a name. And what was
+/// asked for is what there is.
 async fn check(world: &World, case: &Case, claims_before: usize, name: &str) {
     let (claims, taken, violations, pointer) = {
         let inside = world.inside();

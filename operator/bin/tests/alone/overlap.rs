@@ -1,6 +1,6 @@
 //! Two operators at once: one stands still before one of its effects, as a process does that is
-//! stopped, or whose request is long on its way. The other one takes over and does all that is to be
-//! done; then the first one's effect comes through, and it sees that it does not lead any more.
+//! stopped, or whose request is long on its way. The other one takes over and does all that is to
+//! be done; then the first one's effect comes through, and it sees that it does not lead any more.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
