@@ -183,6 +183,10 @@ impl FileElection {
         let beat = move || {
             while !term.has_resigned() {
                 thread::sleep(INTERVAL);
+                own.counter += 1;
+                let prepared = prepare(&path, &own);
+                // Looked at right before the file is replaced: a process that has stood still for
+                // long would otherwise put its successor's away, and both would step down.
                 match read(&path) {
                     Ok(Some(record)) if record.nonce != own.nonce => {
                         term.lose();
@@ -190,9 +194,9 @@ impl FileElection {
                     }
                     _ => {}
                 }
-                own.counter += 1;
                 // The file is only what makes a takeover quick; the pointer is what counts.
-                if let Err(error) = write(&path, &own) {
+                let written = prepared.and_then(|beside| fs::rename(beside, &path));
+                if let Err(error) = written {
                     tracing::warn!(%error, path = %path.display(), "the heartbeat was not written");
                 }
             }
@@ -303,11 +307,15 @@ fn read(path: &Path) -> io::Result<Option<Record>> {
 
 /// Replaces the file as a whole.
 fn write(path: &Path, record: &Record) -> io::Result<()> {
+    fs::rename(prepare(path, record)?, path)
+}
+
+/// Writes what is to replace the file beside it.
+fn prepare(path: &Path, record: &Record) -> io::Result<PathBuf> {
     let beside = path.with_extension(format!("{:x}", record.nonce));
     let mut file = fs::File::create(&beside)?;
     file.write_all(record.to_text().as_bytes())?;
-    drop(file);
-    fs::rename(&beside, path)
+    Ok(beside)
 }
 
 #[cfg(test)]
