@@ -143,7 +143,7 @@ fn serve(client: TcpStream, shared: &Shared) -> Option<()> {
     let mut answer = Vec::new();
     if fate.carried_out {
         let mut server = TcpStream::connect(shared.server).ok()?;
-        // In one piece: a server that answers after the first one resets the connection at the next.
+        // In one piece: a server that answers after the first one may reset the connection.
         server.write_all(&request.bytes).ok()?;
         server.read_to_end(&mut answer).ok()?;
     }
