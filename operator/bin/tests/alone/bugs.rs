@@ -6,26 +6,12 @@ use weir_controller::{RunState, annotation};
 use weir_crd::Phase;
 
 use crate::budget::Budget;
-use crate::matrix::{drive, is_settled, stable};
+use crate::matrix::{drive, go_on, settle, stable};
 use crate::storage::Claim;
-use crate::world::{Turn, World};
+use crate::world::World;
 
 fn version(v: &str) -> Value {
     json!({ "job": { "args": { "v": v } } })
-}
-
-async fn settle(world: &World, what: &str) {
-    let operator = world.operator(&Budget::unlimited());
-    assert_eq!(drive(world, &operator, what, is_settled).await, Turn::Done);
-}
-
-/// Turns and moments, whatever they bring.
-async fn go_on(world: &World, turns: u32) {
-    let operator = world.operator(&Budget::unlimited());
-    for _ in 0..turns {
-        world.turn(&operator).await;
-        world.tick().await;
-    }
 }
 
 fn last_claim(world: &World) -> Claim {

@@ -492,3 +492,18 @@ async fn an_operation_comes_to_its_end_wherever_its_operator_is_killed() {
         println!("{}: killed at {killed} of {whole} effects", case.name);
     }
 }
+
+/// Until the job is settled.
+pub(crate) async fn settle(world: &World, what: &str) {
+    let operator = world.operator(&Budget::unlimited());
+    assert_eq!(drive(world, &operator, what, is_settled).await, Turn::Done);
+}
+
+/// Turns and moments, whatever they bring.
+pub(crate) async fn go_on(world: &World, turns: u32) {
+    let operator = world.operator(&Budget::unlimited());
+    for _ in 0..turns {
+        world.turn(&operator).await;
+        world.tick().await;
+    }
+}

@@ -9,27 +9,13 @@ use tokio::task::spawn_blocking;
 use weir_crd::{ConditionStatus, StreamJobStatus};
 use weir_types::{Clock, SystemClock};
 
-use crate::budget::Budget;
-use crate::matrix::{drive, is_settled, stable};
+use crate::matrix::{go_on, is_settled, settle, stable};
 use crate::process::start;
 use crate::server::server;
-use crate::world::{JOB, Turn, World};
+use crate::world::{JOB, World};
 
 fn version_1() -> Value {
     json!({ "job": { "args": { "v": "1" } } })
-}
-
-async fn settle(world: &World, what: &str) {
-    let operator = world.operator(&Budget::unlimited());
-    assert_eq!(drive(world, &operator, what, is_settled).await, Turn::Done);
-}
-
-async fn go_on(world: &World, turns: u32) {
-    let operator = world.operator(&Budget::unlimited());
-    for _ in 0..turns {
-        world.turn(&operator).await;
-        world.tick().await;
-    }
 }
 
 fn holds(status: &StreamJobStatus, kind: &str) -> bool {

@@ -766,6 +766,15 @@ impl World {
     }
 }
 
+/// So many seconds, with two turns of the controller in each.
+pub(super) fn turns(world: &mut World, seconds: u32) {
+    for _ in 0..seconds {
+        world.control(None);
+        world.control(None);
+        world.pass();
+    }
+}
+
 fn exit(pod: &mut Pod, pointer: &Pointer, code: i32) {
     pod.process = Process::Ended(code);
     pod.view.ready = false;

@@ -4,7 +4,7 @@
 use serde_json::json;
 use weir_crd::{Condition, ConditionStatus, Phase, Step, UpgradeMode, UpgradeStrategy};
 
-use super::model::World;
+use super::model::{World, turns};
 use crate::observe::RunState;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,14 +65,6 @@ fn expected(mode: UpgradeMode, job: Job, state: State) -> Outcome {
         (Job::Runs, _) if mode == UpgradeMode::Savepoint => Savepoint,
         (_, State::Empty) => Nothing,
         (_, State::Fits) => Latest,
-    }
-}
-
-fn turns(world: &mut World, seconds: u32) {
-    for _ in 0..seconds {
-        world.control(None);
-        world.control(None);
-        world.pass();
     }
 }
 

@@ -4,15 +4,7 @@ use serde_json::json;
 use weir_crd::{ConditionStatus, Operation, Phase, StreamJobStatus};
 
 use super::super::{Action, decide};
-use super::model::World;
-
-fn turns(world: &mut World, seconds: u32) {
-    for _ in 0..seconds {
-        world.control(None);
-        world.control(None);
-        world.pass();
-    }
-}
+use super::model::{World, turns};
 
 fn stable(seed: u64) -> World {
     let mut world = World::new(seed);

@@ -3,16 +3,8 @@
 use serde_json::json;
 use weir_crd::{Condition, ConditionStatus, Phase, Step, UpgradeStrategy};
 
-use super::model::World;
+use super::model::{World, turns};
 use crate::annotation;
-
-fn turns(world: &mut World, seconds: u32) {
-    for _ in 0..seconds {
-        world.control(None);
-        world.control(None);
-        world.pass();
-    }
-}
 
 fn until(world: &mut World, done: impl Fn(&World) -> bool) {
     for _ in 0..900 {
