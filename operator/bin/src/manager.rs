@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use tokio::time::timeout;
 use weir_controller::{
     ManagerView, OperationView, SnapshotView, StandbyView, StateCheck, StateVerdict,
@@ -177,13 +178,14 @@ async fn view(
     };
     let id: JobId = summary.id.parse().map_err(|_| not_an_id(&summary.id))?;
     let job: Job = manager.get(&format!("/jobs/{id}")).await?;
-    // A job without a storage has none.
-    let checkpoints: Option<Checkpoints> =
-        manager.get(&format!("/jobs/{id}/checkpoints")).await.ok();
+    // A job without a storage has none. Half an answer is none: what the job goes on from would be
+    // taken for nothing.
+    let path = format!("/jobs/{id}/checkpoints");
+    let checkpoints: Option<Checkpoints> = manager.find(&path, StatusCode::CONFLICT).await?;
     let mut asked = None;
     if let Some(name) = operation {
         let path = format!("/jobs/{id}/savepoints/{name}?wait-ms=0");
-        let found: Option<Operation> = manager.get(&path).await.ok();
+        let found: Option<Operation> = manager.find(&path, StatusCode::NOT_FOUND).await?;
         asked = found.map(|found| operation_view(found, checkpoints.as_ref()));
     }
     Ok(Some(manager_view(
@@ -271,3 +273,6 @@ fn operation_view(
         failed,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::Request;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,8 +35,13 @@ pub enum RestError {
         cause: String,
     },
     /// The JobManager said no.
-    #[error("the JobManager refused: {0}")]
-    Refused(String),
+    #[error("the JobManager refused: {why}")]
+    Refused {
+        /// As an HTTP status.
+        status: StatusCode,
+        /// In its words.
+        why: String,
+    },
     /// What came back is no answer of a JobManager.
     #[error("{address} answered with something that is no answer of a JobManager: {cause}")]
     Garbled {
@@ -85,6 +90,19 @@ impl Connection {
         self.send("GET", path, Bytes::new()).await
     }
 
+    /// Asks for what there may not be: none, if the JobManager refuses with `absent`.
+    pub(crate) async fn find<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        absent: StatusCode,
+    ) -> Result<Option<T>, RestError> {
+        match self.get(path).await {
+            Ok(found) => Ok(Some(found)),
+            Err(RestError::Refused { status, .. }) if status == absent => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Asks for something to be done.
     pub(crate) async fn post<T: DeserializeOwned>(
         &mut self,
@@ -125,7 +143,10 @@ impl Connection {
             return serde_json::from_slice(&body).map_err(|error| self.garbled(&error));
         }
         match serde_json::from_slice::<ErrorBody>(&body) {
-            Ok(error) => Err(RestError::Refused(error.errors.join("; "))),
+            Ok(error) => Err(RestError::Refused {
+                status,
+                why: error.errors.join("; "),
+            }),
             Err(_) => Err(self.garbled(&format!("status {status}"))),
         }
     }

@@ -237,15 +237,12 @@ impl World {
             return;
         }
         let mut pointer = self.pointer.clone();
-        pointer.nonce += 1;
         pointer.complete(reference(&metadata), self.retained);
-        pointer.last_id = CheckpointId(self.next - 1);
         self.known.insert(folder(&metadata), metadata.clone());
         if metadata.kind == SnapshotKind::Checkpoint {
             self.told = Some(metadata);
         }
-        self.pointer = pointer.clone();
-        self.untold.push(pointer);
+        self.write(pointer);
     }
 
     /// Another process leads from now on, and goes on from `latest`.
@@ -275,9 +272,9 @@ impl World {
             path: format!("s3://elsewhere/job/{}/_metadata", kept.path),
         };
         if !self.pointer.roots.contains(&root) {
-            self.pointer.roots = vec![root];
-            self.pointer.nonce += 1;
-            self.untold.push(self.pointer.clone());
+            let mut pointer = self.pointer.clone();
+            pointer.roots = vec![root];
+            self.write(pointer);
         }
     }
 
@@ -290,10 +287,17 @@ impl World {
         };
         let mut pointer = self.pointer.clone();
         if pointer.forget(&operation) {
-            pointer.nonce += 1;
-            self.pointer = pointer.clone();
-            self.untold.push(pointer);
+            self.write(pointer);
         }
+    }
+
+    /// Whatever a leader writes the pointer for, it says which numbers were given: that is what the
+    /// collector tells by that a checkpoint's fate is decided.
+    fn write(&mut self, mut pointer: Pointer) {
+        pointer.nonce += 1;
+        pointer.last_id = CheckpointId(self.next - 1);
+        self.pointer = pointer.clone();
+        self.untold.push(pointer);
     }
 
     fn hear(&mut self, moves: usize) {

@@ -1,0 +1,67 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+
+const ID: &str = "00000000000000000000000000000001";
+
+/// A JobManager whose job runs, and that answers with this when asked about checkpoints.
+async fn manager(checkpoints: (u16, &'static str)) -> (String, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut buffer = vec![0; 4096];
+        while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+            let request = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let path = request.split(' ').nth(1).unwrap_or_default();
+            let tasks = r#""tasks": { "total": 2, "running": 2, "finished": 0 }"#;
+            let summary = format!(
+                r#""id": "{ID}", "name": "j", "state": "RUNNING", "start-time": 1,
+                "end-time": -1, "duration": 1, {tasks}"#
+            );
+            let (status, body) = match path {
+                "/jobs" => (200, format!(r#"{{ "jobs": [{{ {summary} }}] }}"#)),
+                path if path.ends_with("/checkpoints") => (checkpoints.0, checkpoints.1.to_owned()),
+                path if path.contains("/savepoints/") => {
+                    (404, r#"{ "errors": ["unknown"] }"#.to_owned())
+                }
+                _ => (
+                    200,
+                    format!(r#"{{ {summary}, "epoch": 1, "vertices": [] }}"#),
+                ),
+            };
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (address.ip().to_string(), address.port())
+}
+
+async fn asked(checkpoints: (u16, &'static str)) -> Option<ManagerView> {
+    let (address, port) = manager(checkpoints).await;
+    let candidate = Candidate {
+        pod: "j".to_owned(),
+        deployment: 1,
+        address,
+    };
+    ask(&[candidate], port, Some("upgrade-1")).await
+}
+
+/// Fails if an answer about checkpoints that does not come is taken for "there are none": the
+/// status would say that a job which was restored started with no state.
+#[tokio::test]
+async fn a_jobmanager_that_does_not_say_what_it_restored_has_not_answered() {
+    assert!(asked((500, "{}")).await.is_none());
+    assert!(asked((503, r#"{ "errors": ["later"] }"#)).await.is_none());
+    assert!(asked((200, "{}")).await.is_none());
+}
+
+#[tokio::test]
+async fn a_job_without_checkpoints_is_seen_without_them() {
+    let off = asked((409, r#"{ "errors": ["takes no snapshots"] }"#)).await;
+    let view = off.expect("it leads");
+    assert_eq!((view.restored, view.completed), (None, 0));
+    assert!(view.is_running());
+}
