@@ -11,7 +11,8 @@ fn a_jobmanager_that_is_killed_is_restarted_by_its_node_and_goes_on() {
     for _ in 0..2 {
         let leader = job.leader();
         leader.kill_nine();
-        until_within(secs(20), "the container starts again", || {
+        // A node waits for 10 s before it starts a container that died again, and looks at times.
+        until_within(secs(60), "the container starts again", || {
             job.leader().restarts > leader.restarts
         });
         job.goes_on(secs(40));
