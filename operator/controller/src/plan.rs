@@ -25,6 +25,7 @@ mod awaiting;
 mod begin;
 mod deletion;
 pub(crate) mod draft;
+mod missing;
 mod outcome;
 mod owner;
 mod pods;

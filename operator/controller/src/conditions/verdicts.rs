@@ -6,7 +6,7 @@ use weir_crd::{
 };
 
 use super::restarts;
-use crate::observe::ManagerView;
+use crate::observe::{ManagerView, PodView};
 use crate::plan::EventKind;
 use crate::plan::draft::Draft;
 use weir_lease::parse_rfc3339;
@@ -195,10 +195,33 @@ fn accepted(draft: &Draft<'_>) -> Verdict {
         );
         return Verdict::new(false, "ForeignOperator", message);
     }
+    if let Some(message) = secret_missing(draft) {
+        return Verdict::new(false, "SecretMissing", message);
+    }
     match draft.requests.refused.first() {
         Some(refused) => Verdict::new(false, "InvalidAnnotation", refused),
         None => Verdict::new(true, "Valid", "the spec is valid"),
     }
+}
+
+/// The Secret that the job waits for. Between the attempts of an operation there is no pod that
+/// could tell, so what was found holds until one of the next pods is ready.
+fn secret_missing(draft: &Draft<'_>) -> Option<String> {
+    let found = draft.missing_secret();
+    if found.is_some() || draft.status.retry.is_none() {
+        return found;
+    }
+    let operation = draft.status.operation.as_ref();
+    let next = operation.and_then(|operation| operation.to_deployment);
+    let mut pods = draft.observed.pods.iter();
+    if pods.any(|pod| pod.ready && Some(pod.deployment) == next) {
+        return None;
+    }
+    let mut known = draft.observed.job.status.conditions.iter();
+    let known = known.find(|known| known.kind == "Accepted" && known.reason == "SecretMissing");
+    let generation = draft.observed.job.generation;
+    let same_spec = |known: &&Condition| known.observed_generation == Some(generation);
+    known.filter(same_spec).map(|known| known.message.clone())
 }
 
 fn is_current(draft: &Draft<'_>) -> bool {
@@ -310,13 +333,7 @@ fn degraded(draft: &Draft<'_>, checkpoints: Option<&Verdict>) -> Verdict {
         let message = format!("{}. Tried again after {}", error.message, retry.not_before);
         return Verdict::new(true, "OperationFailed", message);
     }
-    let deployment = draft.status.deployment;
-    let mut pods = draft
-        .observed
-        .pods
-        .iter()
-        .filter(|pod| Some(pod.deployment) == deployment);
-    if let Some(message) = pods.find_map(|pod| draft.trouble(pod)) {
+    if let Some(message) = pod_trouble(draft) {
         return Verdict::new(true, "PodNotRunning", message);
     }
     // What was refused to an operation that has been given up is of no interest any more.
@@ -349,6 +366,20 @@ fn degraded(draft: &Draft<'_>, checkpoints: Option<&Verdict>) -> Verdict {
         Some(verdict) => Verdict::new(true, "NoCheckpoints", &verdict.message),
         None => Verdict::new(false, "AsExpected", "nothing needs attention"),
     }
+}
+
+/// Why a pod of the job does not run. Those that are to follow, while the job goes on, only where
+/// Kubernetes finds something wrong: they are given time to fetch their image.
+fn pod_trouble(draft: &Draft<'_>) -> Option<String> {
+    let own = |pod: &&PodView| Some(pod.deployment) == draft.status.deployment;
+    let coming_up = draft.coming_up();
+    let next = |pod: &&PodView| coming_up.contains(&pod.deployment);
+    let pods = &draft.observed.pods;
+    let troubled = pods.iter().filter(own).find_map(|pod| draft.trouble(pod));
+    troubled.or_else(|| {
+        let mut next = pods.iter().filter(next);
+        next.find_map(|pod| draft.told_trouble(pod))
+    })
 }
 
 fn stalled(draft: &Draft<'_>) -> Verdict {

@@ -95,21 +95,13 @@ impl<'a> Draft<'a> {
 
     /// Why a pod does not run, for people: what Kubernetes says of it, with what its process said.
     pub(crate) fn trouble(&self, pod: &PodView) -> Option<String> {
-        let name = &pod.name;
-        if let Some(Trouble { reason, message }) = &pod.trouble {
-            let report = pod.ended.as_ref().and_then(|ended| ended.report.as_ref());
-            let error = report.and_then(|report| report.error.as_ref());
-            return Some(match error {
-                Some(error) => format!("pod {name}: {reason}: {error}"),
-                None => format!("pod {name}: {reason}: {message}"),
-            });
+        if let Some(text) = self.told_trouble(pod) {
+            return Some(text);
         }
+        let name = &pod.name;
         let since = pod.creating_since_ms?;
         let seconds = (self.observed.now_ms - since) / 1000;
-        let spec = pod.revision.as_ref();
-        let spec = spec.and_then(|revision| self.observed.revisions.get(revision));
-        let s3 = spec.and_then(|spec| spec.storage.as_ref()?.s3.as_ref());
-        let secrets = s3.map_or_else(Vec::new, |s3| {
+        let secrets = self.s3_of(pod).map_or_else(Vec::new, |s3| {
             let key = s3.credentials.secret_ref.as_ref();
             let ca = s3.ca_secret_ref.as_ref();
             let names = [key.map(|key| &key.name), ca.map(|ca| &ca.name)];
@@ -119,12 +111,25 @@ impl<'a> Draft<'a> {
             true => String::new(),
             false => format!("; it needs the Secrets {}", secrets.join(", ")),
         };
+        // It says no time that changes: each change is written.
         (seconds >= CREATING_SECS).then(|| {
             format!(
-                "pod {name}: ContainerCreating for {seconds}s: its image is being fetched, or a \
-                 volume can't be mounted{needs}: see `kubectl describe pod {name}`"
+                "pod {name}: ContainerCreating for more than {CREATING_SECS}s: its image is being \
+                 fetched, or a volume can't be mounted{needs}: see `kubectl describe pod {name}`"
             )
         })
+    }
+
+    /// The same, of what Kubernetes itself finds to be wrong.
+    pub(crate) fn told_trouble(&self, pod: &PodView) -> Option<String> {
+        let name = &pod.name;
+        let Trouble { reason, message } = pod.trouble.as_ref()?;
+        let report = pod.ended.as_ref().and_then(|ended| ended.report.as_ref());
+        let error = report.and_then(|report| report.error.as_ref());
+        Some(format!(
+            "pod {name}: {reason}: {}",
+            error.unwrap_or(message)
+        ))
     }
 
     pub(crate) fn pods(&self, deployment: i64, component: Component) -> Vec<&'a PodView> {

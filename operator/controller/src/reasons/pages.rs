@@ -2,13 +2,15 @@
 
 use super::{CONDITIONS, EVENTS};
 
-const MADE: &str =
-    "<!-- Made from operator/controller/src/reasons/table.rs; do not edit by hand. -->\n";
+fn made_from(file: &str) -> String {
+    format!("<!-- Made from operator/controller/src/reasons/{file}; do not edit by hand. -->\n")
+}
 
 /// `docs/kubernetes/conditions.md`.
 pub(super) fn conditions() -> String {
+    let made = made_from("table.rs");
     let mut page = format!(
-        "{MADE}
+        "{made}
 # Conditions of a StreamJob
 
 `kubectl get sj NAME -o yaml` shows them under `status.conditions`, `kubectl weir status NAME` with
@@ -41,8 +43,9 @@ pub(super) fn events() -> String {
         .iter()
         .map(|row| format!("| `{}` | {} | {} |\n", row.reason, row.kind, row.meaning));
     let rows: String = rows.collect();
+    let made = made_from("events.rs");
     format!(
-        "{MADE}
+        "{made}
 # Events of a StreamJob
 
 `kubectl describe sj NAME` shows the last ones, `kubectl events --for sj/NAME` all that the cluster

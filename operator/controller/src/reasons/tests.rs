@@ -83,7 +83,7 @@ fn every_reason_in_the_code_has_its_row_and_every_row_its_place_in_the_code() {
         for reason in reasons_after(&sources, call) {
             assert!(
                 events.contains(&reason),
-                "event reason {reason} has no row in reasons/table.rs"
+                "event reason {reason} has no row in reasons/events.rs"
             );
         }
     }

@@ -110,6 +110,8 @@ pub(super) struct World {
     pub(super) incompatible: Option<String>,
     /// The image of this program argument can't be had.
     pub(super) no_image: Option<String>,
+    /// What the node says of pods of this program argument, which wait for a volume.
+    pub(super) no_mount: Option<(String, String)>,
     /// So many pods find room.
     pub(super) room: usize,
     /// The job's storage can't be reached.
@@ -162,6 +164,7 @@ impl World {
             leases: BTreeSet::new(),
             incompatible: None,
             no_image: None,
+            no_mount: None,
             room: usize::MAX,
             storage_is_down: false,
             no_checkpoints: false,
@@ -275,6 +278,15 @@ impl World {
 
     fn is_incompatible(&self, deployment: i64) -> bool {
         self.incompatible.is_some() && self.version(deployment) == self.incompatible.as_ref()
+    }
+
+    fn mount(&self, deployment: i64) -> Option<Trouble> {
+        let (version, message) = self.no_mount.as_ref()?;
+        let trouble = Trouble {
+            reason: "FailedMount".to_owned(),
+            message: message.clone(),
+        };
+        (self.version(deployment) == Some(version)).then_some(trouble)
     }
 
     fn has_image(&self, deployment: i64) -> bool {
@@ -559,7 +571,7 @@ impl World {
             let trouble = match (room, self.has_image(pod.view.deployment)) {
                 (false, _) => trouble("Unschedulable"),
                 (true, false) => trouble("ImagePullBackOff"),
-                (true, true) => None,
+                (true, true) => self.mount(pod.view.deployment),
             };
             let is_worker = pod.view.component == Component::TaskManager;
             let starts = self.random.one_in(2);
@@ -823,7 +835,7 @@ fn all_reasons_are_known(decision: &super::super::Decision) {
         let known = EVENTS.iter().any(|row| row.reason == event.reason);
         assert!(
             known,
-            "event reason {} has no row in reasons/table.rs",
+            "event reason {} has no row in reasons/events.rs",
             event.reason
         );
     }

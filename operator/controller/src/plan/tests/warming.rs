@@ -35,6 +35,10 @@ fn condition<'a>(world: &'a World, kind: &str) -> &'a Condition {
     found.unwrap_or_else(|| panic!("no condition {kind}"))
 }
 
+fn is_degraded(world: &World) -> bool {
+    condition(world, "Degraded").status == ConditionStatus::True
+}
+
 fn runs_newest(world: &World) -> bool {
     let newest = crate::revision(&world.spec()).whole;
     world.status.operation.is_none() && world.runs() == Some(newest)
@@ -48,6 +52,12 @@ fn an_image_that_cant_be_had_leaves_the_old_job_alone_and_is_tried_again() {
         world.no_image = Some("1".to_owned());
         world.edit("upgrade/strategy", json!(strategy));
         world.edit("job/args/v", json!("1"));
+        // While the new pods are waited for, not only once they are given up.
+        until(&mut world, is_degraded);
+        assert!(is_warming(&world), "{strategy}: {:#?}", world.status);
+        let first = condition(&world, "Degraded");
+        assert_eq!(first.reason, "PodNotRunning", "{}", first.message);
+        assert!(first.message.contains("ImagePullBackOff"));
         until(&mut world, |world| world.status.retry.is_some());
         turns(&mut world, 3);
         assert_eq!(
@@ -63,7 +73,74 @@ fn an_image_that_cant_be_had_leaves_the_old_job_alone_and_is_tried_again() {
         assert!(text.contains("ImagePullBackOff"), "{strategy}: {text}");
         world.no_image = None;
         until(&mut world, runs_newest);
+        assert!(!is_degraded(&world));
     }
+}
+
+#[test]
+fn an_image_that_comes_in_time_is_told_no_more_while_the_rest_is_waited_for() {
+    let mut world = stable(8);
+    world.no_image = Some("1".to_owned());
+    world.edit("job/args/v", json!("1"));
+    until(&mut world, is_degraded);
+    world.no_image = None;
+    world.storage_is_down = true;
+    turns(&mut world, 5);
+    assert!(is_warming(&world));
+    let degraded = condition(&world, "Degraded");
+    assert_eq!(degraded.reason, "AsExpected", "{}", degraded.message);
+}
+
+#[test]
+fn a_secret_that_is_missing_is_named_and_told_until_there_is_one() {
+    for strategy in ["PreWarm", "Recreate"] {
+        let mut world = stable(9);
+        let (claims, old) = (world.claims.len(), world.status.deployment);
+        let secret = "MountVolume.SetUp failed for volume \"s3\" : secret \"keys\" not found";
+        world.no_mount = Some(("1".to_owned(), secret.to_owned()));
+        world.edit("upgrade/strategy", json!(strategy));
+        world.edit("job/args/v", json!("1"));
+        let is_told = |world: &World| condition(world, "Accepted").reason == "SecretMissing";
+        until(&mut world, is_told);
+        let accepted = condition(&world, "Accepted").clone();
+        assert_eq!(accepted.status, ConditionStatus::False);
+        for part in [
+            "Secret keys,",
+            "kubectl create secret generic keys -n default",
+            "goes on unchanged",
+        ] {
+            assert!(accepted.message.contains(part), "{}", accepted.message);
+        }
+        assert_eq!(condition(&world, "Degraded").status, ConditionStatus::True);
+        // Attempts follow each other, and it is told once.
+        for _ in 0..400 {
+            turns(&mut world, 1);
+            assert!(is_told(&world), "{:#?}", world.status);
+        }
+        assert!(world.told.contains(&"NotWarmedUp"));
+        let told = world.told.iter();
+        assert_eq!(told.filter(|told| **told == "SpecRefused").count(), 1);
+        assert_eq!((world.claims.len(), world.status.deployment), (claims, old));
+        assert!(world.runs().is_some());
+        world.no_mount = None;
+        until(&mut world, runs_newest);
+        assert_eq!(condition(&world, "Accepted").reason, "Valid");
+        assert_eq!(condition(&world, "Degraded").status, ConditionStatus::False);
+    }
+}
+
+#[test]
+fn another_spec_is_not_told_of_a_secret_that_the_last_one_missed() {
+    let mut world = stable(10);
+    let secret = "secret \"keys\" not found".to_owned();
+    world.no_mount = Some(("1".to_owned(), secret));
+    world.edit("job/args/v", json!("1"));
+    until(&mut world, |world| world.status.retry.is_some());
+    assert_eq!(condition(&world, "Accepted").reason, "SecretMissing");
+    world.edit("job/args/v", json!("2"));
+    turns(&mut world, 1);
+    assert_eq!(condition(&world, "Accepted").reason, "Valid");
+    until(&mut world, runs_newest);
 }
 
 #[test]
