@@ -64,6 +64,9 @@ fn f23_an_operator_that_stands_still_is_succeeded_and_acts_no_more_when_it_wakes
 fn f26_two_releases_do_not_both_look_after_a_job() {
     let _stand = Stand::alone();
     let mut job = Job::new("two-operators").started();
+    // What a run that failed has left.
+    let gone = ["--ignore-not-found", "--timeout=60s"];
+    kubectl(&[&["delete", "namespace", "weir-second"][..], &gone].concat());
     kubectl(&["create", "namespace", "weir-second"]);
     let args = ["install", "second", "CHART", "--namespace", "weir-second"];
     helm(
