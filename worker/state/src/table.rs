@@ -13,11 +13,13 @@ mod bit_set;
 mod changes;
 mod due_times;
 mod hash_index;
+mod later;
 mod load;
 mod partial;
 pub(crate) mod record;
 mod segments;
 pub(crate) mod shard;
+pub(crate) mod unread;
 
 pub(crate) mod map_table;
 pub(crate) mod timer_queue;
@@ -36,6 +38,10 @@ pub struct Table<K, N, V> {
     read_value: ReadValue<V>,
     /// Where the next sweep for expired values goes on: shard and slot.
     sweep_at: (usize, u32),
+    /// How many key groups have entries that were restored and not read yet.
+    unread: usize,
+    /// The shard at which reading them goes on.
+    reading: usize,
 }
 
 /// An entry's place. It holds until the entry is removed.
@@ -64,6 +70,8 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
             shards: Shards::new(groups),
             read_value,
             sweep_at: (0, 0),
+            unread: 0,
+            reading: 0,
         }
     }
 
@@ -83,11 +91,11 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
     }
 
     /// All entries in memory, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &N, &V)> {
-        self.shards
-            .iter()
-            .flat_map(Shard::iter)
-            .map(|(_, key, namespace, value)| (key, namespace, value))
+    pub fn iter(&mut self) -> Result<impl Iterator<Item = (&K, &N, &V)>, StateError> {
+        let read = self.read_some(&mut { usize::MAX });
+        read.map_err(|source| StateError::decode("*", source))?;
+        let entries = self.shards.iter().flat_map(Shard::iter);
+        Ok(entries.map(|(_, key, namespace, value)| (key, namespace, value)))
     }
 
     /// The value of a key with this hash ([`key_hash`]).
@@ -173,7 +181,8 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
         Ok(slot.map(|slot| Place { shard, slot }))
     }
 
-    /// The slot of an entry, after it was read from the tier below if it is not in memory.
+    /// The slot of an entry, after it was read from where it was restored to, or from the tier
+    /// below, if it is not among the slots.
     #[inline]
     fn bring(
         &mut self,
@@ -187,7 +196,11 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
         if found.is_some() || of_group.is_complete() {
             return Ok(found);
         }
-        self.load(shard, entry_hash, key, namespace)
+        if self.unread > 0 {
+            self.read_unread(shard, entry_hash, key, namespace)
+        } else {
+            self.load(shard, entry_hash, key, namespace)
+        }
     }
 
     /// The value at a place that [`Self::find`] gave.

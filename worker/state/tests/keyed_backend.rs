@@ -373,6 +373,7 @@ fn a_large_table_grows_while_a_snapshot_of_it_is_copied() {
     assert!(
         table
             .iter()
+            .unwrap()
             .all(|(key, (), value)| key == value && *key < KEYS)
     );
     let table = keyed.table_mut(&value).unwrap();
@@ -380,6 +381,7 @@ fn a_large_table_grows_while_a_snapshot_of_it_is_copied() {
     assert!(
         table
             .iter()
+            .unwrap()
             .all(|(key, (), value)| key + 1 == *value && key % 5 != 0)
     );
 }
@@ -416,6 +418,7 @@ fn a_chunk_of_rows_is_applied_in_order() {
     assert!(
         table
             .iter()
+            .unwrap()
             .all(|(key, window, sum)| model[&(*window, *key)] == *sum)
     );
 }
@@ -440,6 +443,7 @@ fn assert_holds_round(snapshots: &[&KeyedSnapshot], round: u64) {
     assert!(
         table
             .iter()
+            .unwrap()
             .all(|(key, (), value): (&u64, _, _)| *key == round * 1000 + value)
     );
 }

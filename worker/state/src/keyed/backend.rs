@@ -8,6 +8,7 @@
 
 mod checkpoints;
 mod cold;
+mod reading;
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use weir_types::{CheckpointId, KeyGroup, KeyGroupRange};
 
 use self::checkpoints::Copying;
 use self::cold::{CHUNK_USES, Cold};
+use self::reading::read_on;
 use crate::codec::{FORMAT_VERSION, describe_type};
 use crate::cold::ColdStateId;
 use crate::error::StateError;
@@ -42,6 +44,8 @@ pub struct KeyedBackend<K> {
     /// What was restored is one snapshot: what the program asks for lies in the confirmed one.
     continues: bool,
     copying: Option<Copying>,
+    /// There is restored state that was not read yet.
+    unread: bool,
     /// The tier below the tables, if there is one.
     cold: Option<Box<Cold>>,
     /// Room for [`Self::look_ahead`].
@@ -89,6 +93,7 @@ impl<K: StateKey> KeyedBackend<K> {
             confirmed: None,
             continues: false,
             copying: None,
+            unread: false,
             cold: None,
             upcoming: Vec::new(),
         }
@@ -289,7 +294,11 @@ impl<K: StateKey> KeyedBackend<K> {
         self.lay_over_tier(nth, values)?;
         let table = &mut *self.states[nth].table;
         if let Some(restored) = self.unclaimed.get(&meta.name) {
-            restored.load(meta, values, table, self.now_ms)?;
+            // Over a tier what is in memory must be known.
+            let later = self.cold.is_none();
+            restored.load(meta, values, (table, later), self.now_ms)?;
+            let table = &mut *self.states[nth].table;
+            self.unread |= !read_on(&meta.name, table, &mut 0)?;
             if self.continues && restored.is_all(Some(meta)) {
                 table.shards().go_on();
             }

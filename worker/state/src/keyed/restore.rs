@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use weir_types::{CheckpointId, KeyGroup, KeyGroupRange};
 
@@ -11,6 +12,7 @@ use crate::schema::{Change, ValueType, Written};
 use crate::snapshot::{GroupBlock, KeyedSnapshot, StateMeta, StateSnapshot};
 use crate::table::shards::KeyGroups;
 use crate::table::state_table::{StateTable, ValueFormat};
+use crate::table::unread::Part;
 
 /// A state as it came out of snapshots: records that are decoded when the program asks for it.
 #[derive(Default)]
@@ -21,23 +23,38 @@ pub(crate) struct Restored {
     groups: BTreeMap<KeyGroup, Block>,
 }
 
+#[derive(Clone)]
 struct Block {
     /// The place of its meta.
     meta: usize,
-    bytes: Vec<u8>,
+    /// Of one snapshot behind the other.
+    parts: Vec<Part>,
+}
+
+impl Block {
+    fn joined(self) -> Vec<u8> {
+        match <[Part; 1]>::try_from(self.parts) {
+            Ok([only]) => Arc::try_unwrap(only).unwrap_or_else(|shared| shared.to_vec()),
+            Err(parts) => {
+                let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_slice()).collect();
+                parts.concat()
+            }
+        }
+    }
 }
 
 impl Restored {
     /// Puts the state into the table that the program made for it. `values` is the type that the
-    /// program declares for its values.
+    /// program declares for its values. `later`: what is read when it is asked for may wait.
     pub(crate) fn load(
         &self,
         declared: &StateMeta,
         values: ValueType,
-        table: &mut dyn StateTable,
+        (table, later): (&mut dyn StateTable, bool),
         now_ms: i64,
     ) -> Result<(), StateError> {
         let decode = |source| StateError::decode(&declared.name, source);
+        let name = Arc::from(declared.name.as_str());
         let mut changes = Vec::new();
         for meta in &self.metas {
             changes.push(change(meta, declared, values)?);
@@ -48,15 +65,21 @@ impl Restored {
                 timed: meta.timed,
                 now_ms,
             };
-            let rewritten;
-            let bytes = match changes[block.meta] {
-                Change::None => &block.bytes,
-                Change::Rewrite => {
-                    rewritten = rewrite(&block.bytes, meta, values).map_err(decode)?;
-                    &rewritten
-                }
-            };
-            table.restore(*group, bytes, format).map_err(decode)?;
+            if later && changes[block.meta] == Change::None {
+                let taken = table.restore_later(*group, &block.parts, (&name, format));
+                taken.map_err(decode)?;
+                continue;
+            }
+            for part in &block.parts {
+                let read = match changes[block.meta] {
+                    Change::None => table.restore(*group, part, format),
+                    Change::Rewrite => {
+                        let rewritten = rewrite(part, meta, values).map_err(decode)?;
+                        table.restore(*group, &rewritten, format)
+                    }
+                };
+                read.map_err(decode)?;
+            }
         }
         Ok(())
     }
@@ -76,7 +99,7 @@ impl Restored {
         };
         let blocks = self.groups.into_iter().map(|(group, block)| GroupBlock {
             group,
-            bytes: block.bytes,
+            bytes: block.joined(),
         });
         Ok((meta, blocks.collect()))
     }
@@ -87,7 +110,7 @@ impl Restored {
             let blocks = self.groups.iter().filter(|(_, block)| block.meta == nth);
             let blocks = blocks.map(|(group, block)| GroupBlock {
                 group: *group,
-                bytes: block.bytes.clone(),
+                bytes: block.clone().joined(),
             });
             StateSnapshot {
                 meta: meta.clone(),
@@ -233,9 +256,12 @@ fn add_state(
             continue;
         }
         match restored.groups.entry(group) {
-            Entry::Vacant(vacant) => drop(vacant.insert(Block { meta: nth, bytes })),
+            Entry::Vacant(vacant) => {
+                let parts = vec![Arc::new(bytes)];
+                vacant.insert(Block { meta: nth, parts });
+            }
             Entry::Occupied(mut block) if block.get().meta == nth => {
-                block.get_mut().bytes.extend(bytes);
+                block.get_mut().parts.push(Arc::new(bytes));
             }
             Entry::Occupied(block) => {
                 return Err(StateError::Incompatible {

@@ -124,6 +124,12 @@ impl Changes {
         }
     }
 
+    /// Adds an entry that belongs to the snapshot being copied: it has just come into its slot.
+    pub(crate) fn freeze(&mut self, id: u32) {
+        self.frozen.insert(id);
+        self.cursor = 0;
+    }
+
     /// Takes a slot that is still to be copied.
     pub(crate) fn next_frozen(&mut self) -> Option<u32> {
         let id = self.frozen.first_from(&mut self.cursor)?;

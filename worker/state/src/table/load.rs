@@ -73,6 +73,10 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
             if shard.is_complete() || shard.find(entry_hash, key, namespace).is_some() {
                 continue;
             }
+            if self.unread > 0 {
+                self.read_unread(shard_at, entry_hash, key, namespace)?;
+                continue;
+            }
             self.load_group_if_room(shard_at)?;
             let group = self.shards.groups().group_of_shard(shard_at);
             let (shard, below) = self.shards.over(shard_at);

@@ -8,6 +8,7 @@ use crate::table::changes::Changes;
 use crate::table::hash_index::{HashIndex, Position};
 use crate::table::partial::Partial;
 use crate::table::segments::Segments;
+use crate::table::unread::Unread;
 
 const NO_SLOT: u32 = u32::MAX;
 
@@ -32,8 +33,17 @@ pub(crate) struct Shard<K, N, V> {
     /// Nothing is noted before the first snapshot, unless it continues another: it is complete
     /// anyway.
     changes: Option<Box<Changes>>,
-    /// None: all entries of the key group are here. Else the others lie in the tier below.
-    partial: Option<Box<Partial>>,
+    /// None: all entries of the key group are here.
+    rest: Option<Box<Rest>>,
+}
+
+/// The entries of the key group that are in no slot.
+#[derive(Debug)]
+enum Rest {
+    /// They lie in the tier below.
+    Below(Partial),
+    /// They were restored, and nobody has asked for them yet.
+    Unread(Unread),
 }
 
 /// How a table's entries are written.
@@ -68,7 +78,7 @@ impl<K, N, V> Default for Shard<K, N, V> {
             free: NO_SLOT,
             live: 0,
             changes: None,
-            partial: None,
+            rest: None,
         }
     }
 }
@@ -82,7 +92,7 @@ fn low(hash: u64) -> u32 {
 
 impl<K: Eq, N: Eq, V> Shard<K, N, V> {
     pub(crate) fn len(&self) -> usize {
-        self.live
+        self.live + self.unread().map_or(0, Unread::len)
     }
 
     /// How many slots there are, free ones included.
@@ -249,7 +259,7 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
         };
         if let Some(changes) = &mut self.changes {
             let write_key = &mut |out: &mut Vec<u8>| codec.key(key, namespace, out);
-            if let Some(partial) = &mut self.partial
+            if let Some(Rest::Below(partial)) = self.rest.as_deref_mut()
                 && !changes.is_fresh(id)
             {
                 partial.remove(write_key);
@@ -318,18 +328,61 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
     /// Whether all entries of the key group are here.
     #[inline]
     pub(crate) fn is_complete(&self) -> bool {
-        self.partial.is_none()
+        self.rest.is_none()
     }
 
-    /// Of a shard that is not complete: what is known of the entries that are not here.
+    /// Of a shard that is not complete: what is known of the entries in the tier below.
     pub(crate) fn partial_mut(&mut self) -> Option<&mut Partial> {
-        self.partial.as_deref_mut()
+        match self.rest.as_deref_mut() {
+            Some(Rest::Below(partial)) => Some(partial),
+            _ => None,
+        }
+    }
+
+    /// Entries that were restored and not read yet.
+    pub(crate) fn unread(&self) -> Option<&Unread> {
+        match self.rest.as_deref() {
+            Some(Rest::Unread(unread)) => Some(unread),
+            _ => None,
+        }
+    }
+
+    fn unread_mut(&mut self) -> Option<&mut Unread> {
+        match self.rest.as_deref_mut() {
+            Some(Rest::Unread(unread)) => Some(unread),
+            _ => None,
+        }
+    }
+
+    /// Takes over what was restored, to be read later.
+    pub(crate) fn read_later(&mut self, unread: Unread) {
+        self.rest = Some(Box::new(Rest::Unread(unread)));
+    }
+
+    /// The first entry that was not read yet.
+    pub(crate) fn first_unread(&mut self) -> Option<usize> {
+        self.unread_mut()?.first()
+    }
+
+    /// An entry was read; how many are left.
+    pub(crate) fn forget_unread(&mut self, id: usize) -> usize {
+        self.unread_mut().map_or(0, |unread| {
+            unread.forget(id);
+            unread.len()
+        })
+    }
+
+    /// The index of an empty shard need not grow until there are so many entries.
+    pub(crate) fn make_room(&mut self, entries: usize) {
+        if self.slots.len() == 0 {
+            self.index = HashIndex::with_room(entries);
+        }
     }
 
     /// From now on changes are noted for the tier below. `complete`: it has nothing of this shard.
     pub(crate) fn lay_over(&mut self, complete: bool) {
         self.changes.get_or_insert_default();
-        self.partial = (!complete).then(Box::default);
+        self.rest = (!complete).then(|| Box::new(Rest::Below(Partial::default())));
     }
 
     /// From now on changes are noted.
@@ -337,9 +390,9 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
         self.changes.get_or_insert_default();
     }
 
-    /// All that the tier below has is here now.
+    /// All entries are here now.
     pub(crate) fn complete(&mut self) {
-        self.partial = None;
+        self.rest = None;
     }
 
     /// Forgets all entries: the tier below has them.
@@ -353,7 +406,7 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
         self.changes
             .get_or_insert_default()
             .begin(checkpoint, complete, self.slots.len());
-        if let Some(partial) = &mut self.partial {
+        if let Some(partial) = self.partial_mut() {
             partial.freeze();
         }
     }
@@ -399,13 +452,17 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
 
     /// Memory that the entries take, without what snapshots need.
     pub(crate) fn entry_bytes(&self) -> usize {
-        self.index.bytes() + self.slots.bytes()
+        let unread = self.unread().map_or(0, Unread::bytes);
+        self.index.bytes() + self.slots.bytes() + unread
     }
 
     /// Memory that the shard itself takes; what keys and values own elsewhere is not counted.
     pub(crate) fn bytes(&self) -> usize {
         let changes = self.changes.as_ref().map_or(0, |changes| changes.bytes());
-        let partial = self.partial.as_ref().map_or(0, |partial| partial.bytes());
+        let partial = match self.rest.as_deref() {
+            Some(Rest::Below(partial)) => partial.bytes(),
+            _ => 0,
+        };
         self.entry_bytes() + changes + partial
     }
 

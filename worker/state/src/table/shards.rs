@@ -61,7 +61,7 @@ pub(crate) struct Shards<K, N, V> {
     copying: Option<Copying>,
     /// The tier that takes what memory has no room for.
     pub(crate) below: Option<Below>,
-    /// Some shards are not complete: the tier may have more.
+    /// Some shards are not complete: the tier may have more, or it was restored and not read yet.
     pub(crate) partial: bool,
     /// Of a table with a tier below: copied blocks that it was not given yet.
     pub(crate) finished: Vec<Block>,
@@ -199,6 +199,13 @@ impl<K: Eq, N: Eq, V> Shards<K, N, V> {
             copying.next_shard += 1;
         }
         Ok(true)
+    }
+
+    /// Whether a snapshot of everything is being copied.
+    pub(crate) fn copies_all(&self) -> bool {
+        self.copying
+            .as_ref()
+            .is_some_and(|copying| copying.complete)
     }
 
     /// What was copied, once nothing is left. None if the table took no part in the snapshot.

@@ -1,5 +1,7 @@
 //! What the backend does with a state whose types it does not know, and how blocks are read.
 
+use std::sync::Arc;
+
 use weir_types::KeyGroup;
 
 use crate::codec::{CodecError, StateValue, decode_front};
@@ -9,6 +11,7 @@ use crate::table::below::AnyShards;
 use crate::table::record::{Record, read_record};
 use crate::table::shard::PlainCodec;
 use crate::table::shards::{Block, KeyGroups};
+use crate::table::unread::Part;
 
 /// Reads a value from a snapshot, whether it was written with a time to live or not.
 pub(crate) type ReadValue<V> = fn(&[u8], ValueFormat) -> Result<V, CodecError>;
@@ -40,6 +43,21 @@ pub(crate) trait StateTable: std::any::Any + Send {
         block: &[u8],
         format: ValueFormat,
     ) -> Result<(), CodecError>;
+    /// Takes over a key group of a table that has nothing of it, to be read when it is asked for or
+    /// with [`Self::read_on`]. What is wrong with keys or types is told now.
+    fn restore_later(
+        &mut self,
+        group: KeyGroup,
+        parts: &[Part],
+        (_state, format): (&Arc<str>, ValueFormat),
+    ) -> Result<(), CodecError> {
+        let mut parts = parts.iter();
+        parts.try_for_each(|part| self.restore(group, part, format))
+    }
+    /// Reads about so many bytes of what was not read yet. True if nothing is left.
+    fn read_on(&mut self, _budget: &mut usize) -> Result<bool, CodecError> {
+        Ok(true)
+    }
     fn bytes(&self) -> usize;
     /// About how much memory the table takes, with what keys and values own.
     fn memory(&mut self) -> usize;
@@ -58,7 +76,24 @@ impl<K: StateKey, N: StateKey, V: StateValue> StateTable for Table<K, N, V> {
     }
 
     fn copy_some(&mut self, budget: &mut usize) -> Result<bool, CodecError> {
+        // What changed is not among what was not read yet.
+        if self.shards.copies_all() && !self.read_some(budget)? {
+            return Ok(false);
+        }
         self.shards.copy_some(budget, |_| PlainCodec)
+    }
+
+    fn restore_later(
+        &mut self,
+        group: KeyGroup,
+        parts: &[Part],
+        of: (&Arc<str>, ValueFormat),
+    ) -> Result<(), CodecError> {
+        self.take_over(group, parts, of)
+    }
+
+    fn read_on(&mut self, budget: &mut usize) -> Result<bool, CodecError> {
+        self.read_some(budget)
     }
 
     fn restore(

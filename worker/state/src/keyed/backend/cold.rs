@@ -189,6 +189,7 @@ impl<K: StateKey> KeyedBackend<K> {
     #[inline]
     pub(super) fn make_room(&mut self, uses: u32) -> Result<(), StateError> {
         match &mut self.cold {
+            None if self.unread => self.read_some(uses),
             None => Ok(()),
             Some(cold) => {
                 cold.uses += uses;
