@@ -18,6 +18,9 @@ const FIRST_READ: u64 = 64 * 1024;
 /// out of it, and memory should not hold all of it twice.
 const READ_MAX: u64 = 16 * 1024 * 1024;
 
+/// A block of so many bytes is read alone: it need not be copied, and asking once more costs less.
+const ALONE: u64 = 2 * 1024 * 1024;
+
 /// A file of keyed state that cannot be read. `E` is what reading bytes can end with.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyedFileError<E: std::error::Error + 'static> {
@@ -181,18 +184,28 @@ impl<'a, E: std::error::Error + 'static> Reader<'a, E> {
                 Some(_) => Vec::new(),
                 None => read_exactly(self.read, range)?,
             };
-            let bytes = known.unwrap_or(&fetched);
+            let alone = run.len() == 1 && known.is_none();
+            let mut fetched = Some(fetched);
             for block in run {
+                let stored = match (known, &fetched) {
+                    (Some(known), _) => known,
+                    (None, Some(fetched)) => fetched.as_slice(),
+                    (None, None) => &[],
+                };
                 let at = to_usize(block.offset - start);
-                let stored = &bytes[at..at + to_usize(block.entry.len)];
+                let stored = &stored[at..at + to_usize(block.entry.len)];
                 let state = &mut states[block.state];
                 let group = block.entry.group;
-                let plain = plain(block, stored).map_err(|cause| KeyedFileError::Block {
+                let unpacked = unpacked(block, stored).map_err(|cause| KeyedFileError::Block {
                     state: state.meta.name.clone(),
                     group,
                     cause,
                 })?;
-                let bytes = plain;
+                let bytes = match unpacked {
+                    Some(bytes) => bytes,
+                    None if alone => fetched.take().unwrap_or_default(),
+                    None => stored.to_vec(),
+                };
                 state.blocks.push(GroupBlock { group, bytes });
             }
         }
@@ -240,8 +253,13 @@ fn runs(blocks: &[Placed]) -> Vec<&[Placed]> {
     let mut runs = Vec::new();
     let mut rest = blocks;
     while let Some(first) = rest.first() {
-        let fits = |block: &Placed| block.offset + block.entry.len - first.offset <= READ_MAX;
-        let len = rest.partition_point(fits).max(1);
+        let with_first = |block: &Placed| {
+            block.entry.len < ALONE && block.offset + block.entry.len - first.offset <= READ_MAX
+        };
+        let len = match with_first(first) {
+            true => rest.iter().take_while(|block| with_first(block)).count(),
+            false => 1,
+        };
         let (run, behind) = rest.split_at(len);
         runs.push(run);
         rest = behind;
@@ -256,18 +274,18 @@ fn span(run: &[Placed]) -> Range<u64> {
     }
 }
 
-/// A block's bytes, checked and decompressed.
-fn plain(block: &Placed, stored: &[u8]) -> Result<Vec<u8>, String> {
+/// Checks a block's bytes. What they are when they are decompressed; None: they are it already.
+fn unpacked(block: &Placed, stored: &[u8]) -> Result<Option<Vec<u8>>, String> {
     if hash_bytes(stored) != block.entry.checksum {
         return Err("its checksum does not match: it was damaged after it was written".to_owned());
     }
     let Some(plain_len) = block.entry.plain_len else {
-        return Ok(stored.to_vec());
+        return Ok(None);
     };
     let plain = lz4_flex::block::decompress(stored, to_usize(plain_len));
     let plain = plain.map_err(|error| format!("decompress it: {error}"))?;
     if plain.len() as u64 == plain_len {
-        Ok(plain)
+        Ok(Some(plain))
     } else {
         let found = plain.len();
         Err(format!("{found} bytes came out, should be {plain_len}"))

@@ -130,6 +130,35 @@ fn of_a_large_file_only_the_wanted_key_groups_are_read_and_those_at_once() {
 }
 
 #[test]
+fn large_blocks_are_read_one_by_one_and_small_ones_together() {
+    let mut snapshot = snapshot(100_000);
+    for nth in [1, 4] {
+        snapshot.states[0].blocks[nth].bytes = vec![5; 3_000_000];
+    }
+    let file = encode(&snapshot, Compression::None);
+    let reads = RefCell::default();
+    let mut read = store(&file, &reads);
+    let mut reader = Reader::open(&mut read, file.len() as u64).unwrap();
+    assert_eq!(reader.read_groups(RANGE).unwrap(), snapshot);
+    let lens: Vec<u64> = reads
+        .borrow()
+        .iter()
+        .map(|range| range.end - range.start)
+        .collect();
+    assert_eq!(
+        lens,
+        [64 * 1024, 100_000, 3_000_000, 300_000, 3_000_000, 100_000]
+    );
+    // A damaged one is named wherever it lies.
+    for at in [70_000, 1_000_000, file.len() - 1_000_000, file.len() - 1] {
+        let mut damaged = file.clone();
+        damaged[at] ^= 1;
+        let error = decode(&damaged).unwrap_err();
+        assert!(matches!(error, KeyedFileError::Block { .. }), "{error}");
+    }
+}
+
+#[test]
 fn compression_makes_files_smaller_and_spares_what_cannot_be() {
     let mut snapshot = snapshot(100_000);
     let plain = encode(&snapshot, Compression::None).len();
