@@ -205,10 +205,12 @@ fn what_is_removed_before_it_was_read_does_not_come_back() {
 
 #[test]
 fn a_chunk_of_rows_finds_what_was_restored() {
-    let full = full(thousand());
+    // More than is read before a chunk.
+    const MANY: u64 = 20 * KEYS;
+    let full = full((0..MANY).map(|key| (key, key + 100)));
     let mut keyed = restored(&[&full]);
     let value = keyed.value_state::<Counted>("value").unwrap();
-    let keys: Vec<u64> = (0..KEYS + 50).chain(0..KEYS).rev().collect();
+    let keys: Vec<u64> = (0..MANY + 50).chain(0..MANY).rev().collect();
     let hashes: Vec<u64> = keys.iter().map(|key| key_hash(key).unwrap()).collect();
     let add = (Counted, |value: &mut Counted, n| value.0 += n);
     let table = keyed.table_mut(&value).unwrap();
@@ -216,8 +218,8 @@ fn a_chunk_of_rows_finds_what_was_restored() {
     table
         .upsert_all(&hashes, &(), rows, add, |_, _| {})
         .unwrap();
-    let want = |key| if key < KEYS { key + 102 } else { 1 };
-    let want: BTreeMap<u64, u64> = (0..KEYS + 50).map(|key| (key, want(key))).collect();
+    let want = |key| if key < MANY { key + 102 } else { 1 };
+    let want: BTreeMap<u64, u64> = (0..MANY + 50).map(|key| (key, want(key))).collect();
     assert_eq!(all(&mut keyed), want);
 }
 
