@@ -4,7 +4,10 @@
 //! All take `count` (how many numbers the source makes, from 0 on) and `output` (a folder), unless
 //! their own text says otherwise.
 
+use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -12,7 +15,9 @@ use weir::ProgramEntry;
 use weir::api::{Args, BoxError, DataStream, StreamEnv};
 use weir::connectors::{BadRecords, BlackholeSink, DatagenSource, FileSink, FileSource};
 use weir::stream::Collector;
+use weir::stream::TimeDomain;
 use weir::stream::ops::{Context, KeyedProcessFunction, OpenContext};
+use weir::types::EventTime;
 
 fn main() -> ExitCode {
     let entry = |name, summary, build| ProgramEntry {
@@ -41,6 +46,11 @@ fn main() -> ExitCode {
             "slow",
             "makes texts of `bytes` without end; each takes `pause-us`",
             slow,
+        ),
+        entry(
+            "dawdles",
+            "from the number 3000 on, each call of the function `where` takes 60 ms",
+            dawdles,
         ),
         entry("stuck", "holds on to the first number for `seconds`", stuck),
         entry(
@@ -157,6 +167,70 @@ fn slow(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
         .sink_to(BlackholeSink::new())
         .name("nowhere");
     Ok(())
+}
+
+/// Takes its time, and tells of the first time that it does.
+fn dawdle(has_begun: &AtomicBool) {
+    if !has_begun.swap(true, Ordering::SeqCst) {
+        // With a closed stderr there is nobody to tell.
+        drop(writeln!(std::io::stderr(), "it dawdles now"));
+    }
+    sleep(Duration::from_millis(60));
+}
+
+/// Wakes each number once time is over, which takes long.
+#[derive(Clone)]
+struct WakesUp(Arc<AtomicBool>);
+
+impl KeyedProcessFunction<u64, u64, u64> for WakesUp {
+    fn process(
+        &mut self,
+        _number: u64,
+        context: &mut Context<'_, u64>,
+        _out: &mut Collector<'_, u64>,
+    ) -> Result<(), BoxError> {
+        Ok(context.register_event_time_timer(EventTime(1))?)
+    }
+
+    fn on_timer(
+        &mut self,
+        _time: i64,
+        _domain: TimeDomain,
+        context: &mut Context<'_, u64>,
+        out: &mut Collector<'_, u64>,
+    ) -> Result<(), BoxError> {
+        dawdle(&self.0);
+        out.collect(*context.current_key());
+        Ok(())
+    }
+}
+
+fn dawdles(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
+    const FAST: u64 = 3_000;
+    let place = args.required("where")?.to_owned();
+    let (in_source, in_map) = (place == "source", place == "map");
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let (first, second) = (Arc::clone(&has_begun), Arc::clone(&has_begun));
+    let source = DatagenSource::with_timestamps(move |number| {
+        if in_source && number >= FAST {
+            dawdle(&first);
+        }
+        (number, EventTime(0))
+    });
+    let numbers = env
+        .from_source(source.count(args.parsed_or("count", 10_000)?))
+        .name("numbers")
+        .map(move |number| {
+            if in_map && number >= FAST {
+                dawdle(&second);
+            }
+            number
+        });
+    if place == "timer" {
+        let woken = numbers.key_by(|number| *number).process(WakesUp(has_begun));
+        return write(woken, args);
+    }
+    write(numbers, args)
 }
 
 fn stuck(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {

@@ -111,9 +111,12 @@ impl<T: Data + Sync> SourceReader<T> for CollectionReader<T> {
                 Some(time) => out.collect_at(record.clone(), *time),
                 None => out.collect(record.clone()),
             }
+            *next += 1;
+            if out.turn_is_over() {
+                break;
+            }
         }
-        *next += turn.len();
-        if turn.len() == rest.len() {
+        if *next >= self.records.len() {
             self.next = None;
         }
         Ok(Poll::More)
@@ -131,7 +134,7 @@ impl<T: Data + Sync> SourceReader<T> for CollectionReader<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{TestReader, context, enumerator, read_all};
+    use crate::testing::{TestReader, context, enumerator, read_all, turns_of_a_called_reader};
 
     #[test]
     fn a_collection_comes_out_in_order() {
@@ -144,6 +147,12 @@ mod tests {
             read_all(&CollectionSource::<u32>::new([])).expect("reads"),
             [0; 0]
         );
+    }
+
+    #[test]
+    fn a_reader_that_is_called_ends_its_turn_after_a_record() {
+        let (turns, rows) = turns_of_a_called_reader(&CollectionSource::new(0u32..5));
+        assert_eq!((turns, rows), (vec![1; 5], (0..5).collect()));
     }
 
     #[test]

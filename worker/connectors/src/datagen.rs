@@ -13,7 +13,7 @@ use weir_stream::source::{Source, SourceOutput, SplitAnswer, SplitBytes, SplitEn
 use weir_stream::{BoxError, Data};
 use weir_types::{Clock, EventTime, SubtaskIndex, SystemClock};
 
-use crate::encoding::{decode, encode};
+use crate::encoding::{EncodingError, decode, encode};
 use crate::schedule::is_rate;
 
 mod reader;
@@ -32,31 +32,53 @@ pub enum DatagenError {
         /// The rate asked for.
         rate: f64,
     },
+    /// A split that a reader had been given is not one of this source's.
+    #[error(
+        "a datagen source cannot read a split that came back from reader {reader} ({bytes} bytes): \
+         it was written by another source or version, and without it records would be missing"
+    )]
+    SplitBack {
+        /// Who had it.
+        reader: SubtaskIndex,
+        /// How long it is.
+        bytes: usize,
+        /// What is wrong with it.
+        source: EncodingError,
+    },
 }
 
-/// Makes the records of a range of indices: one virtual call for many records.
+/// Makes the records of a range of indices, or the first of them if the turn is over before: one
+/// virtual call for many records. Tells the index after the last.
 trait Generate<T>: Send + Sync {
-    fn emit(&self, indices: Range<u64>, out: &mut SourceOutput<'_, T>);
+    fn emit(&self, indices: Range<u64>, out: &mut SourceOutput<'_, T>) -> u64;
 }
 
 struct Plain<F>(F);
 
 impl<T: Data, F: Fn(u64) -> T + Send + Sync> Generate<T> for Plain<F> {
-    fn emit(&self, indices: Range<u64>, out: &mut SourceOutput<'_, T>) {
-        for index in indices {
+    fn emit(&self, mut indices: Range<u64>, out: &mut SourceOutput<'_, T>) -> u64 {
+        for index in indices.by_ref() {
             out.collect((self.0)(index));
+            if out.turn_is_over() {
+                break;
+            }
         }
+        indices.start
     }
 }
 
 struct Timed<F>(F);
 
 impl<T: Data, F: Fn(u64) -> (T, EventTime) + Send + Sync> Generate<T> for Timed<F> {
-    fn emit(&self, indices: Range<u64>, out: &mut SourceOutput<'_, T>) {
-        for index in indices {
+    fn emit(&self, mut indices: Range<u64>, out: &mut SourceOutput<'_, T>) -> u64 {
+        for index in indices.by_ref() {
             let (record, time) = (self.0)(index);
             out.collect_at(record, time);
+            if out.turn_is_over() {
+                break;
+            }
         }
+        indices.start
     }
 }
 
@@ -197,13 +219,20 @@ impl SplitEnumerator for DatagenEnumerator {
         Ok(SplitAnswer::Split(encode(&split)?))
     }
 
-    fn add_splits_back(&mut self, splits: Vec<SplitBytes>, reader: SubtaskIndex) {
+    fn add_splits_back(
+        &mut self,
+        splits: Vec<SplitBytes>,
+        reader: SubtaskIndex,
+    ) -> Result<(), BoxError> {
         for bytes in splits.into_iter().rev() {
-            match decode(&bytes) {
-                Ok(split) => self.pending.push_front(split),
-                Err(error) => tracing::error!(%reader, %error, "dropped a split that came back"),
-            }
+            let split = decode(&bytes).map_err(|source| DatagenError::SplitBack {
+                reader,
+                bytes: bytes.len(),
+                source,
+            })?;
+            self.pending.push_front(split);
         }
+        Ok(())
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, BoxError> {

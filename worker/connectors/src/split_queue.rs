@@ -33,10 +33,15 @@ impl SplitEnumerator for SplitQueue {
             .map_or(SplitAnswer::NoMore, SplitAnswer::Split))
     }
 
-    fn add_splits_back(&mut self, splits: Vec<SplitBytes>, _reader: SubtaskIndex) {
+    fn add_splits_back(
+        &mut self,
+        splits: Vec<SplitBytes>,
+        _reader: SubtaskIndex,
+    ) -> Result<(), BoxError> {
         for split in splits.into_iter().rev() {
             self.pending.push_front(split);
         }
+        Ok(())
     }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, BoxError> {
@@ -80,7 +85,9 @@ mod tests {
             encode(&1u32).expect("encodes"),
             encode(&2u32).expect("encodes"),
         ];
-        queue.add_splits_back(back, SubtaskIndex(0));
+        queue
+            .add_splits_back(back, SubtaskIndex(0))
+            .expect("takes them");
         assert_eq!(drain(&mut queue), [1, 2, 3]);
     }
 }

@@ -1,13 +1,14 @@
 //! What the tests of this crate share: a job of one source and nothing else.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use weir_network::Chunk;
+use weir_network::{CancelToken, Chunk};
 use weir_state::HeapFactory;
 use weir_stream::factory::EnumeratorContext;
 use weir_stream::metrics::OperatorMetrics;
 use weir_stream::source::{
-    AnySource, Poll, ReaderSource, Source, SplitAnswer, SplitBytes, SplitEnumerator,
+    AnySource, Poll, ReaderSource, Source, SplitAnswer, SplitBytes, SplitEnumerator, Turn,
 };
 use weir_stream::{
     Batch, Control, Data, OperatorContext, OperatorError, OperatorSnapshot, Output, SideOutputId,
@@ -33,6 +34,7 @@ pub(crate) fn context(subtask: u32, parallelism: u32) -> OperatorContext {
         key_groups: KeyGroupRange::of_subtask(128, parallelism, subtask),
         clock: Arc::new(SystemClock),
         state_backend: Arc::new(HeapFactory),
+        cancel: CancelToken::default(),
         metrics: Arc::new(OperatorMetrics::default()),
     }
 }
@@ -93,7 +95,16 @@ impl<S: Source> TestReader<S> {
         &mut self,
         enumerator: &mut dyn SplitEnumerator,
     ) -> Result<Poll, OperatorError> {
-        let (poll, _) = self.reader.poll(&mut self.out)?;
+        self.turn_of(Turn::whole(), enumerator)
+    }
+
+    /// A turn that may end early.
+    pub(crate) fn turn_of(
+        &mut self,
+        turn: Turn<'_>,
+        enumerator: &mut dyn SplitEnumerator,
+    ) -> Result<Poll, OperatorError> {
+        let (poll, _) = self.reader.poll(turn, &mut self.out)?;
         if poll == Poll::NeedSplit {
             match enumerator
                 .next_split(self.context.attempt.subtask)
@@ -124,6 +135,29 @@ impl<S: Source> TestReader<S> {
     /// The rows that came out.
     pub(crate) fn rows(self) -> Vec<S::Out> {
         self.out.0.into_iter().map(|(row, _)| row).collect()
+    }
+}
+
+/// Counts the rows of each turn while the reader is always called, as one whose subtask has mail.
+pub(crate) fn turns_of_a_called_reader<S: Source>(source: &S) -> (Vec<usize>, Vec<S::Out>) {
+    let is_called = AtomicBool::new(true);
+    let turn = Turn {
+        records_max: usize::MAX,
+        is_called: &is_called,
+    };
+    let mut splits = enumerator(source, 1);
+    let mut reader = TestReader::open(source, context(0, 1));
+    let mut turns = Vec::new();
+    loop {
+        let before = reader.out.0.len();
+        let poll = reader.turn_of(turn, &mut *splits).expect("reads");
+        let rows = reader.out.0.len() - before;
+        if rows > 0 {
+            turns.push(rows);
+        }
+        if poll == Poll::End {
+            return (turns, reader.rows());
+        }
     }
 }
 

@@ -309,7 +309,7 @@ impl Coordinator {
                 }
                 let added = guarded(|| {
                     for (reader, splits) in by_reader {
-                        enumerator.add_splits_back(splits, reader);
+                        enumerator.add_splits_back(splits, reader)?;
                     }
                     Ok(())
                 });

@@ -147,6 +147,16 @@ impl InputGate {
             .sum()
     }
 
+    /// Tells how full the gate's queues are, from any thread and for as long as there is a gate.
+    pub fn fill(&self) -> GateFill {
+        let queues = self.channels.iter();
+        GateFill(
+            queues
+                .map(|channel| Arc::downgrade(&channel.queue))
+                .collect(),
+        )
+    }
+
     /// About how many bytes wait in channels that are blocked: what an alignment holds back.
     pub fn bytes_blocked(&self) -> usize {
         let blocked = |index: usize| self.blocked[index / 64] >> (index % 64) & 1 == 1;
@@ -261,6 +271,18 @@ fn gate_error(queue: &ChannelQueue, channel: usize, cause: ChannelError) -> Gate
         channel,
         partition: queue.partition().map(Box::new),
         cause,
+    }
+}
+
+/// See [`InputGate::fill`].
+#[derive(Debug)]
+pub struct GateFill(Vec<Weak<ChannelQueue>>);
+
+impl GateFill {
+    /// About how many bytes lie in the gate's queues.
+    pub fn bytes(&self) -> usize {
+        let queues = self.0.iter().filter_map(Weak::upgrade);
+        queues.map(|queue| queue.bytes()).sum()
     }
 }
 

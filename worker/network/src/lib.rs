@@ -56,7 +56,7 @@ pub use exchange::{
     BindError, ConnectRequest, Exchange, ExchangeIdentity, ExchangeOptions, Location,
     PROTOCOL_VERSION,
 };
-pub use gate::{GateOptions, Inlet, InputGate};
+pub use gate::{GateFill, GateOptions, Inlet, InputGate};
 pub use partition::{EdgeId, PartitionId};
 pub use result_partition::ResultPartition;
 pub use router::{Broadcast, ChannelOutputs, Forward, Global, Router};

@@ -121,6 +121,13 @@ impl CancelToken {
     }
 }
 
+impl Default for CancelToken {
+    /// A token for a thread that waits on nothing.
+    fn default() -> Self {
+        Self::new(Signal::new())
+    }
+}
+
 /// Locks, also after another thread panicked with the lock: none of this crate's critical sections
 /// leaves its data half-changed.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

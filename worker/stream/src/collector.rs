@@ -8,6 +8,7 @@ use crate::{Batch, CHUNK_ROWS, Data, OperatorError, Output};
 pub struct Emitter<T> {
     rows: Vec<T>,
     timestamps: Vec<EventTime>,
+    newest: Option<EventTime>,
     failure: Option<OperatorError>,
 }
 
@@ -16,6 +17,7 @@ impl<T: Data> Default for Emitter<T> {
         Self {
             rows: Vec::new(),
             timestamps: Vec::new(),
+            newest: None,
             failure: None,
         }
     }
@@ -36,6 +38,11 @@ impl<T: Data> Emitter<T> {
         }
     }
 
+    /// The event time of the last record passed on since the last call, if that had one.
+    pub(crate) fn take_newest(&mut self) -> Option<EventTime> {
+        self.newest.take()
+    }
+
     /// Makes room for about this many rows at once.
     pub fn reserve(&mut self, rows: usize) {
         self.rows.reserve(rows.min(CHUNK_ROWS));
@@ -51,6 +58,7 @@ impl<T: Data> Emitter<T> {
         }
         let rows = std::mem::take(&mut self.rows);
         let timestamps = std::mem::take(&mut self.timestamps);
+        self.newest = timestamps.last().copied();
         out.emit(Box::new(Batch::with_timestamps(rows, timestamps)))
     }
 

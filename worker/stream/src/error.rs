@@ -18,6 +18,9 @@ pub enum OperatorError {
     /// The next subtask is gone, or this one is being cancelled.
     #[error(transparent)]
     Send(#[from] SendError),
+    /// The subtask is being cancelled, and the operator has noticed it by itself.
+    #[error("cancelled")]
+    Cancelled,
     /// A source could not read.
     #[error("read the source")]
     Source(#[source] BoxError),

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_network::Chunk;
+use weir_network::{CancelToken, Chunk};
 use weir_state::{HeapFactory, SnapshotKind};
 use weir_types::{
     AttemptNumber, CheckpointId, Clock, Epoch, EventTime, ExecutionAttemptId, KeyGroupRange,
@@ -88,6 +88,7 @@ impl HarnessOptions {
             ),
             clock,
             state_backend: Arc::new(HeapFactory),
+            cancel: CancelToken::default(),
             metrics: Arc::new(OperatorMetrics::default()),
         }
     }
@@ -325,6 +326,11 @@ macro_rules! common_methods {
         /// Closes the operator.
         pub fn close(mut self) -> Result<(), OperatorError> {
             self.harness.operator.close()
+        }
+
+        /// Cancels the subtask that the harness plays.
+        pub fn cancel_token(&self) -> CancelToken {
+            self.harness.context.cancel.clone()
         }
 
         /// The counters that the operator feeds.

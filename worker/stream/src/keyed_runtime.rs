@@ -5,12 +5,14 @@
 //! after the other, those included that a timer's function adds and that are due already. The
 //! watermark is the new one while they fire. A processing-time timer fires once the clock is
 //! *past* its time, as a watermark is, so that a window is not closed while its last millisecond
-//! runs.
+//! runs. Thousands may fire in a row: after each, and after each record that a user's function
+//! takes, the subtask asks whether it is cancelled.
 
 use std::any::type_name;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use weir_network::CancelToken;
 use weir_state::{
     BackendRequest, KeyedBackend, SnapshotKind, StateError, StateKey, StateValue, Table, Timer,
     TimerService, key_hash,
@@ -43,6 +45,7 @@ pub(crate) struct KeyedRuntime<K, N = ()> {
     pub(crate) watermark: Watermark,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) side: SideOutputs,
+    cancel: CancelToken,
     timers: Option<TimerService<N>>,
     /// Kept up to date by [`Self::look_at_timers`], because asking the timers needs the backend.
     next_processing_time: Option<i64>,
@@ -58,6 +61,7 @@ impl<K: StateKey, N: StateKey> Default for KeyedRuntime<K, N> {
             watermark: Watermark::MIN,
             clock: Arc::new(SystemClock),
             side: SideOutputs::default(),
+            cancel: CancelToken::default(),
             timers: None,
             next_processing_time: None,
             restored: Vec::new(),
@@ -91,6 +95,7 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
             context.metrics.set_tier(Arc::downgrade(tier));
         }
         self.clock = Arc::clone(&context.clock);
+        self.cancel = context.cancel.clone();
         self.backend.set_now_ms(self.clock.unix_ms());
         Ok(())
     }
@@ -132,9 +137,11 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
         now_ms
     }
 
-    /// Passes on side records between two calls of a user's function, if there are many.
+    /// To be called between two calls of a user's function: ends the operator if it is cancelled,
+    /// and passes on side records if there are many.
     #[inline]
-    pub(crate) fn flush_if_full(&mut self, out: &mut dyn Output) -> Result<(), OperatorError> {
+    pub(crate) fn between_calls(&mut self, out: &mut dyn Output) -> Result<(), OperatorError> {
+        check(&self.cancel)?;
         if self.side.is_full() {
             self.side.flush(out)
         } else {
@@ -170,6 +177,16 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
         self.timers()
             .pop_processing_time_timer(&mut self.backend, now_ms.saturating_sub(1))
     }
+}
+
+/// An error once the subtask is cancelled: asked before or after each record, it costs a load from
+/// the cache.
+#[inline]
+pub(crate) fn check(cancel: &CancelToken) -> Result<(), OperatorError> {
+    if cancel.is_cancelled() {
+        return Err(OperatorError::Cancelled);
+    }
+    Ok(())
 }
 
 /// The methods by which an operator that has a [`KeyedRuntime`] in its field `runtime` takes part
@@ -221,6 +238,10 @@ macro_rules! keyed_steps {
         fn snapshot_abort(&mut self, id: weir_types::CheckpointId) {
             self.runtime.backend.abort(id);
         }
+
+        fn state_bytes(&mut self) -> usize {
+            self.runtime.backend.memory_bytes()
+        }
     };
 }
 pub(crate) use keyed_steps;
@@ -242,7 +263,7 @@ macro_rules! user_timers {
             while let Some(timer) = self.runtime.pop_event_time_timer()? {
                 self.on_timer(timer.time, $crate::TimeDomain::EventTime, out)
                     .map_err($crate::OperatorError::Function)?;
-                self.runtime.flush_if_full(out)?;
+                self.runtime.between_calls(out)?;
             }
             self.runtime.finish(out)?;
             self.emitter.flush(out)?;
@@ -263,7 +284,7 @@ macro_rules! user_timers {
             while let Some(timer) = self.runtime.pop_processing_time_timer(now_ms)? {
                 self.on_timer(timer.time, $crate::TimeDomain::ProcessingTime, out)
                     .map_err($crate::OperatorError::Function)?;
-                self.runtime.flush_if_full(out)?;
+                self.runtime.between_calls(out)?;
             }
             self.runtime.finish(out)?;
             self.emitter.flush(out)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use weir_network::Chunk;
+use weir_network::{CancelToken, Chunk};
 use weir_state::{FileSnapshot, KeyedSnapshot, SnapshotKind, StateBackendFactory, TakenSnapshot};
 use weir_types::{CheckpointId, Clock, ExecutionAttemptId, KeyGroupRange, OperatorId, Watermark};
 
@@ -56,6 +56,9 @@ pub struct OperatorContext {
     pub clock: Arc<dyn Clock>,
     /// What keyed state lies on.
     pub state_backend: Arc<dyn StateBackendFactory>,
+    /// Whether the subtask is to stop: what may take long is to ask, and to return
+    /// [`OperatorError::Cancelled`].
+    pub cancel: CancelToken,
     /// Counters that the operator feeds beside the runtime's own, for example late records.
     pub metrics: Arc<crate::metrics::OperatorMetrics>,
 }
@@ -205,6 +208,12 @@ pub trait Operator: Send {
 
     /// Takes over state: one snapshot per former subtask whose key groups or lists this one gets.
     fn restore(&mut self, snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError>;
+
+    /// About how much memory its keyed state takes now. Asked once a second: it may cost
+    /// microseconds.
+    fn state_bytes(&mut self) -> usize {
+        0
+    }
 
     /// Make results visible: all of them, or those that were prepared for this checkpoint and for
     /// earlier ones. Repeating it is harmless.

@@ -39,8 +39,10 @@ pub use process::{ProcessContext, ProcessFunction, ProcessOpenContext, ProcessOp
 pub use reduce::ReduceOperator;
 pub use watermarks::{WatermarkGenerator, WatermarkOutput, WatermarkStrategy, WatermarksOperator};
 
+use weir_network::CancelToken;
 use weir_types::EventTime;
 
+use crate::keyed_runtime::check;
 use crate::{Batch, Data, OperatorError, Output};
 
 /// The number of the second of two inputs.
@@ -52,6 +54,20 @@ pub(crate) fn records<T: Data>(batch: Batch<T>) -> impl Iterator<Item = (T, Opti
     rows.into_iter()
         .enumerate()
         .map(move |(row, record)| (record, timestamps.get(row).copied()))
+}
+
+/// What a function makes of each row, unless the subtask is cancelled meanwhile.
+pub(crate) fn map_rows<I, O>(
+    rows: Vec<I>,
+    cancel: &CancelToken,
+    mut function: impl FnMut(I) -> Result<O, OperatorError>,
+) -> Result<Vec<O>, OperatorError> {
+    let mut mapped = Vec::with_capacity(rows.len());
+    for row in rows {
+        check(cancel)?;
+        mapped.push(function(row)?);
+    }
+    Ok(mapped)
 }
 
 /// Passes rows on, if there are any.
@@ -66,13 +82,12 @@ pub(crate) fn emit_rows<T: Data>(
     out.emit(Box::new(Batch::with_timestamps(rows, timestamps)))
 }
 
-/// The methods of an operator that neither keeps anything nor needs to know where it runs.
+/// The methods of an operator that keeps nothing, and of where it runs needs to know only whether
+/// it is cancelled: its field `cancel`.
 macro_rules! stateless {
     () => {
-        fn open(
-            &mut self,
-            _context: &$crate::OperatorContext,
-        ) -> Result<(), $crate::OperatorError> {
+        fn open(&mut self, context: &$crate::OperatorContext) -> Result<(), $crate::OperatorError> {
+            self.cancel = context.cancel.clone();
             Ok(())
         }
 

@@ -14,10 +14,12 @@
 //! others have: results are there as a whole or not at all, unless a process is killed just then.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use weir_network::Chunk;
-use weir_types::{CheckpointId, ExecutionAttemptId};
+use weir_types::{CheckpointId, Clock, ExecutionAttemptId, SystemClock};
 
+use crate::metrics::OperatorMetrics;
 use crate::{
     Batch, BoxError, Commit, Data, Operator, OperatorContext, OperatorError, OperatorSnapshot,
     Output, SnapshotRequest,
@@ -99,6 +101,8 @@ pub struct SinkOperator<T, W> {
     prepared: Committables,
     /// From former subtasks: to be committed before anything else.
     restored: Vec<CommitHandle>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<OperatorMetrics>,
     record: std::marker::PhantomData<fn(T)>,
 }
 
@@ -109,6 +113,8 @@ impl<T: Data, W: SinkWriter<T>> SinkOperator<T, W> {
             writer,
             prepared: BTreeMap::new(),
             restored: Vec::new(),
+            clock: Arc::new(SystemClock),
+            metrics: Arc::default(),
             record: std::marker::PhantomData,
         }
     }
@@ -117,12 +123,17 @@ impl<T: Data, W: SinkWriter<T>> SinkOperator<T, W> {
         if handles.is_empty() {
             return Ok(());
         }
-        self.writer.commit(handles).map_err(OperatorError::Sink)
+        let began = self.clock.now();
+        self.writer.commit(handles).map_err(OperatorError::Sink)?;
+        self.metrics.add_commit(self.clock.now().since(began));
+        Ok(())
     }
 }
 
 impl<T: Data, W: SinkWriter<T>> Operator for SinkOperator<T, W> {
     fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
+        self.clock = Arc::clone(&context.clock);
+        self.metrics = Arc::clone(&context.metrics);
         self.writer.open(context).map_err(OperatorError::Sink)?;
         let restored = std::mem::take(&mut self.restored);
         self.show(&restored)?;

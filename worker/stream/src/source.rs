@@ -1,11 +1,14 @@
 //! Sources: an enumerator on the JobManager finds and hands out splits, readers read them
 //! (Flink's FLIP-27 `Source`).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use weir_types::{EventTime, SubtaskIndex};
+use weir_types::{Clock, EventTime, SubtaskIndex};
 
 use crate::factory::EnumeratorContext;
+use crate::metrics::OperatorMetrics;
 use crate::{BoxError, Data, Emitter, OperatorContext, OperatorError, OperatorSnapshot, Output};
 
 /// A split on its way between enumerator and reader: written and read by the source itself.
@@ -29,8 +32,13 @@ pub trait SplitEnumerator: Send {
     fn next_split(&mut self, reader: SubtaskIndex) -> Result<SplitAnswer, BoxError>;
 
     /// Splits that were handed out after the checkpoint that is being restored: hand them out
-    /// again.
-    fn add_splits_back(&mut self, splits: Vec<SplitBytes>, reader: SubtaskIndex);
+    /// again. A split that is lost here is records lost, so what cannot be taken is an error, and
+    /// fails the job.
+    fn add_splits_back(
+        &mut self,
+        splits: Vec<SplitBytes>,
+        reader: SubtaskIndex,
+    ) -> Result<(), BoxError>;
 
     /// What a checkpoint keeps of the enumerator.
     fn snapshot(&mut self) -> Result<Vec<u8>, BoxError>;
@@ -55,7 +63,8 @@ pub enum Poll {
 /// Reads splits. One per subtask.
 ///
 /// A turn emits at most about one chunk of records and never blocks for long, so that the subtask
-/// answers to control mail.
+/// answers to control mail. A reader whose records may each take long (a user's function makes
+/// them) asks between two of them whether [`SourceOutput::turn_is_over`].
 pub trait SourceReader<T>: Send {
     /// Called once before the first turn.
     fn open(&mut self, context: &OperatorContext) -> Result<(), BoxError>;
@@ -73,11 +82,32 @@ pub trait SourceReader<T>: Send {
     fn snapshot(&mut self) -> Result<Vec<SplitBytes>, BoxError>;
 }
 
+/// How long a turn may go on.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn<'a> {
+    /// How many records it may emit, about.
+    pub records_max: usize,
+    /// Something else is to be done: the subtask is cancelled, or mail has come.
+    pub is_called: &'a AtomicBool,
+}
+
+impl Turn<'_> {
+    /// As long as the reader wants.
+    pub fn whole() -> Self {
+        static NOBODY_CALLS: AtomicBool = AtomicBool::new(false);
+        Self {
+            records_max: usize::MAX,
+            is_called: &NOBODY_CALLS,
+        }
+    }
+}
+
 /// Where a reader puts its records.
 pub struct SourceOutput<'a, T> {
     emitter: &'a mut Emitter<T>,
     out: &'a mut dyn Output,
     records: &'a mut u64,
+    turn: Turn<'a>,
 }
 
 impl<T: Data> SourceOutput<'_, T> {
@@ -86,6 +116,13 @@ impl<T: Data> SourceOutput<'_, T> {
     pub fn collect(&mut self, record: T) {
         *self.records += 1;
         self.emitter.collector(None, self.out).collect(record);
+    }
+
+    /// Whether the reader should come to the end of its turn, between two records. It costs less
+    /// than a record.
+    #[inline]
+    pub fn turn_is_over(&self) -> bool {
+        *self.records >= self.turn.records_max as u64 || self.turn.is_called.load(Ordering::Relaxed)
     }
 
     /// Emits a record with its event time.
@@ -107,7 +144,7 @@ pub trait AnySource: Send {
     /// See [`SourceReader::no_more_splits`].
     fn no_more_splits(&mut self);
     /// Takes one turn and passes on all it emitted; also tells how many records that were.
-    fn poll(&mut self, out: &mut dyn Output) -> Result<(Poll, u64), OperatorError>;
+    fn poll(&mut self, turn: Turn<'_>, out: &mut dyn Output) -> Result<(Poll, u64), OperatorError>;
     /// What is left to read.
     fn snapshot(&mut self) -> Result<OperatorSnapshot, OperatorError>;
     /// Splits from a checkpoint.
@@ -122,6 +159,8 @@ pub struct ReaderSource<T, R> {
     reader: R,
     emitter: Emitter<T>,
     restored: Vec<SplitBytes>,
+    /// From the opening on: whom to tell how old its records are.
+    lag: Option<(Arc<OperatorMetrics>, Arc<dyn Clock>)>,
 }
 
 impl<T: Data, R: SourceReader<T>> ReaderSource<T, R> {
@@ -131,6 +170,7 @@ impl<T: Data, R: SourceReader<T>> ReaderSource<T, R> {
             reader,
             emitter: Emitter::default(),
             restored: Vec::new(),
+            lag: None,
         }
     }
 }
@@ -138,6 +178,7 @@ impl<T: Data, R: SourceReader<T>> ReaderSource<T, R> {
 impl<T: Data, R: SourceReader<T>> AnySource for ReaderSource<T, R> {
     fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
         self.reader.open(context).map_err(OperatorError::Source)?;
+        self.lag = Some((Arc::clone(&context.metrics), Arc::clone(&context.clock)));
         for split in std::mem::take(&mut self.restored) {
             self.add_split(split)?;
         }
@@ -152,18 +193,22 @@ impl<T: Data, R: SourceReader<T>> AnySource for ReaderSource<T, R> {
         self.reader.no_more_splits();
     }
 
-    fn poll(&mut self, out: &mut dyn Output) -> Result<(Poll, u64), OperatorError> {
+    fn poll(&mut self, turn: Turn<'_>, out: &mut dyn Output) -> Result<(Poll, u64), OperatorError> {
         let mut records = 0;
         let mut output = SourceOutput {
             emitter: &mut self.emitter,
             out,
             records: &mut records,
+            turn,
         };
         let poll = self
             .reader
             .poll(&mut output)
             .map_err(OperatorError::Source)?;
         self.emitter.flush(out)?;
+        if let (Some(newest), Some((metrics, clock))) = (self.emitter.take_newest(), &self.lag) {
+            metrics.set_newest_event_time(newest, &**clock);
+        }
         Ok((poll, records))
     }
 

@@ -214,6 +214,16 @@ impl OperatorChain {
         Ok(())
     }
 
+    /// Has each operator's keyed state measured.
+    pub(crate) fn measure_state(&mut self) {
+        for node in &mut self.nodes {
+            if let Some(operator) = &mut node.operator {
+                let bytes = operator.state_bytes();
+                node.context.metrics.set_state_bytes(bytes as u64);
+            }
+        }
+    }
+
     /// Closes all operators, the head first, and gives back the first error.
     pub(crate) fn close(&mut self) -> Result<(), OperatorError> {
         let mut first = Ok(());

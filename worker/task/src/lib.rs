@@ -82,6 +82,7 @@ impl TaskHandle {
     /// Stops it, wherever it waits. It reports `Canceled` when it has released everything.
     pub fn cancel(&self) {
         self.cancel.cancel();
+        self.mailbox.call();
     }
 
     /// A checkpoint has completed, or the job without checkpoints has come to its end: its sinks
@@ -138,7 +139,7 @@ pub fn launch(
     let chain = context
         .chain(Arc::clone(&metrics), &sender)
         .map_err(|error| refuse(&error))?;
-    let intake = context.intake().map_err(|error| refuse(&error))?;
+    let intake = context.intake(&metrics).map_err(|error| refuse(&error))?;
     let outputs = program
         .job_graph
         .result_partitions(attempt.vertex, attempt.subtask);
@@ -174,6 +175,7 @@ pub fn launch(
         restored_ended: restore.as_ref().is_some_and(|restore| restore.ended),
         phase: Phase::Reading,
         last_flush: environment.clock.now(),
+        measured: environment.clock.now(),
         unflushed: false,
     };
     let restoring = Restoring {
@@ -277,6 +279,7 @@ fn live(mut task: TaskLoop, mut intake: Intake, restoring: Restoring, place: &st
         unproven = restored.unproven;
         task.chain.open()?;
         drop(restored.files);
+        task.chain.measure_state();
         let now = task.clock.now();
         task.chain.metrics.restored.set(restored.sources);
         restoring.tell(place, restored.sources, now.since(began));
@@ -285,6 +288,9 @@ fn live(mut task: TaskLoop, mut intake: Intake, restoring: Restoring, place: &st
         task.run(intake)
     });
     task.chain.metrics.times.end(task.clock.now());
+    if matches!(outcome, Ok(Ok(()))) {
+        task.chain.measure_state();
+    }
     let confirmed = task
         .snapshots
         .as_ref()

@@ -6,6 +6,7 @@
 //! go on timing out: those it never hears of, see [`Mailbox::put`].
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use weir_checkpoint::coordinator::Then;
@@ -49,6 +50,8 @@ pub(crate) enum Mail {
 pub(crate) struct Mailbox {
     queue: Arc<Mutex<VecDeque<Mail>>>,
     signal: Arc<Signal>,
+    /// There is mail, or the subtask is cancelled: a source that is reading comes back for it.
+    called: Arc<AtomicBool>,
 }
 
 impl Mailbox {
@@ -56,6 +59,7 @@ impl Mailbox {
         Self {
             queue: Arc::default(),
             signal,
+            called: Arc::default(),
         }
     }
 
@@ -74,7 +78,25 @@ impl Mailbox {
         }
         queue.push_back(mail);
         drop(queue);
+        self.call();
         self.signal.notify();
+    }
+
+    /// Ends the turn of a source soon.
+    pub(crate) fn call(&self) {
+        self.called.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody has called since [`Self::hear_call`].
+    pub(crate) fn is_called(&self) -> &AtomicBool {
+        &self.called
+    }
+
+    /// To be called before looking at the mail and at whether the subtask is cancelled.
+    pub(crate) fn hear_call(&self) {
+        if self.called.load(Ordering::Relaxed) {
+            self.called.store(false, Ordering::SeqCst);
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -137,5 +159,16 @@ mod tests {
         let unread = unread(&mailbox);
         assert!(unread.len() <= ABORTS_MAX, "{}", unread.len());
         assert_eq!(unread.last().map(String::as_str), Some("abort 9999"));
+    }
+
+    #[test]
+    fn mail_calls_the_subtask_until_it_has_heard() {
+        let mailbox = Mailbox::new(Signal::new());
+        let is_called = || mailbox.is_called().load(Ordering::SeqCst);
+        assert!(!is_called());
+        mailbox.put(trigger(1));
+        assert!(is_called());
+        mailbox.hear_call();
+        assert!(!is_called());
     }
 }

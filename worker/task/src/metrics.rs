@@ -1,10 +1,11 @@
 //! What a subtask tells about itself. One thread writes, any thread reads.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use weir_graph::NodeId;
+use weir_network::GateFill;
 use weir_stream::metrics::OperatorMetrics;
 use weir_types::{EventTime, OperatorId, Timestamp};
 
@@ -147,6 +148,10 @@ pub struct TaskMetrics {
     /// Busy, idle and back-pressured time.
     pub times: TaskTimes,
     watermark: AtomicI64,
+    /// How full its input queues are, if it has any.
+    input: OnceLock<GateFill>,
+    /// Whether the chain begins with a source.
+    is_source: bool,
     /// Where the state that it began with came from.
     pub restored: RestoredBytes,
     /// The chain's operators, its head first.
@@ -180,6 +185,7 @@ impl RestoredBytes {
 impl TaskMetrics {
     pub(crate) fn new(
         operators: Vec<ChainedOperatorMetrics>,
+        is_source: bool,
         backpressured_ns: Arc<AtomicU64>,
     ) -> Self {
         Self {
@@ -189,6 +195,8 @@ impl TaskMetrics {
             bytes_out: Counter::default(),
             times: TaskTimes::new(backpressured_ns),
             watermark: AtomicI64::new(EventTime::MIN.0),
+            input: OnceLock::new(),
+            is_source,
             restored: RestoredBytes::default(),
             operators,
         }
@@ -197,6 +205,24 @@ impl TaskMetrics {
     /// The smallest watermark over all inputs; `EventTime::MIN` before the first.
     pub fn watermark(&self) -> EventTime {
         EventTime(self.watermark.load(Ordering::Relaxed))
+    }
+
+    /// About how many bytes wait in its input queues.
+    pub fn queue_bytes(&self) -> usize {
+        self.input.get().map_or(0, GateFill::bytes)
+    }
+
+    pub(crate) fn set_input(&self, fill: GateFill) {
+        // A subtask has one gate.
+        drop(self.input.set(fill));
+    }
+
+    /// How old a source's newest record was when it went out: by the event time that the source
+    /// gives it, or else the first operator behind it in the chain that gives it one.
+    pub fn source_event_time_lag_ms(&self) -> Option<i64> {
+        let mut lags = self.operators.iter().map(|operator| &operator.own);
+        let lag = lags.find_map(|own| own.event_time_lag_ms());
+        lag.filter(|_| self.is_source)
     }
 
     pub(crate) fn set_watermark(&self, watermark: EventTime) {

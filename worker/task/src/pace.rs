@@ -8,14 +8,17 @@
 //! whole chunk in time gets whole chunks, after a few smaller ones when it starts; all that it then
 //! pays is two looks at the clock per chunk.
 //!
-//! A function that slows down within a call is noticed after that call. Timers and the reading of
-//! a source are not cut.
+//! A source's turns are kept as short in the same way: see [`Pace::turn`]. A function that slows
+//! down within a call is noticed after that call; so the operators themselves ask between two
+//! records, and between two timers of a long row, whether they are cancelled, and a source's reader
+//! asks between two records whether it is called. Only functions that change a large table's values
+//! in their places, many keys at once, have to come to the end of the call.
 
 use std::time::Duration;
 
 use weir_network::{CancelToken, Chunk};
 use weir_stream::OperatorError;
-use weir_types::Clock;
+use weir_types::{Clock, Timestamp};
 
 use crate::metrics::TaskTimes;
 
@@ -27,11 +30,6 @@ const GROWTH: u32 = 4;
 
 /// No chunk has more rows than this.
 const ROWS_MAX: usize = 1 << 24;
-
-/// Makes its way through the operators to the loop as an error of a function.
-#[derive(Debug, thiserror::Error)]
-#[error("cancelled")]
-pub(crate) struct Cancelled;
 
 /// The pace of one operator.
 #[derive(Debug)]
@@ -54,6 +52,27 @@ pub(crate) struct Watch<'a> {
     pub(crate) times: &'a TaskTimes,
 }
 
+/// A moment, and how long the subtask had waited for room until then.
+#[derive(Clone, Copy)]
+struct Began {
+    at: Timestamp,
+    blocked: Duration,
+}
+
+impl Watch<'_> {
+    fn began(self) -> Began {
+        Began {
+            at: self.clock.now(),
+            blocked: self.times.blocked(),
+        }
+    }
+
+    fn took(self, began: Began) -> Duration {
+        let waited = self.times.blocked().saturating_sub(began.blocked);
+        self.clock.now().since(began.at).saturating_sub(waited)
+    }
+}
+
 impl Pace {
     /// Gives the chunk to `call`, in parts if need be.
     #[inline]
@@ -65,7 +84,7 @@ impl Pace {
     ) -> Result<(), OperatorError> {
         loop {
             if watch.cancel.is_cancelled() {
-                return Err(OperatorError::Function(Box::new(Cancelled)));
+                return Err(OperatorError::Cancelled);
             }
             let rest = if chunk.rows() > self.rows {
                 chunk.split_off(self.rows)
@@ -73,16 +92,28 @@ impl Pace {
                 None
             };
             let rows = chunk.rows();
-            let (began, blocked) = (watch.clock.now(), watch.times.blocked());
+            let began = watch.began();
             call(chunk)?;
-            let waited = watch.times.blocked().saturating_sub(blocked);
-            let took = watch.clock.now().since(began).saturating_sub(waited);
-            self.observe(rows, took);
+            self.observe(rows, watch.took(began));
             match rest {
                 Some(rest) => chunk = rest,
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Lets a source take a turn, which is given how many rows it may emit and tells how many it
+    /// has emitted.
+    pub(crate) fn turn<R, E>(
+        &mut self,
+        watch: Watch<'_>,
+        turn: impl FnOnce(usize) -> Result<(R, u64), E>,
+    ) -> Result<(R, u64), E> {
+        let began = watch.began();
+        let (result, rows) = turn(self.rows)?;
+        let emitted = usize::try_from(rows).unwrap_or(usize::MAX);
+        self.observe(emitted, watch.took(began));
+        Ok((result, rows))
     }
 
     fn observe(&mut self, rows: usize, took: Duration) {

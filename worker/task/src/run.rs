@@ -3,10 +3,10 @@
 //!
 //! Between two chunks the thread looks at its mail and its timers, copies a piece of the snapshot
 //! under way, and before each call of an operator it asks whether it is cancelled; `pace.rs` keeps
-//! the calls short. It waits in two places only: here, when there is nothing to do, and in a result
-//! partition, when there is no room downstream; both end at once when the subtask is cancelled.
-//! What routers gather is sent off as soon as the input is empty, or when the buffer time-out has
-//! passed while input keeps coming.
+//! the calls and the turns of a source short. It waits in two places only: here, when there is
+//! nothing to do, and in a result partition, when there is no room downstream; both end at once
+//! when the subtask is cancelled. What routers gather is sent off as soon as the input is empty, or
+//! when the buffer time-out has passed while input keeps coming.
 //!
 //! In a job with checkpoints a subtask that has come to the end of its data goes on living, so that
 //! it takes part in checkpoints, until the last one is complete and its results are committed:
@@ -33,7 +33,6 @@ use weir_types::{CheckpointBarrier, CheckpointId, Clock, ExecutionAttemptId, Tim
 use crate::chain::OperatorChain;
 use crate::deployment::TaskEvents;
 use crate::mailbox::{Mailbox, TaskCommit};
-use crate::pace::Cancelled;
 use crate::restore::RestoreError;
 use crate::setup::Intake;
 use crate::snapshot::{Aligned, Input, Snapshots};
@@ -61,12 +60,16 @@ pub(crate) enum TaskError {
 impl From<OperatorError> for TaskError {
     fn from(error: OperatorError) -> Self {
         match error {
-            OperatorError::Send(SendError::Cancelled { .. }) => Self::Cancelled,
-            OperatorError::Function(cause) if cause.is::<Cancelled>() => Self::Cancelled,
+            OperatorError::Cancelled | OperatorError::Send(SendError::Cancelled { .. }) => {
+                Self::Cancelled
+            }
             error => Self::Operator(error),
         }
     }
 }
+
+/// How often the size of its state is measured.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where a subtask stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +99,8 @@ pub(crate) struct TaskLoop {
     pub(crate) restored_ended: bool,
     pub(crate) phase: Phase,
     pub(crate) last_flush: Timestamp,
+    /// When the size of its state was last measured.
+    pub(crate) measured: Timestamp,
     pub(crate) unflushed: bool,
 }
 
@@ -280,10 +285,18 @@ impl TaskLoop {
 
     fn flush_if_due(&mut self) -> Result<(), TaskError> {
         let now = self.clock.now();
+        self.measure_if_due(now);
         if now.since(self.last_flush) >= self.buffer_timeout {
             self.flush()?;
         }
         Ok(())
+    }
+
+    fn measure_if_due(&mut self, now: Timestamp) {
+        if now.since(self.measured) >= MEASURE_INTERVAL {
+            self.measured = now;
+            self.chain.measure_state();
+        }
     }
 
     /// Waits for mail, input, the next timer, or the end of `rest`.
@@ -298,7 +311,9 @@ impl TaskLoop {
             (Some(rest), Some(timer)) => Some(rest.min(timer)),
             (rest, timer) => rest.or(timer),
         };
-        self.chain.metrics.times.idle_from(self.clock.now());
+        let now = self.clock.now();
+        self.measure_if_due(now);
+        self.chain.metrics.times.idle_from(now);
         self.cancel.signal().wait(limit);
         self.chain.metrics.times.idle_until(self.clock.now());
     }

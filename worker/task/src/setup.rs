@@ -111,7 +111,9 @@ impl Context<'_> {
                 records_out: Counter::default(),
                 own: Arc::new(OperatorMetrics::default()),
             });
-        Arc::new(TaskMetrics::new(operators.collect(), sender.blocked_ns()))
+        let is_source = self.vertex.is_source();
+        let blocked_ns = sender.blocked_ns();
+        Arc::new(TaskMetrics::new(operators.collect(), is_source, blocked_ns))
     }
 
     /// The chain with its result partitions, which are registered with the exchange.
@@ -186,6 +188,7 @@ impl Context<'_> {
                 ),
                 clock: Arc::clone(&self.environment.clock),
                 state_backend: Arc::clone(&self.environment.state_backend),
+                cancel: self.cancel.clone(),
                 metrics: Arc::clone(&metrics.own),
             };
             nodes.push(ChainNode {
@@ -262,7 +265,7 @@ impl Context<'_> {
     }
 
     /// The source or the gate at the head of the chain.
-    pub(crate) fn intake(&self) -> Result<Intake, SetupError> {
+    pub(crate) fn intake(&self, metrics: &TaskMetrics) -> Result<Intake, SetupError> {
         let head = self.vertex.head();
         if let Some(make) = self.program.factories.sources.get(&head.node) {
             return Ok(Intake::Source {
@@ -281,6 +284,7 @@ impl Context<'_> {
             options.window_bytes = bytes;
         }
         let gate = InputGate::new(Arc::clone(self.cancel.signal()), channels, options);
+        metrics.set_input(gate.fill());
         let mut places = Vec::new();
         let mut counts: Vec<usize> = Vec::new();
         for spec in &gates {

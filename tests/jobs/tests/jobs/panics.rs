@@ -1,7 +1,10 @@
 //! Functions of users that panic, fail or hang: the job ends with the reason and the place, and the
 //! processes that run it live on to say so.
 
+use std::time::Duration;
+
 use weir_testkit::{Ended, JobManager, Process, command};
+use weir_types::{Clock, SystemClock};
 
 use crate::harness::{Folder, test_programs};
 
@@ -140,4 +143,24 @@ fn a_second_ctrl_c_ends_at_once() {
     process.signal("INT");
     process.wait().expect(130, &[]);
     assert_eq!(folder.finished("out"), Vec::<String>::new());
+}
+
+/// Fails if a subtask looked at whether it is cancelled between two chunks only, or after all of
+/// ten thousand timers: a chunk takes a minute here, the timers ten.
+#[test]
+fn a_function_that_has_become_slow_does_not_hold_up_the_end() {
+    for place in ["source", "map", "timer"] {
+        let folder = Folder::new();
+        let place = format!("where: {place}");
+        let manifest = folder.manifest("dawdles", &[&place], &["parallelism: 1"]);
+        let args = ["run".to_owned()].into_iter().chain(manifest);
+        let mut process = Process::start(command(test_programs(), args));
+        process.until_stderr("it dawdles now");
+        let began = SystemClock.now();
+        process.signal("INT");
+        process.wait().expect(130, &["job dawdles cancelled: "]);
+        let took = SystemClock.now().since(began);
+        assert!(took < Duration::from_secs(5), "{place}: {took:?}");
+        assert_eq!(folder.finished("out"), Vec::<String>::new());
+    }
 }

@@ -87,10 +87,13 @@ impl<T: Data> SourceReader<T> for DatagenReader<T> {
             if let Some(schedule) = schedule.filter(|_| until <= split.next) {
                 return Ok(Poll::Wait(schedule.pause(split.next, now)));
             }
-            self.generator.emit(split.next..until, out);
+            let until = self.generator.emit(split.next..until, out);
             room -= until - split.next;
             split.advance(until);
             self.splits.retain(|paced| !paced.split.is_done());
+            if out.turn_is_over() {
+                break;
+            }
         }
         Ok(Poll::More)
     }

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use weir_stream::source::Poll;
+use weir_stream::source::{Poll, Turn};
 use weir_types::ManualClock;
 
 use super::*;
-use crate::testing::{TestReader, context, enumerator, read_all, with_clock};
+use crate::testing::{
+    TestReader, context, enumerator, read_all, turns_of_a_called_reader, with_clock,
+};
 
 fn numbers(count: u64) -> DatagenSource<u64> {
     DatagenSource::new(|index| index).count(count)
@@ -86,6 +88,8 @@ fn records_carry_their_event_times() {
         times,
         [Some(EventTime(0)), Some(EventTime(10)), Some(EventTime(20))]
     );
+    let lag = reader.context.metrics.event_time_lag_ms();
+    assert!(lag.is_some_and(|lag| lag > 1_600_000_000_000), "{lag:?}");
 }
 
 #[test]
@@ -145,4 +149,43 @@ fn a_rate_that_cannot_be_kept_is_refused() {
 #[test]
 fn an_empty_source_ends() {
     assert_eq!(read_all(&numbers(0)).expect("ends"), [0; 0]);
+}
+
+#[test]
+fn a_reader_that_is_called_ends_its_turn_after_a_record_and_loses_none() {
+    let (turns, rows) = turns_of_a_called_reader(&numbers(2_500));
+    assert_eq!((turns, rows), (vec![1; 2_500], (0..2_500).collect()));
+}
+
+#[test]
+fn a_turn_that_may_emit_so_many_records_emits_no_more() {
+    let source = numbers(3_000);
+    let mut splits = enumerator(&source, 1);
+    let mut reader = TestReader::open(&source, context(0, 1));
+    let turn = Turn {
+        records_max: 7,
+        ..Turn::whole()
+    };
+    let mut ends = 0;
+    while reader.out.0.len() < 70 {
+        let before = reader.out.0.len();
+        reader.turn_of(turn, &mut *splits).expect("makes records");
+        ends += usize::from(reader.out.0.len() == before + 7);
+    }
+    assert_eq!((ends, reader.out.0.len()), (10, 70));
+}
+
+/// Fails if such a split were dropped: its records would be missing, and nobody would know.
+#[test]
+fn a_split_that_comes_back_and_cannot_be_read_is_an_error_that_says_so() {
+    let mut splits = enumerator(&numbers(10), 1);
+    let error = splits
+        .add_splits_back(vec![vec![1, 0xff]], SubtaskIndex(3))
+        .expect_err("is no split");
+    let error = error.to_string();
+    assert!(
+        error.contains("came back from reader 3 (2 bytes)"),
+        "{error}"
+    );
+    assert!(error.contains("records would be missing"), "{error}");
 }

@@ -110,7 +110,10 @@ impl<T: Data> SplitReader<T> for CsvSplitReader {
     ) -> Result<Turn, FileSourceError> {
         let begin = self.rows.buffer.offset();
         let mut lines = 0;
-        while lines < limit && self.rows.buffer.offset() - begin < CHUNK_BYTES as u64 {
+        while lines < limit
+            && self.rows.buffer.offset() - begin < CHUNK_BYTES as u64
+            && (lines == 0 || !out.turn_is_over())
+        {
             if self.rows.buffer.offset() >= self.split.end {
                 return Ok(Turn { lines, done: true });
             }

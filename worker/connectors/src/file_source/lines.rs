@@ -55,9 +55,10 @@ impl<D> LineSplitReader<D> {
         }
     }
 
-    /// Decodes the lines whose ends were found, and tells how many bytes they take.
+    /// Decodes the lines whose ends were found, or the first of them if the turn is over before,
+    /// and tells how many bytes they take. The ends of others are forgotten.
     fn decode_lines<T: Data>(
-        &self,
+        &mut self,
         block_len: usize,
         bad: &mut BadRecordHandler,
         out: &mut SourceOutput<'_, T>,
@@ -68,7 +69,7 @@ impl<D> LineSplitReader<D> {
         let used = self.ends.last().map_or(0, |end| (end + 1).min(block_len));
         let block = &self.lines.buffer.unread()[..used];
         let text = std::str::from_utf8(block);
-        let mut start = 0;
+        let (mut start, mut lines) = (0, 0);
         for &end in &self.ends {
             let line = match text {
                 Ok(text) => Ok(&text[start..end]),
@@ -86,8 +87,13 @@ impl<D> LineSplitReader<D> {
                 bad.handle(self.lines.buffer.path(), offset, reason)?;
             }
             start = end + 1;
+            lines += 1;
+            if out.turn_is_over() {
+                break;
+            }
         }
-        Ok(used)
+        self.ends.truncate(lines);
+        Ok(start.min(used))
     }
 
     /// Decodes a line; tells what is wrong with it, if anything is.

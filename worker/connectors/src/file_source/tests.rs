@@ -6,12 +6,15 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
-use weir_stream::source::{AnySource, Poll};
+use weir_stream::source::{AnySource, Poll, Turn};
 use weir_stream::{Data, OperatorError};
 use weir_types::{Clock, ManualClock};
 
 use super::*;
-use crate::testing::{TestReader, context, enumerator, read_all, root_cause, splits, with_clock};
+use crate::testing::{
+    TestReader, context, enumerator, read_all, root_cause, splits, turns_of_a_called_reader,
+    with_clock,
+};
 
 struct Input {
     _folder: TempDir,
@@ -67,7 +70,7 @@ proptest! {
             let mut reader = TestReader::open(&source, context(0, 1));
             reader.reader.add_split(split).expect("is a split");
             reader.reader.no_more_splits();
-            while reader.reader.poll(&mut reader.out).expect("reads").0 != Poll::End {}
+            while reader.reader.poll(Turn::whole(), &mut reader.out).expect("reads").0 != Poll::End {}
             all.extend(reader.rows());
         }
         prop_assert_eq!(all, model(&text));
@@ -464,4 +467,14 @@ fn an_empty_file_and_an_empty_folder_are_an_empty_input() {
     assert_eq!(read_all(&lines(&input.path)).expect("reads"), [""; 0]);
     let folder = tempfile::tempdir().expect("makes a folder");
     assert_eq!(read_all(&lines(folder.path())).expect("reads"), [""; 0]);
+}
+
+#[test]
+fn a_reader_that_is_called_ends_its_turn_after_a_line_or_row() {
+    let input = input("a\nbb\n\nccc\n");
+    let (turns, rows) = turns_of_a_called_reader(&lines(&input.path));
+    assert_eq!((turns, rows), (vec![1; 4], model("a\nbb\n\nccc\n")));
+    let (turns, rows) = turns_of_a_called_reader(&FileSource::<(String,)>::csv(&input.path));
+    assert_eq!(turns, [1; 3]);
+    assert_eq!(rows, ["a", "bb", "ccc"].map(|word| (word.to_owned(),)));
 }

@@ -2,7 +2,10 @@
 
 use std::io::{self, Read};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 use memchr::memchr;
@@ -24,9 +27,13 @@ pub(super) const PAUSE: Duration = Duration::from_millis(5);
 pub struct SocketReader<T> {
     source: SocketSource<T>,
     metrics: Arc<OperatorMetrics>,
+    /// On its way: the server may take its time, and the subtask has other things to hear.
+    connecting: Option<Receiver<Result<TcpStream, SocketError>>>,
     connection: Option<TcpStream>,
     has_all_splits: bool,
     block: Vec<u8>,
+    /// What of the block is not taken apart yet.
+    unread: Range<usize>,
     lines: Lines,
 }
 
@@ -47,51 +54,93 @@ impl<T> SocketReader<T> {
         Self {
             source,
             metrics: Arc::default(),
+            connecting: None,
             connection: None,
             has_all_splits: false,
             block: Vec::new(),
+            unread: 0..0,
             lines: Lines::default(),
         }
     }
 }
 
-impl<T: Data> SocketReader<T> {
-    fn connect(&self) -> Result<TcpStream, SocketError> {
-        let address = || self.source.address.clone();
-        let resolved = self.source.address.to_socket_addrs();
-        let candidates = resolved.map_err(|source| SocketError::Resolve {
-            address: address(),
-            source,
-        })?;
-        let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for candidate in candidates {
-            match TcpStream::connect_timeout(&candidate, CONNECT_TIMEOUT) {
-                Ok(connection) => {
-                    connection
-                        .set_nonblocking(true)
-                        .map_err(|source| SocketError::Connect {
-                            address: address(),
-                            source,
-                        })?;
-                    return Ok(connection);
-                }
-                Err(error) => failure = error,
-            }
+fn connect(address: String) -> Result<TcpStream, SocketError> {
+    let candidates = match address.to_socket_addrs() {
+        Ok(candidates) => candidates,
+        Err(source) => return Err(SocketError::Resolve { address, source }),
+    };
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for candidate in candidates {
+        let connected = TcpStream::connect_timeout(&candidate, CONNECT_TIMEOUT);
+        match connected.and_then(|connection| {
+            connection.set_nonblocking(true)?;
+            Ok(connection)
+        }) {
+            Ok(connection) => return Ok(connection),
+            Err(error) => failure = error,
         }
-        Err(SocketError::Connect {
-            address: address(),
-            source: failure,
-        })
+    }
+    Err(SocketError::Connect {
+        address,
+        source: failure,
+    })
+}
+
+impl<T: Data> SocketReader<T> {
+    /// Connects on a thread of its own, which is left to itself if the subtask ends before.
+    fn begin_to_connect(&mut self) -> Result<(), SocketError> {
+        let address = self.source.address.clone();
+        let (sender, receiver) = sync_channel(1);
+        thread::Builder::new()
+            .name("socket-connect".to_owned())
+            .spawn(move || drop(sender.send(connect(address))))
+            .map_err(|source| SocketError::Connect {
+                address: self.source.address.clone(),
+                source,
+            })?;
+        self.connecting = Some(receiver);
+        Ok(())
     }
 
-    /// Takes a block of bytes apart into lines.
-    fn take(&mut self, mut block: &[u8], out: &mut SourceOutput<'_, T>) -> Result<(), SocketError> {
-        while let Some(end) = memchr(b'\n', block) {
-            self.take_part(&block[..end])?;
+    /// Looks whether there is a connection by now. False if it takes longer.
+    fn look_for_connection(&mut self) -> Result<bool, SocketError> {
+        let Some(receiver) = &self.connecting else {
+            return Ok(true);
+        };
+        let connected = match receiver.try_recv() {
+            Ok(connected) => connected,
+            Err(TryRecvError::Empty) => return Ok(false),
+            Err(TryRecvError::Disconnected) => Err(SocketError::Connect {
+                address: self.source.address.clone(),
+                source: io::Error::other("the thread that connects has died"),
+            }),
+        };
+        self.connecting = None;
+        self.connection = Some(connected?);
+        Ok(true)
+    }
+
+    /// Takes a block of bytes apart into lines, until the turn is over. Tells how many bytes it has
+    /// taken.
+    fn take(&mut self, block: &[u8], out: &mut SourceOutput<'_, T>) -> Result<usize, SocketError> {
+        let mut taken = 0;
+        while let Some(length) = memchr(b'\n', &block[taken..]) {
+            self.take_part(&block[taken..taken + length])?;
             self.end_line(true, out)?;
-            block = &block[end + 1..];
+            taken += length + 1;
+            if out.turn_is_over() {
+                return Ok(taken);
+            }
         }
-        self.take_part(block)
+        self.take_part(&block[taken..])?;
+        Ok(block.len())
+    }
+
+    fn take_unread(&mut self, out: &mut SourceOutput<'_, T>) -> Result<(), SocketError> {
+        let block = std::mem::take(&mut self.block);
+        self.unread.start += self.take(&block[self.unread.clone()], out)?;
+        self.block = block;
+        Ok(())
     }
 
     /// Takes bytes of the current line.
@@ -171,8 +220,7 @@ impl<T: Data> SourceReader<T> for SocketReader<T> {
     }
 
     fn add_split(&mut self, _split: SplitBytes) -> Result<(), BoxError> {
-        self.connection = Some(self.connect()?);
-        Ok(())
+        Ok(self.begin_to_connect()?)
     }
 
     fn no_more_splits(&mut self) {
@@ -180,6 +228,9 @@ impl<T: Data> SourceReader<T> for SocketReader<T> {
     }
 
     fn poll(&mut self, out: &mut SourceOutput<'_, T>) -> Result<Poll, BoxError> {
+        if !self.look_for_connection()? {
+            return Ok(Poll::Wait(PAUSE));
+        }
         let Some(connection) = &mut self.connection else {
             return Ok(if self.has_all_splits {
                 Poll::End
@@ -187,6 +238,10 @@ impl<T: Data> SourceReader<T> for SocketReader<T> {
                 Poll::NeedSplit
             });
         };
+        if !self.unread.is_empty() {
+            self.take_unread(out)?;
+            return Ok(Poll::More);
+        }
         match connection.read(&mut self.block) {
             Ok(0) => {
                 self.connection = None;
@@ -196,9 +251,8 @@ impl<T: Data> SourceReader<T> for SocketReader<T> {
                 Ok(Poll::More)
             }
             Ok(count) => {
-                let block = std::mem::take(&mut self.block);
-                self.take(&block[..count], out)?;
-                self.block = block;
+                self.unread = 0..count;
+                self.take_unread(out)?;
                 Ok(Poll::More)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Poll::Wait(PAUSE)),
@@ -211,10 +265,8 @@ impl<T: Data> SourceReader<T> for SocketReader<T> {
     }
 
     fn snapshot(&mut self) -> Result<Vec<SplitBytes>, BoxError> {
-        Ok(self
-            .connection
-            .iter()
-            .map(|_| encode(&()))
-            .collect::<Result<_, _>>()?)
+        let has_split = self.connecting.is_some() || self.connection.is_some();
+        let split = has_split.then(|| encode(&()));
+        Ok(split.into_iter().collect::<Result<_, _>>()?)
     }
 }

@@ -6,7 +6,7 @@ use weir_stream::source::Poll;
 
 use super::reader::PAUSE;
 use super::*;
-use crate::testing::{TestReader, context, enumerator, root_cause};
+use crate::testing::{TestReader, context, enumerator, root_cause, turns_of_a_called_reader};
 
 fn listen() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -90,5 +90,20 @@ fn a_quiet_server_makes_the_reader_wait_and_not_block() {
         Poll::NeedSplit
     );
     let _connection = listener.accept().expect("accepts");
-    assert_eq!(reader.turn(&mut *splits).expect("waits"), Poll::Wait(PAUSE));
+    for _ in 0..3 {
+        assert_eq!(reader.turn(&mut *splits).expect("waits"), Poll::Wait(PAUSE));
+    }
+}
+
+#[test]
+fn a_reader_that_is_called_ends_its_turn_after_a_line_and_loses_none() {
+    let (listener, address) = listen();
+    let server = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().expect("accepts");
+        connection.write_all(b"a\nb\nc\nd").expect("is read");
+    });
+    let (turns, rows) = turns_of_a_called_reader(&SocketSource::lines(address));
+    server.join().expect("serves");
+    assert_eq!(turns, [1; 4]);
+    assert_eq!(rows, ["a", "b", "c", "d"]);
 }

@@ -18,6 +18,7 @@ use weir_stream::source::{SplitAnswer, SplitBytes, SplitEnumerator};
 use weir_types::{Epoch, ExecutionAttemptId, JobId, SubtaskIndex, TaskManagerId};
 
 use super::*;
+use crate::job_master::Preparation;
 
 /// Hands out each split once.
 struct Splits(Vec<u8>);
@@ -32,7 +33,12 @@ impl SplitEnumerator for Splits {
         }
     }
 
-    fn add_splits_back(&mut self, _splits: Vec<SplitBytes>, _reader: SubtaskIndex) {}
+    fn add_splits_back(&mut self, back: Vec<SplitBytes>, _: SubtaskIndex) -> Result<(), BoxError> {
+        if back.contains(&vec![255]) {
+            return Err("split 255 is none of mine".into());
+        }
+        Ok(())
+    }
 
     fn snapshot(&mut self) -> Result<Vec<u8>, BoxError> {
         Ok(Vec::new())
@@ -321,6 +327,28 @@ async fn an_enumerator_that_fails_later_cancels_what_runs() {
     assert!(
         text.ends_with("find the next split: the folder is gone"),
         "{text}"
+    );
+}
+
+/// Fails if such a split were only told of in a log: its records would be missing.
+#[test]
+fn a_split_that_is_not_taken_back_is_a_fault_that_names_the_source() {
+    let spec = splits(&[]);
+    let (_, source, _) = graph();
+    let (sender, mut events) = mpsc::channel(8);
+    let mut sources = SourceCoordinators::new(&spec.graph, spec.factories, sender, true);
+    sources.prepare(Preparation::Source(source), None);
+    let mut prepared = || match events.blocking_recv() {
+        Some(Event::Prepared { result, .. }) => result,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(prepared(), Ok(()));
+    let back = [(0, 1), (1, 255)].map(|(reader, split)| (SubtaskIndex(reader), vec![split]));
+    sources.add_splits_back(source, back.to_vec());
+    let fault = prepared().expect_err("it must not be lost");
+    assert_eq!(
+        fault.cause,
+        "source `source: numbers`: take splits back: split 255 is none of mine"
     );
 }
 

@@ -308,6 +308,7 @@ proptest! {
             }
             let bytes: usize = (0..CHANNELS).map(|channel| model.bytes(channel)).sum();
             prop_assert_eq!(gate.bytes_buffered(), bytes);
+            prop_assert_eq!(gate.fill().bytes(), bytes);
         }
         gate.unblock_all();
         model.blocked.fill(false);

@@ -161,7 +161,7 @@ where
                 self.function
                     .process_broadcast(record, &mut context, &mut collector)
                     .map_err(OperatorError::Function)?;
-                self.runtime.flush_if_full(out)?;
+                self.runtime.between_calls(out)?;
             }
         } else {
             for (record, timestamp) in records(Batch::<I>::from_chunk(chunk)) {
@@ -170,7 +170,7 @@ where
                 self.function
                     .process(record, &mut context, &mut collector)
                     .map_err(OperatorError::Function)?;
-                self.runtime.flush_if_full(out)?;
+                self.runtime.between_calls(out)?;
             }
         }
         self.runtime.side.flush(out)?;

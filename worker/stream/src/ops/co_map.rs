@@ -3,15 +3,17 @@
 
 use std::marker::PhantomData;
 
-use weir_network::Chunk;
+use weir_network::{CancelToken, Chunk};
 
-use crate::ops::{SECOND, emit_rows, records, stateless};
+use crate::keyed_runtime::check;
+use crate::ops::{SECOND, emit_rows, map_rows, records, stateless};
 use crate::{Batch, Collector, Data, Emitter, Operator, OperatorError, Output};
 
 /// Applies one function to each record of the first input, another to each of the second.
 pub struct CoMapOperator<A, B, O, F, G> {
     first: F,
     second: G,
+    cancel: CancelToken,
     types: PhantomData<fn(A, B) -> O>,
 }
 
@@ -25,6 +27,7 @@ where
         Self {
             first,
             second,
+            cancel: CancelToken::default(),
             types: PhantomData,
         }
     }
@@ -44,12 +47,14 @@ where
         chunk: Box<dyn Chunk>,
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
-        let (rows, timestamps): (Vec<O>, _) = if input == SECOND {
+        let (rows, timestamps) = if input == SECOND {
             let (rows, timestamps) = Batch::<B>::from_chunk(chunk).into_parts();
-            (rows.into_iter().map(&mut self.second).collect(), timestamps)
+            let second = |row| Ok((self.second)(row));
+            (map_rows(rows, &self.cancel, second)?, timestamps)
         } else {
             let (rows, timestamps) = Batch::<A>::from_chunk(chunk).into_parts();
-            (rows.into_iter().map(&mut self.first).collect(), timestamps)
+            let first = |row| Ok((self.first)(row));
+            (map_rows(rows, &self.cancel, first)?, timestamps)
         };
         emit_rows(rows, timestamps, out)
     }
@@ -62,6 +67,7 @@ where
 pub struct CoFlatMapOperator<A, B, O, F, G> {
     first: F,
     second: G,
+    cancel: CancelToken,
     emitter: Emitter<O>,
     inputs: PhantomData<fn(A, B)>,
 }
@@ -77,6 +83,7 @@ where
         Self {
             first,
             second,
+            cancel: CancelToken::default(),
             emitter: Emitter::default(),
             inputs: PhantomData,
         }
@@ -99,10 +106,12 @@ where
     ) -> Result<(), OperatorError> {
         if input == SECOND {
             for (record, timestamp) in records(Batch::<B>::from_chunk(chunk)) {
+                check(&self.cancel)?;
                 (self.second)(record, &mut self.emitter.collector(timestamp, out));
             }
         } else {
             for (record, timestamp) in records(Batch::<A>::from_chunk(chunk)) {
+                check(&self.cancel)?;
                 (self.first)(record, &mut self.emitter.collector(timestamp, out));
             }
         }

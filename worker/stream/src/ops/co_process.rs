@@ -90,7 +90,7 @@ where
                 self.function
                     .process_second(record, &mut context, &mut collector)
                     .map_err(OperatorError::Function)?;
-                self.runtime.flush_if_full(out)?;
+                self.runtime.between_calls(out)?;
             }
         } else {
             for (record, timestamp) in records(Batch::<A>::from_chunk(chunk)) {
@@ -99,7 +99,7 @@ where
                 self.function
                     .process_first(record, &mut context, &mut collector)
                     .map_err(OperatorError::Function)?;
-                self.runtime.flush_if_full(out)?;
+                self.runtime.between_calls(out)?;
             }
         }
         self.runtime.side.flush(out)?;

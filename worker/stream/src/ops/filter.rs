@@ -2,15 +2,17 @@
 
 use std::marker::PhantomData;
 
-use weir_network::Chunk;
+use weir_network::{CancelToken, Chunk};
 use weir_types::EventTime;
 
+use crate::keyed_runtime::check;
 use crate::ops::{emit_rows, stateless};
 use crate::{Batch, BoxError, Data, Operator, OperatorError, Output};
 
 /// Keeps the records for which a predicate holds.
 pub struct FilterOperator<T, F> {
     predicate: F,
+    cancel: CancelToken,
     record: PhantomData<fn(T)>,
 }
 
@@ -19,6 +21,7 @@ impl<T, F: FnMut(&T) -> bool> FilterOperator<T, F> {
     pub fn new(predicate: F) -> Self {
         Self {
             predicate,
+            cancel: CancelToken::default(),
             record: PhantomData,
         }
     }
@@ -31,7 +34,10 @@ impl<T: Data, F: FnMut(&T) -> bool + Send> Operator for FilterOperator<T, F> {
         chunk: Box<dyn Chunk>,
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
-        let (rows, timestamps) = retain(Batch::from_chunk(chunk), |row| Ok((self.predicate)(row)))?;
+        let (rows, timestamps) = retain(Batch::from_chunk(chunk), |row| {
+            check(&self.cancel)?;
+            Ok((self.predicate)(row))
+        })?;
         emit_rows(rows, timestamps, out)
     }
 
@@ -42,6 +48,7 @@ impl<T: Data, F: FnMut(&T) -> bool + Send> Operator for FilterOperator<T, F> {
 /// subtask.
 pub struct TryFilterOperator<T, F> {
     predicate: F,
+    cancel: CancelToken,
     record: PhantomData<fn(T)>,
 }
 
@@ -50,6 +57,7 @@ impl<T, F: FnMut(&T) -> Result<bool, BoxError>> TryFilterOperator<T, F> {
     pub fn new(predicate: F) -> Self {
         Self {
             predicate,
+            cancel: CancelToken::default(),
             record: PhantomData,
         }
     }
@@ -67,6 +75,7 @@ where
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
         let (rows, timestamps) = retain(Batch::from_chunk(chunk), |row| {
+            check(&self.cancel)?;
             (self.predicate)(row).map_err(OperatorError::Function)
         })?;
         emit_rows(rows, timestamps, out)

@@ -2,14 +2,16 @@
 
 use std::marker::PhantomData;
 
-use weir_network::Chunk;
+use weir_network::{CancelToken, Chunk};
 
+use crate::keyed_runtime::check;
 use crate::ops::{records, stateless};
 use crate::{Batch, BoxError, Collector, Data, Emitter, Operator, OperatorError, Output};
 
 /// Applies a function that emits any number of records for each.
 pub struct FlatMapOperator<I, O, F> {
     function: F,
+    cancel: CancelToken,
     emitter: Emitter<O>,
     input: PhantomData<fn(I)>,
 }
@@ -19,6 +21,7 @@ impl<I, O: Data, F: FnMut(I, &mut Collector<'_, O>)> FlatMapOperator<I, O, F> {
     pub fn new(function: F) -> Self {
         Self {
             function,
+            cancel: CancelToken::default(),
             emitter: Emitter::default(),
             input: PhantomData,
         }
@@ -38,6 +41,7 @@ where
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
         for (record, timestamp) in records(Batch::<I>::from_chunk(chunk)) {
+            check(&self.cancel)?;
             (self.function)(record, &mut self.emitter.collector(timestamp, out));
         }
         self.emitter.flush(out)
@@ -50,6 +54,7 @@ where
 /// ends the subtask.
 pub struct TryFlatMapOperator<I, O, F> {
     function: F,
+    cancel: CancelToken,
     emitter: Emitter<O>,
     input: PhantomData<fn(I)>,
 }
@@ -63,6 +68,7 @@ where
     pub fn new(function: F) -> Self {
         Self {
             function,
+            cancel: CancelToken::default(),
             emitter: Emitter::default(),
             input: PhantomData,
         }
@@ -82,6 +88,7 @@ where
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
         for (record, timestamp) in records(Batch::<I>::from_chunk(chunk)) {
+            check(&self.cancel)?;
             (self.function)(record, &mut self.emitter.collector(timestamp, out))
                 .map_err(OperatorError::Function)?;
         }

@@ -184,7 +184,7 @@ where
             self.function
                 .process(record, &mut context, &mut collector)
                 .map_err(OperatorError::Function)?;
-            self.runtime.flush_if_full(out)?;
+            self.runtime.between_calls(out)?;
         }
         Ok(())
     }
@@ -201,7 +201,7 @@ where
             self.function
                 .process_broadcast(record, &mut context, &mut collector)
                 .map_err(OperatorError::Function)?;
-            self.runtime.flush_if_full(out)?;
+            self.runtime.between_calls(out)?;
         }
         Ok(())
     }

@@ -101,7 +101,7 @@ where
             self.function
                 .process_first(record, &mut context, &mut collector)
                 .map_err(OperatorError::Function)?;
-            self.runtime.flush_if_full(out)?;
+            self.runtime.between_calls(out)?;
         }
         Ok(())
     }
@@ -117,7 +117,7 @@ where
             self.function
                 .process_second(record, &mut context, &mut collector)
                 .map_err(OperatorError::Function)?;
-            self.runtime.flush_if_full(out)?;
+            self.runtime.between_calls(out)?;
         }
         Ok(())
     }

@@ -130,7 +130,7 @@ where
                     &mut self.emitter.collector(timestamp, out),
                 )
                 .map_err(OperatorError::Function)?;
-            self.runtime.flush_if_full(out)?;
+            self.runtime.between_calls(out)?;
         }
         self.runtime.finish(out)?;
         self.emitter.flush(out)

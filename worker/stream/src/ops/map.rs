@@ -2,14 +2,15 @@
 
 use std::marker::PhantomData;
 
-use weir_network::Chunk;
+use weir_network::{CancelToken, Chunk};
 
-use crate::ops::{emit_rows, stateless};
+use crate::ops::{emit_rows, map_rows, stateless};
 use crate::{Batch, BoxError, Data, Operator, OperatorError, Output};
 
 /// Applies a function to each record.
 pub struct MapOperator<I, O, F> {
     function: F,
+    cancel: CancelToken,
     types: PhantomData<fn(I) -> O>,
 }
 
@@ -18,6 +19,7 @@ impl<I, O, F: FnMut(I) -> O> MapOperator<I, O, F> {
     pub fn new(function: F) -> Self {
         Self {
             function,
+            cancel: CancelToken::default(),
             types: PhantomData,
         }
     }
@@ -31,7 +33,7 @@ impl<I: Data, O: Data, F: FnMut(I) -> O + Send> Operator for MapOperator<I, O, F
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
         let (rows, timestamps) = Batch::<I>::from_chunk(chunk).into_parts();
-        let rows = rows.into_iter().map(&mut self.function).collect();
+        let rows = map_rows(rows, &self.cancel, |row| Ok((self.function)(row)))?;
         emit_rows(rows, timestamps, out)
     }
 
@@ -41,6 +43,7 @@ impl<I: Data, O: Data, F: FnMut(I) -> O + Send> Operator for MapOperator<I, O, F
 /// Applies a function that may fail to each record. The first failure ends the subtask.
 pub struct TryMapOperator<I, O, F> {
     function: F,
+    cancel: CancelToken,
     types: PhantomData<fn(I) -> O>,
 }
 
@@ -49,6 +52,7 @@ impl<I, O, F: FnMut(I) -> Result<O, BoxError>> TryMapOperator<I, O, F> {
     pub fn new(function: F) -> Self {
         Self {
             function,
+            cancel: CancelToken::default(),
             types: PhantomData,
         }
     }
@@ -67,11 +71,9 @@ where
         out: &mut dyn Output,
     ) -> Result<(), OperatorError> {
         let (rows, timestamps) = Batch::<I>::from_chunk(chunk).into_parts();
-        let rows = rows
-            .into_iter()
-            .map(&mut self.function)
-            .collect::<Result<_, _>>();
-        let rows = rows.map_err(OperatorError::Function)?;
+        let rows = map_rows(rows, &self.cancel, |row| {
+            (self.function)(row).map_err(OperatorError::Function)
+        })?;
         emit_rows(rows, timestamps, out)
     }
 

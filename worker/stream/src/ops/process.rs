@@ -5,14 +5,14 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use weir_network::Chunk;
+use weir_network::{CancelToken, Chunk};
 use weir_state::{
     BroadcastState, OperatorListState, OperatorStateBackend, OperatorStateContext, StateError,
     StateKey, StateValue,
 };
 use weir_types::{Clock, EventTime, SystemClock, Watermark};
 
-use crate::keyed_runtime::KeyedRuntime;
+use crate::keyed_runtime::{KeyedRuntime, check};
 use crate::operator_state;
 use crate::ops::records;
 use crate::side_output::SideOutputs;
@@ -155,6 +155,7 @@ pub(crate) struct ProcessRuntime {
     watermark: Watermark,
     clock: Arc<dyn Clock>,
     pub(crate) side: SideOutputs,
+    cancel: CancelToken,
     state: OperatorStateBackend,
 }
 
@@ -164,15 +165,17 @@ impl Default for ProcessRuntime {
             watermark: Watermark::MIN,
             clock: Arc::new(SystemClock),
             side: SideOutputs::default(),
+            cancel: CancelToken::default(),
             state: OperatorStateBackend::new(),
         }
     }
 }
 
 impl ProcessRuntime {
-    /// Takes the clock over, and gives what the function opens with.
+    /// Takes over what the context holds, and gives what the function opens with.
     pub(crate) fn open<'a>(&'a mut self, context: &'a OperatorContext) -> ProcessOpenContext<'a> {
         self.clock = Arc::clone(&context.clock);
+        self.cancel = context.cancel.clone();
         ProcessOpenContext {
             state: &mut self.state,
             operator: context,
@@ -189,8 +192,11 @@ impl ProcessRuntime {
         }
     }
 
+    /// To be called between two calls of a user's function: ends the operator if it is cancelled,
+    /// and passes on side records if there are many.
     #[inline]
-    pub(crate) fn flush_if_full(&mut self, out: &mut dyn Output) -> Result<(), OperatorError> {
+    pub(crate) fn between_calls(&mut self, out: &mut dyn Output) -> Result<(), OperatorError> {
+        check(&self.cancel)?;
         if self.side.is_full() {
             self.side.flush(out)
         } else {
@@ -283,7 +289,7 @@ impl<I: Data, O: Data, F: ProcessFunction<I, O>> Operator for ProcessOperator<I,
                     &mut self.emitter.collector(timestamp, out),
                 )
                 .map_err(OperatorError::Function)?;
-            self.runtime.flush_if_full(out)?;
+            self.runtime.between_calls(out)?;
         }
         self.runtime.side.flush(out)?;
         self.emitter.flush(out)

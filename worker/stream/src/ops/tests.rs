@@ -1,10 +1,13 @@
 //! Tests of the operators that keep nothing.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::harness::{Event, OneInputHarness};
-use crate::{BoxError, CHUNK_ROWS, Collector, OperatorError};
+use crate::{BoxError, CHUNK_ROWS, Collector, Operator, OperatorError};
 
 fn refuse(record: i64) -> BoxError {
     format!("{record} is refused").into()
@@ -147,4 +150,54 @@ fn an_empty_chunk_makes_no_chunk() {
         (harness.take_events(), reduce.take_events()),
         (vec![], vec![])
     );
+}
+
+/// Pushes a chunk of a thousand records to an operator whose function cancels its subtask with the
+/// third, and gives how often that was called.
+fn calls_until_cancelled<M: Operator + 'static>(
+    make: impl FnOnce(Box<dyn FnMut() + Send>) -> M,
+) -> usize {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let token = Arc::new(OnceLock::<CancelToken>::new());
+    let (counted, cancel) = (Arc::clone(&calls), Arc::clone(&token));
+    let operator = make(Box::new(move || {
+        if counted.fetch_add(1, Ordering::SeqCst) == 2 {
+            cancel.get().expect("set before the first record").cancel();
+        }
+    }));
+    let mut harness = OneInputHarness::<i64, i64>::open(operator).unwrap();
+    token.set(harness.cancel_token()).unwrap();
+    let result = harness.push_all((0..1_000).collect());
+    assert!(
+        matches!(result, Err(OperatorError::Cancelled)),
+        "{result:?}"
+    );
+    calls.load(Ordering::SeqCst)
+}
+
+/// Fails if a chunk had to be processed to its end: its records may each take long.
+#[test]
+fn an_operator_that_is_cancelled_takes_no_further_record() {
+    type Call = Box<dyn FnMut() + Send>;
+    let map = |mut call: Call| {
+        MapOperator::new(move |n: i64| {
+            call();
+            n
+        })
+    };
+    let flat_map = |mut call: Call| {
+        FlatMapOperator::new(move |n: i64, out: &mut Collector<'_, i64>| {
+            call();
+            out.collect(n);
+        })
+    };
+    let filter = |mut call: Call| {
+        FilterOperator::new(move |_: &i64| {
+            call();
+            true
+        })
+    };
+    assert_eq!(calls_until_cancelled(map), 3);
+    assert_eq!(calls_until_cancelled(flat_map), 3);
+    assert_eq!(calls_until_cancelled(filter), 3);
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use weir_network::Chunk;
 use weir_types::{Clock, EventTime, SystemClock, Watermark};
 
+use crate::metrics::OperatorMetrics;
 use crate::ops::no_state;
 use crate::{Batch, Control, Data, Operator, OperatorContext, OperatorError, Output};
 
@@ -31,6 +32,7 @@ pub struct WatermarksOperator<T> {
     generator: Generator<T>,
     last: Watermark,
     clock: Arc<dyn Clock>,
+    metrics: Arc<OperatorMetrics>,
     /// When the last records came, on the wall clock.
     last_activity_ms: i64,
     idle: bool,
@@ -62,6 +64,7 @@ impl<T: Data> WatermarksOperator<T> {
             generator,
             last: Watermark::MIN,
             clock: Arc::new(SystemClock),
+            metrics: Arc::default(),
             last_activity_ms: 0,
             idle: false,
             next_period_ms: None,
@@ -137,6 +140,7 @@ impl<T: Data> WatermarksOperator<T> {
 impl<T: Data> Operator for WatermarksOperator<T> {
     fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
         self.clock = Arc::clone(&context.clock);
+        self.metrics = Arc::clone(&context.metrics);
         self.last_activity_ms = self.clock.unix_ms();
         let periodic = matches!(self.generator, Generator::Custom(_));
         self.next_period_ms = periodic.then(|| self.last_activity_ms.saturating_add(PERIOD_MS));
@@ -156,6 +160,9 @@ impl<T: Data> Operator for WatermarksOperator<T> {
         self.set_idle(false, out)?;
         let times = self.event_times(&rows, times)?;
         let watermark = self.observe(&rows, &times);
+        if let Some(newest) = times.last() {
+            self.metrics.set_newest_event_time(*newest, &*self.clock);
+        }
         out.emit(Box::new(Batch::with_timestamps(rows, times)))?;
         self.advance(watermark, out)?;
         if self.strategy.idleness.is_some() {

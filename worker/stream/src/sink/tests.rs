@@ -146,3 +146,15 @@ fn without_checkpoints_all_is_committed_at_the_end() {
     sink.commit(Commit::Final).unwrap();
     assert_eq!(world.visible(), [1]);
 }
+
+#[test]
+fn commits_are_counted_but_not_those_of_nothing() {
+    let world = World::default();
+    let mut sink = start(&world, Vec::new());
+    sink.push(1).unwrap();
+    sink.snapshot().unwrap();
+    sink.commit(checkpoint(1)).unwrap();
+    sink.commit(checkpoint(1)).unwrap();
+    let commits = sink.metrics().commits();
+    assert_eq!(commits.counts.iter().sum::<u64>(), 1);
+}

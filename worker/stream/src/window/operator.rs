@@ -208,7 +208,7 @@ where
             let mut timers = current_pane(&mut self.runtime, &window);
             self.parts.trigger.clear(&window, &mut timers)?;
         }
-        self.runtime.flush_if_full(out)
+        self.runtime.between_calls(out)
     }
 
     /// Does what the trigger said with the pane of the current key.
@@ -311,7 +311,7 @@ where
                 None => return Err(no_event_time()),
             };
             self.take_record(record, time, timestamp, out)?;
-            self.runtime.flush_if_full(out)?;
+            self.runtime.between_calls(out)?;
         }
         self.late.report();
         self.flush(out)

@@ -67,7 +67,7 @@ const NEVER: u64 = u64::MAX;
 fn a_slow_function_is_called_for_one_record_at_a_time_until_it_is_cancelled() {
     let mut rig = Rig::new();
     let cancelled = rig.feed(1024, Duration::from_millis(60), 7).unwrap_err();
-    assert!(matches!(cancelled, OperatorError::Function(cause) if cause.is::<Cancelled>()));
+    assert!(matches!(cancelled, OperatorError::Cancelled));
     assert_eq!(rig.sizes(), [1; 8], "none after the one that was at work");
 }
 
@@ -136,4 +136,31 @@ fn waiting_for_room_downstream_does_not_make_an_operator_slow() {
     rig.calls.clear();
     rig.feed(1024, Duration::ZERO, NEVER).unwrap();
     assert_eq!(rig.sizes(), [1024]);
+}
+
+#[test]
+fn a_sources_turn_gets_as_many_rows_as_take_the_time_of_a_call() {
+    let mut rig = Rig::new();
+    let mut turn = |each: Duration| {
+        let watch = Watch {
+            cancel: &rig.cancel,
+            clock: &rig.clock,
+            times: &rig.times,
+        };
+        let clock = &rig.clock;
+        let turn = rig.pace.turn(watch, |rows| {
+            let rows = rows.min(1024) as u64;
+            clock.advance(each * u32::try_from(rows).expect("few"));
+            Ok::<_, OperatorError>(((), rows))
+        });
+        turn.expect("nothing fails").1
+    };
+    let fast: Vec<u64> = (0..7).map(|_| turn(Duration::from_micros(1))).collect();
+    assert_eq!(fast, [1, 4, 16, 64, 256, 1024, 1024]);
+    turn(Duration::from_millis(60));
+    assert_eq!(
+        turn(Duration::from_millis(60)),
+        1,
+        "records have become slow"
+    );
 }

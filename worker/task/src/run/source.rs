@@ -1,12 +1,15 @@
 //! The loop of a subtask whose chain begins with a source.
 
+use std::sync::Arc;
+
 use weir_graph::NodeId;
 use weir_stream::Control;
-use weir_stream::source::{AnySource, Poll, SplitAnswer};
+use weir_stream::source::{AnySource, Poll, SplitAnswer, Turn};
 use weir_types::{Timestamp, Watermark};
 
 use super::{Phase, TaskError, TaskLoop};
 use crate::mailbox::Mail;
+use crate::pace::{Pace, Watch};
 use crate::snapshot::Input;
 
 /// Whether something waits for the answer to a split request.
@@ -27,8 +30,9 @@ impl TaskLoop {
         if self.phase == Phase::Reading {
             source.open(&self.chain.nodes[0].context)?;
         }
-        let mut request = Request::None;
+        let (mut request, mut pace) = (Request::None, Pace::default());
         loop {
+            self.mailbox.hear_call();
             self.check_cancelled()?;
             while let Some(mail) = self.mailbox.take() {
                 match mail {
@@ -69,7 +73,7 @@ impl TaskLoop {
                 self.idle(rest)?;
                 continue;
             }
-            match self.turn(source.as_mut())? {
+            match self.turn(source.as_mut(), &mut pace)? {
                 Poll::More => self.flush_if_due()?,
                 Poll::Wait(rest) => {
                     self.flush()?;
@@ -92,10 +96,23 @@ impl TaskLoop {
         }
     }
 
-    fn turn(&mut self, source: &mut dyn AnySource) -> Result<Poll, TaskError> {
+    fn turn(&mut self, source: &mut dyn AnySource, pace: &mut Pace) -> Result<Poll, TaskError> {
         self.unflushed = true;
+        let metrics = Arc::clone(&self.chain.metrics);
+        let watch = Watch {
+            cancel: &self.cancel,
+            clock: &*self.clock,
+            times: &metrics.times,
+        };
+        let is_called = self.mailbox.is_called();
         let mut out = self.chain.head_output();
-        let (poll, records) = source.poll(&mut out)?;
+        let (poll, records) = pace.turn(watch, |records_max| {
+            let turn = Turn {
+                records_max,
+                is_called,
+            };
+            source.poll(turn, &mut out)
+        })?;
         self.chain.metrics.operators[0].records_in.add(records);
         self.chain.metrics.records_in.add(records);
         Ok(poll)

@@ -1,3 +1,7 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use weir_network::CancelToken;
 use weir_state::ValueState;
 use weir_types::EventTime;
 
@@ -247,4 +251,66 @@ fn a_timer_that_fails_ends_the_subtask_and_the_watermark_stays_back() {
     };
     assert_eq!(cause.to_string(), "no luck at 7");
     assert_eq!(harness.take_events(), []);
+}
+
+/// Cancels the subtask with the third timer that fires.
+#[derive(Clone)]
+struct CancelsAtThree {
+    domain: TimeDomain,
+    token: Arc<OnceLock<CancelToken>>,
+    fired: Arc<AtomicUsize>,
+}
+
+impl KeyedProcessFunction<u64, u64, u64> for CancelsAtThree {
+    fn process(
+        &mut self,
+        _record: u64,
+        context: &mut Context<'_, u64>,
+        _out: &mut Collector<'_, u64>,
+    ) -> Result<(), BoxError> {
+        match self.domain {
+            TimeDomain::EventTime => context.register_event_time_timer(EventTime(10))?,
+            TimeDomain::ProcessingTime => context.register_processing_time_timer(10)?,
+        }
+        Ok(())
+    }
+
+    fn on_timer(
+        &mut self,
+        _timestamp: i64,
+        _domain: TimeDomain,
+        _context: &mut Context<'_, u64>,
+        _out: &mut Collector<'_, u64>,
+    ) -> Result<(), BoxError> {
+        if self.fired.fetch_add(1, Ordering::SeqCst) == 2 {
+            self.token.get().expect("set before time passes").cancel();
+        }
+        Ok(())
+    }
+}
+
+/// Fails if a long row of timers had to come to its end: each may take long.
+#[test]
+fn no_further_timer_of_a_row_fires_once_the_subtask_is_cancelled() {
+    for domain in [TimeDomain::EventTime, TimeDomain::ProcessingTime] {
+        let function = CancelsAtThree {
+            domain,
+            token: Arc::default(),
+            fired: Arc::default(),
+        };
+        let (token, fired) = (Arc::clone(&function.token), Arc::clone(&function.fired));
+        let operator = KeyedProcessOperator::new(|record: &u64| *record, function);
+        let mut harness = OneInputHarness::<u64, u64>::open(operator).unwrap();
+        harness.push_all((0..1_000).collect()).unwrap();
+        token.set(harness.cancel_token()).unwrap();
+        let result = match domain {
+            TimeDomain::EventTime => harness.watermark(10),
+            TimeDomain::ProcessingTime => harness.advance_clock_to(11),
+        };
+        assert!(
+            matches!(result, Err(OperatorError::Cancelled)),
+            "{result:?}"
+        );
+        assert_eq!(fired.load(Ordering::SeqCst), 3, "{domain:?}");
+    }
 }

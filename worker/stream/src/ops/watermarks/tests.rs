@@ -188,3 +188,12 @@ fn a_generator_of_ones_own_is_asked_per_record_per_chunk_and_per_period() {
     harness.advance_clock_to(200 * 30).unwrap();
     assert_eq!(harness.take_events(), [Event::Watermark(31)]);
 }
+
+#[test]
+fn how_old_the_last_record_is_when_it_goes_out_is_told() {
+    let mut harness = harness(bounded(10));
+    harness.advance_clock_to(500).unwrap();
+    assert_eq!(harness.metrics().event_time_lag_ms(), None);
+    harness.push_all(vec![450, 400]).unwrap();
+    assert_eq!(harness.metrics().event_time_lag_ms(), Some(100));
+}

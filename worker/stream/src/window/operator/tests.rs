@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use weir_network::CancelToken;
 use weir_state::AggregateFunction;
 
 use super::*;
@@ -435,5 +437,39 @@ fn a_processing_time_window_closes_after_a_restore_without_a_further_record() {
     assert_eq!(
         sorted(closed.collect()),
         [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]
+    );
+}
+
+/// Fails if all windows that a watermark closes had to fire first: their function may take long.
+#[test]
+fn no_further_window_fires_once_the_subtask_is_cancelled() {
+    let token = Arc::new(OnceLock::<CancelToken>::new());
+    let cancel = Arc::clone(&token);
+    let function = move |key: &u8,
+                         window: &TimeWindow,
+                         records: Vec<Record>,
+                         out: &mut Collector<'_, Fired>| {
+        assert!(window.start < 30, "the subtask was cancelled before");
+        if window.start == 20 {
+            cancel.get().expect("set before the watermark").cancel();
+        }
+        list_with_window(key, window, records, out)
+    };
+    let parts = WindowParts {
+        selector: |record: &Record| record.0,
+        assigner: TumblingWindows::event_time(ms(10)),
+        trigger: EventTimeTrigger,
+        pane: ListPane,
+        function: ApplyWindow(function),
+    };
+    let operator = WindowOperator::new(parts, WindowOptions::default());
+    let mut harness = OneInputHarness::<Record, Fired>::open(operator).unwrap();
+    let records = (0..100).map(|time| ((1, time), time));
+    harness.push_all_at(records.collect()).unwrap();
+    token.set(harness.cancel_token()).unwrap();
+    let result = harness.watermark(1_000);
+    assert!(
+        matches!(result, Err(OperatorError::Cancelled)),
+        "{result:?}"
     );
 }
