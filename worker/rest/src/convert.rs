@@ -92,6 +92,9 @@ fn operator(view: OperatorDetails) -> dto::Operator {
         write_records: view.records_out,
         late_records: view.late_records,
         skipped_records: view.skipped_records,
+        state_bytes: view.state_bytes,
+        commits: view.commits.count(),
+        accumulated_commit_time: u64::try_from(view.commits.sum().as_millis()).unwrap_or(u64::MAX),
     }
 }
 
@@ -121,6 +124,8 @@ fn io_metrics(view: &IoMetrics) -> dto::IoMetrics {
         accumulated_backpressured_time: view.backpressured_ms,
         restored_local_bytes: view.restored_local_bytes,
         restored_store_bytes: view.restored_store_bytes,
+        queued_bytes: view.queue_bytes,
+        event_time_lag: view.event_time_lag_ms,
         busy_ratio: view.shares.busy,
         idle_ratio: view.shares.idle,
         backpressured_ratio: view.shares.backpressured,

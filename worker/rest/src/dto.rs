@@ -180,6 +180,15 @@ pub struct Operator {
     pub late_records: u64,
     /// Records that could not be read and were skipped.
     pub skipped_records: u64,
+    /// About how much memory its keyed state takes, in bytes.
+    #[serde(default)]
+    pub state_bytes: u64,
+    /// Of a sink: how often results were made visible.
+    #[serde(default)]
+    pub commits: u64,
+    /// Of a sink: how long that took in all, in milliseconds.
+    #[serde(default)]
+    pub accumulated_commit_time: u64,
 }
 
 /// One subtask.
@@ -232,6 +241,13 @@ pub struct IoMetrics {
     /// Those that came from the store.
     #[serde(default)]
     pub restored_store_bytes: u64,
+    /// Bytes that wait in the input queues.
+    #[serde(default)]
+    pub queued_bytes: u64,
+    /// Of a source: how old its newest record was when it went out, in milliseconds; absent while
+    /// its records have no event time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_time_lag: Option<i64>,
     /// Share of the last heartbeat interval spent working, from 0 to 1.
     pub busy_ratio: f64,
     /// Share of the last heartbeat interval spent waiting for input, from 0 to 1.

@@ -2,6 +2,7 @@
 //! `docs/operations/metrics.md`.
 
 mod checkpoints;
+mod histogram;
 
 use std::sync::atomic::AtomicU64;
 
@@ -11,17 +12,20 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use weir_graph::JobStatus;
-use weir_rpc::{DispatcherError, DispatcherGateway, JobDetails, VertexDetails};
+use weir_rpc::{DispatcherError, DispatcherGateway, JobDetails, OperatorDetails, VertexDetails};
 
 use checkpoints::CheckpointFamilies;
+use histogram::DurationHistogram;
 
 type Labels = Vec<(&'static str, String)>;
 type Counters = Family<Labels, Counter>;
 type SecondsCounters = Family<Labels, Counter<f64, AtomicU64>>;
 type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 
+/// The figure of a tier on disk that says how large its files are.
+const SST_BYTES: &str = "sst_bytes";
+
 /// All families, filled anew for each scrape: the Dispatcher's view is the only truth.
-#[derive(Default)]
 struct Families {
     records_in: Counters,
     records_out: Counters,
@@ -32,6 +36,10 @@ struct Families {
     task_time: SecondsCounters,
     restored: Gauges,
     state_on_disk: Gauges,
+    state_size: Gauges,
+    queue_bytes: Gauges,
+    source_lag: Gauges,
+    sink_commits: DurationHistogram,
     watermark_lag: Gauges,
     job_state: Gauges,
     taskmanagers: Gauges,
@@ -40,8 +48,36 @@ struct Families {
 }
 
 impl Families {
-    fn registry(&self) -> Registry {
-        let mut all = Registry::with_prefix("weir");
+    fn new() -> Self {
+        Self {
+            records_in: Counters::default(),
+            records_out: Counters::default(),
+            late_records: Counters::default(),
+            skipped_records: Counters::default(),
+            bytes_in: Counters::default(),
+            bytes_out: Counters::default(),
+            task_time: SecondsCounters::default(),
+            restored: Gauges::default(),
+            state_on_disk: Gauges::default(),
+            state_size: Gauges::default(),
+            queue_bytes: Gauges::default(),
+            source_lag: Gauges::default(),
+            sink_commits: DurationHistogram::new(
+                "sink_commit_seconds",
+                "How long it took a sink's subtask to make results visible",
+            ),
+            watermark_lag: Gauges::default(),
+            job_state: Gauges::default(),
+            taskmanagers: Gauges::default(),
+            slots: Gauges::default(),
+            checkpoints: CheckpointFamilies::default(),
+        }
+    }
+
+    /// Within Kubernetes every sample carries the namespace that the job runs in.
+    fn registry(&self, namespace: Option<&str>) -> Registry {
+        let labels = namespace.map(|name| ("namespace".into(), name.to_owned().into()));
+        let mut all = Registry::with_prefix_and_labels("weir", labels.into_iter());
         all.register(
             "operator_records_in",
             "Records given to an operator",
@@ -87,6 +123,22 @@ impl Families {
             "Figures of RocksDB below an operator's keyed state",
             self.state_on_disk.clone(),
         );
+        all.register(
+            "state_size_bytes",
+            "About how large an operator's keyed state is",
+            self.state_size.clone(),
+        );
+        all.register(
+            "channel_queue_bytes",
+            "Bytes that wait in a subtask's input queues",
+            self.queue_bytes.clone(),
+        );
+        all.register(
+            "source_event_time_lag_seconds",
+            "How old a source's newest record was when it went out",
+            self.source_lag.clone(),
+        );
+        self.sink_commits.register(&mut all);
         all.register(
             "operator_watermark_lag_seconds",
             "How far the watermark is behind the clock",
@@ -145,6 +197,31 @@ impl Families {
             self.skipped_records
                 .get_or_create(&labels)
                 .inc_by(operator.skipped_records);
+            if operator.commits.count() > 0 {
+                self.sink_commits.add(labels.clone(), operator.commits);
+            }
+            self.add_state_size(&labels, operator, vertex);
+        }
+    }
+
+    /// The sum over the operator's subtasks. What has room in memory may be on disk as well.
+    fn add_state_size(&self, labels: &Labels, operator: &OperatorDetails, vertex: &VertexDetails) {
+        let figures = vertex.subtasks.iter().flat_map(|task| &task.state_figures);
+        let mut on_disk = figures
+            .filter(|figure| figure.node == operator.node && figure.name == SST_BYTES)
+            .map(|figure| figure.value)
+            .peekable();
+        let is_on_disk = on_disk.peek().is_some();
+        let places = [
+            ("memory", operator.state_bytes, operator.state_bytes > 0),
+            ("disk", on_disk.sum(), is_on_disk),
+        ];
+        for (place, bytes, has_state) in places {
+            if has_state {
+                let mut labels = labels.clone();
+                labels.push(("place", place.to_owned()));
+                self.state_size.get_or_create(&labels).set(number(bytes));
+            }
         }
     }
 
@@ -158,6 +235,18 @@ impl Families {
             let io = &subtask.metrics;
             self.bytes_in.get_or_create(&labels).inc_by(io.bytes_in);
             self.bytes_out.get_or_create(&labels).inc_by(io.bytes_out);
+            let queue_bytes = number(io.queue_bytes);
+            self.queue_bytes.get_or_create(&labels).set(queue_bytes);
+            if let (Some(lag), Some(source)) = (io.event_time_lag_ms, vertex.operators.first()) {
+                let labels = vec![
+                    ("job", job.to_owned()),
+                    ("operator", source.name.clone()),
+                    ("operator_uid", source.id.to_string()),
+                    ("subtask", subtask.index.to_string()),
+                ];
+                let lag = seconds(lag.unsigned_abs()).copysign(signum(lag));
+                self.source_lag.get_or_create(&labels).set(lag);
+            }
             let times = [
                 ("busy", io.busy_ms),
                 ("idle", io.idle_ms),
@@ -218,12 +307,17 @@ fn seconds(ms: u64) -> f64 {
     ms as f64 / 1000.0
 }
 
+fn signum(number: i64) -> f64 {
+    if number < 0 { -1.0 } else { 1.0 }
+}
+
 /// The text of one scrape.
 pub(crate) async fn scrape(
     dispatcher: &dyn DispatcherGateway,
+    namespace: Option<&str>,
     now_ms: i64,
 ) -> Result<String, DispatcherError> {
-    let families = Families::default();
+    let families = Families::new();
     let overview = dispatcher.overview().await?;
     families
         .taskmanagers
@@ -252,6 +346,6 @@ pub(crate) async fn scrape(
         }
     }
     let mut text = String::new();
-    encode(&mut text, &families.registry()).expect("writing to a text cannot fail");
+    encode(&mut text, &families.registry(namespace)).expect("writing to a text cannot fail");
     Ok(text)
 }

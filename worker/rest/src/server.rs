@@ -39,6 +39,7 @@ pub enum ServeError {
 struct App {
     dispatcher: Arc<dyn DispatcherGateway>,
     clock: Arc<dyn Clock>,
+    namespace: Option<Arc<str>>,
 }
 
 /// A running server. It takes no more requests once this is dropped.
@@ -53,6 +54,7 @@ pub struct RestServer {
 pub struct RestListener {
     listener: TcpListener,
     address: SocketAddr,
+    namespace: Option<Arc<str>>,
 }
 
 impl RestListener {
@@ -61,7 +63,18 @@ impl RestListener {
         let failed = |cause| ServeError::Bind { address, cause };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address })
+        Ok(Self {
+            listener,
+            address,
+            namespace: None,
+        })
+    }
+
+    /// The Kubernetes namespace that the process runs in, if it does: a label of all metrics.
+    #[must_use]
+    pub fn in_namespace(mut self, namespace: Option<String>) -> Self {
+        self.namespace = namespace.map(Arc::from);
+        self
     }
 
     /// Where it is.
@@ -77,11 +90,19 @@ impl RestServer {
         dispatcher: Arc<dyn DispatcherGateway>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self::serve(listener, routes(App { dispatcher, clock }))
+        let namespace = listener.namespace.clone();
+        let app = App {
+            dispatcher,
+            clock,
+            namespace,
+        };
+        Self::serve(listener, routes(app))
     }
 
     fn serve(listener: RestListener, app: Router) -> Self {
-        let RestListener { listener, address } = listener;
+        let RestListener {
+            listener, address, ..
+        } = listener;
         let (stop, mut stopped) = watch::channel(());
         let serving = tokio::spawn(async move {
             let serve = axum::serve(listener, app).with_graceful_shutdown(async move {
@@ -265,7 +286,8 @@ async fn config(State(app): State<App>) -> Answer<dto::Config> {
 }
 
 async fn prometheus(State(app): State<App>) -> Result<impl IntoResponse, ApiError> {
-    let text = metrics::scrape(app.dispatcher.as_ref(), app.clock.unix_ms()).await?;
+    let (dispatcher, now_ms) = (app.dispatcher.as_ref(), app.clock.unix_ms());
+    let text = metrics::scrape(dispatcher, app.namespace.as_deref(), now_ms).await?;
     Ok(([(header::CONTENT_TYPE, openapi::OPENMETRICS)], text))
 }
 

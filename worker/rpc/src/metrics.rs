@@ -1,8 +1,10 @@
 //! Counters of a subtask, as they travel with a heartbeat. All count from the start of the attempt
-//! and only grow.
+//! and only grow, but for what is told of now: watermark, lag, queues and state.
 
 use weir_graph::NodeId;
 use weir_types::{EventTime, ExecutionAttemptId};
+
+use crate::view::Durations;
 
 /// One subtask's counters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,10 @@ pub struct TaskMetricsReport {
     pub restored_local_bytes: u64,
     /// Those that came from the store.
     pub restored_store_bytes: u64,
+    /// Bytes that wait in its input queues.
+    pub queue_bytes: u64,
+    /// Of a source: how old its newest record was when it went out.
+    pub event_time_lag_ms: Option<i64>,
     /// The watermark; none before the first.
     pub watermark: Option<EventTime>,
     /// The chain's operators, its head first.
@@ -59,4 +65,8 @@ pub struct OperatorMetricsReport {
     pub late_records: u64,
     /// Records that could not be read and were skipped.
     pub skipped_records: u64,
+    /// About how much memory its keyed state takes.
+    pub state_bytes: u64,
+    /// Of a sink: how long it took to make results visible.
+    pub commits: Durations,
 }

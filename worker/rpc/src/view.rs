@@ -135,6 +135,10 @@ pub struct OperatorDetails {
     pub late_records: u64,
     /// Records that could not be read and were skipped.
     pub skipped_records: u64,
+    /// About how much memory its keyed state takes.
+    pub state_bytes: u64,
+    /// Of a sink: how long it took to make results visible.
+    pub commits: Durations,
 }
 
 /// One subtask.
@@ -181,6 +185,10 @@ pub struct IoMetrics {
     pub restored_local_bytes: u64,
     /// Those that came from the store.
     pub restored_store_bytes: u64,
+    /// Bytes that wait in the input queues.
+    pub queue_bytes: u64,
+    /// Of a source: how old its newest record was when it went out. Of a vertex, the largest.
+    pub event_time_lag_ms: Option<i64>,
     /// The smallest watermark; none before the first.
     pub watermark: Option<EventTime>,
     /// What the time between the last two heartbeats went into. Of a vertex, the largest share of

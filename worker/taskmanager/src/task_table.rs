@@ -8,8 +8,12 @@ use tokio::sync::mpsc;
 use weir_checkpoint::coordinator::Then;
 use weir_checkpoint::handle::{SnapshotMetrics, SubtaskState};
 use weir_graph::{ExecutionState, NodeId};
-use weir_rpc::{OperatorMetricsReport, StateFigure, TaskDeploymentDescriptor, TaskMetricsReport};
+use weir_rpc::{
+    DURATION_BOUNDS_MS, Durations, OperatorMetricsReport, StateFigure, TaskDeploymentDescriptor,
+    TaskMetricsReport,
+};
 use weir_state::StateBackendFactory;
+use weir_stream::metrics::COMMIT_BOUNDS_MS;
 use weir_stream::source::SplitAnswer;
 use weir_task::{
     ChainedOperatorMetrics, InputDeployment, ProducerLocation, Program, TaskCommit, TaskDeployment,
@@ -270,6 +274,8 @@ fn report(attempt: ExecutionAttemptId, metrics: &TaskMetrics, now: Timestamp) ->
         backpressured_ns: spent.backpressured_ns,
         restored_local_bytes: metrics.restored.local(),
         restored_store_bytes: metrics.restored.store(),
+        queue_bytes: metrics.queue_bytes() as u64,
+        event_time_lag_ms: metrics.source_event_time_lag_ms(),
         watermark: (watermark > EventTime::MIN).then_some(watermark),
         operators: metrics
             .operators
@@ -280,11 +286,26 @@ fn report(attempt: ExecutionAttemptId, metrics: &TaskMetrics, now: Timestamp) ->
                 records_out: operator.records_out.get(),
                 late_records: operator.own.late_records(),
                 skipped_records: operator.own.skipped_records(),
+                state_bytes: operator.own.state_bytes(),
+                commits: {
+                    let commits = operator.own.commits();
+                    Durations::counted(&commits.counts, commits.sum)
+                },
             })
             .collect(),
         state: metrics.operators.iter().flat_map(state).collect(),
     }
 }
+
+// A commit is counted by the task and told by the JobManager: both go by the same bounds.
+const _: () = {
+    let (counted, told) = (COMMIT_BOUNDS_MS, DURATION_BOUNDS_MS);
+    let mut place = 0;
+    while place < told.len() {
+        assert!(counted.len() == told.len() && counted[place] == told[place]);
+        place += 1;
+    }
+};
 
 fn state(operator: &ChainedOperatorMetrics) -> impl Iterator<Item = StateFigure> {
     let node = operator.node;

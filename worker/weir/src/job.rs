@@ -23,7 +23,7 @@ use weir_types::{Clock, JobId, SystemClock};
 use crate::program::Plan;
 use crate::signals::{Asked, Signals, end_at_once};
 use crate::state_folder::Lead;
-use crate::{config, random};
+use crate::{config, kubernetes, random};
 
 /// Threads of the control plane. Its work is a few messages a second.
 const CONTROL_THREADS: usize = 2;
@@ -183,6 +183,7 @@ pub(crate) fn serve_rest(
     listener: RestListener,
     dispatcher: Arc<dyn DispatcherGateway>,
 ) -> RestServer {
+    let listener = listener.in_namespace(kubernetes::namespace());
     RestServer::start(listener, dispatcher, Arc::new(SystemClock))
 }
 

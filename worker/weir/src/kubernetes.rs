@@ -109,6 +109,11 @@ pub(crate) fn termination_log() -> Option<PathBuf> {
     variable("WEIR_TERMINATION_LOG").map(PathBuf::from)
 }
 
+/// The namespace that this process runs in, if it runs in a pod that knows it.
+pub(crate) fn namespace() -> Option<String> {
+    variable("POD_NAMESPACE")
+}
+
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

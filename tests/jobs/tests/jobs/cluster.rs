@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use weir_testkit::{JobManager, Rest, request, until};
+use weir_testkit::{JobManager, Rest, command, request, until};
 
-use crate::harness::{Folder, book, weir_binary};
+use crate::harness::{Folder, book, test_programs, weir_binary};
 
 /// A word count of the book that takes some seconds, as it is read at a rate.
 fn count_of_the_book(folder: &Folder, lines_per_second: u32) -> Vec<String> {
@@ -172,6 +172,7 @@ fn check_metrics(rest: Rest) {
         "weir_operator_records_in_total{job=\"wordcount\",operator=\"count\",",
         "weir_task_bytes_out_total{",
         "weir_task_time_seconds_total{",
+        "weir_channel_queue_bytes{job=\"wordcount\",vertex=\"count -> output\",subtask=\"1\"}",
         "weir_job_state{job=\"wordcount\",state=\"RUNNING\"} 1",
         "weir_taskmanagers{} 2",
     ] {
@@ -227,4 +228,28 @@ fn four_slots_of_unequal_taskmanagers_count_the_book() {
         folder.counted() == book().counts,
         "the counts differ from an independent count"
     );
+}
+
+#[test]
+fn the_age_of_what_a_source_reads_and_the_namespace_are_told() {
+    let folder = Folder::new();
+    let manifest = folder.manifest("dawdles", &["where: map"], &["parallelism: 1"]);
+    let mut jobmanager = command(test_programs(), ["jobmanager"]);
+    jobmanager.args(manifest).env("POD_NAMESPACE", "shop");
+    let manager = JobManager::of_command(jobmanager);
+    let worker = manager.taskmanager(1);
+    let rest = manager.rest;
+    let lag = || {
+        let job = rest.job();
+        job["vertices"][0]["subtasks"][0]["metrics"]["event-time-lag"].as_i64()
+    };
+    until("the first records", || lag().is_some());
+    assert!(lag() > Some(1_600_000_000_000), "its records are of 1970");
+    let metrics = rest.text("/metrics");
+    let of = "weir_source_event_time_lag_seconds{namespace=\"shop\",job=\"dawdles\",\
+              operator=\"numbers\",operator_uid=\"";
+    assert!(metrics.contains(of), "no {of} in {metrics}");
+    manager.process.signal("INT");
+    manager.process.wait().expect(130, &["cancelled"]);
+    worker.wait().expect(0, &["cancelled"]);
 }

@@ -67,8 +67,22 @@ fn one_dies(job: Job, before: impl FnOnce(&Path)) -> (Vec<(u64, u64)>, String) {
         bytes.is_some()
     });
     let metrics = manager.rest.text("/metrics");
-    for family in ["weir_task_restored_bytes{", "weir_state_on_disk{"] {
+    for family in [
+        "weir_task_restored_bytes{",
+        "weir_state_on_disk{",
+        "weir_sink_commit_seconds_bucket{",
+    ] {
         assert!(metrics.contains(family), "no {family}: {metrics}");
+    }
+    for place in ["memory", "disk"] {
+        let label = format!("place=\"{place}\"}} ");
+        until("how large the state is", || {
+            let metrics = manager.rest.text("/metrics");
+            let mut sizes = metrics
+                .lines()
+                .filter(|line| line.starts_with("weir_state_size_bytes{job="));
+            sizes.any(|line| line.contains(&label) && !line.ends_with(" 0.0"))
+        });
     }
     manager.process.wait().expect(0, &["finished"]);
     let mut said = workers.into_iter().map(|worker| {

@@ -1,8 +1,8 @@
 use weir_checkpoint::pointer::{SnapshotKind, SnapshotRef};
 use weir_graph::{ExecutionState, JobStatus, NodeId};
 use weir_rpc::{
-    CheckpointDetails, CheckpointState, IoMetrics, JobCheckpoints, JobOverview, OperatorDetails,
-    SubtaskDetails, TimeShares, VertexDetails, VertexInput,
+    CheckpointDetails, CheckpointState, Durations, IoMetrics, JobCheckpoints, JobOverview,
+    OperatorDetails, SubtaskDetails, TimeShares, VertexDetails, VertexInput,
 };
 use weir_types::{
     AttemptNumber, CheckpointId, Epoch, EventTime, OperatorId, SubtaskIndex, VertexId,
@@ -35,6 +35,8 @@ fn vertex(id: u128, name: &str, input: Option<u128>, records: u64) -> VertexDeta
             records_out: records,
             late_records: 0,
             skipped_records: if input.is_none() { 3 } else { 0 },
+            state_bytes: 0,
+            commits: Durations::default(),
         }],
         metrics: IoMetrics {
             // A source takes nothing from the exchange.

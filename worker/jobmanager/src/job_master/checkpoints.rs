@@ -441,7 +441,7 @@ impl JobMaster {
         Some(JobCheckpoints {
             folder: checkpoints.folder.clone(),
             restored: checkpoints.restored,
-            durations: checkpoints.durations.clone(),
+            durations: checkpoints.durations,
             collected: checkpoints.collected,
             ..crate::history::of(&checkpoints.coordinator, now.unix_ms)
         })

@@ -80,6 +80,8 @@ impl JobMetrics {
             backpressured_ms: report.backpressured_ns / 1_000_000,
             restored_local_bytes: report.restored_local_bytes,
             restored_store_bytes: report.restored_store_bytes,
+            queue_bytes: report.queue_bytes,
+            event_time_lag_ms: report.event_time_lag_ms,
             watermark: report.watermark,
             shares: task.shares,
         }
@@ -122,7 +124,7 @@ fn shares(before: Option<&TaskMetricsReport>, now: &TaskMetricsReport) -> TimeSh
     }
 }
 
-/// The sums over a vertex's subtasks; of shares the largest, of watermarks the smallest.
+/// The sums over a vertex's subtasks; of shares and lags the largest, of watermarks the smallest.
 pub(super) fn sum(subtasks: impl Iterator<Item = IoMetrics>) -> IoMetrics {
     let mut sum = IoMetrics::default();
     let mut watermark = None;
@@ -136,6 +138,8 @@ pub(super) fn sum(subtasks: impl Iterator<Item = IoMetrics>) -> IoMetrics {
         sum.backpressured_ms += subtask.backpressured_ms;
         sum.restored_local_bytes += subtask.restored_local_bytes;
         sum.restored_store_bytes += subtask.restored_store_bytes;
+        sum.queue_bytes += subtask.queue_bytes;
+        sum.event_time_lag_ms = sum.event_time_lag_ms.max(subtask.event_time_lag_ms);
         sum.shares.busy = sum.shares.busy.max(subtask.shares.busy);
         sum.shares.idle = sum.shares.idle.max(subtask.shares.idle);
         sum.shares.backpressured = sum.shares.backpressured.max(subtask.shares.backpressured);
@@ -173,6 +177,8 @@ mod tests {
             backpressured_ns: 0,
             restored_local_bytes: 0,
             restored_store_bytes: 0,
+            queue_bytes: 0,
+            event_time_lag_ms: None,
             watermark: None,
             operators: Vec::new(),
             state: Vec::new(),
@@ -215,6 +221,18 @@ mod tests {
             metrics.report(other, Timestamp(0));
         }
         assert_eq!(metrics.tasks.len(), 2);
+    }
+
+    #[test]
+    fn a_vertex_queues_what_its_subtasks_do_and_lags_as_the_last_of_them() {
+        let subtask = |queue_bytes, event_time_lag_ms| IoMetrics {
+            queue_bytes,
+            event_time_lag_ms,
+            ..IoMetrics::default()
+        };
+        let subtasks = [subtask(5, Some(20)), subtask(6, None), subtask(0, Some(-3))];
+        let sum = sum(subtasks.into_iter());
+        assert_eq!((sum.queue_bytes, sum.event_time_lag_ms), (11, Some(20)));
     }
 
     #[test]

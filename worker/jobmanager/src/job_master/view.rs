@@ -4,8 +4,8 @@ use weir_graph::{
     ChainedOperator, ExecutionState, ExecutionVertex, FailureRecord, JobStatus, JobVertex,
 };
 use weir_rpc::{
-    ClusterOverview, ExceptionEntry, JobDetails, JobExceptions, JobOverview, OperatorDetails,
-    SubtaskDetails, TaskManagerDetails, VERSION, VertexDetails, VertexInput,
+    ClusterOverview, Durations, ExceptionEntry, JobDetails, JobExceptions, JobOverview,
+    OperatorDetails, SubtaskDetails, TaskManagerDetails, VERSION, VertexDetails, VertexInput,
 };
 use weir_types::{FaultScope, TaskManagerId};
 
@@ -149,6 +149,8 @@ impl JobMaster {
             records_out: 0,
             late_records: 0,
             skipped_records: 0,
+            state_bytes: 0,
+            commits: Durations::default(),
         };
         let reports = subtasks
             .iter()
@@ -158,6 +160,8 @@ impl JobMaster {
             details.records_out += report.records_out;
             details.late_records += report.late_records;
             details.skipped_records += report.skipped_records;
+            details.state_bytes += report.state_bytes;
+            details.commits.merge(&report.commits);
         }
         details
     }

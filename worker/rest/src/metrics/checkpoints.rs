@@ -1,29 +1,43 @@
 //! The metrics of checkpoints and restarts.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
-use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
-use weir_rpc::{CheckpointState, Durations, JobCheckpoints, JobDetails};
+use weir_rpc::{CheckpointState, JobCheckpoints, JobDetails};
 use weir_types::FaultClass;
 
-use super::{Counters, Gauges, Labels, seconds};
+use super::histogram::DurationHistogram;
+use super::{Counters, Gauges, number, seconds};
 use crate::convert;
 
 /// The families of one scrape.
-#[derive(Default)]
 pub(super) struct CheckpointFamilies {
     checkpoints: Counters,
     in_progress: Gauges,
-    durations: Arc<DurationHistograms>,
+    durations: DurationHistogram,
     last_size: Gauges,
     last_success: Gauges,
     restarts: Counters,
     collected_objects: Counters,
     collected_bytes: Counters,
     collect_failures: Counters,
+}
+
+impl Default for CheckpointFamilies {
+    fn default() -> Self {
+        Self {
+            checkpoints: Counters::default(),
+            in_progress: Gauges::default(),
+            durations: DurationHistogram::new(
+                "checkpoint_duration_seconds",
+                "From the trigger of a checkpoint or savepoint until it was complete",
+            ),
+            last_size: Gauges::default(),
+            last_success: Gauges::default(),
+            restarts: Counters::default(),
+            collected_objects: Counters::default(),
+            collected_bytes: Counters::default(),
+            collect_failures: Counters::default(),
+        }
+    }
 }
 
 impl CheckpointFamilies {
@@ -78,7 +92,7 @@ impl CheckpointFamilies {
         for (name, help, family) in gauges {
             all.register(name, help, family.clone());
         }
-        all.register_collector(Box::new(Arc::clone(&self.durations)));
+        self.durations.register(all);
     }
 
     pub(super) fn add_job(&self, job: &JobDetails) {
@@ -134,7 +148,7 @@ impl CheckpointFamilies {
                 .get_or_create(&of_job())
                 .set(seconds(completed_ms));
         }
-        self.durations.add(of_job(), view.durations.clone());
+        self.durations.add(of_job(), view.durations);
     }
 }
 
@@ -146,50 +160,4 @@ fn reason(class: FaultClass) -> &'static str {
         FaultClass::Environment => "environment",
         FaultClass::Recoverable => "recoverable",
     }
-}
-
-/// How long checkpoints took, by job. The library's own histogram cannot be set to what was counted
-/// elsewhere.
-#[derive(Debug, Default)]
-struct DurationHistograms(Mutex<Vec<(Labels, Durations)>>);
-
-impl DurationHistograms {
-    fn add(&self, labels: Labels, durations: Durations) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push((labels, durations));
-    }
-}
-
-impl Collector for DurationHistograms {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.is_empty() {
-            return Ok(());
-        }
-        let mut family = encoder.encode_descriptor(
-            "checkpoint_duration_seconds",
-            "From the trigger of a checkpoint or savepoint until it was complete",
-            None,
-            MetricType::Histogram,
-        )?;
-        for (labels, durations) in all.iter() {
-            let bounds = durations.buckets();
-            let buckets: Vec<(f64, u64)> = bounds
-                .map(|(bound, count)| (bound.map_or(f64::INFINITY, |b| b.as_secs_f64()), count))
-                .collect();
-            let (sum, count) = (durations.sum().as_secs_f64(), durations.count());
-            family
-                .encode_family(labels)?
-                .encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
-        }
-        Ok(())
-    }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "Prometheus knows no other numbers"
-)]
-fn number(value: u64) -> f64 {
-    value as f64
 }

@@ -1,4 +1,5 @@
-//! How long checkpoints took, counted by length: what a histogram of metrics is made of.
+//! How long checkpoints and commits took, counted by length: what a histogram of metrics is made
+//! of.
 
 use std::time::Duration;
 
@@ -8,13 +9,13 @@ pub const DURATION_BOUNDS_MS: [u64; 12] = [
 ];
 
 /// Durations by length.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Durations {
     /// How many there were, by [`DURATION_BOUNDS_MS`].
     counts: [u64; DURATION_BOUNDS_MS.len()],
     /// How many took even longer.
     longer: u64,
-    sum_ms: u64,
+    sum_us: u64,
 }
 
 impl Durations {
@@ -22,12 +23,37 @@ impl Durations {
     pub fn add(&mut self, ms: u64) {
         let place = DURATION_BOUNDS_MS.partition_point(|bound| *bound < ms);
         *self.counts.get_mut(place).unwrap_or(&mut self.longer) += 1;
-        self.sum_ms = self.sum_ms.saturating_add(ms);
+        self.sum_us = self.sum_us.saturating_add(ms.saturating_mul(1000));
+    }
+
+    /// What was counted elsewhere by the same bounds; last, those longer than any. What is missing
+    /// is zero.
+    pub fn counted(counts: &[u64], sum: Duration) -> Self {
+        let mut durations = Self {
+            sum_us: u64::try_from(sum.as_micros()).unwrap_or(u64::MAX),
+            ..Self::default()
+        };
+        for (place, count) in counts.iter().enumerate() {
+            *durations
+                .counts
+                .get_mut(place)
+                .unwrap_or(&mut durations.longer) = *count;
+        }
+        durations
+    }
+
+    /// Adds those of another.
+    pub fn merge(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.longer += other.longer;
+        self.sum_us = self.sum_us.saturating_add(other.sum_us);
     }
 
     /// Their sum.
     pub fn sum(&self) -> Duration {
-        Duration::from_millis(self.sum_ms)
+        Duration::from_micros(self.sum_us)
     }
 
     /// How many there are.
@@ -58,5 +84,17 @@ mod tests {
         assert_eq!(counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
         assert_eq!(durations.count(), 5);
         assert_eq!(durations.sum(), Duration::from_millis(1_200_022));
+    }
+
+    #[test]
+    fn what_was_counted_elsewhere_is_told_bucket_by_bucket_and_adds_up() {
+        let mut first = Durations::default();
+        [3, 30, 700_000].iter().for_each(|ms| first.add(*ms));
+        let counts: Vec<u64> = first.buckets().map(|(_, count)| count).collect();
+        let again = Durations::counted(&counts, first.sum());
+        assert_eq!(again, first);
+        let mut both = first;
+        both.merge(&again);
+        assert_eq!((both.count(), both.sum()), (6, first.sum() * 2));
     }
 }

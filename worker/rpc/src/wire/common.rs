@@ -1,6 +1,7 @@
 //! What several messages hold: ids, attempts, faults, states, counters.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use weir_graph::{ExecutionState, NodeId};
 use weir_types::{
@@ -9,7 +10,7 @@ use weir_types::{
 };
 
 use super::{WireError, pb, required};
-use crate::{JobResult, OperatorMetricsReport, StateFigure, TaskMetricsReport};
+use crate::{Durations, JobResult, OperatorMetricsReport, StateFigure, TaskMetricsReport};
 
 pub(super) fn id_to_wire(id: u128) -> Vec<u8> {
     id.to_be_bytes().to_vec()
@@ -178,6 +179,18 @@ pub(super) fn state_from_wire(state: i32) -> Result<ExecutionState, WireError> {
     })
 }
 
+/// Nothing, for an operator that commits nothing.
+fn commit_counts(commits: &Durations) -> Vec<u64> {
+    if commits.count() == 0 {
+        return Vec::new();
+    }
+    commits.buckets().map(|(_, count)| count).collect()
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 pub(super) fn metrics_to_wire(report: &TaskMetricsReport) -> pb::TaskMetrics {
     pb::TaskMetrics {
         attempt: Some(attempt_to_wire(report.attempt)),
@@ -190,6 +203,8 @@ pub(super) fn metrics_to_wire(report: &TaskMetricsReport) -> pb::TaskMetrics {
         backpressured_ns: report.backpressured_ns,
         restored_local_bytes: report.restored_local_bytes,
         restored_store_bytes: report.restored_store_bytes,
+        queue_bytes: report.queue_bytes,
+        event_time_lag_ms: report.event_time_lag_ms,
         watermark: report.watermark.map(|watermark| watermark.0),
         operators: report
             .operators
@@ -200,6 +215,9 @@ pub(super) fn metrics_to_wire(report: &TaskMetricsReport) -> pb::TaskMetrics {
                 records_out: operator.records_out,
                 late_records: operator.late_records,
                 skipped_records: operator.skipped_records,
+                state_bytes: operator.state_bytes,
+                commit_counts: commit_counts(&operator.commits),
+                commit_sum_us: micros(operator.commits.sum()),
             })
             .collect(),
         state: report
@@ -226,6 +244,8 @@ pub(super) fn metrics_from_wire(report: pb::TaskMetrics) -> Result<TaskMetricsRe
         backpressured_ns: report.backpressured_ns,
         restored_local_bytes: report.restored_local_bytes,
         restored_store_bytes: report.restored_store_bytes,
+        queue_bytes: report.queue_bytes,
+        event_time_lag_ms: report.event_time_lag_ms,
         watermark: report.watermark.map(EventTime),
         operators: report
             .operators
@@ -236,6 +256,11 @@ pub(super) fn metrics_from_wire(report: pb::TaskMetrics) -> Result<TaskMetricsRe
                 records_out: operator.records_out,
                 late_records: operator.late_records,
                 skipped_records: operator.skipped_records,
+                state_bytes: operator.state_bytes,
+                commits: Durations::counted(
+                    &operator.commit_counts,
+                    Duration::from_micros(operator.commit_sum_us),
+                ),
             })
             .collect(),
         state: report

@@ -14,7 +14,7 @@ use weir_types::{
 };
 
 use crate::{
-    CheckpointSettings, CommitRequest, InputGateDescriptor, JobInfo, JobResult,
+    CheckpointSettings, CommitRequest, Durations, InputGateDescriptor, JobInfo, JobResult,
     OperatorMetricsReport, PROTOCOL_VERSION, ProducerDescriptor, ProgramSpec, Registration,
     RemoteProducer, SplitResponse, StateFigure, TaskDeploymentDescriptor, TaskExecutorCommand,
     TaskManagerMessage, TaskMetricsReport, VERSION,
@@ -88,6 +88,8 @@ fn metrics() -> TaskMetricsReport {
         backpressured_ns: 7,
         restored_local_bytes: 8,
         restored_store_bytes: 9,
+        queue_bytes: 10,
+        event_time_lag_ms: Some(-11),
         watermark: Some(EventTime(-8)),
         operators: vec![OperatorMetricsReport {
             node: NodeId(9),
@@ -95,6 +97,14 @@ fn metrics() -> TaskMetricsReport {
             records_out: 11,
             late_records: 12,
             skipped_records: 13,
+            state_bytes: 15,
+            commits: {
+                let mut commits = Durations::default();
+                [16, 17_000, 1_800_000]
+                    .iter()
+                    .for_each(|ms| commits.add(*ms));
+                commits
+            },
         }],
         state: vec![StateFigure {
             node: NodeId(9),
@@ -145,6 +155,7 @@ pub(crate) fn messages() -> Vec<TaskManagerMessage> {
                 metrics(),
                 TaskMetricsReport {
                     watermark: None,
+                    event_time_lag_ms: None,
                     ..metrics()
                 },
             ],

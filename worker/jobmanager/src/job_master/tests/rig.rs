@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use weir_graph::{PartHash, StreamGraph};
 use weir_rpc::{
-    OperatorMetricsReport, PROTOCOL_VERSION, TaskDeploymentDescriptor, TaskMetricsReport, VERSION,
+    Durations, OperatorMetricsReport, PROTOCOL_VERSION, TaskDeploymentDescriptor,
+    TaskMetricsReport, VERSION,
 };
 
 use super::*;
@@ -99,6 +100,8 @@ pub(super) fn report(attempt: ExecutionAttemptId, records_out: u64) -> TaskMetri
         backpressured_ns: 0,
         restored_local_bytes: 0,
         restored_store_bytes: 0,
+        queue_bytes: 0,
+        event_time_lag_ms: None,
         watermark: None,
         operators: vec![OperatorMetricsReport {
             node: NodeId(0),
@@ -106,6 +109,8 @@ pub(super) fn report(attempt: ExecutionAttemptId, records_out: u64) -> TaskMetri
             records_out,
             late_records: 0,
             skipped_records: 0,
+            state_bytes: 0,
+            commits: Durations::default(),
         }],
         state: Vec::new(),
     }

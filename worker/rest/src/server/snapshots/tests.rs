@@ -319,7 +319,7 @@ fn metrics_tell_of_checkpoints_and_restarts() {
         .build()
         .expect("a runtime");
     let scraped = runtime
-        .block_on(metrics::scrape(&dispatcher, now))
+        .block_on(metrics::scrape(&dispatcher, None, now))
         .expect("an answer");
     for line in [
         r#"weir_checkpoint_total{job="words",result="completed"} 2"#,
@@ -344,8 +344,37 @@ fn metrics_tell_of_checkpoints_and_restarts() {
     }
     let off = Scripted::refusing(DispatcherError::CheckpointsOff(JOB));
     let scraped = runtime
-        .block_on(metrics::scrape(&off, now))
+        .block_on(metrics::scrape(&off, None, now))
         .expect("an answer");
     assert!(!scraped.contains("weir_checkpoint_total{"), "{scraped}");
     assert!(!scraped.contains("weir_checkpoint_duration"), "{scraped}");
+}
+
+#[test]
+fn metrics_tell_of_lag_queues_state_and_commits_with_the_namespace() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    let scraped = runtime
+        .block_on(metrics::scrape(&Scripted::default(), Some("shop"), 60_000))
+        .expect("an answer");
+    let operator = format!(r#"operator="write",operator_uid="{:032x}""#, 9);
+    for line in [
+        format!(r#"weir_source_event_time_lag_seconds{{namespace="shop",job="words",{operator},subtask="1"}} -2.5"#),
+        r#"weir_channel_queue_bytes{namespace="shop",job="words",vertex="write",subtask="0"} 512.0"#.to_owned(),
+        format!(r#"weir_state_size_bytes{{namespace="shop",job="words",{operator},place="memory"}} 4096.0"#),
+        format!(r#"weir_state_size_bytes{{namespace="shop",job="words",{operator},place="disk"}} 7000.0"#),
+        format!(r#"weir_sink_commit_seconds_sum{{namespace="shop",job="words",{operator}}} 0.041"#),
+        format!(r#"weir_sink_commit_seconds_bucket{{namespace="shop",le="0.025",job="words",{operator}}} 2"#),
+        r#"weir_taskmanagers{namespace="shop"} "#.to_owned(),
+    ] {
+        assert!(scraped.contains(&line), "`{line}` is missing in\n{scraped}");
+    }
+    let lags = scraped
+        .matches("weir_source_event_time_lag_seconds{")
+        .count();
+    assert_eq!(
+        lags, 1,
+        "the other subtask has read nothing with an event time"
+    );
 }

@@ -6,13 +6,16 @@ use std::sync::Mutex;
 use weir_checkpoint::coordinator::SnapshotRequest;
 use weir_checkpoint::handle::SnapshotMetrics;
 use weir_checkpoint::pointer::{OperationId, SnapshotKind, SnapshotRef};
-use weir_graph::JobStatus;
+use weir_graph::{ExecutionState, JobStatus, NodeId};
 use weir_rpc::{
     BoxFuture, CheckpointDetails, CheckpointState, ClusterOverview, Collected, DispatcherError,
-    DispatcherGateway, Durations, JobCheckpoints, JobDetails, JobExceptions, JobOverview,
-    OperationStatus, SubtaskCheckpoint, TaskManagerDetails,
+    DispatcherGateway, Durations, IoMetrics, JobCheckpoints, JobDetails, JobExceptions,
+    JobOverview, OperationStatus, OperatorDetails, StateFigure, SubtaskCheckpoint, SubtaskDetails,
+    TaskManagerDetails, VertexDetails,
 };
-use weir_types::{CheckpointId, Epoch, FaultClass, JobId, SubtaskIndex, VertexId};
+use weir_types::{
+    AttemptNumber, CheckpointId, Epoch, FaultClass, JobId, OperatorId, SubtaskIndex, VertexId,
+};
 
 pub(super) const JOB: JobId = JobId(0xabc);
 
@@ -38,6 +41,54 @@ impl Scripted {
 
     fn refused(&self) -> Result<(), DispatcherError> {
         self.refusal.clone().map_or(Ok(()), Err)
+    }
+}
+
+/// Reads, keeps state and commits, in two subtasks.
+fn vertex() -> VertexDetails {
+    let mut commits = Durations::default();
+    [16, 25].iter().for_each(|ms| commits.add(*ms));
+    let subtask = |index, event_time_lag_ms| SubtaskDetails {
+        index: SubtaskIndex(index),
+        attempt: AttemptNumber(0),
+        state: ExecutionState::Running,
+        taskmanager: None,
+        slot: None,
+        started_at_ms: None,
+        ended_at_ms: None,
+        metrics: IoMetrics {
+            queue_bytes: 512,
+            event_time_lag_ms,
+            ..IoMetrics::default()
+        },
+        state_figures: vec![StateFigure {
+            node: NodeId(4),
+            name: "sst_bytes".to_owned(),
+            value: 3_500,
+        }],
+    };
+    VertexDetails {
+        id: VertexId(2),
+        name: "write".to_owned(),
+        parallelism: 2,
+        max_parallelism: 128,
+        state: ExecutionState::Running,
+        started_at_ms: None,
+        ended_at_ms: None,
+        inputs: Vec::new(),
+        operators: vec![OperatorDetails {
+            node: NodeId(4),
+            id: OperatorId(9),
+            name: "write".to_owned(),
+            records_in: 0,
+            records_out: 0,
+            late_records: 0,
+            skipped_records: 0,
+            state_bytes: 4096,
+            commits,
+        }],
+        metrics: IoMetrics::default(),
+        subtasks: vec![subtask(0, None), subtask(1, Some(-2_500))],
     }
 }
 
@@ -124,7 +175,7 @@ impl DispatcherGateway for Scripted {
         let job = JobDetails {
             overview: overview(),
             epoch: Epoch(3),
-            vertices: Vec::new(),
+            vertices: vec![vertex()],
             root_cause: None,
             restarts: vec![(FaultClass::Recoverable, 3), (FaultClass::Environment, 1)],
         };
