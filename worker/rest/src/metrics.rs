@@ -78,85 +78,98 @@ impl Families {
     fn registry(&self, namespace: Option<&str>) -> Registry {
         let labels = namespace.map(|name| ("namespace".into(), name.to_owned().into()));
         let mut all = Registry::with_prefix_and_labels("weir", labels.into_iter());
-        all.register(
-            "operator_records_in",
-            "Records given to an operator",
-            self.records_in.clone(),
-        );
-        all.register(
-            "operator_records_out",
-            "Records passed on",
-            self.records_out.clone(),
-        );
-        all.register(
-            "late_records",
-            "Records dropped as too late",
-            self.late_records.clone(),
-        );
-        all.register(
-            "skipped_records",
-            "Bad records skipped",
-            self.skipped_records.clone(),
-        );
-        all.register(
-            "task_bytes_in",
-            "Bytes taken from the exchange",
-            self.bytes_in.clone(),
-        );
-        all.register(
-            "task_bytes_out",
-            "Bytes given to the exchange",
-            self.bytes_out.clone(),
-        );
+        let counters = [
+            (
+                "operator_records_in",
+                "Records given to an operator",
+                &self.records_in,
+            ),
+            (
+                "operator_records_out",
+                "Records passed on",
+                &self.records_out,
+            ),
+            (
+                "late_records",
+                "Records dropped as too late",
+                &self.late_records,
+            ),
+            (
+                "skipped_records",
+                "Bad records skipped",
+                &self.skipped_records,
+            ),
+            (
+                "task_bytes_in",
+                "Bytes taken from the exchange",
+                &self.bytes_in,
+            ),
+            (
+                "task_bytes_out",
+                "Bytes given to the exchange",
+                &self.bytes_out,
+            ),
+        ];
+        for (name, help, family) in counters {
+            all.register(name, help, family.clone());
+        }
         all.register(
             "task_time_seconds",
             "Where a subtask's time went",
             self.task_time.clone(),
         );
-        all.register(
-            "task_restored_bytes",
-            "Where the state that a subtask began with came from",
-            self.restored.clone(),
-        );
-        all.register(
-            "state_on_disk",
-            "Figures of RocksDB below an operator's keyed state",
-            self.state_on_disk.clone(),
-        );
-        all.register(
-            "state_size_bytes",
-            "About how large an operator's keyed state is",
-            self.state_size.clone(),
-        );
-        all.register(
-            "channel_queue_bytes",
-            "Bytes that wait in a subtask's input queues",
-            self.queue_bytes.clone(),
-        );
-        all.register(
-            "source_event_time_lag_seconds",
-            "How old a source's newest record was when it went out",
-            self.source_lag.clone(),
-        );
+        for (name, help, family) in self.gauges() {
+            all.register(name, help, family.clone());
+        }
         self.sink_commits.register(&mut all);
-        all.register(
-            "operator_watermark_lag_seconds",
-            "How far the watermark is behind the clock",
-            self.watermark_lag.clone(),
-        );
-        all.register(
-            "job_state",
-            "1 for the state the job is in",
-            self.job_state.clone(),
-        );
-        all.register(
-            "taskmanagers",
-            "Registered TaskManagers",
-            self.taskmanagers.clone(),
-        );
-        all.register("slots", "Slots by kind", self.slots.clone());
         self.checkpoints.register(&mut all);
         all
+    }
+
+    fn gauges(&self) -> [(&'static str, &'static str, &Gauges); 9] {
+        [
+            (
+                "task_restored_bytes",
+                "Where the state that a subtask began with came from",
+                &self.restored,
+            ),
+            (
+                "state_on_disk",
+                "Figures of RocksDB below an operator's keyed state",
+                &self.state_on_disk,
+            ),
+            (
+                "state_size_bytes",
+                "About how large an operator's keyed state is",
+                &self.state_size,
+            ),
+            (
+                "channel_queue_bytes",
+                "Bytes that wait in a subtask's input queues",
+                &self.queue_bytes,
+            ),
+            (
+                "source_event_time_lag_seconds",
+                "How old a source's newest record was when it went out",
+                &self.source_lag,
+            ),
+            (
+                "operator_watermark_lag_seconds",
+                "How far the watermark is behind the clock",
+                &self.watermark_lag,
+            ),
+            (
+                "job_state",
+                "1 for the state the job is in",
+                &self.job_state,
+            ),
+            (
+                "taskmanagers",
+                "Registered TaskManagers",
+                &self.taskmanagers,
+            ),
+            ("slots", "Slots by kind", &self.slots),
+        ]
     }
 
     fn add_job(&self, job: &JobDetails, now_ms: i64) {
