@@ -45,7 +45,7 @@ pub(crate) struct KeyedRuntime<K, N = ()> {
     pub(crate) watermark: Watermark,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) side: SideOutputs,
-    cancel: CancelToken,
+    pub(crate) cancel: CancelToken,
     timers: Option<TimerService<N>>,
     /// Kept up to date by [`Self::look_at_timers`], because asking the timers needs the backend.
     next_processing_time: Option<i64>,
@@ -331,15 +331,16 @@ impl<K: StateKey, T, S: FnMut(&T) -> K> KeyedRows<K, T, S> {
 
     /// Puts every row under its key into the table, in order, and gathers what `emit` makes of
     /// key and new value. For a large table the rows are looked up in groups, so that the
-    /// processor waits for memory once per group.
+    /// processor waits for memory once per group; for others, the subtask asks before each row
+    /// whether it is cancelled.
     pub(crate) fn upsert<V: StateValue, O>(
         &mut self,
         rows: Vec<T>,
+        cancel: &CancelToken,
         table: &mut Table<K, (), V>,
-        insert: impl Fn(T) -> V,
-        update: impl Fn(&mut V, T),
+        (insert, update): (impl Fn(T) -> V, impl Fn(&mut V, T)),
         mut emit: impl FnMut(&K, &V) -> O,
-    ) -> Result<Vec<O>, StateError> {
+    ) -> Result<Vec<O>, OperatorError> {
         self.take_keys(&rows)?;
         let mut results = Vec::with_capacity(rows.len());
         if table.bytes() >= BATCH_FROM_BYTES {
@@ -349,6 +350,7 @@ impl<K: StateKey, T, S: FnMut(&T) -> K> KeyedRows<K, T, S> {
             })?;
         } else {
             for ((key, hash), row) in self.keys.iter().zip(&self.hashes).zip(rows) {
+                check(cancel)?;
                 let value = table.upsert_with(*hash, key, &(), row, &insert, &update)?;
                 results.push(emit(key, value));
             }

@@ -72,7 +72,10 @@ where
         };
         let more = |accumulator: &mut A::Acc, row| function.add(accumulator, row);
         let result = |key: &K, accumulator: &A::Acc| emit(key, function.result(accumulator));
-        let rows = self.keyed.upsert(rows, table, first, more, result)?;
+        let cancel = &self.runtime.cancel;
+        let rows = self
+            .keyed
+            .upsert(rows, cancel, table, (first, more), result)?;
         emit_rows(rows, timestamps, out)
     }
 

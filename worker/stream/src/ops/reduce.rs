@@ -71,9 +71,9 @@ where
         let table = self.runtime.backend.namespaced_table_mut(state)?;
         let rows = self.keyed.upsert(
             rows,
+            &self.runtime.cancel,
             table,
-            |row| row,
-            &self.reduce,
+            (|row| row, &self.reduce),
             |_, value| value.clone(),
         )?;
         emit_rows(rows, timestamps, out)

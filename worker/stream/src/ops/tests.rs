@@ -1,7 +1,7 @@
 //! Tests of the operators that keep nothing.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use proptest::prelude::*;
 
@@ -197,6 +197,14 @@ fn an_operator_that_is_cancelled_takes_no_further_record() {
             true
         })
     };
+    let reduce = |call: Call| {
+        let call = Mutex::new(call);
+        ReduceOperator::new(
+            |n: &i64| n % 2,
+            move |_: &mut i64, _| (call.lock().unwrap())(),
+        )
+    };
+    assert_eq!(calls_until_cancelled(reduce), 3);
     assert_eq!(calls_until_cancelled(map), 3);
     assert_eq!(calls_until_cancelled(flat_map), 3);
     assert_eq!(calls_until_cancelled(filter), 3);
