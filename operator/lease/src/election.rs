@@ -50,6 +50,8 @@ pub enum OnMissing {
 pub enum Event {
     /// Time has passed.
     Tick,
+    /// The Lease has changed, as a watch has told: it may be worth a read before the next attempt.
+    Changed,
     /// A read has ended: the Lease, or that there is none.
     Read(Option<Observed>),
     /// A read has failed.
@@ -172,8 +174,18 @@ impl Election {
 
     /// Gives the Lease up: whoever calls this has stopped acting. The next actions write that
     /// nobody holds it, if this process does.
+    ///
+    /// A Lease that was made anew a short while ago is kept until it expires: somebody may still
+    /// act by the one before, and whoever takes one that is given up acts at once.
     pub fn resign(&mut self, now: Timestamp) {
         self.resigning = true;
+        if self
+            .leads
+            .as_ref()
+            .is_some_and(|leads| now < leads.acts_from)
+        {
+            self.leads = None;
+        }
         self.next_attempt = now;
     }
 
@@ -186,6 +198,7 @@ impl Election {
     pub fn on_event(&mut self, now: Timestamp, event: Event) -> Action {
         match event {
             Event::Tick => {}
+            Event::Changed => self.on_changed(now),
             Event::Read(found) => self.on_read(now, found),
             Event::ReadFailed => self.pause(now),
             Event::Written(observed) => self.on_written(now, observed),
@@ -204,6 +217,14 @@ impl Election {
         self.next(now)
     }
 
+    /// Whoever leads knows who changes the Lease. A watch is no read: what it brings may be old.
+    fn on_changed(&mut self, now: Timestamp) {
+        let waits = self.sent.is_none() && !self.missing && !self.resigning;
+        if self.leads.is_none() && waits {
+            self.next_attempt = now;
+        }
+    }
+
     fn pause(&mut self, now: Timestamp) {
         self.next_attempt = now + self.settings.retry_period;
     }
@@ -219,12 +240,15 @@ impl Election {
         if let Some(sent) = self.sent.take() {
             self.confirm(&sent);
         }
-        if self.resigning {
-            self.leads = None;
+        self.pause(now);
+        match (self.resigning, observed.record.holder.is_empty()) {
+            (true, true) => self.leads = None,
+            // A renewal that was on its way.
+            (true, false) => self.next_attempt = now,
+            (false, _) => {}
         }
         self.missing = false;
         self.seen = Some((observed, now));
-        self.pause(now);
     }
 
     /// A write has succeeded.
@@ -283,6 +307,10 @@ impl Election {
             self.leads = None;
         }
         if changed {
+            // One that was given up is taken at once.
+            if found.record.holder.is_empty() && self.leads.is_none() && !self.resigning {
+                self.next_attempt = now;
+            }
             self.seen = Some((found, now));
         }
     }

@@ -41,8 +41,7 @@ fn at(ms: u64) -> Timestamp {
 fn leader() -> Election {
     let mut election = election();
     assert_eq!(election.on_event(at(0), Event::Tick), Action::Read);
-    election.on_event(at(1), Event::Read(Some(lease("", 0, "1"))));
-    let action = election.on_event(at(501), Event::Tick);
+    let action = election.on_event(at(1), Event::Read(Some(lease("", 0, "1"))));
     let Action::Write { record, replaces } = action else {
         unreachable!("{action:?}");
     };

@@ -214,6 +214,8 @@ impl World {
             let event = match process.message.take() {
                 Some(Message::Answer { at: when, event }) if when <= at => event,
                 None if process.wake <= now => Event::Tick,
+                // A watch tells of something, of something old, or not at all.
+                None if self.random.one_in(8) => Event::Changed,
                 other => {
                     process.message = other;
                     continue;
