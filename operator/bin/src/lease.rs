@@ -5,22 +5,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::TryStreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::PostParams;
+use kube::api::{PostParams, WatchParams};
 use kube::{Api, Client};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 use weir_lease::{
     Action, Election, Event, LeaseRecord, Observed, OnMissing, OnSilence, Settings, WriteError,
     micro_time,
 };
-use weir_types::Clock;
+use weir_types::{Clock, Timestamp};
 
 use crate::args::RunArgs;
 use crate::metrics::Metrics;
 
 /// A request that takes longer has failed, or is in doubt.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long one watch of the Lease lasts.
+const WATCH_SECS: u32 = 290;
 
 /// Whether this process may act, for all who act.
 #[derive(Clone)]
@@ -91,10 +95,39 @@ pub(crate) fn stand(
         api: Api::namespaced(client, &args.lease_namespace),
         namespace: args.lease_namespace.clone(),
         name: args.lease_name.clone(),
+        changed: Arc::default(),
         metrics,
     };
+    let changed = Arc::clone(&driver.changed);
+    let retry = args.retry_period.get();
+    tokio::spawn(heed(
+        driver.api.clone(),
+        driver.name.clone(),
+        retry,
+        changed,
+    ));
     tokio::spawn(driver.run(acting));
     leader
+}
+
+/// Tells of changes of the Lease as they happen. Nothing depends on it: whoever may not watch, or
+/// misses one, sees it with the next read.
+async fn heed(api: Api<Lease>, name: String, retry: Duration, changed: Arc<Notify>) {
+    let own = format!("metadata.name={name}");
+    let params = WatchParams::default().fields(&own).timeout(WATCH_SECS);
+    loop {
+        let watched = async {
+            let mut told = std::pin::pin!(api.watch(&params, "0").await?);
+            while told.try_next().await?.is_some() {
+                changed.notify_one();
+            }
+            Ok::<(), kube::Error>(())
+        };
+        if let Err(error) = watched.await {
+            tracing::debug!(%error, lease = name, "watch the Lease");
+        }
+        sleep(retry).await;
+    }
 }
 
 /// The standard library's hash maps get their keys from the operating system.
@@ -110,6 +143,8 @@ struct Driver {
     api: Api<Lease>,
     namespace: String,
     name: String,
+    /// The Lease may have changed.
+    changed: Arc<Notify>,
 }
 
 /// How often it is looked whether the time to act is over.
@@ -126,17 +161,7 @@ impl Driver {
             };
             self.tell(&acting);
             event = match action {
-                Action::Wait(until) => {
-                    // In slices, so that the end of the time to act, and a resignation, are seen.
-                    while self.leader.clock.now() < until {
-                        sleep(LOOK).await;
-                        self.tell(&acting);
-                        if self.is_resigning() {
-                            break;
-                        }
-                    }
-                    Event::Tick
-                }
+                Action::Wait(until) => self.wait(until, &acting).await,
                 Action::Read => self.read().await,
                 Action::Write { record, replaces } => self.write(record, replaces).await,
             };
@@ -144,6 +169,21 @@ impl Driver {
                 self.metrics.health.heard(self.leader.clock.now());
             }
         }
+    }
+
+    /// In slices, so that the end of the time to act, and a resignation, are seen.
+    async fn wait(&self, until: Timestamp, acting: &watch::Sender<bool>) -> Event {
+        while self.leader.clock.now() < until {
+            let changed = timeout(LOOK, self.changed.notified()).await.is_ok();
+            self.tell(acting);
+            if changed {
+                return Event::Changed;
+            }
+            if self.is_resigning() {
+                break;
+            }
+        }
+        Event::Tick
     }
 
     fn is_resigning(&self) -> bool {
