@@ -9,8 +9,8 @@ mod store;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(crate) use query::{
-    CancelArgs, CheckpointsCommand, ClearArgs, InspectArgs, JobQueryArgs, ListArgs, LsArgs,
-    SavepointArgs, StopArgs,
+    CancelArgs, CheckpointsCommand, ClearArgs, DeleteArgs, InspectArgs, JobQueryArgs, ListArgs,
+    LsArgs, SavepointArgs, SavepointCommand, StopArgs,
 };
 pub(crate) use run::{ExplainArgs, JobArgs, JobManagerArgs, RunArgs, TaskManagerArgs};
 pub(crate) use store::{FsckArgs, GcArgs, StoreArgs};
@@ -47,7 +47,7 @@ pub(crate) enum Command {
     /// Show one job: its operators, their states and counters, and why it failed
     #[command(after_help = "Example:\n  weir info                 the one job there is")]
     Info(JobQueryArgs),
-    /// Take a savepoint of a job, which goes on
+    /// Take a savepoint of a job, which goes on; or delete one
     #[command(after_help = SAVEPOINT_EXAMPLES)]
     Savepoint(SavepointArgs),
     /// End a job with a savepoint

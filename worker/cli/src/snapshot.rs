@@ -4,6 +4,7 @@
 //! The operation's name is chosen here, before anybody is asked: whatever gets lost on the way, the
 //! person knows the name to ask again with.
 
+mod delete;
 mod watch;
 
 use std::thread;
@@ -15,7 +16,7 @@ use weir_rest::{ClientError, RestClient, dto, new_operation};
 use weir_types::JobId;
 
 use crate::Failure;
-use crate::args::{CancelArgs, Format, JobQueryArgs, SavepointArgs, StopArgs};
+use crate::args::{CancelArgs, Format, JobQueryArgs, SavepointArgs, SavepointCommand, StopArgs};
 use crate::query::{chosen, failed, json};
 use crate::snapshot::watch::Watch;
 
@@ -25,8 +26,11 @@ const WAIT: Duration = Duration::from_millis(500);
 /// How often a job is looked at that is about to end.
 const END_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Takes a savepoint.
+/// Takes a savepoint, or deletes one.
 pub(crate) fn savepoint(args: &SavepointArgs) -> Result<String, Failure> {
+    if let Some(SavepointCommand::Delete(args)) = &args.command {
+        return delete::delete(args);
+    }
     let order = Order::new(&args.query, args.operation.id.clone(), args.operation.quiet)?;
     let done = order.savepoint()?;
     answer(&args.query, &done)

@@ -74,10 +74,22 @@ pub(super) const SAVEPOINT_EXAMPLES: &str = "\
 Examples:
   weir savepoint                              of the one job there is
   weir savepoint --operation before-upgrade   again under this name: the same savepoint
+  weir savepoint delete 12                    one that nobody needs any more
 
 It waits until the savepoint is complete and writes its folder to stdout, as the only line. The job
 goes on. A savepoint is complete in itself: its folder can be copied elsewhere, and nothing but a
 person deletes it.";
+
+pub(super) const DELETE_EXAMPLES: &str = "\
+Examples:
+  weir savepoint delete 12                    by its number
+  weir savepoint delete before-upgrade        by the name that it was asked for under
+  weir savepoint delete s3://bucket/weir/words/savepoint-1-12
+
+The JobManager that leads does it, so that nothing that the job needs goes: it refuses the newest
+savepoint, and one that an open operation needs. It waits until the job keeps the savepoint no more;
+its objects follow within seconds. What is left of a job that no JobManager leads is found with
+`weir gc`.";
 
 pub(super) const STOP_EXAMPLES: &str = "\
 Examples:

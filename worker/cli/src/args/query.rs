@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use weir_types::JobId;
 
-use super::examples::{CLEAR_EXAMPLES, INSPECT_EXAMPLES, LS_EXAMPLES};
+use super::examples::{CLEAR_EXAMPLES, DELETE_EXAMPLES, INSPECT_EXAMPLES, LS_EXAMPLES};
 use super::parse::{host_and_port, location, operation};
 use super::store::PlaceArgs;
 use super::{Format, REST, StoreArgs};
@@ -36,12 +36,37 @@ pub(crate) struct AnswerArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct SavepointArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<SavepointCommand>,
+
     #[command(flatten)]
     pub(crate) query: JobQueryArgs,
 
     #[command(flatten)]
     pub(crate) operation: OperationArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SavepointCommand {
+    /// Delete a savepoint, for good. The newest one stays: the job goes on from it after a failure
+    #[command(visible_alias = "dispose", after_help = DELETE_EXAMPLES)]
+    Delete(DeleteArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DeleteArgs {
+    /// The savepoint: its number, its folder or its operation, as `weir checkpoints ls` shows them
+    #[arg(value_name = "N|PATH|OPERATION")]
+    pub(crate) savepoint: String,
+
+    /// The job's id: 32 hexadecimal digits [default: the one job there is]
+    #[arg(long, value_name = "JOB-ID")]
+    pub(crate) job: Option<JobId>,
+
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
 }
 
 /// What to call an operation, so that it can be asked for again.

@@ -127,6 +127,41 @@ fn the_answer_for_programs_names_the_operation() {
 }
 
 #[test]
+fn a_savepoint_is_deleted_by_what_a_person_has_of_it() {
+    for which in ["4", "/state/words/savepoint-3-4", "old"] {
+        let job = Arc::new(Played::keeping(&[(4, "old"), (9, "new")]));
+        let line: &'static str = format!("savepoint delete {which}").leak();
+        let text = run(&job, line);
+        let told = "savepoint 4 is deleted: /state/words/savepoint-3-4";
+        assert_eq!(text.as_deref(), Ok(told), "{which}");
+        assert_eq!(job.kept(), ["new"], "it waits until that is so");
+    }
+    let job = Arc::new(Played::keeping(&[(4, "old"), (9, "new")]));
+    let text = run(&job, "savepoint dispose old --format json").expect("an answer");
+    let answer: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(answer["operation"], "old");
+    assert_eq!(answer["deleted"], true);
+}
+
+#[test]
+fn a_savepoint_that_must_stay_or_is_not_there_is_told_with_what_there_is() {
+    let job = Arc::new(Played::keeping(&[(4, "old"), (9, "new")]));
+    let error = run(&job, "savepoint delete 9").expect_err("it is the newest");
+    assert!(
+        error.contains("savepoint 9 (/state/words/savepoint-3-9) was not deleted"),
+        "{error}"
+    );
+    assert!(error.contains("it is the newest"), "{error}");
+    let error = run(&job, "savepoint delete 5").expect_err("there is none");
+    assert!(error.contains("no savepoint `5`"), "{error}");
+    assert!(
+        error.contains("4  old  /state/words/savepoint-3-4"),
+        "{error}"
+    );
+    assert_eq!(job.kept(), ["old", "new"]);
+}
+
+#[test]
 fn a_job_without_checkpoints_is_told_how_to_have_them() {
     let job = Arc::new(Played::without_checkpoints());
     let error = run(&job, "stop").expect_err("no checkpoints");

@@ -24,6 +24,9 @@ struct State {
     end: JobStatus,
     failure: Option<&'static str>,
     checkpoints: bool,
+    /// The savepoints that it keeps, and the one that it is to let go of, after a look.
+    kept: Vec<SnapshotRef>,
+    unwanted: Option<OperationId>,
 }
 
 const LOOKS: u32 = 3;
@@ -37,6 +40,8 @@ impl Default for Played {
             end: JobStatus::Finished,
             failure: None,
             checkpoints: true,
+            kept: Vec::new(),
+            unwanted: None,
         }))
     }
 }
@@ -46,6 +51,25 @@ impl Played {
         let played = Self::default();
         played.state().failure = Some(why);
         played
+    }
+
+    /// Savepoints by number and operation, the newest last.
+    pub(super) fn keeping(savepoints: &[(u64, &str)]) -> Self {
+        let kept = savepoints.iter().map(|(id, operation)| {
+            let path = format!("savepoint-3-{id}");
+            savepoint(*id, &path, OperationId((*operation).to_owned()))
+        });
+        let played = Self::default();
+        played.state().kept = kept.collect();
+        played
+    }
+
+    /// The operations of the savepoints that it keeps.
+    pub(super) fn kept(&self) -> Vec<String> {
+        let kept = self.state().kept.clone().into_iter();
+        kept.filter_map(|kept| kept.operation)
+            .map(|operation| operation.0)
+            .collect()
     }
 
     pub(super) fn without_checkpoints() -> Self {
@@ -89,6 +113,19 @@ impl Played {
             tasks_running: 0,
             tasks_finished: 0,
         }
+    }
+}
+
+fn savepoint(id: u64, path: &str, operation: OperationId) -> SnapshotRef {
+    SnapshotRef {
+        id: CheckpointId(id),
+        epoch: Epoch(3),
+        kind: SnapshotKind::Savepoint,
+        path: path.to_owned(),
+        sha256: String::new(),
+        size: 100,
+        completed_ms: 10_500,
+        operation: Some(operation),
     }
 }
 
@@ -157,16 +194,7 @@ impl DispatcherGateway for Played {
             _ if state.looks <= LOOKS => OperationStatus::InProgress,
             Some(why) => OperationStatus::Failed(why.to_owned()),
             None => OperationStatus::Completed {
-                snapshot: SnapshotRef {
-                    id: CheckpointId(12),
-                    epoch: Epoch(3),
-                    kind: SnapshotKind::Savepoint,
-                    path: "savepoint-3-12".to_owned(),
-                    sha256: String::new(),
-                    size: 100,
-                    completed_ms: 10_500,
-                    operation: Some(operation),
-                },
+                snapshot: savepoint(12, "savepoint-3-12", operation),
                 location: "/state/words/savepoint-3-12".to_owned(),
             },
         };
@@ -176,13 +204,39 @@ impl DispatcherGateway for Played {
     fn forget_savepoint(
         &self,
         _: JobId,
-        _: OperationId,
+        operation: OperationId,
     ) -> BoxFuture<'_, Result<(), DispatcherError>> {
-        Box::pin(async { Ok(()) })
+        let mut state = self.state();
+        let newest = state.kept.last().and_then(|kept| kept.operation.clone());
+        let answer = match newest == Some(operation.clone()) {
+            true => Err(DispatcherError::Needed {
+                operation: operation.0,
+                why: "it is the newest".to_owned(),
+            }),
+            false => {
+                state.unwanted = Some(operation);
+                state.looks = 0;
+                Ok(())
+            }
+        };
+        Box::pin(async { answer })
     }
 
     fn checkpoints(&self, _: JobId) -> BoxFuture<'_, Result<JobCheckpoints, DispatcherError>> {
-        Box::pin(async { Ok(JobCheckpoints::default()) })
+        let mut state = self.state();
+        state.looks += 1;
+        if state.looks > LOOKS
+            && let Some(unwanted) = state.unwanted.take()
+        {
+            let is_wanted = |kept: &SnapshotRef| kept.operation.as_ref() != Some(&unwanted);
+            state.kept.retain(is_wanted);
+        }
+        let checkpoints = JobCheckpoints {
+            folder: "/state/words".to_owned(),
+            retained: state.kept.clone(),
+            ..JobCheckpoints::default()
+        };
+        Box::pin(async { Ok(checkpoints) })
     }
 
     fn taskmanagers(&self) -> BoxFuture<'_, Result<Vec<TaskManagerDetails>, DispatcherError>> {
