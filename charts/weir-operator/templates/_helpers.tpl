@@ -114,4 +114,8 @@ annotations:
 - apiGroups: ["", events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+# Of a pod whose volume can't be mounted its node tells nowhere else.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
 {{- end -}}

@@ -16,6 +16,7 @@ use weir_controller::Trouble;
 use weir_crd::StreamJobSpec;
 
 use crate::foreign::Others;
+use crate::mounts::Mounts;
 use crate::observe::PodRecord;
 
 /// For how long it is believed that a Lease is there which was seen.
@@ -139,6 +140,8 @@ pub struct Cache {
     gates: Mutex<HashMap<Key, i64>>,
     /// Why the API server refused a job's pods the last time.
     refused: Mutex<HashMap<Key, Trouble>>,
+    /// What nodes say of pods whose container they can't make.
+    pub(crate) mounts: Mounts,
     /// Other operators that are to look after the same jobs.
     pub(crate) others: Others,
     /// How many watches there are, and how many of them have brought all that there is.
@@ -258,6 +261,7 @@ impl Cache {
     /// A job is gone, and what belongs to it goes too.
     pub(crate) fn forget(&self, job: &Key) {
         locked(&self.refused).remove(job);
+        self.mounts.forget(job);
         let own = |lease: &Key| lease.0 == job.0 && lease.1.starts_with(&format!("{}-", job.1));
         locked(&self.gates).retain(|lease, _| !own(lease));
         let Some(ensured) = locked(&self.ensured).remove(job) else {

@@ -16,6 +16,7 @@ mod http;
 mod lease;
 mod manager;
 mod metrics;
+mod mounts;
 mod observe;
 mod operator;
 mod quiet;

@@ -52,6 +52,7 @@ impl Fetched {
         let job = &self.observed.job;
         let key = (job.namespace.clone(), job.name.clone());
         let gone = cache.others.gone(&job.status, now);
+        cache.mounts.recall(&mut self.observed);
         self.observed.refused = cache.refused(&key);
         self.observed.operators = Operators {
             own: cache.others.own(),

@@ -39,6 +39,9 @@ pub(crate) async fn look(job: &DynamicObject, context: &Context) -> Option<Next>
         job: view,
     };
     let mut fetched = seen.ask(context.rest_port, context.clock.unix_ms()).await;
+    if context.cache.mounts.are_due(&fetched.observed, now) {
+        return None;
+    }
     fetched.recall(&context.cache, now);
     let observed = &fetched.observed;
     if let Some(manager) = &observed.manager {

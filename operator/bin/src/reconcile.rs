@@ -141,6 +141,8 @@ async fn turns(job: &DynamicObject, context: &Context) -> Result<Next, Reconcile
         let (others, now) = (&context.cache.others, context.clock.now());
         let status = &fetched.observed.job.status;
         others.look(&context.client, status, now).await;
+        let mounts = &context.cache.mounts;
+        mounts.look(&context.client, &fetched.observed, now).await;
         fetched.recall(&context.cache, now);
         if let Some(manager) = &fetched.observed.manager {
             context.metrics.asked(&namespace, &name, manager);

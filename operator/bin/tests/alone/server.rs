@@ -83,11 +83,24 @@ pub(crate) async fn client(kubeconfig: &Path) -> Client {
     Client::try_from(config.expect("a configuration")).expect("a client")
 }
 
+/// The definition of a newer version: it knows an operation and a step that this one does not.
+fn definition() -> Value {
+    let mut definition = weir_crd::custom_resource_definition();
+    let status = "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/operation";
+    for (field, word) in [("type", "Migrate"), ("step", "Folding")] {
+        let known = format!("{status}/properties/{field}/enum");
+        let known = definition.pointer_mut(&known);
+        let known = known.and_then(Value::as_array_mut).expect("a list");
+        known.push(json!(word));
+    }
+    definition
+}
+
 async fn define(client: &Client) {
     let kind = GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
     let definitions: Api<DynamicObject> =
         Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
-    let definition = weir_crd::custom_resource_definition();
+    let definition = definition();
     let params = PatchParams::apply("weir-tests").force();
     definitions
         .patch(weir_crd::CRD_NAME, &params, &Patch::Apply(&definition))

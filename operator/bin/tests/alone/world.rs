@@ -1,7 +1,7 @@
 //! One StreamJob in a namespace of its own: its storage, its pods' processes, a node that starts
 //! and ends them, and the operator that looks after it, turn by turn.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -62,6 +62,10 @@ pub(crate) struct Inside {
     pub(crate) violations: Vec<String>,
     /// For how many ticks nodes let pods run that are to go.
     keep_pods: u32,
+    /// What keeps nodes from making containers, as they say it.
+    pub(crate) no_mount: Option<String>,
+    /// Pods whose container is not made.
+    unmounted: BTreeSet<String>,
     budget: Arc<Budget>,
 }
 
@@ -181,6 +185,8 @@ impl World {
                 told: Vec::new(),
                 violations: Vec::new(),
                 keep_pods: 0,
+                no_mount: None,
+                unmounted: BTreeSet::new(),
                 budget: Budget::unlimited(),
             }))),
             addresses: Mutex::new(BTreeMap::new()),
@@ -352,6 +358,10 @@ impl World {
             self.start_pod(pod).await;
             return;
         }
+        if self.inside().unmounted.contains(&name) {
+            self.mount(pod).await;
+            return;
+        }
         let before = self.inside().managers.get(&name).cloned();
         let Some(mut manager) = before else {
             return;
@@ -414,6 +424,42 @@ impl World {
             // It is gone already.
             return;
         }
+        self.inside().unmounted.insert(name.clone());
+        let scheduled = weir_lease::rfc3339(self.clock.unix_ms());
+        let waits = json!({ "waiting": { "reason": "ContainerCreating" } });
+        let status = json!({
+            "phase": "Pending",
+            "conditions": [{
+                "type": "PodScheduled", "status": "True", "lastTransitionTime": scheduled,
+            }],
+            "containerStatuses": container(waits, None, false),
+        });
+        self.set_status(&name, status).await;
+        self.mount(pod).await;
+    }
+
+    /// The node makes the pod's container, or says why it can't.
+    async fn mount(&self, pod: &DynamicObject) {
+        let name = pod.name_any();
+        let no_mount = self.inside().no_mount.clone();
+        if let Some(message) = no_mount {
+            let now = self.clock.unix_ms();
+            let event = json!({
+                "metadata": { "name": format!("{name}.{now}") },
+                "involvedObject": {
+                    "kind": "Pod", "name": name, "namespace": self.namespace, "apiVersion": "v1",
+                },
+                "type": "Warning", "reason": "FailedMount", "message": message,
+                "firstTimestamp": weir_lease::rfc3339(now),
+                "lastTimestamp": weir_lease::rfc3339(now), "count": 1,
+            });
+            let event = serde_json::from_value(event).expect("an Event");
+            let events = self.api("", "v1", "Event");
+            let told = events.create(&PostParams::default(), &event).await;
+            told.expect("an Event");
+            return;
+        }
+        self.inside().unmounted.remove(&name);
         let address = self.address(&name);
         if pod.labels().get("weir.dev/component").map(String::as_str) == Some("jobmanager") {
             let manager = self.manager(pod).await;
