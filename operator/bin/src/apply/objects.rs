@@ -1,0 +1,127 @@
+//! Objects of a job: makes those that are missing, and puts right those that others have changed.
+
+use kube::Api;
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::DynamicObject;
+use serde_json::Value;
+
+use super::{Applier, ApplyError, MANAGER, failed};
+use crate::cache::{ObjectKey, hash};
+
+impl Applier<'_> {
+    /// Makes an object. One that is there already is the one: names are deterministic.
+    pub(super) async fn create(&self, object: &Value) -> Result<(), ApplyError> {
+        let (api, action, value) = self.prepared("make", object)?;
+        let params = PostParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        match api.create(&params, &value).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            made => made.map_err(failed(action)).map(drop),
+        }
+    }
+
+    /// Applies an object unless it is there and holds all that it should.
+    pub(super) async fn put_right(&self, object: &Value) -> Result<(), ApplyError> {
+        let (key, wanted) = (key_of(object), hash(object));
+        if self.cache.holds(&key, Some(wanted)) {
+            return Ok(());
+        }
+        let (api, action, value) = self.prepared("apply", object)?;
+        let name = name_of(object);
+        let found = match self.cache.may_be_there(&key) {
+            true => api.get_opt(name).await,
+            false => Ok(None),
+        };
+        let found = found.map_err(failed(format!("read {name}")))?;
+        if let Some(found) = found {
+            let version = found.resource_version().unwrap_or_default();
+            let found = serde_json::to_value(found).unwrap_or_default();
+            if holds(&found, object) {
+                self.cache.settle(key, wanted, version);
+                return Ok(());
+            }
+        }
+        let params = PatchParams::apply(MANAGER).force();
+        let applied = api.patch(name, &params, &Patch::Apply(&value)).await;
+        let applied = applied.map_err(failed(action))?;
+        let version = applied.resource_version().unwrap_or_default();
+        self.cache.settle(key, wanted, version);
+        Ok(())
+    }
+
+    fn prepared(
+        &self,
+        verb: &str,
+        object: &Value,
+    ) -> Result<(Api<DynamicObject>, String, DynamicObject), ApplyError> {
+        let text = |key: &str| object[key].as_str().unwrap_or_default();
+        let action = format!("{verb} {} {}", text("kind"), name_of(object));
+        let value = serde_json::from_value(object.clone());
+        let value = value.map_err(|source| ApplyError::Object {
+            action: action.clone(),
+            source,
+        })?;
+        Ok((self.api(text("apiVersion"), text("kind")), action, value))
+    }
+}
+
+pub(super) fn name_of(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+pub(super) fn key_of(object: &Value) -> ObjectKey {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let metadata = &object["metadata"];
+    (
+        text(&object["kind"]),
+        text(&metadata["namespace"]),
+        text(&metadata["name"]),
+    )
+}
+
+/// Whether an object holds all that is wanted of it. What it has beyond that is somebody else's.
+fn holds(found: &Value, wanted: &Value) -> bool {
+    match (found, wanted) {
+        (Value::Object(found), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| {
+            let nothing = wanted.is_null()
+                || wanted.as_object().is_some_and(serde_json::Map::is_empty)
+                || wanted.as_array().is_some_and(Vec::is_empty);
+            match found.get(key) {
+                Some(found) => holds(found, wanted),
+                None => nothing,
+            }
+        }),
+        (Value::Array(found), Value::Array(wanted)) => {
+            found.len() == wanted.len() && found.iter().zip(wanted).all(|(f, w)| holds(f, w))
+        }
+        (found, wanted) => found == wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_object_that_others_have_added_to_holds_what_is_wanted() {
+        let wanted = json!({ "spec": { "ports": [{ "port": 1 }], "selector": { "a": "b" } } });
+        let found = json!({ "spec": {
+            "ports": [{ "port": 1, "nodePort": 30000 }],
+            "selector": { "a": "b", "c": "d" },
+            "clusterIP": "10.0.0.1",
+        } });
+        assert!(holds(&found, &wanted));
+        for changed in [
+            json!({ "spec": { "ports": [{ "port": 2 }], "selector": { "a": "b" } } }),
+            json!({ "spec": { "ports": [], "selector": { "a": "b" } } }),
+            json!({ "spec": { "ports": [{ "port": 1 }] } }),
+        ] {
+            assert!(!holds(&changed, &wanted), "{changed}");
+        }
+    }
+}
