@@ -117,22 +117,27 @@ impl Job {
 
     #[track_caller]
     fn make_namespace(&self) {
-        let made = json!({ "apiVersion": "v1", "kind": "List", "items": [
-            {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {
-                    "name": self.namespace,
-                    "labels": { "pod-security.kubernetes.io/enforce": "restricted" },
-                },
+        let made = json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": self.namespace,
+                "labels": { "pod-security.kubernetes.io/enforce": "restricted" },
             },
-            {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "metadata": { "name": "weir-s3", "namespace": self.namespace },
-                "stringData": { "access-key": "weir", "secret-key": "weir-of-the-test-stand" },
-            },
-        ] });
+        });
+        kubectl_with(&["apply", "-f", "-"], &made.to_string());
+        self.make_secret();
+    }
+
+    /// Makes the Secret with the keys of its storage.
+    #[track_caller]
+    pub fn make_secret(&self) {
+        let made = json!({
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": { "name": "weir-s3", "namespace": self.namespace },
+            "stringData": { "access-key": "weir", "secret-key": "weir-of-the-test-stand" },
+        });
         kubectl_with(&["apply", "-f", "-"], &made.to_string());
     }
 

@@ -107,10 +107,11 @@ fn f29_a_secret_that_is_missing_is_named() {
     let job = Job::new("no-secret");
     job.kubectl(&["delete", "secret", "weir-s3"]);
     job.apply();
-    job.until(secs(90), "a condition that names the Secret", |status| {
-        let conditions = status["conditions"].to_string();
-        conditions.contains("weir-s3")
-    });
+    let told = job.until_condition("Accepted", false, secs(90));
+    assert!(told.message.contains("weir-s3"), "{told:?}");
+    job.make_secret();
+    job.until_condition("Accepted", true, secs(120));
+    job.until_ready(secs(120));
 }
 
 #[test]

@@ -65,11 +65,13 @@ fn an_image_that_does_not_exist_does_not_stop_the_old_job() {
         let conditions = status["conditions"].to_string();
         conditions.contains("localhost/weir:no-such-version")
     });
+    job.until_condition("Degraded", true, secs(30));
     job.goes_on(secs(20));
     assert_eq!(job.told("/epoch"), epoch, "the old job was stopped");
     job.edit(&json!({ "image": image }));
     job.until_ready(secs(60));
     assert_eq!(job.told("/epoch"), epoch, "nothing was to be changed");
+    job.until_condition("Degraded", false, secs(30));
     job.stops_exact();
 }
 
