@@ -256,6 +256,13 @@ impl World {
         format!("{states:?}, pointer {:?}", self.store.register)
     }
 
+    /// It stands still for at least so long: a second pause does not wake it before the first one
+    /// has ended, which would bring what waits for it out of order.
+    fn pause(&mut self, process: Process, ms: Ms) {
+        let until = self.paused.entry(process).or_default();
+        *until = (*until).max(self.now + ms);
+    }
+
     fn paused_until(&self, event: &Event) -> Option<Ms> {
         let process = match event {
             Event::ToJm { jm, .. } => Process::Jm(*jm),

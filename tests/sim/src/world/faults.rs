@@ -21,12 +21,12 @@ impl World {
             match fault {
                 PointFault::Kill => killed = true,
                 PointFault::Pause(ms) => {
-                    self.paused.insert(Process::Jm(jm), self.now + ms);
+                    self.pause(Process::Jm(jm), ms);
                 }
                 PointFault::Fate(fate) => self.next_fate = Some(fate),
                 PointFault::FailTask => self.fail_a_task(),
                 PointFault::PauseTm(tm, ms) => {
-                    self.paused.insert(Process::Tm(tm), self.now + ms);
+                    self.pause(Process::Tm(tm), ms);
                 }
                 PointFault::CutStore(ms) => {
                     self.store.cut_until.insert(jm, self.now + ms);
@@ -54,10 +54,10 @@ impl World {
             Fault::KillJm(jm) => self.kill_jm(jm),
             Fault::KillTm(tm) => TaskManager::kill(self, tm),
             Fault::PauseJm(jm, ms) => {
-                self.paused.insert(Process::Jm(jm), now + ms);
+                self.pause(Process::Jm(jm), ms);
             }
             Fault::PauseTm(tm, ms) => {
-                self.paused.insert(Process::Tm(tm), now + ms);
+                self.pause(Process::Tm(tm), ms);
             }
             Fault::CutDown(jm, tm, ms) => {
                 self.cut

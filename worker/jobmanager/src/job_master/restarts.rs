@@ -98,7 +98,8 @@ impl JobMaster {
 
     /// Starts what has been stopped again, once it may.
     pub(super) fn restart_if_possible(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if self.graph.status() != JobStatus::Restarting {
+        // A pointer write that was in doubt may have ended with the news that somebody else leads.
+        if self.graph.status() != JobStatus::Restarting || self.result.is_some() {
             self.restart = None;
             return;
         }

@@ -137,7 +137,7 @@ impl JobMaster {
     /// Deploys what is waiting once its sources and sinks are ready and there are slots for all of
     /// it: what is pipelined can only run together.
     pub(super) fn deploy_if_possible(&mut self, now: Now, actions: &mut Vec<Action>) {
-        if !self.preparations.is_empty() || !self.is_waiting() {
+        if !self.preparations.is_empty() || !self.is_waiting() || self.result.is_some() {
             return;
         }
         let Some(assignments) = self.place(now) else {

@@ -52,6 +52,10 @@ impl Leader {
         let Phase::Waiting(since) = self.phase else {
             return;
         };
+        // What was in doubt may have ended with the news that somebody else leads.
+        if self.ended.is_some() {
+            return;
+        }
         if since > world.now || self.tms.is_empty() || self.coordinator.in_doubt() {
             return;
         }

@@ -255,6 +255,33 @@ fn a_leader_that_was_fenced_tells_nobody_anything_and_ends() {
     ));
 }
 
+/// Found by the simulator: the write's outcome frees the restart, and it is that another one leads.
+#[test]
+fn a_leader_that_was_succeeded_while_a_restart_waited_for_its_write_starts_nothing() {
+    let mut rig = running();
+    let id = trigger(&mut rig);
+    acknowledge_all(&mut rig, id);
+    let pointer = store_metadata(&mut rig, id);
+    let attempts = rig.attempts();
+    rig.fail(attempts[0], "boom");
+    for attempt in rig.cancelled() {
+        rig.state(attempt, ExecutionState::Canceled);
+    }
+    assert_eq!(rig.master.graph.status(), JobStatus::Restarting);
+    let mut other = pointer.clone();
+    other.epoch = Epoch(2);
+    let nonce = pointer.nonce;
+    rig.log.clear();
+    let outcome = PointerOutcome::Fenced(other);
+    rig.event(Event::PointerWritten { nonce, outcome });
+    rig.prepare_all();
+    rig.pass_ms(5_000);
+    let prepares = |action: &Action| matches!(action, Action::PrepareSource { .. });
+    assert!(!rig.log.iter().any(prepares), "{:?}", rig.log);
+    assert_eq!(commands(&rig.log), []);
+    assert_eq!(rig.attempts(), attempts);
+}
+
 #[test]
 fn the_job_finishes_when_its_last_checkpoint_is_committed_and_recorded() {
     let mut rig = running();
