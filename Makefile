@@ -16,8 +16,10 @@ help: ## list the targets
 setup: ## install what is missing (Debian packages, the Rust toolchain); nothing to do takes no time
 	@tests/tools/setup
 
+# The whole workspace decides about dependencies' features: otherwise what `make test` needs would be
+# built a second time.
 build: setup ## build the weir binary for development
-	cargo build --locked --bin weir
+	cargo build --locked --workspace --bin weir
 
 release: setup ## build the weir binary for use: target/release/weir in the cache
 	cargo build --locked --release --bin weir
@@ -44,16 +46,18 @@ deny: setup ## licences, bans and sources of the dependencies
 	@tests/tools/deny
 
 sim: setup ## simulate jobs under faults: make sim SEEDS=1000000
-	cargo run --locked --quiet -p weir-tests-sim -- --seeds $(or $(SEEDS),100000)
+	@cargo build --locked --quiet --workspace --bin weir-tests-sim
+	"$(CARGO_TARGET_DIR)/debug/weir-tests-sim" --seeds $(or $(SEEDS),100000)
 
 soak: build ## jobs on clusters under faults, for long: make soak MINUTES=60
-	cargo run --locked --quiet -p weir-tests-cluster -- $(or $(MINUTES),10)
+	@cargo build --locked --quiet --workspace --bin weir-soak
+	"$(CARGO_TARGET_DIR)/debug/weir-soak" $(or $(MINUTES),10)
 
 bench: setup ## benchmarks: make bench WORKLOAD=wordcount ARGS="--parallelism=2"
 	@benches/run $(or $(WORKLOAD),wordcount) $(ARGS)
 
 k8s-up: setup ## start Kubernetes and an S3 server on this machine, with the images; prints the kubeconfig's path
-	cargo build --locked --bin weir --bin weir-operator
+	cargo build --locked --workspace --bin weir --bin weir-operator
 	@tests/k8s/images >/dev/null
 	@tests/k8s/stand up
 

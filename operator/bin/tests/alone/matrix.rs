@@ -483,9 +483,9 @@ async fn an_operation_comes_to_its_end_wherever_its_operator_is_killed() {
             .iter()
             .filter(|(_, _, through)| through.is_none())
             .count();
-        // It takes one effect more or less where timing differs.
+        // It takes an effect more or less where timing differs; the more there are, the more.
         assert!(
-            killed as u32 + 3 >= whole,
+            killed as u32 + 3 + whole / 10 >= whole,
             "{}: {killed} of {whole}",
             case.name
         );
