@@ -60,8 +60,8 @@ fn build(profile: &Path) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target = profile.parent().expect("a target folder");
     let mut command = Command::new(cargo);
-    // By the whole workspace's features, like everything else: of fewer, dependencies would be built
-    // a second time.
+    // By the whole workspace's features, like everything else: by fewer, dependencies would be
+    // built a second time.
     command.args([
         "build",
         "--locked",
