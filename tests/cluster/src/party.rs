@@ -22,6 +22,9 @@ pub const JOBMANAGERS: usize = 2;
 /// How many TaskManagers there are, of one slot each: one more than the job needs.
 pub const TASKMANAGERS: usize = 3;
 
+/// How long a TaskManager that is not told otherwise looks for a JobManager.
+const RECONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How long the job may take to go on after a fault, on a machine that is busy.
 pub(crate) const RECOVERY_MAX: Duration = Duration::from_secs(30);
 
@@ -349,7 +352,8 @@ impl Party {
     pub fn expect_exact(mut self) {
         assert_eq!(self.job.wrong(), None, "the output");
         for process in self.taskmanagers.iter_mut().flatten() {
-            until_within(Duration::from_secs(20), "the TaskManagers' end", || {
+            // One that was cut off as the job ended looks for a leader for as long as it may.
+            until_within(RECONNECT_TIMEOUT * 4 / 3, "the TaskManagers' end", || {
                 process.has_ended()
             });
         }
