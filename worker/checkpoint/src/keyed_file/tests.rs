@@ -67,6 +67,12 @@ fn store<'a>(
     }
 }
 
+/// How much was read at a time.
+fn lens(reads: &RefCell<Vec<Range<u64>>>) -> Vec<u64> {
+    let reads = reads.borrow();
+    reads.iter().map(|range| range.end - range.start).collect()
+}
+
 #[test]
 fn files_of_version_1_stay_readable() {
     for (name, compression) in [
@@ -112,13 +118,8 @@ fn of_a_large_file_only_the_wanted_key_groups_are_read_and_those_at_once() {
     let mut read = store(&file, &reads);
     let mut reader = Reader::open(&mut read, file.len() as u64).unwrap();
     assert_eq!(reader.read_groups(wanted).unwrap(), cut(&snapshot, wanted));
-    let lens: Vec<u64> = reads
-        .borrow()
-        .iter()
-        .map(|range| range.end - range.start)
-        .collect();
     assert_eq!(
-        lens,
+        lens(&reads),
         [64 * 1024, 300_000],
         "the index, then two blocks of one state, one of the other"
     );
@@ -140,13 +141,8 @@ fn large_blocks_are_read_one_by_one_and_small_ones_together() {
     let mut read = store(&file, &reads);
     let mut reader = Reader::open(&mut read, file.len() as u64).unwrap();
     assert_eq!(reader.read_groups(RANGE).unwrap(), snapshot);
-    let lens: Vec<u64> = reads
-        .borrow()
-        .iter()
-        .map(|range| range.end - range.start)
-        .collect();
     assert_eq!(
-        lens,
+        lens(&reads),
         [64 * 1024, 100_000, 3_000_000, 300_000, 3_000_000, 100_000]
     );
     // A damaged one is named wherever it lies.

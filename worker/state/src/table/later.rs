@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use weir_types::KeyGroup;
 
-use crate::codec::{CodecError, StateValue, decode_front};
+use crate::codec::{CodecError, StateValue};
 use crate::error::StateError;
 use crate::key::StateKey;
 use crate::table::record::Record;
-use crate::table::state_table::{StateTable, ValueFormat, check_read, checked_hash};
+use crate::table::state_table::{StateTable, ValueFormat, checked_entry_hash, read_key};
 use crate::table::unread::{MOST_BYTES, Part, Unread};
-use crate::table::{Table, entry_hash, rehash};
+use crate::table::{Table, rehash};
 
 /// What an entry costs beside its bytes.
 const ENTRY_COST: usize = 16;
@@ -35,8 +35,7 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
         }
         let hash = |text: &[u8]| {
             let (key, namespace) = read_key::<K, N>(text)?;
-            let hash = checked_hash(&key, groups, group)?;
-            entry_hash(hash, &namespace).map_err(|e| CodecError::decode::<(K, N)>(e.to_string()))
+            checked_entry_hash(&key, &namespace, groups, group)
         };
         // Equal keys may be written differently.
         let same = |a: &[u8], b: &[u8]| {
@@ -136,11 +135,4 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
         self.unread -= 1;
         self.shards.partial = self.unread > 0;
     }
-}
-
-fn read_key<K: StateKey, N: StateKey>(mut text: &[u8]) -> Result<(K, N), CodecError> {
-    let key = decode_front(&mut text)?;
-    let namespace = decode_front(&mut text)?;
-    check_read(text)?;
-    Ok((key, namespace))
 }

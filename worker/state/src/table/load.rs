@@ -4,12 +4,12 @@
 //! in order costs a tenth of reading single entries, and a complete key group never asks the tier
 //! again. But not too many at a time: a chunk of records touches all of them.
 
-use crate::codec::{CodecError, StateValue, decode_front, encode};
+use crate::codec::{StateValue, encode};
 use crate::cold::group_prefix;
 use crate::error::StateError;
 use crate::key::StateKey;
 use crate::table::below::Below;
-use crate::table::state_table::{check_read, checked_hash};
+use crate::table::state_table::{checked_entry_hash, read_key};
 use crate::table::{Table, entry_hash, rehash};
 
 impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
@@ -136,13 +136,8 @@ impl<K: StateKey, N: StateKey, V: StateValue> Table<K, N, V> {
         let (read_value, format) = (self.read_value, below.format);
         let (mut owned, mut whole) = (0, true);
         below.scan(&group_prefix(group), |text, bytes| {
-            let mut rest = text;
-            let key: K = decode_front(&mut rest)?;
-            let namespace: N = decode_front(&mut rest)?;
-            check_read(rest)?;
-            let hash = checked_hash(&key, groups, group)?;
-            let hash = entry_hash(hash, &namespace)
-                .map_err(|e| CodecError::decode::<(K, N)>(e.to_string()))?;
+            let (key, namespace) = read_key::<K, N>(text)?;
+            let hash = checked_entry_hash(&key, &namespace, groups, group)?;
             let removed = shard.partial_mut().is_some_and(|p| p.is_removed(text));
             if !removed && shard.find(hash, &key, &namespace).is_none() {
                 let entry = (key, namespace, read_value(bytes, format)?);

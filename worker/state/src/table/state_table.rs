@@ -6,12 +6,12 @@ use weir_types::KeyGroup;
 
 use crate::codec::{CodecError, StateValue, decode_front};
 use crate::key::{StateKey, key_hash};
-use crate::table::Table;
 use crate::table::below::AnyShards;
 use crate::table::record::{Record, read_record};
 use crate::table::shard::PlainCodec;
 use crate::table::shards::{Block, KeyGroups};
 use crate::table::unread::Part;
+use crate::table::{Table, entry_hash};
 
 /// Reads a value from a snapshot, whether it was written with a time to live or not.
 pub(crate) type ReadValue<V> = fn(&[u8], ValueFormat) -> Result<V, CodecError>;
@@ -104,10 +104,7 @@ impl<K: StateKey, N: StateKey, V: StateValue> StateTable for Table<K, N, V> {
     ) -> Result<(), CodecError> {
         let mut rest = block;
         while let Some(record) = read_record(&mut rest)? {
-            let mut text = record.key;
-            let key: K = decode_front(&mut text)?;
-            let namespace: N = decode_front(&mut text)?;
-            check_read(text)?;
+            let (key, namespace) = read_key::<K, N>(record.key)?;
             let hash = checked_hash(&key, self.shards.groups(), group)?;
             let done = match record.value {
                 Some(value) => {
@@ -166,6 +163,25 @@ pub(crate) fn checked_hash<K: StateKey>(
         let cause = format!("a key of key group {own} lies among those of key group {group}");
         Err(CodecError::decode::<K>(cause))
     }
+}
+
+/// The hash under which an entry lies that was read, see [`checked_hash`].
+pub(crate) fn checked_entry_hash<K: StateKey, N: StateKey>(
+    key: &K,
+    namespace: &N,
+    groups: KeyGroups,
+    group: KeyGroup,
+) -> Result<u64, CodecError> {
+    let hash = checked_hash(key, groups, group)?;
+    entry_hash(hash, namespace).map_err(|e| CodecError::decode::<(K, N)>(e.to_string()))
+}
+
+/// Key and namespace from the text of an entry's key.
+pub(crate) fn read_key<K: StateKey, N: StateKey>(mut text: &[u8]) -> Result<(K, N), CodecError> {
+    let key = decode_front(&mut text)?;
+    let namespace = decode_front(&mut text)?;
+    check_read(text)?;
+    Ok((key, namespace))
 }
 
 /// A key's text must be read to its end.
