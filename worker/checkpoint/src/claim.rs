@@ -333,6 +333,7 @@ impl Claim {
             latest: None,
             retained: Vec::new(),
             roots: Vec::new(),
+            forgotten: Vec::new(),
         }
     }
 }

@@ -19,6 +19,9 @@ pub use writer::{Nonces, PointerWriter, ReadResult, SwapResult, WriterAction};
 /// The name of the register.
 pub const POINTER: &str = "pointer";
 
+/// How many savepoints that were let go of are remembered.
+const FORGOTTEN_MAX: usize = 256;
+
 /// Names an operation that a person or the controller asked for, so that asking again finds it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OperationId(pub String);
@@ -115,6 +118,10 @@ pub struct Pointer {
     pub retained: Vec<SnapshotRef>,
     /// What open operations need.
     pub roots: Vec<Root>,
+    /// The operations whose savepoints were let go of, the newest last: whoever asks for one of
+    /// them again, say a manifest that still names it, is told so, and none is taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forgotten: Vec<OperationId>,
 }
 
 impl RunState {
@@ -170,13 +177,15 @@ impl Pointer {
 
     /// Lets go of the savepoint of an operation, unless it is needed. False: nothing has changed.
     pub fn forget(&mut self, operation: &OperationId) -> bool {
-        if self.needs(operation).is_some() {
+        if self.needs(operation).is_some() || self.of_operation(operation).is_none() {
             return false;
         }
-        let kept = self.retained.len();
         self.retained
             .retain(|kept| kept.operation.as_ref() != Some(operation));
-        self.retained.len() < kept
+        self.forgotten.push(operation.clone());
+        let surplus = self.forgotten.len().saturating_sub(FORGOTTEN_MAX);
+        self.forgotten.drain(..surplus);
+        true
     }
 
     /// Lets go of all checkpoints for good. Savepoints are a person's: they stay, but none of them

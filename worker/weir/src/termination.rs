@@ -118,6 +118,7 @@ mod tests {
             }),
             retained: Vec::new(),
             roots: Vec::new(),
+            forgotten: Vec::new(),
         }
     }
 

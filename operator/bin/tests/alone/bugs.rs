@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use weir_controller::{RunState, annotation};
-use weir_crd::Phase;
+use weir_crd::{Phase, SnapshotState};
 
 use crate::budget::Budget;
 use crate::matrix::{drive, go_on, settle, stable};
@@ -375,16 +375,7 @@ async fn a_job_that_is_deleted_and_made_again_goes_on_from_its_newest_state() {
     assert!(newest.is_some());
     world.delete().await;
     world.create(&version("1")).await;
-    // The objects of the first one are removed by Kubernetes.
-    for _ in 0..400 {
-        world.tick().await;
-        if world.names("", "Pod").await.is_empty() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    go_on(&world, 3).await;
-    settle(&world, "the job that was made again").await;
+    made_again(&world).await;
     let claim = last_claim(&world);
     assert_eq!(claim.restored, claim.newest);
     assert!(claim.restored.is_some());
@@ -396,4 +387,45 @@ async fn a_job_that_is_deleted_and_made_again_goes_on_from_its_newest_state() {
         .filter(|manager| manager.leads())
         .count();
     assert_eq!(leading, 1);
+}
+
+/// Until a job that was deleted and created again runs: Kubernetes removes the first one's objects.
+async fn made_again(world: &World) {
+    for _ in 0..400 {
+        world.tick().await;
+        if world.names("", "Pod").await.is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    go_on(world, 3).await;
+    settle(world, "the job that was made again").await;
+}
+
+/// A manifest that is kept may still have the annotation: what it asked for has been done, whether
+/// the savepoint is still there or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_made_again_with_an_old_nonce_takes_no_second_savepoint() {
+    let world = stable(&json!({})).await;
+    for nonce in ["7", "8"] {
+        world.annotate(annotation::SAVEPOINT_NONCE, nonce).await;
+        go_on(&world, 6).await;
+    }
+    world.inside().storage.forget("savepoint-7");
+    for (nonce, state) in [
+        ("7", SnapshotState::Failed),
+        ("8", SnapshotState::Completed),
+    ] {
+        world.delete().await;
+        world.create(&json!({})).await;
+        world.annotate(annotation::SAVEPOINT_NONCE, nonce).await;
+        made_again(&world).await;
+        go_on(&world, 6).await;
+        let status = world.status().await;
+        assert_eq!(status.handled.savepoint.as_deref(), Some(nonce));
+        let last = status.savepoint.and_then(|savepoint| savepoint.last);
+        assert_eq!(last.map(|last| last.state), Some(state), "{nonce}");
+    }
+    let taken = world.inside().storage.taken.clone();
+    assert!(taken.values().all(|times| *times == 1), "{taken:?}");
 }

@@ -2,7 +2,7 @@
 //! rule that the real one has: only the newest deployment may claim, and each claim is the next
 //! epoch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use weir_controller::{JobReport, RunState, SnapshotView};
@@ -15,6 +15,8 @@ pub(crate) struct Pointer {
     pub(crate) run_state: RunState,
     pub(crate) latest: Option<SnapshotView>,
     pub(crate) savepoints: BTreeMap<String, SnapshotView>,
+    /// The names of savepoints that were let go of.
+    pub(crate) forgotten: BTreeSet<String>,
 }
 
 /// A JobManager has claimed the job.
@@ -147,6 +149,7 @@ impl Storage {
             }
         };
         let epoch = before.as_ref().map_or(0, |pointer| pointer.epoch) + 1;
+        let forgotten = before.as_ref().map(|pointer| pointer.forgotten.clone());
         self.claims.push(Claim {
             deployment: own,
             first,
@@ -160,6 +163,7 @@ impl Storage {
             run_state: RunState::Running,
             latest: newest,
             savepoints: before.map_or_else(BTreeMap::new, |pointer| pointer.savepoints),
+            forgotten: forgotten.unwrap_or_default(),
         });
         let restored = restored.map(|snapshot| snapshot.id);
         manager.process = Process::Leads { epoch, restored };
@@ -189,7 +193,7 @@ impl Storage {
             return;
         }
         manager.asked = None;
-        if self.troubles.savepoints_fail {
+        if self.troubles.savepoints_fail || pointer.forgotten.contains(&name) {
             manager.failed = Some(name);
             return;
         }
@@ -227,8 +231,10 @@ impl Storage {
 
     /// A savepoint is let go of.
     pub(crate) fn forget(&mut self, operation: &str) {
-        if let Some(pointer) = &mut self.pointer {
-            pointer.savepoints.remove(operation);
+        if let Some(pointer) = &mut self.pointer
+            && pointer.savepoints.remove(operation).is_some()
+        {
+            pointer.forgotten.insert(operation.to_owned());
         }
     }
 

@@ -23,6 +23,7 @@ fn pointer(deployment: u64, run_state: RunState) -> Pointer {
         latest: None,
         retained: Vec::new(),
         roots: Vec::new(),
+        forgotten: Vec::new(),
     }
 }
 

@@ -63,6 +63,7 @@ fn pointer(retained: Vec<SnapshotRef>) -> Pointer {
         latest: retained.last().cloned(),
         retained,
         roots: Vec::new(),
+        forgotten: Vec::new(),
     }
 }
 

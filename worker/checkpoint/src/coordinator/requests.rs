@@ -2,14 +2,19 @@
 //!
 //! A request is known by its operation's id. One whose snapshot is complete is answered from the
 //! pointer, whoever wrote that; one that is under way is joined. So a request can be repeated after
-//! a lost answer, also to another leader, and there is at most one snapshot of it. A request that
-//! has failed has left nothing behind, and may be tried again under the same id.
+//! a lost answer, also to another leader, and there is at most one snapshot of it, also after that
+//! has been deleted. A request that has failed has left nothing behind, and may be tried again under
+//! the same id.
 
 use weir_types::CheckpointBarrier;
 
 use super::pending::{Cause, barrier_kind};
 use super::{Action, Coordinator, SnapshotRequest, Then, Turn};
 use crate::pointer::{OperationId, RunState};
+
+fn taken_before() -> String {
+    "it was taken before, and deleted since: ask for another one under another name".to_owned()
+}
 
 impl Coordinator {
     pub(super) fn on_request(&mut self, turn: &mut Turn<'_>, request: SnapshotRequest) {
@@ -23,7 +28,8 @@ impl Coordinator {
             turn.answer(request.operation.clone(), Ok(snapshot.clone()));
             return;
         }
-        if let Some(why) = self.refuses() {
+        let forgotten = self.pointer.forgotten.contains(operation);
+        if let Some(why) = self.refuses().or_else(|| forgotten.then(taken_before)) {
             turn.answer(request.operation, Err(why));
             return;
         }

@@ -66,6 +66,7 @@ fn claimed() -> Pointer {
         latest: None,
         retained: Vec::new(),
         roots: Vec::new(),
+        forgotten: Vec::new(),
     }
 }
 

@@ -32,6 +32,7 @@ fn pointer() -> Pointer {
             operation: OperationId("op-1".to_owned()),
             path: "chk-2-1".to_owned(),
         }],
+        forgotten: Vec::new(),
     };
     pointer.complete(snapshot(4, SnapshotKind::Checkpoint), 2);
     pointer.complete(snapshot(6, SnapshotKind::Savepoint), 2);
@@ -93,6 +94,27 @@ fn a_pointer_that_contradicts_itself_is_refused_though_its_checksum_is_right() {
 fn a_job_that_began_anew_keeps_what_it_had_before() {
     let mut pointer = pointer();
     pointer.latest = None;
+    assert_eq!(Pointer::decode(&pointer.encode()).unwrap(), pointer);
+}
+
+/// Pointers that have nothing to say of it look as they did before there was such a list.
+#[test]
+fn what_was_let_go_of_is_remembered_once_and_of_many_the_newest() {
+    let mut pointer = pointer();
+    let text = String::from_utf8(pointer.encode()).unwrap();
+    assert!(!text.contains("forgotten"), "{text}");
+    let op = |id: u64| OperationId(format!("op-{id}"));
+    assert!(!pointer.forget(&op(6)), "it is the newest");
+    assert!(!pointer.forget(&op(1)), "there is none");
+    assert_eq!(pointer.forgotten, []);
+    for id in 8..308 {
+        pointer.complete(snapshot(id, SnapshotKind::Savepoint), 2);
+        assert_eq!(pointer.forget(&op(id - 1)), id != 8);
+    }
+    assert_eq!(pointer.forgotten.len(), FORGOTTEN_MAX);
+    assert_eq!(pointer.forgotten.last(), Some(&op(306)));
+    assert!(!pointer.forget(&op(306)), "it is gone");
+    assert_eq!(pointer.forgotten.len(), FORGOTTEN_MAX);
     assert_eq!(Pointer::decode(&pointer.encode()).unwrap(), pointer);
 }
 

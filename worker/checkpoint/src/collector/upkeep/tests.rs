@@ -91,6 +91,7 @@ fn first_pointer() -> Pointer {
         latest: None,
         retained: Vec::new(),
         roots: Vec::new(),
+        forgotten: Vec::new(),
     }
 }
 

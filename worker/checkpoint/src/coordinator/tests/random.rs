@@ -144,12 +144,14 @@ impl Book {
         Ok(())
     }
 
-    /// What the pointer does not keep any more may be asked for again, and is another one then.
+    /// A checkpoint that the pointer does not keep any more may be asked for again, and is another
+    /// one then; a savepoint may not.
     fn forget(&mut self, before: &Pointer, after: &Pointer) {
         let gone = before
             .retained
             .iter()
-            .filter(|kept| !after.retained.contains(kept));
+            .filter(|kept| !after.retained.contains(kept))
+            .filter(|kept| kept.kind == SnapshotKind::Checkpoint);
         let operations = gone.filter_map(|kept| kept.operation.as_ref());
         self.forgotten
             .extend(operations.map(|operation| operation.0.clone()));

@@ -254,6 +254,30 @@ fn a_savepoint_that_nobody_wants_goes_and_a_needed_one_stays() {
     assert_eq!(kept(&job), [8, 9]);
 }
 
+/// A manifest that is applied again still asks for what it asked for first.
+#[test]
+fn a_savepoint_that_was_deleted_is_not_taken_again_whoever_leads() {
+    let mut job = Job::running(config());
+    job.on(savepoint("s", Then::Continue));
+    job.until_pointer(7);
+    job.written();
+    job.checkpoint(8);
+    job.on(Event::Forget(operation("s")));
+    job.written();
+    assert_eq!(job.on(savepoint("s", Then::Continue)), ["answer s error"]);
+    let pointer = Pointer {
+        epoch: Epoch(5),
+        ..job.coordinator.pointer().clone()
+    };
+    let mut successor = Job::from(config(), pointer);
+    successor.start();
+    let asked = successor.on(savepoint("s", Then::Continue));
+    assert_eq!(asked, ["answer s error"]);
+    successor.on(savepoint("t", Then::Continue));
+    successor.until_pointer(9);
+    assert!(successor.written().contains(&"answer t 9".to_owned()));
+}
+
 #[test]
 fn a_savepoint_whose_end_the_store_refuses_stays_and_may_be_given_up_again() {
     let mut job = Job::running(config());

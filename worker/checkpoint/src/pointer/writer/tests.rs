@@ -18,6 +18,7 @@ fn content(epoch: u64, last_id: u64, nonce: u128) -> Pointer {
         latest: None,
         retained: Vec::new(),
         roots: Vec::new(),
+        forgotten: Vec::new(),
     }
 }
 

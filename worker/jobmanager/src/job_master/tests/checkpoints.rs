@@ -49,6 +49,7 @@ fn running_with(change: impl FnOnce(Checkpoints) -> Checkpoints) -> Rig {
         latest: None,
         retained: Vec::new(),
         roots: Vec::new(),
+        forgotten: Vec::new(),
     };
     let folder = "/state/wordcount".to_owned();
     let options = RestoreOptions::default();

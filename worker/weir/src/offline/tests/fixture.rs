@@ -253,5 +253,6 @@ fn pointer() -> Pointer {
         latest: None,
         retained: Vec::new(),
         roots: Vec::new(),
+        forgotten: Vec::new(),
     }
 }

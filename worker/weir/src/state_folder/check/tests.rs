@@ -66,6 +66,7 @@ fn leave_state(dir: &Path, run_state: RunState, uncommitted: bool) {
         latest: Some(latest.clone()),
         retained: vec![latest],
         roots: Vec::new(),
+        forgotten: Vec::new(),
     };
     let register = ObjectPath::new(POINTER).unwrap();
     store
