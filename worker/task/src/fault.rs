@@ -83,7 +83,7 @@ fn is_of_files(error: &OperatorError) -> bool {
 
 /// Whether the restored state and the program do not fit: trying again gives the same. Some states
 /// are declared by the first record only.
-fn is_incompatible(error: &OperatorError) -> bool {
+pub(crate) fn is_incompatible(error: &OperatorError) -> bool {
     // The outermost is no cause of itself.
     let outermost = match error {
         OperatorError::State(error) => Some(error),

@@ -31,6 +31,7 @@ mod restore;
 mod run;
 mod setup;
 mod snapshot;
+mod state_types;
 
 use std::sync::Arc;
 use std::thread;
@@ -60,6 +61,7 @@ pub use metrics::{
     ChainedOperatorMetrics, Counter, RestoredBytes, TaskMetrics, TaskTimes, TimesSpent,
 };
 pub use setup::SetupError;
+pub use state_types::{StateTypesError, check_state_types, state_types};
 
 /// Rows that a router gathers are sent off after this time at the latest, as in Flink.
 const BUFFER_TIMEOUT: Duration = Duration::from_millis(100);

@@ -69,7 +69,7 @@ fn serve(registry: &Registry, request: JobManagerRequest) -> Result<Exit, Failur
         // Standing by may take for ever; a signal ends the process at once meanwhile.
         let start = tokio::task::block_in_place(|| {
             if let Some(pod) = &candidate.pod {
-                let check = state_folder::Check::new(registry, &job, &checkpoints, deployment);
+                let mut check = state_folder::Check::new(registry, &job, &checkpoints, deployment);
                 gate::wait(pod, &standby, &say, move || check.run())?;
             }
             state_folder::lead((&job).into(), &checkpoints, &plan, &candidate, &say)

@@ -3,8 +3,8 @@
 //! A request is known by its operation's id. One whose snapshot is complete is answered from the
 //! pointer, whoever wrote that; one that is under way is joined. So a request can be repeated after
 //! a lost answer, also to another leader, and there is at most one snapshot of it, also after that
-//! has been deleted. A request that has failed has left nothing behind, and may be tried again under
-//! the same id.
+//! has been deleted. A request that has failed has left nothing behind, and may be tried again
+//! under the same id.
 
 use weir_types::CheckpointBarrier;
 

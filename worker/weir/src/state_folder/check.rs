@@ -2,8 +2,10 @@
 //! JobManager does before the job that runs is stopped for it.
 //!
 //! What is read is what a start would read, by the same rules; nothing is written but the probe of
-//! the store, which keeps to a folder of its own. The types of state are not compared: they stand
-//! in the state's own files, which the subtasks check as they read them.
+//! the store, which keeps to a folder of its own. Entries of state are not read, but their types
+//! are compared with those that the program's functions ask for as they open.
+
+mod types;
 
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Pointer, RunState};
@@ -14,6 +16,7 @@ use weir_rpc::{StateCheck, StateVerdict};
 use weir_storage::{ObjectPath, ObjectStore, StoreError, StoreErrorKind};
 use weir_types::causes;
 
+use self::types::Types;
 use super::{Folder, METADATA, absolute, read_named, snapshot_folder, state_name};
 use crate::program;
 use crate::registry::Registry;
@@ -24,6 +27,7 @@ pub(crate) struct Check {
     job: LocalJob,
     args: CheckpointArgs,
     deployment: Option<u64>,
+    types: Types,
 }
 
 /// Why the program cannot go on, or why that could not be found out.
@@ -51,10 +55,11 @@ impl Check {
             job: job.clone(),
             args: args.clone(),
             deployment,
+            types: Types::default(),
         }
     }
 
-    pub(crate) fn run(&self) -> StateCheck {
+    pub(crate) fn run(&mut self) -> StateCheck {
         let mut found = Found::default();
         let (verdict, reason, message) = match self.look(&mut found) {
             Ok(message) => (StateVerdict::Passed, "", message),
@@ -72,7 +77,7 @@ impl Check {
         }
     }
 
-    fn look(&self, found: &mut Found) -> Result<String, Trouble> {
+    fn look(&mut self, found: &mut Found) -> Result<String, Trouble> {
         let Some(dir) = &self.args.dir else {
             return Ok("the job keeps no state".to_owned());
         };
@@ -81,7 +86,7 @@ impl Check {
         weir_storage::probe(folder.store.as_ref()).map_err(|error| store(&error))?;
         let pointer = weir_jobmanager::read_pointer(folder.store.as_ref()).map_err(claim)?;
         found.deployment = pointer.as_ref().map(|pointer| pointer.deployment);
-        match &self.args.restore {
+        match &self.args.restore.clone() {
             None | Some(RestoreChoice::None) => {
                 self.leaves(&folder, pointer.as_ref())?;
                 Ok("the job starts with no state".to_owned())
@@ -134,7 +139,7 @@ impl Check {
         Err(Trouble::Refused("StateMissing", message))
     }
 
-    fn named(&self, folder: &Folder, path: &str, found: &mut Found) -> Result<String, Trouble> {
+    fn named(&mut self, folder: &Folder, path: &str, found: &mut Found) -> Result<String, Trouble> {
         let place = snapshot_folder(path);
         let place = place.map_err(|failure| refused("SnapshotUnreadable", &failure))?;
         if let Ok(there) = weir_storage::open(&place, &folder.store_options) {
@@ -153,7 +158,7 @@ impl Check {
     }
 
     fn latest(
-        &self,
+        &mut self,
         folder: &Folder,
         pointer: &Pointer,
         found: &mut Found,
@@ -183,7 +188,7 @@ impl Check {
     }
 
     /// Whether the program has a place for all of a snapshot's state.
-    fn fits(&self, folder: &Folder, from: &RestoreFrom) -> Result<String, Trouble> {
+    fn fits(&mut self, folder: &Folder, from: &RestoreFrom) -> Result<String, Trouble> {
         let metadata: &CheckpointMetadata = &from.metadata;
         let plan = program::plan(&self.registry, &self.job)
             .and_then(|plan| program::adopt(&self.registry, &self.job, plan, metadata, &|_| {}));
@@ -192,6 +197,8 @@ impl Check {
         let job_graph = &plan.program.job_graph;
         weir_jobmanager::check_restore(job_graph, &folder.address, from, allowed)
             .map_err(|error| Trouble::Refused("StateIncompatible", causes(&error)))?;
+        let types = self.types.check(&plan.program, &from.metadata);
+        types.map_err(|cause| Trouble::Refused("StateIncompatible", cause))?;
         let what = super::noun(metadata.kind);
         Ok(format!("the job goes on from {what} {}", metadata.id))
     }

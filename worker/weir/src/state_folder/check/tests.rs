@@ -1,17 +1,89 @@
 use std::path::Path;
 
-use weir_checkpoint::handle::{OperatorSubtaskState, Stored};
+use weir_checkpoint::handle::{KeyedHandle, OperatorSubtaskState, Stored};
+use weir_checkpoint::keyed_file::{self, Compression};
 use weir_checkpoint::metadata::{self, OperatorMetadata, sha256_hex};
 use weir_checkpoint::pointer::{OperationId, POINTER, SnapshotKind, SnapshotRef};
 use weir_jobmanager::CheckpointOptions;
+use weir_state::{KeyedBackend, StateValue};
 use weir_storage::LocalStore;
-use weir_types::{CheckpointId, Epoch, JobId, OperatorId, SubtaskIndex};
+use weir_types::{CheckpointId, Epoch, JobId, KeyGroupRange, OperatorId, SubtaskIndex};
 
 use super::super::{Candidate, Start, lead};
 use super::*;
 
 /// A job `x` whose newest checkpoint has state of an operator that `wordcount` lacks.
 fn leave_state(dir: &Path, run_state: RunState, uncommitted: bool) {
+    let gone = OperatorMetadata {
+        operator: OperatorId(99),
+        name: "gone".to_owned(),
+        uid: Some("gone".to_owned()),
+        parallelism: 1,
+        max_parallelism: 4,
+        enumerator: None,
+        subtasks: vec![(
+            SubtaskIndex(0),
+            OperatorSubtaskState {
+                operator: OperatorId(99),
+                keyed: Vec::new(),
+                operator_state: None,
+                raw: Some(Stored::Inline(vec![1])),
+                uncommitted,
+            },
+        )],
+        ended: Vec::new(),
+    };
+    leave(dir, run_state, gone);
+}
+
+/// The same with state of `wordcount`'s own count, whose values have this type.
+fn leave_counts<V: StateValue>(dir: &Path) {
+    let plan =
+        program::plan(&registry(), &job()).unwrap_or_else(|error| panic!("{}", error.text()));
+    let mut vertices = plan.program.job_graph.vertices.iter();
+    let vertex = vertices.find(|vertex| vertex.head().keyed).unwrap();
+    let operator = vertex.head().operator_id;
+    let range = KeyGroupRange::of_subtask(vertex.max_parallelism, 1, 0);
+    let mut backend = KeyedBackend::<String>::new(vertex.max_parallelism, range);
+    backend.value_state::<V>("aggregated").unwrap();
+    let kind = weir_state::SnapshotKind::Full;
+    backend.snapshot_begin(CheckpointId(7), kind).unwrap();
+    let snapshot = backend.snapshot_finish().unwrap();
+    let handle = KeyedHandle {
+        stored: Stored::Inline(keyed_file::encode(&snapshot, Compression::None)),
+        checkpoint: CheckpointId(7),
+        base: None,
+        range,
+        max_parallelism: vertex.max_parallelism,
+        states: snapshot
+            .states
+            .into_iter()
+            .map(|state| state.meta)
+            .collect(),
+    };
+    let counts = OperatorMetadata {
+        operator,
+        name: "count".to_owned(),
+        uid: Some("count".to_owned()),
+        parallelism: 1,
+        max_parallelism: vertex.max_parallelism,
+        enumerator: None,
+        subtasks: vec![(
+            SubtaskIndex(0),
+            OperatorSubtaskState {
+                operator,
+                keyed: vec![handle],
+                operator_state: None,
+                raw: None,
+                uncommitted: false,
+            },
+        )],
+        ended: Vec::new(),
+    };
+    leave(dir, RunState::Running, counts);
+}
+
+fn leave(dir: &Path, run_state: RunState, operator: OperatorMetadata) {
     let store = LocalStore::open(dir.join("x")).unwrap();
     let metadata = CheckpointMetadata {
         state_id: JobId(1),
@@ -22,25 +94,7 @@ fn leave_state(dir: &Path, run_state: RunState, uncommitted: bool) {
         triggered_ms: 1,
         completed_ms: 2,
         weir_version: "0.1.0".to_owned(),
-        operators: vec![OperatorMetadata {
-            operator: OperatorId(99),
-            name: "gone".to_owned(),
-            uid: Some("gone".to_owned()),
-            parallelism: 1,
-            max_parallelism: 4,
-            enumerator: None,
-            subtasks: vec![(
-                SubtaskIndex(0),
-                OperatorSubtaskState {
-                    operator: OperatorId(99),
-                    keyed: Vec::new(),
-                    operator_state: None,
-                    raw: Some(Stored::Inline(vec![1])),
-                    uncommitted,
-                },
-            )],
-            ended: Vec::new(),
-        }],
+        operators: vec![operator],
     };
     let bytes = metadata::encode(&metadata);
     let path = ObjectPath::new("chk-3-7/_metadata").unwrap();
@@ -143,6 +197,50 @@ fn a_program_that_lacks_an_operator_with_state_is_refused_unless_that_is_allowed
     let found = check(Some(dir.path()), RestoreChoice::Latest, true);
     assert_eq!(found.verdict, StateVerdict::Passed, "{}", found.message);
     assert_eq!(found.snapshot, Some(CheckpointId(7)));
+}
+
+/// A start finds that out when its subtasks restore their state: after the job has stopped.
+#[test]
+fn a_program_that_declares_another_type_of_state_is_refused_whatever_may_be_left_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    leave_counts::<String>(dir.path());
+    for allow in [false, true] {
+        let found = check(Some(dir.path()), RestoreChoice::Latest, allow);
+        assert_eq!(found.verdict, StateVerdict::Failed, "{}", found.message);
+        assert_eq!(found.reason, "StateIncompatible");
+        for word in ["`count`", "String", "u64", "another name"] {
+            assert!(found.message.contains(word), "{word}: {}", found.message);
+        }
+        assert_eq!(found.snapshot, Some(CheckpointId(7)));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    leave_counts::<u64>(dir.path());
+    let found = check(Some(dir.path()), RestoreChoice::Latest, false);
+    assert_eq!(found.verdict, StateVerdict::Passed, "{}", found.message);
+}
+
+/// The check is repeated every few seconds, the newest checkpoint is another one each time.
+#[test]
+fn the_types_are_compared_again_only_when_they_are_others() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    leave_counts::<u64>(first.path());
+    leave_counts::<String>(second.path());
+    let mut check = Check::new(
+        &registry(),
+        &job(),
+        &args(None, RestoreChoice::Latest),
+        Some(5),
+    );
+    for (dir, verdict) in [
+        (&first, StateVerdict::Passed),
+        (&first, StateVerdict::Passed),
+        (&second, StateVerdict::Failed),
+        (&second, StateVerdict::Failed),
+        (&first, StateVerdict::Passed),
+    ] {
+        check.args = args(Some(dir.path()), RestoreChoice::Latest);
+        assert_eq!(check.run().verdict, verdict);
+    }
 }
 
 #[test]

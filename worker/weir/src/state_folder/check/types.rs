@@ -1,0 +1,95 @@
+//! Whether the program reads the types of a snapshot's state.
+//!
+//! The program's functions are opened for that, in this process and without any state's entries. So
+//! it is done once as long as the types stay the same, however often the check is repeated, and on
+//! a thread of its own: a function that takes long to open, or for ever, holds no upgrade up. What
+//! it would have said is found out when the subtasks restore their state.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use weir_checkpoint::metadata::CheckpointMetadata;
+use weir_state::StateMeta;
+use weir_task::{Program, check_state_types, state_types};
+use weir_types::{Clock, OperatorId, SystemClock, causes};
+
+/// How long functions may take to open.
+const OPEN_MAX: Duration = Duration::from_secs(20);
+
+/// The types that were compared last, and why they can't be read, if they can't.
+struct Compared {
+    types: Vec<(OperatorId, Vec<StateMeta>)>,
+    found: Result<(), String>,
+}
+
+/// What was found out so far.
+#[derive(Default)]
+pub(super) struct Types(Option<Compared>);
+
+impl Types {
+    pub(super) fn check(
+        &mut self,
+        program: &Arc<Program>,
+        metadata: &Arc<CheckpointMetadata>,
+    ) -> Result<(), String> {
+        let operators = metadata.operators.iter();
+        let types: Vec<_> = operators
+            .map(|former| (former.operator, state_types(former)))
+            .collect();
+        if let Some(known) = self.0.as_ref().filter(|known| known.types == types) {
+            return known.found.clone();
+        }
+        let (own, wanted) = (Arc::clone(program), Arc::clone(metadata));
+        let found = within(OPEN_MAX, move || {
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            check_state_types(&own, &wanted, &clock).map_err(|error| causes(&error))
+        });
+        self.0 = Some(Compared {
+            types,
+            found: found.clone(),
+        });
+        found
+    }
+}
+
+/// What the comparison says, if it says anything in this time.
+fn within(
+    limit: Duration,
+    compare: impl FnOnce() -> Result<(), String> + Send + 'static,
+) -> Result<(), String> {
+    let (say, heard) = mpsc::channel();
+    // Nobody may be waiting any more when it has found something.
+    let work = move || drop(say.send(compare()));
+    let thread = thread::Builder::new().name("state-types".to_owned());
+    let cause = match thread.spawn(work) {
+        Err(error) => error.to_string(),
+        Ok(_) => match heard.recv_timeout(limit) {
+            Ok(found) => return found,
+            Err(_) => format!("the program's functions did not open within {limit:?}"),
+        },
+    };
+    tracing::warn!("the types of the job's state are not compared before it starts: {cause}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_that_take_too_long_to_open_or_panic_hold_nothing_up() {
+        let refused = || Err("another type".to_owned());
+        let limit = Duration::from_secs(20);
+        assert_eq!(within(limit, refused), refused());
+        let (let_go, held) = mpsc::channel::<()>();
+        let slow = move || {
+            let _held = held.recv();
+            Err("too late".to_owned())
+        };
+        assert_eq!(within(Duration::from_millis(50), slow), Ok(()));
+        drop(let_go);
+        assert_eq!(within(limit, || panic!("as it is made")), Ok(()));
+    }
+}
