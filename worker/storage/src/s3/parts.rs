@@ -171,7 +171,10 @@ impl Upload {
 }
 
 impl Drop for Upload {
-    /// Gives the upload up, once its parts are no longer on their way, and waits for neither.
+    /// Gives the upload up, once its parts are no longer on their way. Others need not wait.
+    ///
+    /// A request that is cancelled here goes on at the server, whose part is stored after the
+    /// abort and stays for ever. So all get their answers first, or their time runs out.
     fn drop(&mut self) {
         if self.closed {
             return;
@@ -180,8 +183,7 @@ impl Drop for Upload {
         let under_way = std::mem::take(&mut self.under_way);
         let abort = async move {
             for part in under_way {
-                // A part that arrives after the abort would stay for ever.
-                part.cancel().await;
+                part.ended().await;
             }
             if let Err(failure) = bucket.abort_upload(&key, &id).await {
                 tracing::warn!(key, %failure, "an unfinished upload stays in the bucket");

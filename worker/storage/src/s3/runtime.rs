@@ -41,10 +41,9 @@ impl<T> Pending<T> {
         answer.map_err(|_| "its request ended without an answer".to_owned())
     }
 
-    /// Ends it early.
-    pub(super) async fn cancel(self) {
-        self.task.abort();
-        // It has been cancelled, or was done already.
+    /// Waits for its end on a thread of requests; the answer is of no interest.
+    pub(super) async fn ended(self) {
+        // It fails if the request's code panicked, which has ended it as well.
         drop(self.task.await);
     }
 }
