@@ -6,11 +6,16 @@
 //! it, or in a later one if it is full. All cells of a group are compared at once: the search
 //! then has no branch that depends on where the entry lies, and the processor can go ahead to the
 //! next records while it waits for memory. Growing costs 4 bytes a cell, not an entry each.
+//!
+//! A search ends at a group with an empty cell. A cell that is given up in a group which others
+//! went past must not look empty, or they would not be found. How many went past each group is
+//! counted, so that this ends when they are gone: else, where entries come and go all the time as
+//! those of windows do, more and more groups would look full, and searches go through many.
 
 const GROUP: usize = 16;
 /// Never a real cell: the slot number would be the last cell's, and three quarters are used.
 const EMPTY: u32 = u32::MAX;
-/// A cell that was removed from a full group, which others may have been pushed out of.
+/// A cell that was given up in a group which others went past.
 const REMOVED: u32 = u32::MAX - 1;
 
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +43,18 @@ impl Group {
     fn has_empty(&self) -> bool {
         self.matches(u32::MAX, EMPTY) != 0
     }
+
+    /// Empties the cells that were given up, and says how many they were.
+    fn empty_removed(&mut self) -> usize {
+        let mut emptied = 0;
+        for cell in &mut self.0 {
+            if *cell == REMOVED {
+                *cell = EMPTY;
+                emptied += 1;
+            }
+        }
+        emptied
+    }
 }
 
 /// The cell of the lowest bit.
@@ -50,6 +67,9 @@ fn first(found: u32) -> usize {
 pub(crate) struct HashIndex {
     /// A power of two of groups, or none.
     groups: Vec<Group>,
+    /// For each group, how many entries lie behind it because it was full. No cell of such a group
+    /// is `EMPTY`; other groups have no `REMOVED` one. What reaches the highest number stays there.
+    went_past: Vec<u16>,
     /// Cells that are not `EMPTY`.
     filled: usize,
 }
@@ -57,6 +77,8 @@ pub(crate) struct HashIndex {
 /// Where a cell is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Position {
+    /// The group where the search began.
+    home: usize,
     group: usize,
     cell: usize,
 }
@@ -72,7 +94,8 @@ impl HashIndex {
         }
         let mask = groups.len() - 1;
         let id_mask = id_mask(groups.len());
-        let mut at = hash as usize & mask;
+        let home = hash as usize & mask;
+        let mut at = home;
         loop {
             let group = &groups[at];
             let mut found = group.matches(!id_mask, hash & !id_mask);
@@ -80,7 +103,12 @@ impl HashIndex {
                 let cell = first(found);
                 let id = group.0[cell] & id_mask;
                 if is_it(id) {
-                    return Some((Position { group: at, cell }, id));
+                    let position = Position {
+                        home,
+                        group: at,
+                        cell,
+                    };
+                    return Some((position, id));
                 }
                 found &= found - 1;
             }
@@ -123,8 +151,10 @@ impl HashIndex {
     pub(crate) fn with_room(slots: usize) -> Self {
         let cells = (slots + slots / 2).max(1).next_power_of_two();
         assert!(cells <= 1 << 31, "a key group holds at most 2^30 entries");
+        let groups = cells.div_ceil(GROUP);
         Self {
-            groups: vec![Group([EMPTY; GROUP]); cells.div_ceil(GROUP)],
+            groups: vec![Group([EMPTY; GROUP]); groups],
+            went_past: vec![0; groups],
             filled: 0,
         }
     }
@@ -145,21 +175,32 @@ impl HashIndex {
                 *cell = hash & !id_mask | id;
                 return;
             }
+            self.went_past[at] = self.went_past[at].saturating_add(1);
             at = (at + 1) & mask;
         }
     }
 
     /// Removes the cell at a position that [`Self::find`] gave.
     pub(crate) fn remove(&mut self, position: Position) {
-        let group = &mut self.groups[position.group];
-        // A search goes past a group only if no cell of it is empty.
-        let passed = !group.has_empty();
-        group.0[position.cell] = if passed { REMOVED } else { EMPTY };
+        let passed = self.went_past[position.group] > 0;
+        self.groups[position.group].0[position.cell] = if passed { REMOVED } else { EMPTY };
         self.filled -= usize::from(!passed);
+        let mask = self.groups.len() - 1;
+        let mut at = position.home;
+        while at != position.group {
+            let went_past = &mut self.went_past[at];
+            if *went_past < u16::MAX {
+                *went_past -= 1;
+            }
+            if *went_past == 0 {
+                self.filled -= self.groups[at].empty_removed();
+            }
+            at = (at + 1) & mask;
+        }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.groups.capacity() * size_of::<Group>()
+        self.groups.capacity() * size_of::<Group>() + self.went_past.capacity() * size_of::<u16>()
     }
 }
 
@@ -180,6 +221,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    impl HashIndex {
+        fn cells(&self) -> impl Iterator<Item = u32> {
+            self.groups.iter().flat_map(|group| group.0)
+        }
+    }
 
     fn find(index: &HashIndex, hashes: &HashMap<u32, u32>, id: u32) -> bool {
         hashes
@@ -211,7 +258,34 @@ mod tests {
                 for id in 0..200 {
                     prop_assert_eq!(find(&index, &hashes, id), hashes.contains_key(&id));
                 }
+                prop_assert_eq!(index.filled, index.cells().filter(|cell| *cell != EMPTY).count());
+                prop_assert!(!hashes.is_empty() || index.cells().all(|cell| cell == EMPTY));
             }
+        }
+    }
+
+    /// As the panes of windows do: each is looked for in vain, comes, and goes with all others.
+    #[test]
+    fn entries_that_come_and_go_leave_no_trace_in_the_way_of_others() {
+        let mut index = HashIndex::with_room(160);
+        let mut hash = 1u32;
+        for _ in 0..1_000 {
+            let hashes: Vec<u32> = (0..160)
+                .map(|_| {
+                    hash = hash.wrapping_mul(0x9E37_79B1).rotate_left(13) ^ 0x5bd1_e995;
+                    hash
+                })
+                .collect();
+            for (id, hash) in (0u32..).zip(&hashes) {
+                assert!(index.has_room(id));
+                assert!(index.find(*hash, |found| found == id).is_none());
+                index.insert(*hash, id);
+            }
+            for (id, hash) in (0u32..).zip(&hashes) {
+                let (position, _) = index.find(*hash, |found| found == id).unwrap();
+                index.remove(position);
+            }
+            assert!(index.cells().all(|cell| cell == EMPTY));
         }
     }
 
