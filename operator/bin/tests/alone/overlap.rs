@@ -16,7 +16,7 @@ use crate::world::{Turn, World};
 
 /// Lets the first operator come to the effect after so many, and the second one to the end.
 /// Says whether the first one got so far.
-async fn overlap(world: &World, effects: u32, done: impl AsyncFn(&World) -> bool) -> bool {
+async fn overlap(world: &World, effects: usize, done: impl AsyncFn(&World) -> bool) -> bool {
     let budget = Budget::held_up_after(effects);
     let first = world.operator(&budget);
     let mut held = None;
@@ -75,7 +75,7 @@ fn check(world: &World, what: &str) {
     assert_eq!(leading, 1, "{what}");
 }
 
-async fn upgrade_beside(effects: u32) -> bool {
+async fn upgrade_beside(effects: usize) -> bool {
     let world = stable(&json!({})).await;
     world
         .edit(&json!({ "job": { "args": { "v": "1" } } }))
@@ -92,7 +92,7 @@ async fn upgrade_beside(effects: u32) -> bool {
     held
 }
 
-async fn savepoint_beside(effects: u32) -> bool {
+async fn savepoint_beside(effects: usize) -> bool {
     let world = stable(&json!({})).await;
     world.annotate(annotation::SAVEPOINT_NONCE, "7").await;
     let done = async |world: &World| {

@@ -324,6 +324,7 @@ impl World {
         self.inside().storage.now_ms = self.clock.unix_ms();
         let pods = self.pods().list(&ListParams::default()).await;
         let pods = pods.expect("pods").items;
+        self.end_those_without_pod(&pods).await;
         let alive: Vec<(String, i64)> = pods
             .iter()
             .filter(|pod| pod.data.pointer("/status/podIP").is_some())
@@ -337,6 +338,16 @@ impl World {
         }
         for pod in &pods {
             self.tick_pod(pod, &alive).await;
+        }
+    }
+
+    /// A pod that is deleted at once takes its process with it.
+    async fn end_those_without_pod(&self, pods: &[DynamicObject]) {
+        let is_there = |name: &String| pods.iter().any(|pod| pod.name_any() == *name);
+        let mut names: Vec<_> = self.inside().managers.keys().cloned().collect();
+        names.retain(|name| !is_there(name));
+        for name in names {
+            self.end_pod(&name).await;
         }
     }
 
