@@ -10,10 +10,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use serde_json::Value;
 use weir_controller::Trouble;
 use weir_crd::StreamJobSpec;
+use weir_types::Timestamp;
 
 use crate::foreign::Others;
 use crate::mounts::Mounts;
@@ -140,6 +142,8 @@ pub struct Cache {
     gates: Mutex<HashMap<Key, i64>>,
     /// Why the API server refused a job's pods the last time.
     refused: Mutex<HashMap<Key, Trouble>>,
+    /// Since when no JobManager of a job answers.
+    silent: Mutex<HashMap<Key, Timestamp>>,
     /// What nodes say of pods whose container they can't make.
     pub(crate) mounts: Mounts,
     /// Other operators that are to look after the same jobs.
@@ -258,9 +262,20 @@ impl Cache {
         locked(&self.refused).get(job).cloned()
     }
 
+    /// A job's JobManager has answered now, or not. Says for how long none has.
+    pub(crate) fn silent_for(&self, job: Key, answers: bool, now: Timestamp) -> Duration {
+        let mut silent = locked(&self.silent);
+        if answers {
+            silent.remove(&job);
+            return Duration::ZERO;
+        }
+        now.since(*silent.entry(job).or_insert(now))
+    }
+
     /// A job is gone, and what belongs to it goes too.
     pub(crate) fn forget(&self, job: &Key) {
         locked(&self.refused).remove(job);
+        locked(&self.silent).remove(job);
         self.mounts.forget(job);
         let own = |lease: &Key| lease.0 == job.0 && lease.1.starts_with(&format!("{}-", job.1));
         locked(&self.gates).retain(|lease, _| !own(lease));
@@ -329,6 +344,20 @@ mod tests {
             Some(0),
             "what another watch has brought stays"
         );
+    }
+
+    #[test]
+    fn silence_is_counted_from_its_first_moment_and_ends_with_an_answer() {
+        let (cache, start) = (Cache::default(), Timestamp::default());
+        let silent = |answers, ms| {
+            let now = start + Duration::from_millis(ms);
+            cache.silent_for(key("a"), answers, now).as_millis()
+        };
+        assert_eq!(silent(true, 0), 0);
+        assert_eq!(silent(false, 100), 0);
+        assert_eq!(silent(false, 700), 600);
+        assert_eq!(silent(true, 800), 0);
+        assert_eq!(silent(false, 900), 0);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Pods and specs are fetched past every cache, or taken from the watches by [`crate::quiet`].
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::ControllerRevision;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
@@ -54,6 +55,8 @@ impl Fetched {
         let gone = cache.others.gone(&job.status, now);
         cache.mounts.recall(&mut self.observed);
         self.observed.refused = cache.refused(&key);
+        let answers = self.observed.manager.is_some();
+        self.observed.silent_for = cache.silent_for(key, answers, now);
         self.observed.operators = Operators {
             own: cache.others.own(),
             gone,
@@ -126,6 +129,7 @@ impl Seen {
                 revisions: kept.map(|kept| (kept.revision, kept.spec)).collect(),
                 pods: pods.collect(),
                 manager,
+                silent_for: Duration::ZERO,
                 refused: None,
                 operators: Operators::default(),
                 job: self.job,

@@ -1,6 +1,7 @@
 //! What was observed: one StreamJob, its pods, and what its JobManager said. Plain data.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use weir_crd::{StreamJobSpec, StreamJobStatus};
@@ -18,6 +19,8 @@ pub struct Observed {
     pub pods: Vec<PodView>,
     /// What the JobManager that leads said, if one did.
     pub manager: Option<ManagerView>,
+    /// For how long no JobManager has answered, as far as this process knows.
+    pub silent_for: Duration,
     /// What the API server said when it refused to make one of the job's pods, the last time.
     pub refused: Option<Trouble>,
     /// Who else looks after jobs.

@@ -241,6 +241,7 @@ async fn idle(seconds: u64) -> Value {
     // The last news may be on its way.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let from = SystemClock.unix_ms();
+    let before = world.job().await.expect("it is there").data;
     let long = i64::try_from(seconds * 1000).expect("small");
     while since_ms(from) < long {
         // Checkpoints go on.
@@ -253,7 +254,11 @@ async fn idle(seconds: u64) -> Value {
         .filter(|r| r.at_ms >= from && r.resource != "leases" && r.verb != "watch");
     let idle: Vec<_> = idle.collect();
     let changes = idle.iter().filter(|request| request.changes()).count();
-    assert_eq!(changes, 0, "{idle:?}");
+    let after = world.job().await.expect("it is there").data;
+    assert_eq!(
+        changes, 0,
+        "{idle:?}\nfrom {from} on\n{before:#}\nis now\n{after:#}"
+    );
     json!({ "seconds": seconds, "changes": changes, "other calls": idle.len() })
 }
 

@@ -1,6 +1,8 @@
 //! The conditions, one function each. Their reasons, with what they mean and what to do about them,
 //! are in [`crate::reasons`].
 
+use std::time::Duration;
+
 use weir_crd::{
     Condition, ConditionStatus, ManifestDuration, OperationType, Phase, Step, StreamJobSpec,
 };
@@ -10,6 +12,10 @@ use crate::observe::{ManagerView, PodView};
 use crate::plan::EventKind;
 use crate::plan::draft::Draft;
 use weir_lease::parse_rfc3339;
+
+/// For how long a JobManager's last word holds that does not answer any more: its job is asked
+/// after every ten seconds or so.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// What a condition is to be.
 #[derive(Clone, Debug)]
@@ -400,14 +406,19 @@ fn checkpoints(draft: &Draft<'_>) -> Option<Verdict> {
     }
     let restore = draft.status.restore.as_ref()?;
     let deployment = draft.status.deployment?;
-    let Some(manager) = draft.manager(deployment) else {
+    let window = window(spec);
+    let healthy = match draft.manager(deployment) {
+        Some(manager) => {
+            let started = parse_rfc3339(&restore.at).unwrap_or(0);
+            let taken = newest(manager);
+            let age = draft.observed.now_ms - taken.max(started);
+            Some(u128::try_from(age).unwrap_or(0) <= window.get().as_millis())
+        }
+        None => known_health(draft),
+    };
+    let Some(healthy) = healthy else {
         return Some(Verdict::unknown("NoJobManager", "no JobManager answers"));
     };
-    let window = window(spec);
-    let started = parse_rfc3339(&restore.at).unwrap_or(0);
-    let taken = newest(manager);
-    let age = draft.observed.now_ms - taken.max(started);
-    let healthy = u128::try_from(age).unwrap_or(0) <= window.get().as_millis();
     Some(match healthy {
         true => Verdict::new(true, "Progress", "checkpoints complete in time"),
         false => Verdict::new(
@@ -419,6 +430,22 @@ fn checkpoints(draft: &Draft<'_>) -> Option<Verdict> {
             ),
         ),
     })
+}
+
+/// What was known of a running job's checkpoints a moment ago, when its JobManager still answered.
+/// One answer that is late is no news, and would cost two writes: one of it, and one of the next.
+fn known_health(draft: &Draft<'_>) -> Option<bool> {
+    let runs = draft.status.running_since.is_some();
+    if !runs || draft.observed.silent_for >= SILENCE_MAX {
+        return None;
+    }
+    let mut conditions = draft.status.conditions.iter();
+    let known = conditions.find(|condition| condition.kind == "CheckpointsHealthy")?;
+    match known.status {
+        ConditionStatus::True => Some(true),
+        ConditionStatus::False => Some(false),
+        ConditionStatus::Unknown => None,
+    }
 }
 
 fn newest(manager: &ManagerView) -> i64 {

@@ -3,6 +3,7 @@
 //! real one has: only the newest deployment may claim, and each claim is the next epoch.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use weir_crd::{OperationType, RestoreFrom, StreamJobSpec, StreamJobStatus};
@@ -215,6 +216,7 @@ impl World {
                 status: self.status.clone(),
                 unread: None,
             },
+            silent_for: Duration::ZERO,
             refused: None,
             operators: Operators::default(),
             revisions: self.revisions.clone(),

@@ -1,6 +1,8 @@
 //! What the operator does with a job beside upgrades: savepoints by schedule, what is kept of them,
 //! deletion, pausing, invalid edits, and doing nothing.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use weir_crd::{ConditionStatus, OperationType, Phase, SnapshotState, Step};
 use weir_lease::{parse_rfc3339, rfc3339};
@@ -536,6 +538,31 @@ fn checkpoints_that_do_not_complete_in_time_are_told() {
             .iter()
             .any(|event| event.reason == "CheckpointsUnhealthy")
     );
+}
+
+#[test]
+fn one_answer_that_is_late_is_no_news_and_a_jobmanager_that_stays_silent_is() {
+    let mut world = stable(16, |_| ());
+    run_for(&mut world, 5);
+    let mut observed = world.observed();
+    observed.manager = None;
+    let decision = decide(&observed);
+    assert_eq!(decision.status, world.status, "nothing is written");
+    observed.silent_for = Duration::from_secs(20);
+    let status = decide(&observed).status;
+    let mut conditions = status.conditions.iter();
+    let healthy = conditions.find(|found| found.kind == "CheckpointsHealthy");
+    let healthy = healthy.expect("there");
+    assert_eq!(healthy.status, ConditionStatus::Unknown);
+    assert_eq!(healthy.reason, "NoJobManager");
+    // What it says next is believed.
+    observed.job.status = status;
+    observed.silent_for = Duration::ZERO;
+    observed.manager = world.observed().manager;
+    let status = decide(&observed).status;
+    let mut conditions = status.conditions.iter();
+    let healthy = conditions.find(|found| found.kind == "CheckpointsHealthy");
+    assert_eq!(healthy.expect("there").status, ConditionStatus::True);
 }
 
 #[test]
