@@ -1,6 +1,7 @@
 //! The HTTP server.
 
 mod snapshots;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,7 +19,11 @@ use tokio::task::JoinHandle;
 use weir_rpc::{DispatcherError, DispatcherGateway};
 use weir_types::{Clock, JobId};
 
+use self::waiting::Waiting;
 use crate::{convert, dto, metrics, openapi};
+
+/// How often it is looked whether those who are expected have come.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -40,11 +45,14 @@ struct App {
     dispatcher: Arc<dyn DispatcherGateway>,
     clock: Arc<dyn Clock>,
     namespace: Option<Arc<str>>,
+    waiting: Arc<Waiting>,
 }
 
 /// A running server. It takes no more requests once this is dropped.
 pub struct RestServer {
     address: SocketAddr,
+    clock: Arc<dyn Clock>,
+    waiting: Arc<Waiting>,
     stop: watch::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -95,11 +103,18 @@ impl RestServer {
             dispatcher,
             clock,
             namespace,
+            waiting: Arc::default(),
         };
-        Self::serve(listener, routes(app))
+        let (clock, waiting) = (Arc::clone(&app.clock), Arc::clone(&app.waiting));
+        Self::serve(listener, routes(app), clock, waiting)
     }
 
-    fn serve(listener: RestListener, app: Router) -> Self {
+    fn serve(
+        listener: RestListener,
+        app: Router,
+        clock: Arc<dyn Clock>,
+        waiting: Arc<Waiting>,
+    ) -> Self {
         let RestListener {
             listener, address, ..
         } = listener;
@@ -115,6 +130,8 @@ impl RestServer {
         });
         Self {
             address,
+            clock,
+            waiting,
             stop,
             serving,
         }
@@ -122,8 +139,12 @@ impl RestServer {
 
     /// Takes no more requests, and waits until those that have come are answered, but not longer
     /// than `at_most`: a client may hold a connection open and ask nothing. Whoever asked for what
-    /// ends the process (a job cancelled) is so told that it was heard.
+    /// ends the process (a job cancelled) is so told that it was heard; and whoever waits for an
+    /// operation, and so asks again in a moment, is waited for.
     pub async fn shutdown(self, at_most: Duration) {
+        while self.waiting.is_somebody_expected(self.clock.now()) {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
         drop(self.stop);
         match tokio::time::timeout(at_most, self.serving).await {
             Ok(Ok(())) => {}

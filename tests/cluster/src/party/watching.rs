@@ -48,16 +48,16 @@ impl Party {
         rest.ask(&format!("/jobs/{id}{path}"))
     }
 
-    /// Waits until this stands among what the leader says went wrong.
+    /// Waits until one of these stands among what the leader says went wrong.
     #[track_caller]
-    pub fn until_exception(&self, limit: Duration, part: &str) {
+    pub fn until_exception(&self, limit: Duration, parts: &[&str]) {
         let mut seen = String::new();
         let clock = SystemClock;
         let deadline = clock.now() + limit;
-        while !seen.contains(part) {
+        while !parts.iter().any(|part| seen.contains(part)) {
             assert!(
                 clock.now() < deadline,
-                "`{part}` within {limit:?} in {seen}"
+                "one of {parts:?} within {limit:?} in {seen}"
             );
             seen = self.exceptions();
             thread::sleep(Duration::from_millis(50));

@@ -72,7 +72,7 @@ fn taskmanagers_that_the_kernel_ends_for_want_of_memory_cost_nothing() {
             party.kill_taskmanager(at);
             party.start_taskmanager_in(&groups[at], at);
         }
-        party.until_exception(Duration::from_secs(5), "TaskManager");
+        party.until_exception(Duration::from_secs(5), &["TaskManager"]);
         party.until_progress("a TaskManager that the kernel ended");
         assert_eq!(party.job.wrong_so_far(), None);
     }

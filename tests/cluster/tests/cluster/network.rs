@@ -24,7 +24,9 @@ fn a_taskmanager_that_is_cut_off_from_the_jobmanager_is_replaced_and_taken_back(
         }
         thread::sleep(random.millis(2_500, 3_500));
         if kind == Traffic::Cut {
-            party.until_exception(NOTICED_MAX, "heartbeat");
+            // Each side misses the other's heartbeats, and either may give up first: the leader, or
+            // the TaskManager, whose tasks the others then miss.
+            party.until_exception(NOTICED_MAX, &["heartbeat", "PartitionDataMissing"]);
         }
         party.until_progress(&format!("{kind:?}"));
         for link in party.links_of(at) {

@@ -93,7 +93,7 @@ fn a_death_is_noticed_when_connections_break_and_rest_names_it() {
     party.until_output();
     let busy = busy_one(&party);
     party.kill_taskmanager(busy);
-    party.until_exception(DETECTION_MAX, "TaskManager");
+    party.until_exception(DETECTION_MAX, &["TaskManager"]);
     // The third has a slot for what the killed one did.
     party.until_progress("a TaskManager's death");
     party.finish();
@@ -126,7 +126,7 @@ fn one_that_stood_still_longer_than_its_heartbeat_may_miss_wakes_up_to_no_harm()
     for _ in 0..2 {
         let busy = busy_one(&party);
         party.taskmanager(busy).stop();
-        party.until_exception(Duration::from_secs(8), "heartbeat");
+        party.until_exception(Duration::from_secs(8), &["heartbeat"]);
         party.until_progress("a TaskManager that stands still");
         party.taskmanager(busy).cont();
         thread::sleep(random.millis(200, 1_000));

@@ -112,7 +112,11 @@ pub(super) async fn operation(
     let until = app.clock.now() + wait;
     loop {
         let status = app.dispatcher.operation(id, operation.clone()).await?;
-        if status != OperationStatus::InProgress || app.clock.now() >= until {
+        let (over, now) = (status != OperationStatus::InProgress, app.clock.now());
+        if over || now >= until {
+            if !wait.is_zero() {
+                app.waiting.told(&operation, over, now);
+            }
             return Ok(Json(convert::operation(operation, status)));
         }
         tokio::time::sleep(LOOK_INTERVAL).await;

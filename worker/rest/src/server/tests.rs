@@ -4,6 +4,8 @@ use std::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
+use weir_types::SystemClock;
+
 use super::*;
 
 /// Somebody who takes time to answer.
@@ -23,7 +25,8 @@ async fn served(slow: &Arc<Slow>) -> RestServer {
         slow.go_on.notified().await;
         "at last"
     });
-    RestServer::serve(listener, Router::new().route("/slow", handler))
+    let app = Router::new().route("/slow", handler);
+    RestServer::serve(listener, app, Arc::new(SystemClock), Arc::default())
 }
 
 fn on_two_threads(test: impl Future<Output = ()>) {

@@ -174,6 +174,37 @@ fn a_job_without_checkpoints_and_one_that_has_ended_are_conflicts() {
     }
 }
 
+/// The job ends with its savepoint, between two questions of whoever waits for it.
+#[test]
+fn the_server_stays_until_whoever_waits_has_heard_the_end() {
+    let dispatcher = Arc::new(Scripted::default());
+    let looks = |times| {
+        let mut looks = dispatcher.looks.lock().expect("whole");
+        looks.insert("slow".to_owned(), times);
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let listener = RestListener::bind(any).await.expect("a port");
+        let gateway = Arc::clone(&dispatcher);
+        let server = RestServer::start(listener, gateway, Arc::new(SystemClock));
+        let address = server.address().to_string();
+        let ask = move || {
+            let (client, wait) = (RestClient::new(address.clone()), Duration::from_millis(1));
+            let asked = spawn_blocking(move || client.operation(JOB, "slow", wait));
+            async { asked.await.expect("a client").expect("an answer").status }
+        };
+        looks(u32::MAX);
+        assert_eq!(ask().await, dto::SnapshotStatus::InProgress);
+        looks(0);
+        let closing = tokio::spawn(server.shutdown(Duration::from_secs(60)));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!closing.is_finished(), "somebody waits for the savepoint");
+        assert_eq!(ask().await, dto::SnapshotStatus::Completed);
+        closing.await.expect("it closes");
+    });
+}
+
 #[test]
 fn a_wait_ends_with_the_operation_or_with_its_time() {
     let dispatcher = Arc::new(Scripted::default());
