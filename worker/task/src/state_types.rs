@@ -29,7 +29,7 @@ use crate::{fault, panics};
 pub struct StateTypesError {
     /// The operator's name.
     operator: String,
-    source: OperatorError,
+    source: Box<OperatorError>,
 }
 
 /// The types of the keyed states of an operator in a snapshot. Its subtasks may differ in them, and
@@ -66,7 +66,7 @@ pub fn check_state_types(
             if let Some(source) = dry_open(make(), &context, snapshot) {
                 return Err(StateTypesError {
                     operator: operator.name.clone(),
-                    source,
+                    source: Box::new(source),
                 });
             }
         }
