@@ -207,7 +207,13 @@ impl ColdTier for RocksDbTier {
         Ok(())
     }
 
-    fn scan(&self, state: ColdStateId, prefix: &[u8], visit: Visit) -> Result<(), ColdError> {
+    fn scan(
+        &self,
+        state: ColdStateId,
+        prefix: &[u8],
+        from: &[u8],
+        visit: Visit,
+    ) -> Result<(), ColdError> {
         let shared = &*self.shared;
         self.read_keys.fetch_add(1, Ordering::Relaxed);
         let name = shared.family(state)?;
@@ -221,7 +227,7 @@ impl ColdTier for RocksDbTier {
             options.set_iterate_upper_bound(end);
         }
         let mut entries = shared.db.raw_iterator_cf_opt(&family, options);
-        entries.seek(prefix);
+        entries.seek(from);
         while let Some((key, value)) = entries.item() {
             if !visit(key, value)? {
                 return Ok(());

@@ -8,7 +8,8 @@
 //!
 //! Keys are `key group (2 bytes, big-endian) ‖ key ‖ namespace [‖ user key]`, the latter in the
 //! encoding that the state's format version names. Each of these encodings says where it ends, so
-//! that the entries of one map lie side by side and no key is the beginning of another.
+//! that the entries of one map lie side by side and no key is the beginning of another. Of timers,
+//! key and namespace stand behind the time, so that they lie in the order in which they are due.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -177,9 +178,15 @@ pub trait ColdTier: Send + Sync + fmt::Debug {
     /// Reads entries. The keys are sorted and differ.
     fn get(&self, state: ColdStateId, keys: &[&[u8]], found: Found) -> Result<(), ColdError>;
 
-    /// Reads the entries whose keys begin with `prefix`, in order. They are those that were written
-    /// when [`Self::flush`] last returned, at least.
-    fn scan(&self, state: ColdStateId, prefix: &[u8], visit: Visit) -> Result<(), ColdError>;
+    /// Reads the entries whose keys begin with `prefix`, in order and from `from` on, which begins
+    /// so itself. They are those that were written when [`Self::flush`] last returned, at least.
+    fn scan(
+        &self,
+        state: ColdStateId,
+        prefix: &[u8],
+        from: &[u8],
+        visit: Visit,
+    ) -> Result<(), ColdError>;
 
     /// Begins a snapshot of what was given so far, and of nothing newer.
     fn snapshot_begin(

@@ -132,7 +132,10 @@ impl StateMeta {
         if *kind != declared.kind {
             return Err(format!("it was {kind:?} state and is {:?}", declared.kind));
         }
-        if *format_version != declared.format_version {
+        // Older timers are read as they are.
+        let read =
+            *kind == StateKind::Timers && (1..=declared.format_version).contains(format_version);
+        if *format_version != declared.format_version && !read {
             return Err(format!("it was written in format {format_version}"));
         }
         let new = &declared.schemas;

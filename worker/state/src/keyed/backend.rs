@@ -29,6 +29,7 @@ use crate::snapshot::{KeyedSnapshot, SnapshotKind, StateKind, StateMeta, StateSc
 use crate::table::shards::KeyGroups;
 use crate::table::state_table::{StateTable, Upcoming};
 use crate::table::timer_queue::TimerQueue;
+use crate::table::timer_queue::text::TIMERS_VERSION;
 use crate::ttl::TtlConfig;
 
 /// Holds an operator's keyed state.
@@ -235,17 +236,20 @@ impl<K: StateKey> KeyedBackend<K> {
         table.ok_or(StateError::ForeignHandle { wanted })
     }
 
-    /// Now and then, brings the next timers that are due and the state of their keys into the
-    /// cache.
+    /// Brings the timer that is due first into memory and, now and then, the next ones and the
+    /// state of their keys into the cache.
     #[inline]
     pub(crate) fn look_ahead<N: StateKey>(
         &mut self,
         timers: StateId,
         until: i64,
     ) -> Result<(), StateError> {
+        if self.cold.is_some() {
+            self.make_room(1)?;
+        }
         let mut upcoming = std::mem::take(&mut self.upcoming);
         self.table::<TimerQueue<K, N>>(timers)?
-            .look_ahead(until, &mut upcoming);
+            .look_ahead(until, &mut upcoming)?;
         if !upcoming.is_empty() {
             let states = self.states.iter();
             states.for_each(|state| state.table.bring_in(&upcoming));
@@ -350,7 +354,10 @@ impl Declared {
         StateMeta {
             name: self.descriptor.name.clone(),
             kind: self.kind,
-            format_version: FORMAT_VERSION,
+            format_version: match self.kind {
+                StateKind::Timers => TIMERS_VERSION,
+                _ => FORMAT_VERSION,
+            },
             key_type: describe_type::<K>(),
             namespace_type: describe_type::<N>(),
             value_type: self.values.name(),

@@ -62,6 +62,7 @@ impl Restored {
         for (group, block) in &self.groups {
             let meta = &self.metas[block.meta];
             let format = ValueFormat {
+                version: meta.format_version,
                 timed: meta.timed,
                 now_ms,
             };

@@ -136,7 +136,7 @@ impl<N: StateKey> TimerService<N> {
         ctx: &mut C,
     ) -> Result<Option<EventTime>, StateError> {
         let queue = ctx.keyed().table::<Queue<C, N>>(self.event)?;
-        Ok(queue.next_time().map(EventTime))
+        Ok(queue.next_time()?.map(EventTime))
     }
 
     /// When the first processing-time timer is due, in milliseconds since 1970.
@@ -144,23 +144,22 @@ impl<N: StateKey> TimerService<N> {
         &self,
         ctx: &mut C,
     ) -> Result<Option<i64>, StateError> {
-        Ok(ctx
-            .keyed()
+        ctx.keyed()
             .table::<Queue<C, N>>(self.processing)?
-            .next_time())
+            .next_time()
     }
 
-    /// How many event-time timers there are, of all keys.
+    /// How many event-time timers there are, of all keys. Those on disk are read: for tests.
     pub fn event_time_timers<C: KeyedContext>(&self, ctx: &mut C) -> Result<usize, StateError> {
-        Ok(ctx.keyed().table::<Queue<C, N>>(self.event)?.len())
+        ctx.keyed().table::<Queue<C, N>>(self.event)?.len()
     }
 
-    /// How many processing-time timers there are, of all keys.
+    /// How many processing-time timers there are, of all keys. Those on disk are read: for tests.
     pub fn processing_time_timers<C: KeyedContext>(
         &self,
         ctx: &mut C,
     ) -> Result<usize, StateError> {
-        Ok(ctx.keyed().table::<Queue<C, N>>(self.processing)?.len())
+        ctx.keyed().table::<Queue<C, N>>(self.processing)?.len()
     }
 }
 

@@ -35,15 +35,23 @@ pub(crate) struct Room(Arc<Bytes>);
 
 #[derive(Debug, Default)]
 struct Bytes {
+    /// What all tables together may take.
+    limit: AtomicUsize,
     all: AtomicUsize,
     /// Until memory is looked at again.
     now: AtomicUsize,
 }
 
 impl Room {
-    pub(crate) fn set(&self, bytes: usize) {
+    /// `limit` is what all tables together may take, read or not.
+    pub(crate) fn set(&self, limit: usize, bytes: usize) {
+        self.0.limit.store(limit, Ordering::Relaxed);
         self.0.all.store(bytes, Ordering::Relaxed);
         self.0.now.store(bytes.min(AHEAD_BYTES), Ordering::Relaxed);
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.0.limit.load(Ordering::Relaxed)
     }
 
     /// What one more key group may take.
@@ -95,10 +103,20 @@ impl Below {
     pub(crate) fn scan(
         &self,
         prefix: &[u8],
+        visit: impl FnMut(&[u8], &[u8]) -> Result<bool, CodecError>,
+    ) -> Result<(), StateError> {
+        self.scan_from(prefix, prefix, visit)
+    }
+
+    /// The same, but for those before `from`.
+    pub(crate) fn scan_from(
+        &self,
+        prefix: &[u8],
+        from: &[u8],
         mut visit: impl FnMut(&[u8], &[u8]) -> Result<bool, CodecError>,
     ) -> Result<(), StateError> {
         let mut visit = |key: &[u8], value: &[u8]| visit(Self::text(key), value);
-        let read = self.tier.scan(self.state, prefix, &mut visit);
+        let read = self.tier.scan(self.state, prefix, from, &mut visit);
         read.map_err(|source| StateError::cold(&self.name, source))
     }
 }
@@ -132,6 +150,12 @@ pub(crate) struct Owned {
     per_entry: usize,
     /// Where the next one to look at is.
     at: usize,
+}
+
+impl Owned {
+    pub(crate) fn per_entry(&self) -> usize {
+        self.per_entry
+    }
 }
 
 impl<K: Eq, N: Eq, V> AnyShards for Shards<K, N, V> {

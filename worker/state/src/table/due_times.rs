@@ -59,6 +59,15 @@ impl Many {
         }
     }
 
+    /// How many are left.
+    fn retain(&mut self, keep: impl Fn(u32) -> bool) -> usize {
+        self.timers.retain(|due| keep(due.shard));
+        self.timers.shrink_to_fit();
+        self.late.retain(|Reverse(due)| keep(due.shard));
+        self.late.shrink_to_fit();
+        self.timers.len() + self.late.len()
+    }
+
     fn any(&self) -> Option<Due> {
         let late = || self.late.peek().map(|Reverse(late)| *late);
         self.timers.last().copied().or_else(late)
@@ -156,6 +165,19 @@ impl DueTimes {
         entry.remove();
     }
 
+    /// Forgets those of the shards that the function says no to.
+    pub(crate) fn retain(&mut self, keep: impl Fn(u32) -> bool) {
+        self.len = 0;
+        self.times.retain(|_, same| {
+            let left = match same {
+                SameTime::One(due) => usize::from(keep(due.shard)),
+                SameTime::Many(many) => many.retain(&keep),
+            };
+            self.len += left;
+            left > 0
+        });
+    }
+
     /// The next ones of the first time, as far as they are known.
     pub(crate) fn next_few(&self, most: usize) -> impl Iterator<Item = &Due> {
         let sorted = match self.times.first_key_value() {
@@ -192,7 +214,7 @@ mod tests {
 
     proptest! {
         /// Against a sorted set. Slots make timers distinct; pushes go on while timers are taken,
-        /// to the first time too.
+        /// to the first time too; now and then one shard's are forgotten.
         #[test]
         fn timers_come_in_the_order_of_time_and_hash(
             ops in prop::collection::vec(prop::option::weighted(0.6, (0i64..4, 0u64..8)), 0..300),
@@ -200,7 +222,11 @@ mod tests {
         ) {
             let (mut times, mut model) = (DueTimes::default(), BTreeSet::new());
             for (slot, op) in (0u32..).zip(ops) {
-                if let Some((time, hash)) = op {
+                if slot % 50 == 49 {
+                    let gone = u32::from(drops >> 63 == 1);
+                    times.retain(|shard| shard != gone);
+                    model.retain(|(_, due): &(i64, Due)| due.shard != gone);
+                } else if let Some((time, hash)) = op {
                     let due = Due { shard: slot % 2, hash, slot };
                     times.push(time, due);
                     model.insert((time, due));

@@ -40,6 +40,12 @@ pub(crate) fn append_put(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     append_text(out, value);
 }
 
+/// The same for an entry that is gone.
+pub(crate) fn append_removal(out: &mut Vec<u8>, key: &[u8]) {
+    out.push(REMOVED);
+    append_text(out, key);
+}
+
 fn append_text(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text.len();
     while rest >= 128 {

@@ -6,7 +6,7 @@ use weir_types::KeyGroup;
 
 use crate::codec::{CodecError, StateValue, decode_front};
 use crate::key::{StateKey, key_hash};
-use crate::table::below::AnyShards;
+use crate::table::below::{AnyShards, Below};
 use crate::table::record::{Record, read_record};
 use crate::table::shard::PlainCodec;
 use crate::table::shards::{Block, KeyGroups};
@@ -16,9 +16,11 @@ use crate::table::{Table, entry_hash};
 /// Reads a value from a snapshot, whether it was written with a time to live or not.
 pub(crate) type ReadValue<V> = fn(&[u8], ValueFormat) -> Result<V, CodecError>;
 
-/// What a snapshot says about a state's values.
+/// What a snapshot says about how a state is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ValueFormat {
+    /// The encoding's version.
+    pub(crate) version: u16,
     /// Each value has its time beside it.
     pub(crate) timed: bool,
     /// The time that values without one get.
@@ -36,6 +38,10 @@ pub(crate) struct Upcoming {
 pub(crate) trait StateTable: std::any::Any + Send {
     /// The table's entries, for what needs no types.
     fn shards(&mut self) -> &mut dyn AnyShards;
+    /// Puts the tier under the table. `complete`: the table has all the tier has.
+    fn lay_over(&mut self, below: Below, complete: bool) {
+        self.shards().lay_over(below, complete);
+    }
     fn copy_some(&mut self, budget: &mut usize) -> Result<bool, CodecError>;
     fn restore(
         &mut self,

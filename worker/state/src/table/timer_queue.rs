@@ -3,20 +3,29 @@
 //!
 //! The order is not told of deletions: what it names is looked up when it comes up, and skipped if
 //! it is gone. When most of it is gone it is built anew.
+//!
+//! Over a tier not all timers need be in memory. The order is that of those which are; which others
+//! there may be is known by [`Tails`], and [`TimerQueue::look_ahead`] and [`TimerQueue::next_time`]
+//! read what comes before anything in memory. Timers of one time then come in no particular order.
 
 use weir_types::KeyGroup;
 
-use crate::codec::{CodecError, decode, decode_front};
+use self::tails::Tails;
+use self::text::{Moment, TimerCodec, read_timer};
+use crate::codec::{CodecError, decode};
 use crate::error::StateError;
 use crate::key::{StateKey, hash_within};
-use crate::table::below::AnyShards;
+use crate::table::below::{AnyShards, Below};
 use crate::table::due_times::{Due, DueTimes};
 use crate::table::entry_hash;
 use crate::table::hash_index::Position;
 use crate::table::record::read_record;
-use crate::table::shard::PlainCodec;
 use crate::table::shards::{Block, KeyGroups, Shards};
-use crate::table::state_table::{StateTable, Upcoming, ValueFormat, check_read, checked_hash};
+use crate::table::state_table::{StateTable, Upcoming, ValueFormat, checked_hash};
+
+mod below;
+mod tails;
+pub(crate) mod text;
 
 /// How many timers are brought into the cache at a time. They and what they are for stay there
 /// until their turn comes.
@@ -26,16 +35,12 @@ const AHEAD: usize = 64;
 pub(crate) struct TimerQueue<K, N> {
     timers: Shards<K, Moment<N>, ()>,
     due: DueTimes,
+    /// How many are in memory.
     live: usize,
     /// How many of the next timers were brought into the cache.
     ahead: usize,
-}
-
-/// A namespace and a time.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-struct Moment<N> {
-    namespace: N,
-    time: i64,
+    /// Which timers are not in memory.
+    tails: Tails,
 }
 
 /// The hash of a timer among those of its shard.
@@ -54,11 +59,13 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
             due: DueTimes::default(),
             live: 0,
             ahead: 0,
+            tails: Tails::default(),
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.live
+    /// How many timers there are. Those that are not in memory are read.
+    pub(crate) fn len(&mut self) -> Result<usize, StateError> {
+        Ok(self.live + self.count_tails()?)
     }
 
     /// Adds a timer; false if it is there already.
@@ -71,15 +78,15 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
     ) -> Result<bool, StateError> {
         let entry_hash = entry_hash(hash, namespace)?;
         let shard_index = self.timers.groups().shard_of(hash)?;
-        let shard = self.timers.shard_mut(shard_index);
         let moment = Moment {
             namespace: namespace.clone(),
             time,
         };
-        let timer_hash = timer_hash(entry_hash, time);
-        if shard.find(timer_hash, key, &moment).is_some() {
+        if self.bring(shard_index, entry_hash, key, &moment)?.is_some() {
             return Ok(false);
         }
+        let shard = self.timers.shard_mut(shard_index);
+        let timer_hash = timer_hash(entry_hash, time);
         let slot = shard.insert(timer_hash, key.clone(), moment, (), rehash);
         let shard = u32::try_from(shard_index).expect("a shard per key group");
         let due = Due {
@@ -102,16 +109,15 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
     ) -> Result<bool, StateError> {
         let entry_hash = entry_hash(hash, namespace)?;
         let shard_index = self.timers.groups().shard_of(hash)?;
-        let shard = self.timers.shard_mut(shard_index);
         let moment = Moment {
             namespace: namespace.clone(),
             time,
         };
-        let timer_hash = timer_hash(entry_hash, time);
-        let Some(slot) = shard.find(timer_hash, key, &moment) else {
+        let Some(slot) = self.bring(shard_index, entry_hash, key, &moment)? else {
             return Ok(false);
         };
-        shard.remove(timer_hash, slot, &PlainCodec);
+        let shard = self.timers.shard_mut(shard_index);
+        shard.remove(timer_hash(entry_hash, time), slot, &TimerCodec);
         self.live -= 1;
         if self.due.len() > 2 * self.live + 64 {
             self.rebuild_due();
@@ -119,8 +125,33 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
         Ok(true)
     }
 
+    /// The slot of a timer, after it was read from the tier below if it is not in memory.
+    #[inline]
+    fn bring(
+        &mut self,
+        shard_index: usize,
+        entry_hash: u64,
+        key: &K,
+        moment: &Moment<N>,
+    ) -> Result<Option<u32>, StateError> {
+        let shard = self.timers.shard(shard_index);
+        let found = shard.find(timer_hash(entry_hash, moment.time), key, moment);
+        if found.is_some() || shard.is_complete() {
+            return Ok(found);
+        }
+        self.load(shard_index, entry_hash, key, moment)
+    }
+
     /// The time of the timer that is due first.
-    pub(crate) fn next_time(&mut self) -> Option<i64> {
+    pub(crate) fn next_time(&mut self) -> Result<Option<i64>, StateError> {
+        if !self.tails.is_empty() {
+            self.read_due(i64::MAX)?;
+        }
+        Ok(self.first_time())
+    }
+
+    /// The same of those in memory.
+    fn first_time(&mut self) -> Option<i64> {
         while let Some((time, due)) = self.due.any_of_first_time() {
             if self.position(time, due).is_some() {
                 return Some(time);
@@ -130,27 +161,43 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
         None
     }
 
-    /// Takes the timer that is due first, if it is due at this time.
+    /// Takes the timer that is due first, if it is due at this time. To be called after
+    /// [`Self::look_ahead`].
     pub(crate) fn pop(&mut self, until: i64) -> Option<(K, N, i64)> {
+        debug_assert!(
+            self.tails.is_empty() || {
+                let first = self.first_time();
+                self.tails.due(first, until).is_none()
+            },
+            "what comes first was read"
+        );
         let (due, position) = self.first(until)?;
         self.due.pop();
         self.live -= 1;
         self.ahead = self.ahead.saturating_sub(1);
         let shard = self.timers.shard_mut(due.shard as usize);
-        let removed = shard.remove_at(position, due.slot, &PlainCodec);
+        let removed = shard.remove_at(position, due.slot, &TimerCodec);
         let (key, moment, ()) = removed.expect("the timer was just looked at");
         Some((key, moment.namespace, moment.time))
     }
 
-    /// When those that were brought into the cache are used up: brings in the next ones that are
-    /// due, and says which they are, so that what they are for can be brought in as well.
-    pub(crate) fn look_ahead(&mut self, until: i64, upcoming: &mut Vec<Upcoming>) {
+    /// Brings into memory what is due first. When those that were brought into the cache are used
+    /// up: brings in the next ones that are due, and says which they are, so that what they are for
+    /// can be brought in as well.
+    pub(crate) fn look_ahead(
+        &mut self,
+        until: i64,
+        upcoming: &mut Vec<Upcoming>,
+    ) -> Result<(), StateError> {
         upcoming.clear();
+        if !self.tails.is_empty() {
+            self.read_due(until)?;
+        }
         if self.ahead > 0 {
-            return;
+            return Ok(());
         }
         let Some((time, _)) = self.due_first(until) else {
-            return;
+            return Ok(());
         };
         let mut touched = 0;
         for due in self.due.next_few(AHEAD) {
@@ -163,6 +210,7 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
         }
         std::hint::black_box(touched);
         self.ahead = upcoming.len();
+        Ok(())
     }
 
     /// The first one that is due, if any, and where the index has it, after what is gone was taken
@@ -221,22 +269,18 @@ impl<K: StateKey, N: StateKey> StateTable for TimerQueue<K, N> {
     }
 
     fn copy_some(&mut self, budget: &mut usize) -> Result<bool, CodecError> {
-        self.timers.copy_some(budget, |_| PlainCodec)
+        self.timers.copy_some(budget, |_| TimerCodec)
     }
 
     fn restore(
         &mut self,
         group: KeyGroup,
         block: &[u8],
-        _format: ValueFormat,
+        format: ValueFormat,
     ) -> Result<(), CodecError> {
         let mut rest = block;
         while let Some(record) = read_record(&mut rest)? {
-            let mut text = record.key;
-            let key: K = decode_front(&mut text)?;
-            let namespace: N = decode_front(&mut text)?;
-            let time: i64 = decode_front(&mut text)?;
-            check_read(text)?;
+            let (key, Moment { namespace, time }) = read_timer::<K, N>(record.key, format.version)?;
             let hash = checked_hash(&key, self.timers.groups(), group)?;
             let done = match record.value {
                 Some(value) => {
@@ -255,13 +299,21 @@ impl<K: StateKey, N: StateKey> StateTable for TimerQueue<K, N> {
     }
 
     fn memory(&mut self) -> usize {
-        self.timers.memory(|_| PlainCodec) + self.due.bytes()
+        self.timers.memory(|_| TimerCodec) + self.due.bytes()
     }
 
-    /// Nothing: which timer is due first is known only of those in memory.
-    fn spill(&mut self, _at_least: usize) -> Result<Vec<Block>, CodecError> {
-        Ok(self.timers.take_finished())
+    fn spill(&mut self, at_least: usize) -> Result<Vec<Block>, CodecError> {
+        self.timers.spill(at_least, |_| TimerCodec)
     }
 
-    fn evict(&mut self) {}
+    fn evict(&mut self) {
+        self.drop_spilled();
+    }
+
+    fn lay_over(&mut self, below: Below, complete: bool) {
+        self.timers.lay_over(below, complete);
+        if !complete {
+            self.all_is_below();
+        }
+    }
 }

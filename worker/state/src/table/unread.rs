@@ -229,7 +229,7 @@ mod tests {
                 }
             }
             let parts: Vec<Part> = parts.iter().map(|changes| part(changes)).collect();
-            let format = ValueFormat { timed: false, now_ms: 0 };
+            let format = ValueFormat { version: 1, timed: false, now_ms: 0 };
             let of = (&Arc::from("state"), format);
             let mut unread = Unread::new(&parts, of, |key| Ok(hash(key)), |a, b| a == b).unwrap();
             for key in forgotten {

@@ -183,6 +183,12 @@ impl<T: Tiers> Job<T> {
 
     pub(crate) fn check(&mut self, key: usize) {
         let subtask = self.subtask_of(key);
+        // With hardly any memory each change is a file: of some keys the timers will do.
+        if T::FILES && !key.is_multiple_of(4) {
+            let found = self.subtasks[subtask].read_without_timers(key);
+            assert_eq!(found, self.model.read(key).without_timers(), "key {key}");
+            return;
+        }
         let found = self.subtasks[subtask].read(key);
         assert_eq!(found, self.model.read(key), "key {key}");
     }

@@ -82,6 +82,14 @@ impl MemoryTier {
     }
 }
 
+impl MemoryTier {
+    /// Keys that were asked for, and scans.
+    #[allow(dead_code, reason = "not every test asks")]
+    pub(crate) fn reads(&self) -> u64 {
+        self.inner.lock().unwrap().stats.read_keys
+    }
+}
+
 impl ColdTier for MemoryTier {
     fn restored(&self) -> Vec<(StateMeta, ColdStateId)> {
         Vec::new()
@@ -134,11 +142,18 @@ impl ColdTier for MemoryTier {
         Ok(())
     }
 
-    fn scan(&self, state: ColdStateId, prefix: &[u8], visit: Visit) -> Result<(), ColdError> {
+    fn scan(
+        &self,
+        state: ColdStateId,
+        prefix: &[u8],
+        from: &[u8],
+        visit: Visit,
+    ) -> Result<(), ColdError> {
+        assert!(from.starts_with(prefix));
         let mut inner = self.inner.lock().unwrap();
         inner.stats.read_keys += 1;
-        let from = inner.states[state.0 as usize].1.range(prefix.to_vec()..);
-        for (key, value) in from.take_while(|(key, _)| key.starts_with(prefix)) {
+        let entries = inner.states[state.0 as usize].1.range(from.to_vec()..);
+        for (key, value) in entries.take_while(|(key, _)| key.starts_with(prefix)) {
             if !visit(key, value)? {
                 break;
             }

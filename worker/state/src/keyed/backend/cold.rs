@@ -20,6 +20,7 @@ use crate::keyed::restore;
 use crate::schema::{Change, ValueType};
 use crate::snapshot::{GroupBlock, KeyedSnapshot, StateKind, StateMeta};
 use crate::table::below::{Below, Room};
+use crate::table::record::append_removal;
 use crate::table::shards::Block;
 use crate::table::state_table::ValueFormat;
 
@@ -43,7 +44,8 @@ impl Cold {
         let restored = setup.tier.restored().into_iter();
         let unclaimed = restored.map(|(meta, id)| (meta.name.clone(), (meta, id)));
         let room = Room::default();
-        room.set(setup.memory.bytes() / 2);
+        let limit = setup.memory.bytes();
+        room.set(limit, limit / 2);
         Self {
             unclaimed: unclaimed.collect(),
             setup,
@@ -209,7 +211,7 @@ impl<K: StateKey> KeyedBackend<K> {
             return Ok(());
         };
         let used = tables + cold.setup.tier.memory_bytes();
-        cold.room.set((limit / 2).saturating_sub(used));
+        cold.room.set(limit, (limit / 2).saturating_sub(used));
         if used <= limit {
             cold.left = 0;
             return Ok(());
@@ -235,8 +237,7 @@ impl<K: StateKey> KeyedBackend<K> {
             for (nth, state) in self.states.iter_mut().enumerate() {
                 let bytes = state.table.memory();
                 total += bytes;
-                let evictable = state.meta.kind != StateKind::Timers && !tried[nth];
-                if evictable && largest.is_none_or(|(_, most)| bytes > most) {
+                if !tried[nth] && largest.is_none_or(|(_, most)| bytes > most) {
                     largest = Some((nth, bytes));
                 }
             }
@@ -310,28 +311,30 @@ impl<K: StateKey> KeyedBackend<K> {
         let id = id.map_err(|source| StateError::cold(&meta.name, source))?;
         *below = Some(id);
         let as_it_is = was.as_ref().is_some_and(|was| {
-            change == Change::None && was.timed == meta.timed && meta.kind != StateKind::Timers
+            change == Change::None
+                && was.timed == meta.timed
+                && was.format_version == meta.format_version
         });
         let below = Below {
             tier: Arc::clone(&cold.setup.tier),
             state: id,
             name: Arc::from(meta.name.as_str()),
             format: ValueFormat {
+                version: meta.format_version,
                 timed: meta.timed,
                 now_ms: self.now_ms,
             },
             room: cold.room.clone(),
         };
         cold.unclaimed.remove(&meta.name);
-        table.shards().lay_over(below.clone(), !as_it_is);
+        table.lay_over(below.clone(), !as_it_is);
         match was {
             Some(was) if !as_it_is => self.read_all(nth, &below, (&was, change), values),
             _ => Ok(()),
         }
     }
 
-    /// Reads all that the tier has of a state, because it has to be rewritten or, of timers, in
-    /// memory.
+    /// Reads all that the tier has of a state, because it has to be rewritten.
     fn read_all(
         &mut self,
         nth: usize,
@@ -339,16 +342,27 @@ impl<K: StateKey> KeyedBackend<K> {
         (was, change): (&StateMeta, Change),
         values: ValueType,
     ) -> Result<(), StateError> {
+        // A snapshot that has begun shows it as it was.
+        self.copy_to_tier(usize::MAX)?;
         let format = ValueFormat {
+            version: was.format_version,
             timed: was.timed,
             now_ms: self.now_ms,
         };
+        // Otherwise what is written overwrites what was.
+        let other_keys = was.format_version != self.states[nth].meta.format_version;
         for group in self.groups.range.iter() {
-            let mut block = Vec::new();
+            let (mut block, mut removals) = (Vec::new(), Vec::new());
             below.scan(&group_prefix(group), |key, value| {
                 append_entry(key, value, &mut block);
+                if other_keys {
+                    append_removal(&mut removals, key);
+                }
                 Ok(true)
             })?;
+            if other_keys && let Some(cold) = &self.cold {
+                cold.write(&below.name, below.state, vec![(group, removals)])?;
+            }
             let State { meta, table, .. } = &mut self.states[nth];
             let decode = |source| StateError::decode(&meta.name, source);
             if change == Change::Rewrite {
