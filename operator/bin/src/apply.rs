@@ -17,6 +17,7 @@ use self::objects::{key_of, name_of};
 use crate::cache::{Cache, Ensured, Key, hash_of};
 use crate::manager::{self, ManagerError, Request};
 use crate::observe::Fetched;
+use crate::reconcile::MayAct;
 use crate::status;
 
 /// Who owns the fields that the operator applies.
@@ -88,9 +89,20 @@ pub(crate) struct Applier<'a> {
     pub(crate) cache: &'a Cache,
     pub(crate) default_image: &'a str,
     pub(crate) rest_port: u16,
+    /// Whether this operator still is the one that acts.
+    pub(crate) may_act: &'a MayAct,
 }
 
 impl Applier<'_> {
+    /// To be asked before each request that changes something: an action has many, and a process
+    /// that was stopped among them finds another operator at work when it goes on.
+    fn still_acts(&self) -> Result<(), ApplyError> {
+        match (self.may_act)() {
+            true => Ok(()),
+            false => Err(ApplyError::NotActing),
+        }
+    }
+
     /// Whether an action would change nothing, as far as is known without asking anybody.
     pub(crate) fn is_done(&self, action: &Action) -> bool {
         let observed = self.observed();
@@ -249,6 +261,7 @@ impl Applier<'_> {
                 continue;
             }
             let name = names::revision(&self.observed().job.name, revision);
+            self.still_acts()?;
             let deleted = api.delete(&name, &DeleteParams::default()).await.map(drop);
             gone(deleted).map_err(failed(format!("delete ControllerRevision {name}")))?;
         }
@@ -266,6 +279,7 @@ impl Applier<'_> {
         }
         for (version, kind, name) in &objects.unwanted {
             let api = self.api(version, kind);
+            self.still_acts()?;
             let deleted = api.delete(name, &DeleteParams::default()).await.map(drop);
             gone(deleted).map_err(failed(format!("delete {kind} {name}")))?;
         }
@@ -330,6 +344,7 @@ impl Applier<'_> {
         });
         if foreign {
             // Of an earlier StreamJob of the same name: no process of this one takes it for open.
+            self.still_acts()?;
             let deleted = api.delete(name, &DeleteParams::default()).await.map(drop);
             gone(deleted).map_err(failed(format!("delete Lease {name}")))?;
         }
@@ -440,6 +455,7 @@ impl Applier<'_> {
             "finalizers": finalizers,
         } });
         let params = PatchParams::default();
+        self.still_acts()?;
         let patched = api.patch(&job.name, &params, &Patch::Merge(&patch)).await;
         gone(patched.map(drop)).map_err(failed("change the finalizer"))
     }

@@ -190,6 +190,7 @@ pub(crate) fn applier<'a>(context: &'a Context, fetched: &'a Fetched) -> Applier
         cache: &context.cache,
         default_image: &context.default_image,
         rest_port: context.rest_port,
+        may_act: &context.may_act,
     }
 }
 

@@ -17,6 +17,7 @@ impl Applier<'_> {
             field_manager: Some(MANAGER.to_owned()),
             ..PostParams::default()
         };
+        self.still_acts()?;
         match api.create(&params, &value).await {
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
             made => made.map_err(failed(action)).map(drop),
@@ -44,6 +45,7 @@ impl Applier<'_> {
                 return Ok(());
             }
         }
+        self.still_acts()?;
         let params = PatchParams::apply(MANAGER).force();
         let applied = api.patch(name, &params, &Patch::Apply(&value)).await;
         let applied = applied.map_err(failed(action))?;

@@ -56,6 +56,7 @@ impl Applier<'_> {
             if !wanted {
                 continue;
             }
+            self.still_acts()?;
             let api = self.api(version, kind);
             let deleted = api.delete(&name, &DeleteParams::default()).await.map(drop);
             gone(deleted).map_err(failed(format!("delete {kind} {name}")))?;
