@@ -207,10 +207,11 @@ fn timers_in_files_of_version_1_go_on_within_the_limit() {
     // Nothing of version 1 is in the new files.
     let factory = rocksdb(&folder.path().join("newer"), memory);
     for files in [new, files] {
-        let mut timers = open(&factory, &request(2, (1, 0), &[files.clone()]));
+        let request_of = |attempt| request(attempt, (1, 0), std::slice::from_ref(&files));
+        let mut timers = open(&factory, &request_of(2));
         assert_eq!(fire(&mut timers, i64::MAX).0.len(), want.len());
         let heap = ReadingHeapFactory::new(folder.path().join("heap"), 4 << 20);
-        let mut timers = open(&heap, &request(3, (1, 0), &[files]));
+        let mut timers = open(&heap, &request_of(3));
         assert_eq!(fire(&mut timers, i64::MAX).0.len(), want.len());
     }
 }

@@ -355,6 +355,25 @@ fn timers_of_version_1_are_read_and_written_in_the_newest_one() {
     }
 }
 
+#[test]
+fn a_delta_that_continues_timers_of_version_1_has_all_of_them() {
+    let old = of_version_1();
+    let mut timers = Timers::open(None, vec![old.clone()]);
+    assert!(timers.delete(1, 3, 1) && timers.register(1, 4, 8));
+    timers
+        .keyed
+        .snapshot_begin(CheckpointId(2), SnapshotKind::Incremental)
+        .unwrap();
+    let delta = timers.keyed.snapshot_finish().unwrap();
+    assert_eq!(delta.base, Some(old.checkpoint));
+    let mut again = Timers::open(None, vec![old.clone(), delta.clone()]);
+    assert_eq!(again.fire(9), timers.fire(9));
+    let mut again = Timers::open(Some(3_000), vec![old, delta]);
+    let fired: BTreeSet<_> = again.fire(9).into_iter().collect();
+    assert_eq!(fired.len(), 100);
+    assert!(fired.contains(&(8, 1, 4)) && !fired.contains(&(1, 1, 3)));
+}
+
 /// Timers that the program has not asked for yet are in a snapshot as they were restored.
 #[test]
 fn a_snapshot_that_began_before_old_timers_were_asked_for_shows_them() {
