@@ -9,6 +9,8 @@ mod job;
 #[path = "../../state/tests/keyed_model/model.rs"]
 mod model;
 
+use std::path::Path;
+
 use job::Tiers;
 use proptest::prelude::*;
 // The model, which another crate's tests share, derives with it.
@@ -56,6 +58,18 @@ impl Tiers for OnDisk {
     }
 }
 
+/// With hardly any memory each change is a file of its own, and a disk that is asked to keep each of
+/// them takes minutes. Two megabytes will do; what a disk may do is for other tests.
+fn folder() -> tempfile::TempDir {
+    let in_memory = Path::new("/dev/shm");
+    let folder = if in_memory.is_dir() {
+        tempfile::tempdir_in(in_memory)
+    } else {
+        tempfile::tempdir()
+    };
+    folder.unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -63,7 +77,7 @@ proptest! {
     fn state_over_rocksdb_is_what_the_model_says_at_any_memory_limit(
         memory in job::memory(), ops in prop::collection::vec(job::op(), 1..250),
     ) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         job::run(OnDisk { folder, attempts: 0 }, memory, ops);
     }
 }
