@@ -58,8 +58,8 @@ impl Tiers for OnDisk {
     }
 }
 
-/// With hardly any memory each change is a file of its own, and a disk that is asked to keep each of
-/// them takes minutes. Two megabytes will do; what a disk may do is for other tests.
+/// With hardly any memory each change is a file of its own, and a disk that is asked to keep each
+/// of them takes minutes. Two megabytes will do; what a disk may do is for other tests.
 fn folder() -> tempfile::TempDir {
     let in_memory = Path::new("/dev/shm");
     let folder = if in_memory.is_dir() {
