@@ -179,7 +179,8 @@ impl Operator for Opens {
 #[test]
 fn an_operator_that_does_not_open_for_another_reason_is_passed_over_and_closed() {
     let metadata = snapshot_of(&program(sums::<u64>()));
-    let opens: [(fn() -> Result<(), OperatorError>, bool); 3] = [
+    type Open = fn() -> Result<(), OperatorError>;
+    let opens: [(Open, bool); 3] = [
         (|| Err(OperatorError::function("no such host")), true),
         (|| panic!("no such device"), true),
         (

@@ -59,7 +59,7 @@ fn within(
     limit: Duration,
     compare: impl FnOnce() -> Result<(), String> + Send + 'static,
 ) -> Result<(), String> {
-    let (say, heard) = mpsc::channel();
+    let (say, heard) = mpsc::sync_channel(1);
     // Nobody may be waiting any more when it has found something.
     let work = move || drop(say.send(compare()));
     let thread = thread::Builder::new().name("state-types".to_owned());
@@ -83,7 +83,7 @@ mod tests {
         let refused = || Err("another type".to_owned());
         let limit = Duration::from_secs(20);
         assert_eq!(within(limit, refused), refused());
-        let (let_go, held) = mpsc::channel::<()>();
+        let (let_go, held) = mpsc::sync_channel::<()>(1);
         let slow = move || {
             let _held = held.recv();
             Err("too late".to_owned())
