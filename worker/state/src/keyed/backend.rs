@@ -208,9 +208,13 @@ impl<K: StateKey> KeyedBackend<K> {
     #[inline]
     pub(crate) fn access(&mut self, id: StateId) -> Result<Access<'_, K>, StateError> {
         self.make_room(1)?;
-        let current = self.current.as_ref().ok_or(StateError::NoCurrentKey)?;
-        let state = self.states.get_mut(id.0 as usize);
-        let state = state.ok_or(StateError::ForeignHandle { wanted: "state" })?;
+        // Errors are made where they are needed only: they have to be dropped again.
+        let Some(current) = &self.current else {
+            return Err(StateError::NoCurrentKey);
+        };
+        let Some(state) = self.states.get_mut(id.0 as usize) else {
+            return Err(StateError::ForeignHandle { wanted: "state" });
+        };
         Ok(Access {
             key: &current.key,
             hash: current.hash,
@@ -232,8 +236,9 @@ impl<K: StateKey> KeyedBackend<K> {
     pub(crate) fn table<T: StateTable>(&mut self, id: StateId) -> Result<&mut T, StateError> {
         let state = self.states.get_mut(id.0 as usize);
         let table = state.and_then(|state| downcast(&mut *state.table));
-        let wanted = std::any::type_name::<T>();
-        table.ok_or(StateError::ForeignHandle { wanted })
+        table.ok_or_else(|| StateError::ForeignHandle {
+            wanted: std::any::type_name::<T>(),
+        })
     }
 
     /// Brings the timer that is due first into memory and, now and then, the next ones and the
