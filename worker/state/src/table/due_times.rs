@@ -1,6 +1,6 @@
 //! Which timer is due first: timers by time, those of one time by their key group and then their
-//! slot, so that timers which lie side by side in memory come one after the other. The state that
-//! they are for was mostly made together with them, and so lies in about the same order.
+//! hash, so that the order does not depend on that of registration, and that timers which lie side
+//! by side come one after the other.
 //!
 //! Windows make many timers of few times. So the timers of one time lie in a list of their own,
 //! which is sorted once, when their turn comes; from then on it is known which ones are next, and
@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, BinaryHeap};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Due {
     pub(crate) shard: u32,
-    pub(crate) slot: u32,
     pub(crate) hash: u64,
+    pub(crate) slot: u32,
 }
 
 /// Timers by time. It is not told of deletions: whoever takes the first one looks whether it is
