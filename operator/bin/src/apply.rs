@@ -96,7 +96,7 @@ pub(crate) struct Applier<'a> {
 impl Applier<'_> {
     /// To be asked before each request that changes something: an action has many, and a process
     /// that was stopped among them finds another operator at work when it goes on.
-    fn still_acts(&self) -> Result<(), ApplyError> {
+    pub(crate) fn still_acts(&self) -> Result<(), ApplyError> {
         match (self.may_act)() {
             true => Ok(()),
             false => Err(ApplyError::NotActing),
@@ -144,6 +144,7 @@ impl Applier<'_> {
         let start_from = format!("{:?}", job.status.start_from);
         hash_of(&(&job.uid, job.generation, deployment, revision, start_from))
     }
+
     fn observed(&self) -> &Observed {
         &self.fetched.observed
     }
@@ -232,10 +233,8 @@ impl Applier<'_> {
             } => self.clean_up(*deployment, revision).await,
             Action::Finalizer(on) => self.finalizer(*on).await,
             Action::DeleteJob => {
-                let api = self.api("weir.dev/v1alpha1", "StreamJob");
                 let name = &self.observed().job.name;
-                let deleted = api.delete(name, &DeleteParams::default()).await;
-                gone(deleted.map(drop)).map_err(failed("delete the StreamJob"))
+                self.delete("weir.dev/v1alpha1", "StreamJob", name).await
             }
         }
     }
@@ -255,15 +254,12 @@ impl Applier<'_> {
     }
 
     async fn forget(&self, keep: &[String]) -> Result<(), ApplyError> {
-        let api = self.api("apps/v1", "ControllerRevision");
         for revision in self.observed().revisions.keys() {
             if keep.contains(revision) {
                 continue;
             }
             let name = names::revision(&self.observed().job.name, revision);
-            self.still_acts()?;
-            let deleted = api.delete(&name, &DeleteParams::default()).await.map(drop);
-            gone(deleted).map_err(failed(format!("delete ControllerRevision {name}")))?;
+            self.delete("apps/v1", "ControllerRevision", &name).await?;
         }
         Ok(())
     }
@@ -278,10 +274,7 @@ impl Applier<'_> {
             self.put_right(object).await?;
         }
         for (version, kind, name) in &objects.unwanted {
-            let api = self.api(version, kind);
-            self.still_acts()?;
-            let deleted = api.delete(name, &DeleteParams::default()).await.map(drop);
-            gone(deleted).map_err(failed(format!("delete {kind} {name}")))?;
+            self.delete(version, kind, name).await?;
         }
         self.make_pods(&objects.pods).await?;
         let ensured = Ensured {
@@ -344,9 +337,7 @@ impl Applier<'_> {
         });
         if foreign {
             // Of an earlier StreamJob of the same name: no process of this one takes it for open.
-            self.still_acts()?;
-            let deleted = api.delete(name, &DeleteParams::default()).await.map(drop);
-            gone(deleted).map_err(failed(format!("delete Lease {name}")))?;
+            self.delete("coordination.k8s.io/v1", "Lease", name).await?;
         }
         if found.is_none() || foreign {
             let made = weir_controller::build::lease(&self.owner(), number);
@@ -420,8 +411,25 @@ impl Applier<'_> {
             true => DeleteParams::default().grace_period(0),
             false => DeleteParams::default(),
         };
-        let deleted = self.api("v1", "Pod").delete(name, &params).await.map(drop);
-        gone(deleted).map_err(failed(format!("delete pod {name}")))
+        self.delete_with(&params, "v1", "Pod", name).await
+    }
+
+    async fn delete(&self, version: &str, kind: &str, name: &str) -> Result<(), ApplyError> {
+        let params = DeleteParams::default();
+        self.delete_with(&params, version, kind, name).await
+    }
+
+    /// Deletes an object that may be gone already.
+    async fn delete_with(
+        &self,
+        params: &DeleteParams,
+        version: &str,
+        kind: &str,
+        name: &str,
+    ) -> Result<(), ApplyError> {
+        self.still_acts()?;
+        let deleted = self.api(version, kind).delete(name, params).await;
+        gone(deleted.map(drop)).map_err(failed(format!("delete {kind} {name}")))
     }
 
     /// Without a JobManager that leads there is nobody to tell: it is told once there is one.

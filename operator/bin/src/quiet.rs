@@ -13,7 +13,7 @@ use weir_controller::decide;
 
 use crate::cache::hash_of;
 use crate::observe::{Seen, job_view, raw_status};
-use crate::reconcile::{Context, applier, may_act};
+use crate::reconcile::{Context, applier};
 
 /// From this delay on, jobs are spread over a fifth of it, so that they are not looked at all at
 /// once for ever after they all were once.
@@ -61,7 +61,7 @@ pub(crate) async fn look(job: &DynamicObject, context: &Context) -> Option<Next>
         // News of a job that goes on as before. The version keeps it from being written over
         // anything newer.
         let same = decision.status.operation == observed.job.status.operation;
-        if !same || !decision.events.is_empty() || may_act(context).is_err() {
+        if !same || !decision.events.is_empty() || applier.still_acts().is_err() {
             return None;
         }
         applier.write_status(&decision.status).await.ok()?;

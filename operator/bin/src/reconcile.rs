@@ -154,7 +154,7 @@ async fn turns(job: &DynamicObject, context: &Context) -> Result<Next, Reconcile
             span.record("step", format!("{:?}", operation.step));
         }
         let applier = applier(context, &fetched);
-        may_act(context)?;
+        applier.still_acts()?;
         let permit = context.permit().await;
         let changed = decision.status != fetched.observed.job.status;
         if changed {
@@ -171,7 +171,7 @@ async fn turns(job: &DynamicObject, context: &Context) -> Result<Next, Reconcile
                 true => None,
                 false => context.permit().await,
             };
-            may_act(context)?;
+            applier.still_acts()?;
             applier.act(action).await?;
             drop(permit);
         }
@@ -191,13 +191,6 @@ pub(crate) fn applier<'a>(context: &'a Context, fetched: &'a Fetched) -> Applier
         default_image: &context.default_image,
         rest_port: context.rest_port,
         may_act: &context.may_act,
-    }
-}
-
-pub(crate) fn may_act(context: &Context) -> Result<(), ApplyError> {
-    match (context.may_act)() {
-        true => Ok(()),
-        false => Err(ApplyError::NotActing),
     }
 }
 

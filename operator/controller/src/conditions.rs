@@ -7,6 +7,7 @@
 //! cost it more than all else that an operator does. What `kubectl get` shows of its age is a bound
 //! that stays true while checkpoints complete in time.
 
+mod checkpoints;
 mod restarts;
 mod verdicts;
 

@@ -22,8 +22,8 @@ use weir_types::{Clock, JobId};
 use self::waiting::Waiting;
 use crate::{convert, dto, metrics, openapi};
 
-/// How often it is looked whether those who are expected have come.
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// How often it is looked at what somebody waits for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -137,11 +137,12 @@ impl RestServer {
         }
     }
 
-    /// Takes no more requests, and waits until those that have come are answered, but not longer
-    /// than `at_most`: a client may hold a connection open and ask nothing. Whoever asked for what
-    /// ends the process (a job cancelled) is so told that it was heard; and whoever waits for an
-    /// operation, and so asks again in a moment, is waited for.
+    /// Whoever waits for an operation, and so asks again in a moment, is waited for, up to two
+    /// seconds. Then it takes no more requests, and waits until those that have come are answered,
+    /// but not longer than `at_most`: a client may hold a connection open and ask nothing. Whoever
+    /// asked for what ends the process (a job cancelled) is so told that it was heard.
     pub async fn shutdown(self, at_most: Duration) {
+        self.waiting.close();
         while self.waiting.is_somebody_expected(self.clock.now()) {
             tokio::time::sleep(LOOK_INTERVAL).await;
         }

@@ -1,9 +1,8 @@
 //! Removes what deployments leave behind.
 
-use kube::api::DeleteParams;
 use weir_controller::names;
 
-use super::{Applier, ApplyError, failed, gone};
+use super::{Applier, ApplyError};
 
 impl Applier<'_> {
     /// Deletes the objects of other deployments. Pods are deleted one by one, by name.
@@ -56,10 +55,7 @@ impl Applier<'_> {
             if !wanted {
                 continue;
             }
-            self.still_acts()?;
-            let api = self.api(version, kind);
-            let deleted = api.delete(&name, &DeleteParams::default()).await.map(drop);
-            gone(deleted).map_err(failed(format!("delete {kind} {name}")))?;
+            self.delete(version, kind, &name).await?;
             self.cache.unsettle(&key(kind, &name));
             if is_gate {
                 self.cache.gate_is_gone(&lease);

@@ -1,26 +1,17 @@
 //! The conditions, one function each. Their reasons, with what they mean and what to do about them,
 //! are in [`crate::reasons`].
 
-use std::time::Duration;
+use weir_crd::{Condition, ConditionStatus, OperationType, Phase, Step};
 
-use weir_crd::{
-    Condition, ConditionStatus, ManifestDuration, OperationType, Phase, Step, StreamJobSpec,
-};
-
-use super::restarts;
-use crate::observe::{ManagerView, PodView};
+use super::{checkpoints, restarts};
+use crate::observe::PodView;
 use crate::plan::EventKind;
 use crate::plan::draft::Draft;
-use weir_lease::parse_rfc3339;
-
-/// For how long a JobManager's last word holds that does not answer any more: its job is asked
-/// after every ten seconds or so.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// What a condition is to be.
 #[derive(Clone, Debug)]
 pub(crate) struct Verdict {
-    status: ConditionStatus,
+    pub(super) status: ConditionStatus,
     reason: &'static str,
     message: String,
 }
@@ -37,7 +28,7 @@ impl Verdict {
         }
     }
 
-    fn unknown(reason: &'static str, message: &str) -> Self {
+    pub(super) fn unknown(reason: &'static str, message: &str) -> Self {
         Self {
             status: ConditionStatus::Unknown,
             reason,
@@ -80,8 +71,8 @@ const NEWS: &[(&str, ConditionStatus, &str)] = &[
 ];
 
 pub(super) fn conditions(draft: &mut Draft<'_>) {
-    let checkpoints = checkpoints(draft);
-    checkpoint_age(draft, checkpoints.as_ref());
+    let checkpoints = checkpoints::verdict(draft);
+    checkpoints::tell_age(draft, checkpoints.as_ref());
     let verdicts: Vec<(&str, Option<Verdict>)> = vec![
         ("Accepted", Some(accepted(draft))),
         ("Ready", Some(ready(draft))),
@@ -393,92 +384,6 @@ fn stalled(draft: &Draft<'_>) -> Verdict {
         Some(problem) => Verdict::new(true, problem.reason, &problem.message),
         None => Verdict::new(false, "AsExpected", "nothing waits for a person"),
     }
-}
-
-/// None: the job takes none, or is not to run.
-fn checkpoints(draft: &Draft<'_>) -> Option<Verdict> {
-    let spec = draft
-        .current_spec()
-        .filter(|spec| super::takes_checkpoints(spec))?;
-    let rests = |phase: Phase| phase.is_terminal() || phase == Phase::Suspended;
-    if draft.status.phase.is_some_and(rests) {
-        return None;
-    }
-    let restore = draft.status.restore.as_ref()?;
-    let deployment = draft.status.deployment?;
-    let window = window(spec);
-    let healthy = match draft.manager(deployment) {
-        Some(manager) => {
-            let started = parse_rfc3339(&restore.at).unwrap_or(0);
-            let taken = newest(manager);
-            let age = draft.observed.now_ms - taken.max(started);
-            Some(u128::try_from(age).unwrap_or(0) <= window.get().as_millis())
-        }
-        None => known_health(draft),
-    };
-    let Some(healthy) = healthy else {
-        return Some(Verdict::unknown("NoJobManager", "no JobManager answers"));
-    };
-    Some(match healthy {
-        true => Verdict::new(true, "Progress", "checkpoints complete in time"),
-        false => Verdict::new(
-            false,
-            "NoProgress",
-            format!(
-                "no checkpoint has completed for more than {window}: look at the JobManager's log \
-                 and at the storage"
-            ),
-        ),
-    })
-}
-
-/// What was known of a running job's checkpoints a moment ago, when its JobManager still answered.
-/// One answer that is late is no news, and would cost two writes: one of it, and one of the next.
-fn known_health(draft: &Draft<'_>) -> Option<bool> {
-    let runs = draft.status.running_since.is_some();
-    if !runs || draft.observed.silent_for >= SILENCE_MAX {
-        return None;
-    }
-    let mut conditions = draft.status.conditions.iter();
-    let known = conditions.find(|condition| condition.kind == "CheckpointsHealthy")?;
-    match known.status {
-        ConditionStatus::True => Some(true),
-        ConditionStatus::False => Some(false),
-        ConditionStatus::Unknown => None,
-    }
-}
-
-fn newest(manager: &ManagerView) -> i64 {
-    manager.latest.as_ref().map_or(0, |latest| latest.at_ms)
-}
-
-/// How long a job may go without a completed checkpoint.
-fn window(spec: &StreamJobSpec) -> ManifestDuration {
-    let checkpoint = &spec.checkpoint;
-    spec.health.checkpoint_progress_window.unwrap_or_else(|| {
-        let derived = checkpoint.interval.get() * 3 + checkpoint.timeout.get();
-        ManifestDuration::from_millis(u64::try_from(derived.as_millis()).unwrap_or(u64::MAX))
-    })
-}
-
-/// What can be said of the newest checkpoint's age without saying it anew all the time.
-fn checkpoint_age(draft: &mut Draft<'_>, verdict: Option<&Verdict>) {
-    let manager = draft
-        .status
-        .deployment
-        .and_then(|deployment| draft.manager(deployment));
-    let (Some(verdict), Some(manager), Some(spec)) = (verdict, manager, draft.current_spec())
-    else {
-        return;
-    };
-    let bound = match verdict.status {
-        ConditionStatus::True if newest(manager) == 0 => return,
-        ConditionStatus::True => '<',
-        ConditionStatus::False => '>',
-        ConditionStatus::Unknown => return,
-    };
-    let age = format!("{bound}{}", window(spec));
-    draft.status.checkpoint.get_or_insert_default().age = Some(age);
 }
 
 fn rolled_back(draft: &Draft<'_>) -> Option<Verdict> {

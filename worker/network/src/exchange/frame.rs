@@ -334,13 +334,14 @@ impl Input<'_> {
         let [code] = self.take()?;
         let (a, b) = (self.u64()?, self.u64()?);
         let cause = self.text()?;
-        Some(match code {
-            0 => ChannelError::ProducerGone { cause },
-            1 => ChannelError::PartitionNotFound {
+        // What an error has no use for is zero or empty, as it was written.
+        Some(match (code, a, b, cause.as_str()) {
+            (0, 0, 0, _) => ChannelError::ProducerGone { cause },
+            (1, _, 0, "") => ChannelError::PartitionNotFound {
                 waited: Duration::from_millis(a),
             },
-            2 => ChannelError::AlreadyConsumed,
-            3 => ChannelError::Stale { theirs: a, ours: b },
+            (2, 0, 0, "") => ChannelError::AlreadyConsumed,
+            (3, _, _, "") => ChannelError::Stale { theirs: a, ours: b },
             _ => return None,
         })
     }

@@ -16,15 +16,12 @@ use weir_checkpoint::pointer::{OperationId, SnapshotKind};
 use weir_rpc::OperationStatus;
 use weir_types::CheckpointId;
 
-use super::{Answer, ApiError, App, job_id};
+use super::{Answer, ApiError, App, LOOK_INTERVAL, job_id};
 use crate::operation::{check_operation, new_operation};
 use crate::{convert, dto};
 
 /// The longest time that a request waits for an operation.
 const WAIT_MS_MAX: u64 = 8_000;
-
-/// How often it is looked at meanwhile.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 type Accepted = Result<(StatusCode, Json<dto::OperationAccepted>), ApiError>;
 

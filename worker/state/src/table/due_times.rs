@@ -19,6 +19,13 @@ pub(crate) struct Due {
     pub(crate) slot: u32,
 }
 
+impl Due {
+    pub(crate) fn new(hash: u64, shard: usize, slot: u32) -> Self {
+        let shard = u32::try_from(shard).expect("a shard per key group");
+        Self { shard, hash, slot }
+    }
+}
+
 /// Timers by time. It is not told of deletions: whoever takes the first one looks whether it is
 /// still there.
 #[derive(Debug, Default)]

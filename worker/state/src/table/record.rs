@@ -47,13 +47,16 @@ pub(crate) fn append_removal(out: &mut Vec<u8>, key: &[u8]) {
 }
 
 fn append_text(out: &mut Vec<u8>, text: &[u8]) {
-    let mut rest = text.len();
+    append_length(out, text.len());
+    out.extend_from_slice(text);
+}
+
+fn append_length(out: &mut Vec<u8>, mut rest: usize) {
     while rest >= 128 {
         out.push(rest.to_le_bytes()[0] | 128);
         rest >>= 7;
     }
     out.push(rest.to_le_bytes()[0]);
-    out.extend_from_slice(text);
 }
 
 /// Appends that an entry is gone. After an error `out` is as it was.
@@ -72,12 +75,7 @@ fn write_text(out: &mut Vec<u8>, write: Write) -> Result<(), CodecError> {
         out[start] = short;
     } else {
         let mut prefix = Vec::with_capacity(5);
-        let mut rest = len;
-        while rest >= 128 {
-            prefix.push(rest.to_le_bytes()[0] | 128);
-            rest >>= 7;
-        }
-        prefix.push(rest.to_le_bytes()[0]);
+        append_length(&mut prefix, len);
         drop(out.splice(start..=start, prefix));
     }
     Ok(())

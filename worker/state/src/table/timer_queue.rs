@@ -88,13 +88,7 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
         let shard = self.timers.shard_mut(shard_index);
         let timer_hash = timer_hash(entry_hash, time);
         let slot = shard.insert(timer_hash, key.clone(), moment, (), rehash);
-        let shard = u32::try_from(shard_index).expect("a shard per key group");
-        let due = Due {
-            hash: entry_hash,
-            shard,
-            slot,
-        };
-        self.due.push(time, due);
+        self.due.push(time, Due::new(entry_hash, shard_index, slot));
         self.live += 1;
         Ok(true)
     }

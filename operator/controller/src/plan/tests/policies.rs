@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weir_crd::{ConditionStatus, OperationType, Phase, SnapshotState, Step};
+use weir_crd::{ConditionStatus, OperationType, Phase, SnapshotState, Step, StreamJobStatus};
 use weir_lease::{parse_rfc3339, rfc3339};
 
 use super::super::{Outcome, decide};
@@ -49,7 +49,11 @@ fn annotate(world: &mut World, name: &str, value: &str) {
 }
 
 fn condition(world: &World, kind: &str) -> (ConditionStatus, String) {
-    let mut conditions = world.status.conditions.iter();
+    condition_in(&world.status, kind)
+}
+
+fn condition_in(status: &StreamJobStatus, kind: &str) -> (ConditionStatus, String) {
+    let mut conditions = status.conditions.iter();
     let found = conditions.find(|condition| condition.kind == kind);
     let found = found.unwrap_or_else(|| panic!("no condition {kind}"));
     (found.status, found.reason.clone())
@@ -550,19 +554,17 @@ fn one_answer_that_is_late_is_no_news_and_a_jobmanager_that_stays_silent_is() {
     assert_eq!(decision.status, world.status, "nothing is written");
     observed.silent_for = Duration::from_secs(20);
     let status = decide(&observed).status;
-    let mut conditions = status.conditions.iter();
-    let healthy = conditions.find(|found| found.kind == "CheckpointsHealthy");
-    let healthy = healthy.expect("there");
-    assert_eq!(healthy.status, ConditionStatus::Unknown);
-    assert_eq!(healthy.reason, "NoJobManager");
+    assert_eq!(
+        condition_in(&status, "CheckpointsHealthy"),
+        (ConditionStatus::Unknown, "NoJobManager".to_owned())
+    );
     // What it says next is believed.
     observed.job.status = status;
     observed.silent_for = Duration::ZERO;
     observed.manager = world.observed().manager;
     let status = decide(&observed).status;
-    let mut conditions = status.conditions.iter();
-    let healthy = conditions.find(|found| found.kind == "CheckpointsHealthy");
-    assert_eq!(healthy.expect("there").status, ConditionStatus::True);
+    let (healthy, _) = condition_in(&status, "CheckpointsHealthy");
+    assert_eq!(healthy, ConditionStatus::True);
 }
 
 #[test]

@@ -101,6 +101,38 @@ fn a_body_with_a_byte_too_few_or_too_many_is_refused() {
     }
 }
 
+#[test]
+fn an_error_with_something_where_it_has_nothing_to_say_is_refused() {
+    let body = |code: u8, a: u64, b: u64, text: &str| {
+        let numbers = [a.to_le_bytes(), b.to_le_bytes()].concat();
+        [&[code], &numbers[..], text.as_bytes()].concat()
+    };
+    let sound = [
+        body(0, 0, 0, "gone"),
+        body(1, 7, 0, ""),
+        body(2, 0, 0, ""),
+        body(3, 7, 8, ""),
+    ];
+    for body in sound {
+        assert!(parse_body(Kind::Error, &body).is_ok(), "{body:?}");
+    }
+    let unsound = [
+        body(0, 1, 0, "gone"),
+        body(0, 0, 1, "gone"),
+        body(1, 7, 1, ""),
+        body(1, 7, 0, "gone"),
+        body(2, 1, 0, ""),
+        body(2, 0, 1, ""),
+        body(2, 0, 0, "gone"),
+        body(3, 7, 8, "gone"),
+        body(4, 0, 0, ""),
+    ];
+    for body in unsound {
+        let refused = Err(FrameError::Malformed(Kind::Error));
+        assert_eq!(parse_body(Kind::Error, &body), refused);
+    }
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_a_frame_or_an_error(

@@ -75,8 +75,7 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
         }
         let timer = (key.clone(), moment.clone(), ());
         let slot = shard.insert_clean(timer_hash, timer, rehash);
-        let shard = u32::try_from(shard_at).expect("a shard per key group");
-        self.due.push(moment.time, Due { hash, shard, slot });
+        self.due.push(moment.time, Due::new(hash, shard_at, slot));
         self.live += 1;
         Ok(Some(slot))
     }
@@ -110,15 +109,7 @@ impl<K: StateKey, N: StateKey> TimerQueue<K, N> {
             let (time, timer_hash) = (moment.time, timer_hash(hash, moment.time));
             if shard.find(timer_hash, &key, &moment).is_none() {
                 let slot = shard.insert_clean(timer_hash, (key, moment, ()), rehash);
-                let shard_at = u32::try_from(shard_at).expect("a shard per key group");
-                self.due.push(
-                    time,
-                    Due {
-                        hash,
-                        shard: shard_at,
-                        slot,
-                    },
-                );
+                self.due.push(time, Due::new(hash, shard_at, slot));
                 self.live += 1;
                 read += 1;
                 beside += size_of::<Due>();
