@@ -16,8 +16,9 @@ const REMEMBERED_MAX: usize = 64;
 /// Operations that somebody waits for between two questions, and until when they are expected.
 ///
 /// Stopping with a savepoint ends the process as well: whoever waits for the savepoint is to hear
-/// that it is complete, and not that nobody is there. An operation that comes to no end here (another
-/// JobManager leads) holds nothing up: once the process is about to end, nobody is expected anew.
+/// that it is complete, and not that nobody is there. An operation that comes to no end here
+/// (another JobManager leads) holds nothing up: once the process is about to end, nobody is
+/// expected anew.
 #[derive(Default)]
 pub(super) struct Waiting(Mutex<Expected>);
 
