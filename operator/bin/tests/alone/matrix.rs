@@ -511,8 +511,13 @@ async fn an_operation_comes_to_its_end_wherever_its_operator_is_killed() {
 
 /// Until the job is settled.
 pub(crate) async fn settle(world: &World, what: &str) {
+    reach(world, what, is_settled).await;
+}
+
+/// Until something is so. How many turns that takes depends on the machine.
+pub(crate) async fn reach(world: &World, what: &str, done: impl AsyncFn(&World) -> bool) {
     let operator = world.operator(&Budget::unlimited());
-    assert_eq!(drive(world, &operator, what, is_settled).await, Turn::Done);
+    assert_eq!(drive(world, &operator, what, done).await, Turn::Done);
 }
 
 /// Turns and moments, whatever they bring.

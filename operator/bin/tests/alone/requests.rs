@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use weir_crd::{ConditionStatus, StreamJobStatus};
 use weir_types::{Clock, SystemClock};
 
-use crate::matrix::{go_on, is_settled, settle, stable};
+use crate::matrix::{go_on, is_settled, reach, settle, stable};
 use crate::process::start;
 use crate::server::server;
 use crate::world::{JOB, World};
@@ -29,7 +29,8 @@ async fn an_upgrade_whose_savepoint_fails_leaves_the_job_alone_and_is_tried_agai
     world.inside().storage.troubles.savepoints_fail = true;
     let claims = world.inside().storage.claims.len();
     world.edit(&version_1()).await;
-    go_on(&world, 5).await;
+    let is_put_off = async |world: &World| world.status().await.retry.is_some();
+    reach(&world, "an attempt that fails", is_put_off).await;
     let status = world.status().await;
     assert!(status.retry.is_some(), "{:?}", status.operation);
     assert!(holds(&status, "Degraded"), "{:?}", status.conditions);
@@ -83,7 +84,14 @@ async fn a_version_that_can_not_go_on_from_the_state_is_refused_before_the_job_s
     world.inside().storage.troubles.incompatible = Some("1".to_owned());
     let claims = world.inside().storage.claims.len();
     world.edit(&version_1()).await;
-    go_on(&world, 12).await;
+    let is_refused = async |world: &World| {
+        let status = world.status().await;
+        let mut conditions = status.conditions.iter();
+        let refused = ConditionStatus::False;
+        conditions.any(|found| found.kind == "StateCompatible" && found.status == refused)
+    };
+    reach(&world, "an upgrade that is refused", is_refused).await;
+    go_on(&world, 3).await;
     let status = world.status().await;
     assert_eq!(
         world.inside().storage.claims.len(),
@@ -115,7 +123,11 @@ async fn a_secret_that_is_missing_is_named_while_the_job_runs_on_until_there_is_
     let missing = "MountVolume.SetUp failed for volume \"s3\" : secret \"weir-keys\" not found";
     world.inside().no_mount = Some(missing.to_owned());
     world.edit(&version_1()).await;
-    go_on(&world, 10).await;
+    let is_told = async |world: &World| {
+        condition(world, "Accepted").await.0 == ConditionStatus::False
+            && condition(world, "Degraded").await.0 == ConditionStatus::True
+    };
+    reach(&world, "a Secret that is missed", is_told).await;
     let accepted = condition(&world, "Accepted").await;
     assert_eq!(accepted.0, ConditionStatus::False, "{accepted:?}");
     assert_eq!(accepted.1, "SecretMissing");
