@@ -3,10 +3,11 @@
 //! by side come one after the other.
 //!
 //! Windows make many timers of few times. So the timers of one time lie in a list of their own,
-//! which is sorted once, when their turn comes; from then on it is known which ones are next, and
-//! what they need can be brought into the cache before it is asked for. A heap, as Flink has it
+//! which is sorted when their turn comes; from then on it is known which ones are next, and what
+//! they need can be brought into the cache before it is asked for. A heap, as Flink has it
 //! (`HeapPriorityQueueSet`), gives its next elements away one at a time, each from another place
-//! in memory.
+//! in memory. A long list is sorted now and then while it grows as well: results wait for what is
+//! done when its turn has come.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -19,10 +20,18 @@ pub(crate) struct Due {
     pub(crate) slot: u32,
 }
 
+/// The shortest list that is sorted before its turn comes.
+const SORT_FROM: usize = if cfg!(test) { 8 } else { 1024 };
+
 impl Due {
     pub(crate) fn new(hash: u64, shard: usize, slot: u32) -> Self {
         let shard = u32::try_from(shard).expect("a shard per key group");
         Self { shard, hash, slot }
+    }
+
+    /// The order as one number, which takes one comparison.
+    fn rank(&self) -> u128 {
+        u128::from(self.shard) << 96 | u128::from(self.hash) << 32 | u128::from(self.slot)
     }
 }
 
@@ -43,8 +52,12 @@ enum SameTime {
 
 #[derive(Debug, Default)]
 struct Many {
-    /// Until their turn comes in no order; then sorted, the first one last.
+    /// Until their turn comes in no order, of a long list all but the end sorted; then sorted, the
+    /// first one last.
     timers: Vec<Due>,
+    /// How many there were when they were sorted last.
+    in_order: usize,
+    /// Their turn has come.
     sorted: bool,
     /// What came after they were sorted.
     late: BinaryHeap<Reverse<Due>>,
@@ -54,16 +67,25 @@ impl Many {
     fn push(&mut self, due: Due) {
         if self.sorted {
             self.late.push(Reverse(due));
-        } else {
-            self.timers.push(due);
+            return;
+        }
+        self.timers.push(due);
+        if self.timers.len() >= SORT_FROM.max(self.in_order + self.in_order / 2) {
+            self.put_in_order();
         }
     }
 
     fn sort(&mut self) {
         if !self.sorted {
-            self.timers.sort_unstable_by(|a, b| b.cmp(a));
+            self.put_in_order();
             self.sorted = true;
         }
+    }
+
+    /// The stable sort finds the part that is sorted already, and merges the rest into it.
+    fn put_in_order(&mut self) {
+        self.timers.sort_by(|a, b| b.rank().cmp(&a.rank()));
+        self.in_order = self.timers.len();
     }
 
     /// How many are left.
@@ -255,6 +277,32 @@ mod tests {
             }
             prop_assert!(times.first().is_none() && times.len() == 0);
         }
+    }
+
+    #[test]
+    fn most_of_a_long_list_is_sorted_before_its_turn_comes() {
+        let mut times = DueTimes::default();
+        for slot in 0..1000u32 {
+            let hash = u64::from(slot) * 7919 % 1009;
+            times.push(7, Due::new(hash, slot as usize % 3, slot));
+            let Some(SameTime::Many(many)) = times.times.get(&7) else {
+                continue;
+            };
+            let sorted = many
+                .timers
+                .get(..many.in_order)
+                .expect("no more than there are");
+            assert!(sorted.is_sorted_by(|a, b| a > b));
+            assert!(many.in_order * 3 / 2 + SORT_FROM > many.timers.len());
+        }
+        let came: Vec<Due> = std::iter::from_fn(|| {
+            let (_, due) = times.first()?;
+            times.pop();
+            Some(due)
+        })
+        .collect();
+        assert_eq!(came.len(), 1000);
+        assert!(came.is_sorted());
     }
 
     #[test]
