@@ -84,7 +84,7 @@ impl Many {
 
     /// The stable sort finds the part that is sorted already, and merges the rest into it.
     fn put_in_order(&mut self) {
-        self.timers.sort_by(|a, b| b.rank().cmp(&a.rank()));
+        self.timers.sort_by_key(|due| Reverse(due.rank()));
         self.in_order = self.timers.len();
     }
 
