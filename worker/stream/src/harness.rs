@@ -5,42 +5,30 @@
 //! in order, takes snapshots, and restores them into a fresh instance, at another parallelism if
 //! wanted. Time stands still unless told.
 
-use std::collections::BTreeMap;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_network::{CancelToken, Chunk};
-use weir_state::{HeapFactory, SnapshotKind};
+use weir_network::CancelToken;
+use weir_state::HeapFactory;
 use weir_types::{
     AttemptNumber, CheckpointId, Clock, Epoch, EventTime, ExecutionAttemptId, KeyGroupRange,
-    ManualClock, OperatorId, SubtaskIndex, VertexId, Watermark,
+    ManualClock, OperatorId, SubtaskIndex, VertexId,
 };
 
 use crate::metrics::OperatorMetrics;
 use crate::operator_state;
-use crate::watermark_valve::{CombinedWatermark, ValveOutput};
-use crate::{
-    Batch, Commit, Control, Data, Operator, OperatorContext, OperatorError, OperatorSnapshot,
-    Output, OutputTag, SideOutputId, SnapshotRequest,
-};
+use crate::watermark_valve::ValveOutput;
+use crate::{Batch, Control, Data, Operator, OperatorContext, OperatorError, OperatorSnapshot};
 
+mod one_input;
 mod parallel;
+mod recording;
+mod two_input;
 
+pub use one_input::OneInputHarness;
 pub use parallel::ParallelHarness;
-
-/// Something that came out of an operator.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event<O> {
-    /// A record with its event time.
-    Record(O, Option<i64>),
-    /// A watermark.
-    Watermark(i64),
-    /// The operator's output has become idle.
-    Idle,
-    /// It is active again.
-    Active,
-}
+pub use recording::{Event, RecordingOutput};
+pub use two_input::TwoInputHarness;
 
 /// Where the subtask stands that a harness plays.
 #[derive(Clone, Copy, Debug)]
@@ -91,78 +79,6 @@ impl HarnessOptions {
             cancel: CancelToken::default(),
             metrics: Arc::new(OperatorMetrics::default()),
         }
-    }
-}
-
-enum Recorded {
-    Chunk(Box<dyn Chunk>),
-    Control(Control),
-}
-
-/// An output that keeps everything.
-#[derive(Default)]
-pub struct RecordingOutput {
-    main: Vec<Recorded>,
-    side: BTreeMap<SideOutputId, Vec<Box<dyn Chunk>>>,
-}
-
-impl RecordingOutput {
-    /// What came out of the main output since the last call, in order.
-    pub fn take_events<O: Data>(&mut self) -> Vec<Event<O>> {
-        let mut events = Vec::new();
-        for recorded in self.main.drain(..) {
-            match recorded {
-                Recorded::Chunk(chunk) => events.extend(
-                    rows(chunk)
-                        .into_iter()
-                        .map(|(record, time)| Event::Record(record, time)),
-                ),
-                Recorded::Control(Control::Watermark(watermark)) => {
-                    events.push(Event::Watermark(watermark.0.0));
-                }
-                Recorded::Control(Control::Idle) => events.push(Event::Idle),
-                Recorded::Control(Control::Active) => events.push(Event::Active),
-            }
-        }
-        events
-    }
-
-    /// What came out of a side output since the last call, in order, with event times.
-    pub fn take_side<T: Data>(&mut self, tag: &OutputTag<T>) -> Vec<(T, Option<i64>)> {
-        let chunks = self.side.remove(tag.id()).unwrap_or_default();
-        chunks.into_iter().flat_map(rows).collect()
-    }
-}
-
-fn rows<T: Data>(chunk: Box<dyn Chunk>) -> Vec<(T, Option<i64>)> {
-    let (rows, times) = Batch::<T>::from_chunk(chunk).into_parts();
-    let times = times
-        .into_iter()
-        .map(|time| Some(time.0))
-        .chain(std::iter::repeat(None));
-    rows.into_iter().zip(times).collect()
-}
-
-impl Output for RecordingOutput {
-    fn emit(&mut self, chunk: Box<dyn Chunk>) -> Result<(), OperatorError> {
-        assert!(chunk.rows() > 0, "an operator passed on an empty chunk");
-        self.main.push(Recorded::Chunk(chunk));
-        Ok(())
-    }
-
-    fn emit_side(
-        &mut self,
-        tag: &SideOutputId,
-        chunk: Box<dyn Chunk>,
-    ) -> Result<(), OperatorError> {
-        assert!(chunk.rows() > 0, "an operator passed on an empty chunk");
-        self.side.entry(Arc::clone(tag)).or_default().push(chunk);
-        Ok(())
-    }
-
-    fn control(&mut self, control: Control) -> Result<(), OperatorError> {
-        self.main.push(Recorded::Control(control));
-        Ok(())
     }
 }
 
@@ -362,141 +278,4 @@ macro_rules! common_methods {
     };
 }
 
-fn times(rows: &[impl Sized], time: Option<i64>) -> Vec<EventTime> {
-    time.map_or_else(Vec::new, |time| vec![EventTime(time); rows.len()])
-}
-
-/// Drives an operator with one input.
-pub struct OneInputHarness<I, O> {
-    harness: Harness,
-    types: PhantomData<fn(I) -> O>,
-}
-
-impl<I: Data, O: Data> OneInputHarness<I, O> {
-    /// Opens the operator as the only subtask.
-    pub fn open(operator: impl Operator + 'static) -> Result<Self, OperatorError> {
-        Self::restore(Box::new(operator), HarnessOptions::default(), Vec::new())
-    }
-
-    /// Opens a fresh operator at some place with the snapshots of all former subtasks, in the order
-    /// of their indices.
-    pub fn restore(
-        operator: Box<dyn Operator>,
-        options: HarnessOptions,
-        snapshots: Vec<OperatorSnapshot>,
-    ) -> Result<Self, OperatorError> {
-        Ok(Self {
-            harness: Harness::open(operator, options, snapshots)?,
-            types: PhantomData,
-        })
-    }
-
-    /// Pushes a record without event time.
-    pub fn push(&mut self, record: I) -> Result<(), OperatorError> {
-        self.push_all(vec![record])
-    }
-
-    /// Pushes a record with an event time.
-    pub fn push_at(&mut self, record: I, time: i64) -> Result<(), OperatorError> {
-        self.push_all_at(vec![(record, time)])
-    }
-
-    /// Pushes a chunk of records without event times.
-    pub fn push_all(&mut self, records: Vec<I>) -> Result<(), OperatorError> {
-        self.harness.push(0, records, Vec::new())
-    }
-
-    /// Pushes a chunk of records with event times.
-    pub fn push_all_at(&mut self, records: Vec<(I, i64)>) -> Result<(), OperatorError> {
-        let (rows, times): (Vec<I>, Vec<i64>) = records.into_iter().unzip();
-        self.harness
-            .push(0, rows, times.into_iter().map(EventTime).collect())
-    }
-
-    /// Advances the input's watermark.
-    pub fn watermark(&mut self, time: i64) -> Result<(), OperatorError> {
-        self.harness
-            .operator
-            .watermark(Watermark(EventTime(time)), &mut self.harness.output)
-    }
-
-    /// Tells the operator that its input has become idle or active.
-    pub fn activity(&mut self, active: bool) -> Result<(), OperatorError> {
-        self.harness
-            .operator
-            .activity(active, &mut self.harness.output)
-    }
-
-    /// Ends the input: the last watermark, then the end.
-    pub fn end_input(&mut self) -> Result<(), OperatorError> {
-        self.watermark(i64::MAX)?;
-        self.harness.operator.end_input(0, &mut self.harness.output)
-    }
-
-    common_methods!();
-}
-
-/// Drives an operator with two inputs. Their watermarks are combined as a task combines them.
-pub struct TwoInputHarness<A, B, O> {
-    harness: Harness,
-    combined: CombinedWatermark,
-    types: PhantomData<fn(A, B) -> O>,
-}
-
-impl<A: Data, B: Data, O: Data> TwoInputHarness<A, B, O> {
-    /// Opens the operator as the only subtask.
-    pub fn open(operator: impl Operator + 'static) -> Result<Self, OperatorError> {
-        Self::restore(Box::new(operator), HarnessOptions::default(), Vec::new())
-    }
-
-    /// Opens a fresh operator at some place with the snapshots of all former subtasks, in the order
-    /// of their indices.
-    pub fn restore(
-        operator: Box<dyn Operator>,
-        options: HarnessOptions,
-        snapshots: Vec<OperatorSnapshot>,
-    ) -> Result<Self, OperatorError> {
-        let harness = Harness::open(operator, options, snapshots)?;
-        Ok(Self {
-            harness,
-            combined: CombinedWatermark::new(2),
-            types: PhantomData,
-        })
-    }
-
-    /// Pushes a record into the first input.
-    pub fn push_first(&mut self, record: A, time: Option<i64>) -> Result<(), OperatorError> {
-        let rows = vec![record];
-        let times = times(&rows, time);
-        self.harness.push(0, rows, times)
-    }
-
-    /// Pushes a record into the second input.
-    pub fn push_second(&mut self, record: B, time: Option<i64>) -> Result<(), OperatorError> {
-        let rows = vec![record];
-        let times = times(&rows, time);
-        self.harness.push(1, rows, times)
-    }
-
-    /// Advances one input's watermark.
-    pub fn watermark(&mut self, input: usize, time: i64) -> Result<(), OperatorError> {
-        let output = self.combined.watermark(input, Watermark(EventTime(time)));
-        self.harness.apply(output)
-    }
-
-    /// Makes one input idle or active.
-    pub fn activity(&mut self, input: usize, active: bool) -> Result<(), OperatorError> {
-        let output = self.combined.activity(input, active);
-        self.harness.apply(output)
-    }
-
-    /// Ends one input: its last watermark, then its end.
-    pub fn end_input(&mut self, input: usize) -> Result<(), OperatorError> {
-        self.watermark(input, i64::MAX)?;
-        self.harness
-            .operator
-            .end_input(input, &mut self.harness.output)
-    }
-
-    common_methods!();
-}
+use common_methods;
