@@ -9,11 +9,11 @@
 //! in memory. A long list is sorted now and then while it grows as well: results wait for what is
 //! done when its turn has come.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
 
-/// Where a timer is, and the hash of its key and namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a timer is, and the hash of its key and namespace. Ordered by [`Due::rank`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Due {
     pub(crate) shard: u32,
     pub(crate) hash: u64,
@@ -32,6 +32,18 @@ impl Due {
     /// The order as one number, which takes one comparison.
     fn rank(&self) -> u128 {
         u128::from(self.shard) << 96 | u128::from(self.hash) << 32 | u128::from(self.slot)
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
