@@ -35,7 +35,7 @@ pub use address::{open, open_recoverable};
 pub use error::{StoreError, StoreErrorKind};
 #[cfg(any(test, feature = "testing"))]
 pub use faulty::{Call, Fault, FaultyStore, Operation};
-pub use local::LocalStore;
+pub use local::{LocalStore, read_range};
 #[cfg(any(test, feature = "testing"))]
 pub use memory::MemoryStore;
 pub use object_store::{ObjectInfo, ObjectStore, ObjectWriter, Version};

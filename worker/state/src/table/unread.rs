@@ -63,6 +63,7 @@ impl Unread {
         };
         let mut hashes = Vec::new();
         let mut before = 0;
+        let total: usize = parts.iter().map(|part| part.len()).sum();
         for part in parts {
             let mut rest = part.as_slice();
             loop {
@@ -74,6 +75,9 @@ impl Unread {
                     CodecError::decode::<Record>("a key group is too large to be read later")
                 })?;
                 let hash = low(hash(record.key)?);
+                if !unread.index.has_room(unread.next_id()) {
+                    unread.make_room(&mut hashes, before + part.len() - rest.len(), total);
+                }
                 unread.note(&mut hashes, (hash, place), &record, &same);
             }
             before += part.len();
@@ -102,22 +106,33 @@ impl Unread {
                 self.left -= 1;
             }
             (None, Some(_)) => {
-                let id = u32::try_from(self.places.len()).expect("places are fewer than bytes");
+                let id = self.next_id();
                 self.places.push(place);
                 hashes.push(hash);
-                if self.index.has_room(id) {
-                    self.index.insert(hash, id);
-                } else {
-                    self.index = HashIndex::with_room(2 * self.places.len());
-                    for ((id, hash), place) in (0u32..).zip(&*hashes).zip(&self.places) {
-                        if *place != GONE {
-                            self.index.insert(*hash, id);
-                        }
-                    }
-                }
+                self.index.insert(hash, id);
                 self.left += 1;
             }
             (None, None) => {}
+        }
+    }
+
+    fn next_id(&self) -> u32 {
+        u32::try_from(self.places.len()).expect("places are fewer than bytes")
+    }
+
+    /// Makes room for as many keys as there will be if they go on as in the bytes so far, but not
+    /// for many times those that were seen.
+    fn make_room(&mut self, hashes: &mut Vec<u32>, seen: usize, total: usize) {
+        let known = self.places.len();
+        let expected = known * (total / seen.max(1) + 1);
+        let room = expected.clamp(2 * known, 64 * known).max(8);
+        self.places.reserve(room - known);
+        hashes.reserve(room - known);
+        self.index = HashIndex::with_room(room);
+        for ((id, hash), place) in (0u32..).zip(&*hashes).zip(&self.places) {
+            if *place != GONE {
+                self.index.insert(*hash, id);
+            }
         }
     }
 

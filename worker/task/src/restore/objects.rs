@@ -2,14 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::ops::Range;
 use std::path::Path;
 
 use weir_checkpoint::handle::ObjectRef;
 use weir_checkpoint::keyed_file::{self, Reader};
 use weir_state::KeyedSnapshot;
-use weir_storage::{ObjectPath, ObjectStore};
+use weir_storage::{ObjectPath, ObjectStore, read_range};
 use weir_types::{CheckpointId, Hash128, KeyGroupRange, causes, hash128};
 
 use super::{FetchError, ReadError};
@@ -196,14 +196,6 @@ fn look_at(path: &Path) -> io::Result<(u64, u128)> {
             }
         }
     }
-}
-
-fn read_range(file: &mut File, range: &Range<u64>) -> io::Result<Vec<u8>> {
-    let length = usize::try_from(range.end.saturating_sub(range.start));
-    let mut bytes = vec![0; length.map_err(io::Error::other)?];
-    file.seek(SeekFrom::Start(range.start))?;
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
 }
 
 pub(super) fn read_groups(
