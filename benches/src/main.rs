@@ -31,7 +31,7 @@ const USAGE: &str = "usage: weir-bench WORKLOAD [--key=value…], with the workl
   latency    --mode=record|window --rate=100K --secs=30 --warmup-s=10 --keys=10K --window-ms=1000
   recovery   --keys=10M --updates=100M --checkpoint-ms=4000
   dip        --keys=1M --events=200M --rate=0 --checkpoint-ms=2000
-  growth     --small-mb=1000 --large-mb=4000 --rounds=8 --checkpoint-ms=5000
+  growth     --small-mb=1000 --large-mb=4000 --rounds=8 --checkpoint-ms=5000 --dirty-keys=N
   failover   --keys=9500K --checkpoint-ms=5000
   startup    --events=2
 all but wordcount and startup: --backend=heap|rocksdb --memory=SIZE (of a slot)
