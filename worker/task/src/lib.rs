@@ -61,7 +61,7 @@ pub use metrics::{
     ChainedOperatorMetrics, Counter, RestoredBytes, TaskMetrics, TaskTimes, TimesSpent,
 };
 pub use setup::SetupError;
-pub use state_types::{StateTypesError, check_state_types, state_types};
+pub use state_types::{FormerTypes, StateTypesError, check_state_types, former_types};
 
 /// Rows that a router gathers are sent off after this time at the latest, as in Flink.
 const BUFFER_TIMEOUT: Duration = Duration::from_millis(100);

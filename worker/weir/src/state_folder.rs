@@ -4,7 +4,9 @@
 //! The folder is `DIR/JOB`. Whatever stands in the way is found here, before anything is started.
 
 mod check;
+mod options;
 mod refusals;
+mod restore;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,23 +14,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use weir_checkpoint::claim::Claimant;
-use weir_checkpoint::collector::METADATA;
-use weir_checkpoint::collector::upkeep::UpkeepOptions;
-use weir_checkpoint::metadata::{self, CheckpointMetadata, OperatorMetadata};
-use weir_checkpoint::pointer::{OperationId, Pointer, Root, RunState, SnapshotKind};
-use weir_cli::{CheckpointArgs, Exit, Failure, RestoreChoice};
-use weir_crd::{
-    CheckpointCompression, CheckpointExternalized, CheckpointMode, CheckpointSpec, LocalJob,
-};
+use weir_checkpoint::pointer::{Pointer, SnapshotKind};
+use weir_cli::{CheckpointArgs, Exit, Failure};
+use weir_crd::{CheckpointSpec, LocalJob};
 use weir_jobmanager::{
     CheckpointOptions, Claim, ClaimError, Claimed, FileElection, LeaderElection, Leadership,
-    RestoreFrom,
 };
-use weir_rpc::CheckpointSettings;
-use weir_storage::{ObjectPath, ObjectStore, StoreOptions};
+use weir_storage::{ObjectStore, StoreOptions};
 use weir_types::{Clock, Epoch, JobId, SystemClock};
 
+use self::options::{absolute, options};
+use self::restore::Wish;
 use crate::kubernetes::{LeaseElection, Pod};
 use crate::program::{self, Plan};
 use crate::random;
@@ -147,25 +143,6 @@ pub(crate) fn lead(
     })))
 }
 
-/// What a process wants of a job.
-struct Wish {
-    claimant: Claimant,
-    /// It begins anew: its checkpoints were deleted, or a person wants it to start from something
-    /// else than them.
-    anew: bool,
-    /// A snapshot that a person named, if the job has not gone on from it yet.
-    named: Option<Named>,
-}
-
-/// A snapshot that a person named.
-struct Named {
-    /// As the person did.
-    path: String,
-    /// What its objects' names are relative to.
-    base: String,
-    metadata: CheckpointMetadata,
-}
-
 /// A job's state folder.
 struct Folder {
     address: String,
@@ -220,132 +197,6 @@ impl Folder {
         campaign(&mut election, say)
     }
 
-    /// What to ask of the job, by what the pointer says now. None: it has finished.
-    fn wish(
-        &self,
-        args: &CheckpointArgs,
-        candidate: &Candidate,
-        say: &dyn Fn(&str),
-    ) -> Result<Option<Wish>, Failure> {
-        let pointer =
-            weir_jobmanager::read_pointer(self.store.as_ref()).map_err(Failure::failed)?;
-        let choice = args.restore.as_ref();
-        let Some(pointer) = pointer else {
-            let named = self.named(choice)?;
-            self.has_what_is_required(args, named.is_some())?;
-            if choice == Some(&RestoreChoice::Latest) {
-                say("the store has never held a checkpoint of this job: it starts with no state");
-            }
-            return Ok(Some(Wish {
-                claimant: claimant(
-                    JobId(random::bits()),
-                    candidate.deployment.unwrap_or(1),
-                    None,
-                ),
-                anew: false,
-                named,
-            }));
-        };
-        let goes_on = match choice {
-            Some(RestoreChoice::Latest) => true,
-            Some(RestoreChoice::Path(path)) => {
-                let path = absolute(path)?;
-                pointer.roots.iter().any(|root| root.path == path)
-            }
-            Some(RestoreChoice::None) | None => false,
-        };
-        // What a person says of a deployment's start is for its first process only: those after it
-        // go on from what that one has stored.
-        let goes_on = goes_on || candidate.deployment == Some(pointer.deployment);
-        // A newer deployment of a person's that names its start leaves the newest state behind.
-        let newer = candidate
-            .deployment
-            .is_some_and(|own| own > pointer.deployment);
-        let leaves = newer && choice.is_some() && !goes_on;
-        if pointer.latest.is_some() && !goes_on {
-            if !leaves {
-                return Err(Failure::usage(self.has_state(choice)));
-            }
-            self.can_be_left(&pointer)?;
-        }
-        if pointer.run_state == RunState::Finished && goes_on {
-            say("the job has finished before: there is nothing left to do");
-            return Ok(None);
-        }
-        let deleted = pointer.run_state == RunState::Deleted;
-        // Whoever issues deployments has been told to start the job, and knows what became of it.
-        let issued = candidate.deployment.is_some();
-        if deleted && choice == Some(&RestoreChoice::Latest) && !issued {
-            return Err(Failure::usage(self.was_deleted(&pointer)));
-        }
-        if deleted && (choice.is_none() || issued) {
-            say("the job has ended, and its checkpoints were deleted: it starts with no state");
-        }
-        if pointer.latest.is_none() && choice == Some(&RestoreChoice::Latest) {
-            say("no checkpoint of this job has completed yet: it starts with no state");
-        }
-        let runs = matches!(pointer.run_state, RunState::Running | RunState::Stopping(_));
-        let same = if runs {
-            pointer.deployment
-        } else {
-            pointer.deployment + 1
-        };
-        let deployment = candidate.deployment.unwrap_or(same);
-        let from = (deployment > pointer.deployment).then_some(pointer.deployment);
-        let named = match pointer.latest {
-            Some(_) if !leaves => None,
-            _ => self.named(choice)?,
-        };
-        let has_state = named.is_some() || (pointer.latest.is_some() && !leaves);
-        self.has_what_is_required(args, has_state)?;
-        Ok(Some(Wish {
-            claimant: claimant(pointer.state_id, deployment, from),
-            anew: deleted || leaves,
-            named,
-        }))
-    }
-
-    /// Whether all results that the newest state promises are published. Those that are not would
-    /// be lost if the job began with something else.
-    fn can_be_left(&self, pointer: &Pointer) -> Result<(), Failure> {
-        let Some(latest) = &pointer.latest else {
-            return Ok(());
-        };
-        if matches!(pointer.run_state, RunState::Stopped(_) | RunState::Finished) {
-            return Ok(());
-        }
-        let metadata = weir_jobmanager::read_snapshot(self.store.as_ref(), latest);
-        let metadata = metadata.map_err(|cause| Failure::failed(anyhow!(cause)));
-        let metadata = metadata.map_err(|error| {
-            let (address, path) = (&self.address, &latest.path);
-            error.context(format!(
-                "find out whether {address}/{path} holds results that are still to be published"
-            ))
-        })?;
-        let promised = |operator: &&OperatorMetadata| {
-            let mut states = operator.subtasks.iter();
-            states.any(|(_, state)| state.uncommitted)
-        };
-        match metadata.operators.iter().find(promised) {
-            None => Ok(()),
-            Some(sink) => Err(Failure::usage(anyhow!(
-                "{} {} holds results of the sink `{}` that are still to be published; they would \
-                 be lost if the job began with something else: stop it with a savepoint first, \
-                 or give it another state id",
-                noun(metadata.kind),
-                metadata.id,
-                sink.name
-            ))),
-        }
-    }
-
-    fn named(&self, choice: Option<&RestoreChoice>) -> Result<Option<Named>, Failure> {
-        match choice {
-            Some(RestoreChoice::Path(path)) => read_named(path, &self.store_options).map(Some),
-            _ => Ok(None),
-        }
-    }
-
     fn claim(&self, wish: &Wish) -> Result<Claimed, Failure> {
         let named = wish.named.as_ref();
         let claim = Claim {
@@ -356,69 +207,6 @@ impl Folder {
             seed: random::word(),
         };
         weir_jobmanager::claim(claim).map_err(Failure::failed)
-    }
-
-    /// What the job goes on from.
-    fn restore(
-        &self,
-        claimed: Claimed,
-        named: Option<Named>,
-        plan: &Plan,
-        say: &dyn Fn(&str),
-    ) -> Result<(Claimed, Option<RestoreFrom>), Failure> {
-        if let Some(named) = named {
-            return self.restore_named(claimed, named, say);
-        }
-        let mut vertices = plan.program.job_graph.vertices.iter();
-        let transactional = vertices.any(|vertex| vertex.commits);
-        let found =
-            weir_jobmanager::restore_point(self.store.as_ref(), &claimed.pointer, transactional);
-        let Some((metadata, warning)) = found.map_err(Failure::failed)? else {
-            return Ok((claimed, None));
-        };
-        if let Some(warning) = warning {
-            say(&warning);
-        }
-        say(&format!(
-            "restoring {} {}",
-            noun(metadata.kind),
-            metadata.id
-        ));
-        let from = RestoreFrom::latest(&self.address, metadata);
-        Ok((claimed, Some(from)))
-    }
-
-    /// A snapshot that a person named, by its folder or its `_metadata`.
-    fn restore_named(
-        &self,
-        claimed: Claimed,
-        named: Named,
-        say: &dyn Fn(&str),
-    ) -> Result<(Claimed, Option<RestoreFrom>), Failure> {
-        let Named {
-            path,
-            base,
-            metadata,
-        } = named;
-        let root = Root {
-            operation: OperationId("restore".to_owned()),
-            path: absolute(&path)?,
-        };
-        let seed = random::word();
-        let claimed = weir_jobmanager::record_root(self.store.as_ref(), claimed, root, seed);
-        let claimed: Claimed = claimed.map_err(Failure::failed)?;
-        say(&format!(
-            "restoring {} {} of {path}",
-            noun(metadata.kind),
-            metadata.id
-        ));
-        let from = RestoreFrom {
-            metadata: Arc::new(metadata),
-            base,
-            own: false,
-            lineage: false,
-        };
-        Ok((claimed, Some(from)))
     }
 }
 
@@ -457,37 +245,6 @@ pub(crate) fn read(
     }
 }
 
-/// The folder of a snapshot that a person named, by it or by its `_metadata`.
-fn snapshot_folder(path: &str) -> Result<String, Failure> {
-    absolute(path.trim_end_matches("/_metadata").trim_end_matches('/'))
-}
-
-/// Reads what a snapshot that a person named says of itself.
-fn read_named(path: &str, options: &StoreOptions) -> Result<Named, Failure> {
-    let folder = snapshot_folder(path)?;
-    let read = || -> anyhow::Result<CheckpointMetadata> {
-        let store = weir_storage::open(&folder, options)?;
-        let bytes = store.get(&ObjectPath::new(METADATA)?)?;
-        Ok(metadata::decode(&bytes)?)
-    };
-    let metadata = read()
-        .with_context(|| format!("restore `{path}`: name the folder of a checkpoint or savepoint"))
-        .map_err(Failure::failed)?;
-    let base = match metadata.kind {
-        SnapshotKind::Savepoint => folder,
-        // A checkpoint shares objects with others of its job.
-        SnapshotKind::Checkpoint => match folder.rsplit_once('/') {
-            Some((parent, _)) => parent.to_owned(),
-            None => folder,
-        },
-    };
-    Ok(Named {
-        path: path.to_owned(),
-        base,
-        metadata,
-    })
-}
-
 pub(crate) fn noun(kind: SnapshotKind) -> &'static str {
     match kind {
         SnapshotKind::Checkpoint => "checkpoint",
@@ -495,84 +252,7 @@ pub(crate) fn noun(kind: SnapshotKind) -> &'static str {
     }
 }
 
-fn claimant(state_id: JobId, deployment: u64, from_deployment: Option<u64>) -> Claimant {
-    Claimant {
-        state_id,
-        deployment,
-        from_deployment,
-        holder: holder(),
-    }
-}
-
 fn holder() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("process {} on {}", std::process::id(), host.trim())
-}
-
-/// Folders mean the same to all processes of a job, wherever they were started.
-fn absolute(dir: &str) -> Result<String, Failure> {
-    if dir.contains("://") {
-        return Ok(dir.to_owned());
-    }
-    let path = std::path::absolute(dir.trim_start_matches("file:"))
-        .with_context(|| format!("find the folder `{dir}`"))
-        .map_err(Failure::usage)?;
-    let path = path.to_str().map(str::to_owned);
-    path.ok_or_else(|| Failure::usage(anyhow!("the folder `{dir}` has a name that is not UTF-8")))
-}
-
-fn options(
-    job: &StateOf<'_>,
-    args: &CheckpointArgs,
-    folder: Folder,
-    claimed: Claimed,
-    restore: Option<RestoreFrom>,
-) -> CheckpointOptions {
-    let spec = job.checkpoint;
-    CheckpointOptions {
-        store: folder.store,
-        settings: CheckpointSettings {
-            folder: folder.address,
-            store: folder.config,
-            exactly_once: spec.mode == CheckpointMode::ExactlyOnce,
-            incremental: spec.incremental,
-            compress: spec.compression == CheckpointCompression::Lz4,
-            local_recovery: job.local_recovery,
-        },
-        claimed,
-        restore,
-        allow_non_restored_state: args.allow_non_restored_state || job.allow_non_restored_state,
-        interval: args.interval.unwrap_or_else(|| spec.interval.get()),
-        timeout: spec.timeout.get(),
-        savepoint_timeout: job.savepoint_timeout,
-        min_pause: spec.min_pause.get(),
-        max_concurrent: spec.max_concurrent,
-        tolerable_failures: spec.tolerable_failures,
-        retained: spec.retained,
-        delete_on_cancel: spec.externalized == CheckpointExternalized::DeleteOnCancel,
-        upkeep: upkeep(spec.timeout.get().max(job.savepoint_timeout)),
-        seed: random::word(),
-    }
-}
-
-/// What the running job may delete: nothing that the longest snapshot could still need.
-fn upkeep(longest: Duration) -> UpkeepOptions {
-    let usual = UpkeepOptions::default();
-    UpkeepOptions {
-        grace: usual.grace.max(longest.saturating_mul(2)),
-        ..usual
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_relative_folder_is_made_absolute_and_an_address_is_left_alone() {
-        let here = std::env::current_dir().unwrap();
-        let want = here.join("state").to_str().unwrap().to_owned();
-        assert_eq!(absolute("state").unwrap(), want);
-        assert_eq!(absolute("s3://bucket/a").unwrap(), "s3://bucket/a");
-    }
 }

@@ -1,13 +1,16 @@
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use weir_checkpoint::handle::{KeyedHandle, OperatorSubtaskState, Stored};
 use weir_checkpoint::pointer::SnapshotKind;
 use weir_graph::{EdgeSpec, JobGraph, NodeSpec, Partitioner, Settings, StreamGraphBuilder};
 use weir_network::Chunk;
-use weir_state::StateError;
+use weir_state::{StateError, StateValue};
 use weir_stream::factory::{Factories, OperatorFactory};
-use weir_stream::ops::ReduceOperator;
-use weir_stream::{Data, Output, SnapshotRequest};
+use weir_stream::ops::{
+    ProcessContext, ProcessFunction, ProcessOpenContext, ProcessOperator, ReduceOperator,
+};
+use weir_stream::{BoxError, Collector, Data, Output, SnapshotRequest};
 use weir_types::{CheckpointId, JobId, SystemClock};
 
 use super::*;
@@ -105,7 +108,8 @@ fn snapshot_of(program: &Program) -> CheckpointMetadata {
 }
 
 fn check(program: &Program, metadata: &CheckpointMetadata) -> Result<(), String> {
-    let found = check_state_types(program, metadata, &clock());
+    let types = former_types(metadata, |_| None);
+    let found = check_state_types(program, (metadata.id, &types), &clock());
     found.map_err(|error| causes(&error))
 }
 
@@ -113,7 +117,7 @@ fn check(program: &Program, metadata: &CheckpointMetadata) -> Result<(), String>
 fn a_program_reads_its_own_types_and_refuses_others_by_operator_and_state() {
     let (numbers, fractions) = (program(sums::<u64>()), program(sums::<f64>()));
     let metadata = snapshot_of(&numbers);
-    assert_eq!(state_types(&metadata.operators[0]).len(), 1);
+    assert_eq!(keyed_types(&metadata.operators[0]).len(), 1);
     assert_eq!(check(&numbers, &metadata), Ok(()));
     let said = check(&fractions, &metadata).unwrap_err();
     for word in ["`sum`", "restore state", "u64", "f64"] {
@@ -135,7 +139,7 @@ fn the_types_of_all_subtasks_are_looked_at() {
     let mut metadata = snapshot_of(&numbers);
     let other = snapshot_of(&fractions).operators[0].subtasks[1].clone();
     metadata.operators[0].subtasks[1] = other;
-    assert_eq!(state_types(&metadata.operators[0]).len(), 2);
+    assert_eq!(keyed_types(&metadata.operators[0]).len(), 2);
     assert!(check(&numbers, &metadata).is_err());
 }
 
@@ -216,4 +220,86 @@ fn an_operator_without_state_in_the_snapshot_is_not_opened() {
     let make = move || Box::new(Opens(open, Arc::clone(&counted))) as Box<dyn Operator>;
     assert_eq!(check(&program(Arc::new(make)), &metadata), Ok(()));
     assert_eq!(closed.load(Ordering::SeqCst), 0);
+}
+
+/// A function with a list and a broadcast map.
+#[derive(Clone)]
+struct Keeps<L, M>(PhantomData<fn() -> (L, M)>);
+
+impl<L: StateValue, M: StateValue> ProcessFunction<(u64, u64), (u64, u64)> for Keeps<L, M> {
+    fn open(&mut self, context: &mut ProcessOpenContext<'_>) -> Result<(), BoxError> {
+        context.list_state::<L>("held back")?;
+        context.broadcast_state::<u32, M>("rules")?;
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        _record: (u64, u64),
+        _context: &mut ProcessContext<'_>,
+        _out: &mut Collector<'_, (u64, u64)>,
+    ) -> Result<(), BoxError> {
+        unreachable!("no record comes")
+    }
+}
+
+fn keeps<L: StateValue, M: StateValue>() -> Program {
+    let function = Keeps::<L, M>(PhantomData);
+    program(Arc::new(move || {
+        Box::new(ProcessOperator::new(function.clone()))
+    }))
+}
+
+/// What a subtask of `keeps` leaves behind, as the metadata or an object holds it.
+fn lists_of(program: &Program) -> Vec<u8> {
+    let (vertex, operator) = keyed_operator(program);
+    let mut keeps = program.factories.operators[&operator.node]();
+    keeps.open(&context(vertex, operator, &clock())).unwrap();
+    let taken = keeps.snapshot(CheckpointId(4)).unwrap().operator.unwrap();
+    assert_eq!(taken.states.len(), 2);
+    blob::encode(&taken)
+}
+
+#[test]
+fn lists_and_broadcast_maps_of_another_type_are_refused_too() {
+    let same = keeps::<u64, u64>();
+    let bytes = lists_of(&same);
+    let mut metadata = snapshot_of(&program(sums::<u64>()));
+    metadata.operators[0].subtasks.truncate(1);
+    let subtask = &mut metadata.operators[0].subtasks[0].1;
+    subtask.keyed.clear();
+    subtask.operator_state = Some(Stored::Inline(bytes.clone()));
+    assert_eq!(check(&same, &metadata), Ok(()));
+    let others = [
+        ("`held back`", keeps::<String, u64>()),
+        ("`rules`", keeps::<u64, String>()),
+    ];
+    for (state, other) in &others {
+        let said = check(other, &metadata).unwrap_err();
+        for word in ["`sum`", state, "u64", "String"] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+    }
+
+    // The same in an object: read once for each, and passed over if it cannot be had or is huge.
+    let mut object = ObjectRef {
+        path: "chk-1-4/lists".to_owned(),
+        size: bytes.len() as u64,
+        checksum: 0,
+    };
+    for (size, gives, lists) in [
+        (object.size, Some(bytes.clone()), 2),
+        (object.size, Some(vec![1, 2, 3]), 0),
+        (object.size, None, 0),
+        (READ_MAX + 1, Some(bytes), 0),
+    ] {
+        object.size = size;
+        let subtask = &mut metadata.operators[0].subtasks[0].1;
+        subtask.operator_state = Some(Stored::Object(object.clone()));
+        let types = former_types(&metadata, |asked| {
+            assert_eq!(asked.path, object.path);
+            gives.clone()
+        });
+        assert_eq!(types[0].lists.len(), lists);
+    }
 }

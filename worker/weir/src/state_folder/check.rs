@@ -2,11 +2,12 @@
 //! JobManager does before the job that runs is stopped for it.
 //!
 //! What is read is what a start would read, by the same rules; nothing is written but the probe of
-//! the store, which keeps to a folder of its own. Entries of state are not read, but their types
+//! the store, which keeps to a folder of its own. Entries of state are not decoded, but their types
 //! are compared with those that the program's functions ask for as they open.
 
 mod types;
 
+use weir_checkpoint::collector::METADATA;
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Pointer, RunState};
 use weir_cli::{CheckpointArgs, Failure, RestoreChoice};
@@ -17,7 +18,9 @@ use weir_storage::{ObjectPath, ObjectStore, StoreError, StoreErrorKind};
 use weir_types::causes;
 
 use self::types::Types;
-use super::{Folder, METADATA, absolute, read_named, snapshot_folder, state_name};
+use super::options::absolute;
+use super::restore::{read_named, snapshot_folder};
+use super::{Folder, state_name};
 use crate::program;
 use crate::registry::Registry;
 
@@ -197,7 +200,8 @@ impl Check {
         let job_graph = &plan.program.job_graph;
         weir_jobmanager::check_restore(job_graph, &folder.address, from, allowed)
             .map_err(|error| Trouble::Refused("StateIncompatible", causes(&error)))?;
-        let types = self.types.check(&plan.program, &from.metadata);
+        let base = weir_storage::open(&from.base, &folder.store_options).ok();
+        let types = self.types.check(&plan.program, metadata, base.as_deref());
         types.map_err(|cause| Trouble::Refused("StateIncompatible", cause))?;
         let what = super::noun(metadata.kind);
         Ok(format!("the job goes on from {what} {}", metadata.id))

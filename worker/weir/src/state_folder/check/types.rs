@@ -10,17 +10,18 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use weir_checkpoint::handle::ObjectRef;
 use weir_checkpoint::metadata::CheckpointMetadata;
-use weir_state::StateMeta;
-use weir_task::{Program, check_state_types, state_types};
-use weir_types::{Clock, OperatorId, SystemClock, causes};
+use weir_storage::{ObjectPath, ObjectStore};
+use weir_task::{FormerTypes, Program, check_state_types, former_types};
+use weir_types::{Clock, SystemClock, causes};
 
 /// How long functions may take to open.
 const OPEN_MAX: Duration = Duration::from_secs(20);
 
 /// The types that were compared last, and why they can't be read, if they can't.
 struct Compared {
-    types: Vec<(OperatorId, Vec<StateMeta>)>,
+    types: Vec<FormerTypes>,
     found: Result<(), String>,
 }
 
@@ -29,22 +30,24 @@ struct Compared {
 pub(super) struct Types(Option<Compared>);
 
 impl Types {
+    /// `store`: what the names of the snapshot's objects are relative to.
     pub(super) fn check(
         &mut self,
         program: &Arc<Program>,
-        metadata: &Arc<CheckpointMetadata>,
+        metadata: &CheckpointMetadata,
+        store: Option<&dyn ObjectStore>,
     ) -> Result<(), String> {
-        let operators = metadata.operators.iter();
-        let types: Vec<_> = operators
-            .map(|former| (former.operator, state_types(former)))
-            .collect();
+        let types = former_types(metadata, |object| {
+            store.and_then(|store| get(store, object))
+        });
         if let Some(known) = self.0.as_ref().filter(|known| known.types == types) {
             return known.found.clone();
         }
-        let (own, wanted) = (Arc::clone(program), Arc::clone(metadata));
+        let (own, former, snapshot) = (Arc::clone(program), types.clone(), metadata.id);
         let found = within(OPEN_MAX, move || {
             let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-            check_state_types(&own, &wanted, &clock).map_err(|error| causes(&error))
+            let found = check_state_types(&own, (snapshot, &former), &clock);
+            found.map_err(|error| causes(&error))
         });
         self.0 = Some(Compared {
             types,
@@ -52,6 +55,19 @@ impl Types {
         });
         found
     }
+}
+
+/// An object, if it can be had: if not, that is found out when it is restored.
+fn get(store: &dyn ObjectStore, object: &ObjectRef) -> Option<Vec<u8>> {
+    let path = ObjectPath::new(object.path.as_str()).ok()?;
+    let bytes = store.get(&path);
+    let error = match bytes {
+        Ok(bytes) => return Some(bytes),
+        Err(error) => causes(&error),
+    };
+    let path = &object.path;
+    tracing::warn!("types in {path} are not compared before the job starts: {error}");
+    None
 }
 
 /// What the comparison says, if it says anything in this time.
