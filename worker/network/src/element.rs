@@ -36,6 +36,18 @@ pub trait ChunkCodec: Send + Sync {
     /// Appends the chunk's encoding to `out`.
     fn encode(&self, chunk: &dyn Chunk, out: &mut Vec<u8>) -> Result<(), CodecError>;
 
+    /// The same for a chunk that is of use only if `out` does not become longer than `limit`: as
+    /// soon as it is longer, the rest may be left out.
+    fn encode_within(
+        &self,
+        chunk: &dyn Chunk,
+        out: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<(), CodecError> {
+        let _written_to_its_end = limit;
+        self.encode(chunk, out)
+    }
+
     /// Reads one whole chunk. Must not panic or allocate beyond a small multiple of the input,
     /// whatever the bytes are.
     fn decode(&self, bytes: &[u8]) -> Result<Box<dyn Chunk>, CodecError>;

@@ -70,7 +70,7 @@ pub enum ChannelError {
         /// Which rule.
         cause: String,
     },
-    /// A chunk's encoding is over the limit.
+    /// The encoding of a chunk that cannot be split, such as a single row, is over the limit.
     #[error(
         "a chunk of `{type_name}` takes {bytes} bytes encoded, over the limit of {limit} bytes \
          (`chunk_bytes_max`)"

@@ -46,6 +46,7 @@ pub use handshake::{ExchangeIdentity, PROTOCOL_VERSION};
 pub(crate) use outlet::Outlet;
 pub(crate) use registry::Registry;
 
+use crate::gate::CHUNK_BYTES_MAX;
 use crate::partition::{Partition, Target};
 use crate::{
     ChannelError, ChannelSender, Inlet, PartitionId, RegisterError, SenderContext, SharedCodec,
@@ -57,7 +58,8 @@ use peers::{Peers, accept};
 pub struct ExchangeOptions {
     /// The longest data frame that is accepted. Longer chunks come in several.
     pub frame_bytes_max: usize,
-    /// The largest encoded chunk that is sent to another process.
+    /// The largest encoded chunk that is sent to another process. A larger one is sent as several,
+    /// down to single rows. The gates of other processes must accept as much.
     pub chunk_bytes_max: usize,
     /// How many channels a peer may open.
     pub channels_max: usize,
@@ -73,7 +75,7 @@ impl Default for ExchangeOptions {
     fn default() -> Self {
         Self {
             frame_bytes_max: 32 << 20,
-            chunk_bytes_max: 64 << 20,
+            chunk_bytes_max: CHUNK_BYTES_MAX,
             channels_max: 1 << 16,
             connections_max: 4_096,
             partition_timeout: Duration::from_secs(10),

@@ -29,11 +29,13 @@ impl Default for GateOptions {
     fn default() -> Self {
         Self {
             window_bytes: 256 << 10,
-            chunk_bytes_max: 64 << 20,
+            chunk_bytes_max: CHUNK_BYTES_MAX,
         }
     }
 }
 
+/// The largest encoded chunk, at both ends unless they are told otherwise. A row can be as large.
+pub(crate) const CHUNK_BYTES_MAX: usize = 64 << 20;
 /// A smaller window would make each row a fragment or two.
 const WINDOW_BYTES_MIN: usize = 1 << 10;
 /// What a producer is ready to have under way for one channel.

@@ -18,8 +18,8 @@ use crate::exchange::{DATA_HEADER, Outlet, begin_data, finish_data};
 use crate::partition::{Partition, Target};
 use crate::queue::PushError;
 use crate::{
-    CancelToken, ChannelError, Chunk, Control, Element, PartitionId, SendError, SharedCodec,
-    Signal, TrySendError,
+    CancelToken, ChannelError, Chunk, Control, Element, PartitionId, SendError, Signal,
+    TrySendError,
 };
 
 /// After so long the time waited is added to the metric, though the wait goes on.
@@ -218,17 +218,56 @@ impl ChannelSender {
         }
     }
 
-    fn send_remote(&self, outlet: &Outlet, chunk: Box<dyn Chunk>) -> Result<(), Failed> {
-        self.wait_for_credit(outlet)?;
+    /// Sends a chunk, and one over the limit as several: it holds as many rows as came together,
+    /// all of which may be large. Only a single row over the limit is an error.
+    fn send_remote(&self, outlet: &Outlet, mut chunk: Box<dyn Chunk>) -> Result<(), Failed> {
+        // The parts of the chunk that follow this one, the next one last.
+        let mut later = Vec::new();
+        loop {
+            self.wait_for_credit(outlet)?;
+            let frame = match self.encode(outlet, &*chunk) {
+                Ok(frame) => frame,
+                Err(too_large @ ChannelError::ChunkTooLarge { .. }) => {
+                    let partition = self.partition.id();
+                    self.context.check(partition).map_err(Failed::Send)?;
+                    later.push(halve(&mut *chunk).ok_or(too_large)?);
+                    continue;
+                }
+                Err(cause) => return Err(cause.into()),
+            };
+            drop(chunk);
+            self.send_encoded(outlet, frame)?;
+            match later.pop() {
+                Some(next) => chunk = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// A data frame with the whole chunk, whose header is not filled in.
+    fn encode(&self, outlet: &Outlet, chunk: &dyn Chunk) -> Result<Vec<u8>, ChannelError> {
         let codec = self.partition.codec();
+        let limit = outlet.chunk_bytes_max();
         let mut frame = outlet.buffer();
         begin_data(&mut frame);
         codec
-            .encode(&*chunk, &mut frame)
+            .encode_within(chunk, &mut frame, limit.saturating_add(DATA_HEADER))
             .map_err(|e| ChannelError::Codec(e.to_string()))?;
-        drop(chunk);
+        let bytes = frame.len().saturating_sub(DATA_HEADER);
+        if bytes > limit {
+            let type_name = codec.type_name();
+            return Err(ChannelError::ChunkTooLarge {
+                type_name,
+                bytes,
+                limit,
+            });
+        }
+        Ok(frame)
+    }
+
+    /// Sends an encoded chunk, in fragments if it is larger than one may be.
+    fn send_encoded(&self, outlet: &Outlet, mut frame: Vec<u8>) -> Result<(), Failed> {
         let payload = frame.len().saturating_sub(DATA_HEADER);
-        check_size(codec, payload, outlet.chunk_bytes_max())?;
         if payload <= outlet.fragment() {
             finish_data(&mut frame, outlet.number(), false);
             return self.send_frame(outlet, frame);
@@ -287,14 +326,11 @@ impl Failed {
     }
 }
 
-fn check_size(codec: &SharedCodec, bytes: usize, limit: usize) -> Result<(), ChannelError> {
-    if bytes > limit {
-        let type_name = codec.type_name();
-        return Err(ChannelError::ChunkTooLarge {
-            type_name,
-            bytes,
-            limit,
-        });
+/// Takes the second half of the rows out of the chunk, if there are two and they can be parted.
+fn halve(chunk: &mut dyn Chunk) -> Option<Box<dyn Chunk>> {
+    let rows = chunk.rows();
+    if rows < 2 {
+        return None;
     }
-    Ok(())
+    chunk.split_off(rows / 2)
 }

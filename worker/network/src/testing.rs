@@ -34,6 +34,11 @@ impl Chunk for Numbers {
         Box::new(self.clone())
     }
 
+    fn split_off(&mut self, rows: usize) -> Option<Box<dyn Chunk>> {
+        let at = rows.min(self.0.len());
+        Some(Box::new(Self(self.0.split_off(at))))
+    }
+
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
         self
     }

@@ -11,7 +11,8 @@ use tonic::{Status, Streaming};
 use weir_types::causes;
 
 use crate::wire::{
-    command_from_wire, info_from_wire, message_to_wire, pb, registration_to_wire, result_from_wire,
+    COMMAND_BYTES_MAX, MESSAGE_BYTES_MAX, command_from_wire, info_from_wire, message_to_wire, pb,
+    registration_to_wire, result_from_wire,
 };
 use crate::{
     BoxFuture, Fenced, GatewayError, JobMasterGateway, JobMasterSession, RegisterError, Registered,
@@ -33,8 +34,10 @@ pub struct JobMasterClientOptions {
     pub keepalive_interval: Duration,
     /// How long it may take to answer that.
     pub keepalive_timeout: Duration,
-    /// The longest message that is read.
+    /// The longest message that is sent.
     pub message_bytes_max: usize,
+    /// The longest command that is read.
+    pub command_bytes_max: usize,
 }
 
 impl Default for JobMasterClientOptions {
@@ -44,7 +47,8 @@ impl Default for JobMasterClientOptions {
             answer_timeout: Duration::from_secs(10),
             keepalive_interval: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(10),
-            message_bytes_max: 16 << 20,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            command_bytes_max: COMMAND_BYTES_MAX,
         }
     }
 }
@@ -94,7 +98,7 @@ impl JobMasterClient {
             .await
             .map_err(|error| self.unreachable(told(&error)))?;
         let mut client = WireClient::new(channel)
-            .max_decoding_message_size(self.options.message_bytes_max)
+            .max_decoding_message_size(self.options.command_bytes_max)
             .max_encoding_message_size(self.options.message_bytes_max);
         let (sender, outbound) = mpsc::channel(ENCODED_WAITING_MAX);
         let body = pb::task_manager_message::Body::Register(registration_to_wire(registration));

@@ -9,21 +9,25 @@ mod accept;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
+use weir_graph::ExecutionState;
+use weir_types::{Fault, FaultClass};
 
 use crate::local::{LocalTaskExecutor, TaskExecutorEvent, TaskExecutorInbox};
 use crate::wire::{
-    command_to_wire, info_to_wire, message_from_wire, pb, registration_from_wire, result_to_wire,
+    COMMAND_BYTES_MAX, MESSAGE_BYTES_MAX, command_to_wire, info_to_wire, message_from_wire, pb,
+    registration_from_wire, result_to_wire,
 };
 use crate::{
-    Fenced, GatewayError, JobInfo, JobMasterGateway, JobMasterSession, RegisterError, Registered,
-    Registration, TaskExecutorCommand, TaskExecutorGateway,
+    Fenced, FencedBody, GatewayError, JobInfo, JobMasterGateway, JobMasterSession, RegisterError,
+    Registered, Registration, TaskExecutorCommand, TaskExecutorGateway, TaskManagerMessage,
 };
 use pb::job_master_server::{JobMaster, JobMasterServer};
 
@@ -44,6 +48,8 @@ pub struct ServerOptions {
     pub keepalive_timeout: Duration,
     /// The longest message that is read.
     pub message_bytes_max: usize,
+    /// The longest command that is sent. A longer one fails the subtask that it is for.
+    pub command_bytes_max: usize,
     /// How many connections are served at the same time; further ones wait.
     pub connections_max: usize,
 }
@@ -54,7 +60,8 @@ impl Default for ServerOptions {
             registration_timeout: Duration::from_secs(10),
             keepalive_interval: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(10),
-            message_bytes_max: 16 << 20,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            command_bytes_max: COMMAND_BYTES_MAX,
             connections_max: 1024,
         }
     }
@@ -86,7 +93,7 @@ pub async fn serve(
     tokio::spawn(accept::accept(listener, sender, limit, most));
     let service = JobMasterServer::new(Service { gateway, options })
         .max_decoding_message_size(options.message_bytes_max)
-        .max_encoding_message_size(options.message_bytes_max);
+        .max_encoding_message_size(options.command_bytes_max);
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(options.keepalive_interval))
         .http2_keepalive_timeout(Some(options.keepalive_timeout))
@@ -131,7 +138,8 @@ impl JobMaster for Service {
             .try_send(Ok(first))
             .expect("the queue is new and its reader is held here");
         if let Some(session) = session {
-            tokio::spawn(write(commands, sender));
+            let (told, limit) = (Arc::downgrade(&session), self.options.command_bytes_max);
+            tokio::spawn(write(commands, sender, told, limit));
             tokio::spawn(read(inbound, session, executor_dropped));
         }
         Ok(Response::new(ReceiverStream::new(outbound)))
@@ -188,16 +196,64 @@ fn turned_away(error: RegisterError) -> Result<pb::JobMasterMessage, Status> {
 }
 
 /// Passes commands on to the socket, until the JobMaster drops the executor or the TaskManager
-/// hangs up.
+/// hangs up. A command over the limit would break the connection, and again on the next one; the
+/// JobMaster is told instead that its subtask has failed.
 async fn write(
     mut commands: TaskExecutorInbox,
     sender: mpsc::Sender<Result<pb::JobMasterMessage, Status>>,
+    session: Weak<dyn JobMasterSession>,
+    limit: usize,
 ) {
     while let TaskExecutorEvent::Command(command) = commands.next().await {
-        if sender.send(Ok(command_to_wire(&command))).await.is_err() {
+        let message = command_to_wire(&command);
+        let bytes = message.encoded_len();
+        if bytes > limit
+            && let Some(failed) = too_large(&command, bytes, limit)
+        {
+            // The reader has the session. When it is gone, so is the TaskManager.
+            let Some(session) = session.upgrade() else {
+                return;
+            };
+            if session.tell(failed).await.is_err() {
+                return;
+            }
+            continue;
+        }
+        drop(command);
+        if sender.send(Ok(message)).await.is_err() {
             return;
         }
     }
+}
+
+/// That the subtask which the command is for has failed; none if it is for no subtask. To send it
+/// again would not make it smaller.
+fn too_large(
+    command: &Fenced<TaskExecutorCommand>,
+    bytes: usize,
+    limit: usize,
+) -> Option<Fenced<TaskManagerMessage>> {
+    let (epoch, body) = command.parts();
+    let attempt = body.attempt()?;
+    let what = match body {
+        TaskExecutorCommand::Deploy(task) if task.restore.is_some() => {
+            "deploy it with the state that it is restored from"
+        }
+        TaskExecutorCommand::Deploy(_) => "deploy it",
+        TaskExecutorCommand::Split { .. } => "give it a split",
+        _ => "tell it something",
+    };
+    let cause = format!(
+        "{what}: the message takes {bytes} bytes, over the limit of {limit} bytes \
+         (`command_bytes_max`)"
+    );
+    let failed = TaskManagerMessage::TaskState {
+        attempt,
+        state: ExecutionState::Failed,
+        fault: Some(Fault::task(FaultClass::NonRecoverable, attempt, cause)),
+        metrics: None,
+    };
+    Some(Fenced::new(epoch, failed))
 }
 
 /// Passes messages on to the JobMaster, until the TaskManager hangs up or the JobMaster drops the

@@ -16,6 +16,15 @@ pub(crate) use registration::{
     info_from_wire, info_to_wire, registration_from_wire, registration_to_wire,
 };
 
+/// The longest message of a TaskManager. The largest are acknowledgements of checkpoints, which
+/// hold a few small pieces of state for each operator of one subtask; what is larger is in objects.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// The longest command. A deployment that restores holds operator state of all former subtasks, so
+/// it grows with the parallelism: 16 KiB of each of a thousand, for each operator of the chain. A
+/// TaskManager can trust its JobManager with that much.
+pub(crate) const COMMAND_BYTES_MAX: usize = 256 << 20;
+
 /// The generated code.
 #[allow(
     clippy::all,

@@ -198,6 +198,15 @@ impl postcard::ser_flavors::Flavor for Appended<'_> {
 
 impl<T: Data> ChunkCodec for BatchCodec<T> {
     fn encode(&self, chunk: &dyn Chunk, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        self.encode_within(chunk, out, usize::MAX)
+    }
+
+    fn encode_within(
+        &self,
+        chunk: &dyn Chunk,
+        out: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<(), CodecError> {
         let Some(batch) = chunk.as_any().downcast_ref::<Batch<T>>() else {
             return Err(Self::error("encode", "the chunk holds another type"));
         };
@@ -213,6 +222,9 @@ impl<T: Data> ChunkCodec for BatchCodec<T> {
             out.extend_from_slice(&time.0.to_le_bytes());
         }
         for row in &batch.rows {
+            if out.len() > limit {
+                break;
+            }
             postcard::serialize_with_flavor(row, Appended(out))
                 .map_err(|error| Self::error("encode", error))?;
         }
@@ -283,6 +295,22 @@ mod tests {
             bytes.truncate(cut.index(bytes.len()));
             prop_assert!(codec.decode(&bytes).is_err());
         }
+    }
+
+    #[test]
+    fn a_batch_is_not_encoded_much_beyond_the_limit() {
+        let codec = BatchCodec::<String>::default();
+        let batch = Batch::new(vec!["x".repeat(998); 100]);
+        let encoded = |limit| {
+            let mut bytes = Vec::new();
+            let done = codec.encode_within(&batch, &mut bytes, limit);
+            done.expect("encodes");
+            bytes.len()
+        };
+        assert_eq!(encoded(10_000), HEADER + 10_000);
+        assert_eq!(encoded(10_005), HEADER + 11_000);
+        let whole = HEADER + 100_000;
+        assert_eq!([whole, usize::MAX].map(encoded), [whole, whole]);
     }
 
     #[test]

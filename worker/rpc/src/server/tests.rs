@@ -1,12 +1,13 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use weir_types::{Epoch, Fault, FaultClass};
+use weir_checkpoint::handle::{OperatorRestore, Stored, SubtaskRestore};
+use weir_types::{CheckpointId, Epoch, OperatorId, SlotIndex, SubtaskIndex};
 
 use super::*;
 use crate::wire::examples;
 use crate::{
     JobMasterClient, JobMasterClientOptions, JobMasterEvent, JobMasterInbox, JobResult,
-    LocalJobMaster, TaskManagerMessage,
+    LocalJobMaster, TaskDeploymentDescriptor,
 };
 
 /// A server whose JobMaster is the test.
@@ -255,6 +256,83 @@ async fn a_message_over_the_cap_ends_the_connection() {
         master.next().await,
         Some(JobMasterEvent::Disconnected { .. })
     ));
+}
+
+/// A deployment that restores the operator state of so many former subtasks, each as large as it
+/// may be without an object of its own.
+fn deployment(former_parallelism: u32) -> TaskExecutorCommand {
+    let state = Stored::Inline(vec![7; 16 << 10]);
+    let states = (0..former_parallelism).map(|former| (SubtaskIndex(former), state.clone()));
+    let operator = OperatorRestore {
+        operator_state: states.collect(),
+        former_parallelism,
+        ..OperatorRestore::default()
+    };
+    let restore = SubtaskRestore {
+        checkpoint: CheckpointId(4),
+        base: "/state/count".to_owned(),
+        own: true,
+        operators: vec![(OperatorId(6), operator)],
+        ended: false,
+    };
+    TaskExecutorCommand::Deploy(Box::new(TaskDeploymentDescriptor {
+        attempt: examples::attempt(),
+        slot: SlotIndex(3),
+        inputs: Vec::new(),
+        restore: Some(restore),
+    }))
+}
+
+async fn next_command(inbox: &mut TaskExecutorInbox) -> TaskExecutorCommand {
+    match inbox.next().await {
+        TaskExecutorEvent::Command(command) => command.open(Epoch(3)).expect("of this epoch"),
+        TaskExecutorEvent::Disconnected(reason) => panic!("{reason}"),
+    }
+}
+
+/// Fails if a job of many subtasks cannot start from its checkpoint: what restores one is longer
+/// than anything that a TaskManager sends.
+#[tokio::test]
+async fn a_deployment_with_the_state_of_a_thousand_subtasks_reaches_the_taskmanager() {
+    let (address, mut master, _stop) = start(ServerOptions::default()).await;
+    let mut attached = attach(&address, &mut master, examples::registration()).await;
+    let command = Fenced::new(Epoch(3), deployment(1_100));
+    assert!(command_to_wire(&command).encoded_len() > MESSAGE_BYTES_MAX);
+    attached.executor.tell(command).expect("there is room");
+    let deployed = next_command(&mut attached.inbox).await;
+    assert!(deployed == deployment(1_100), "another deployment");
+}
+
+/// Fails if a TaskManager that cannot be told something hangs up and comes back for ever.
+#[tokio::test]
+async fn a_command_over_the_cap_fails_its_subtask_and_keeps_the_connection() {
+    let options = ServerOptions {
+        command_bytes_max: 20_000,
+        ..ServerOptions::default()
+    };
+    let (address, mut master, _stop) = start(options).await;
+    let mut attached = attach(&address, &mut master, examples::registration()).await;
+    let large = Fenced::new(Epoch(3), deployment(2));
+    let bytes = command_to_wire(&large).encoded_len();
+    for command in [large, Fenced::new(Epoch(3), deployment(1))] {
+        attached.executor.tell(command).expect("there is room");
+    }
+    let Some(JobMasterEvent::Message { message, .. }) = master.next().await else {
+        panic!("a message");
+    };
+    let attempt = examples::attempt();
+    let cause = format!(
+        "deploy it with the state that it is restored from: the message takes {bytes} bytes, over \
+         the limit of 20000 bytes (`command_bytes_max`)"
+    );
+    let failed = TaskManagerMessage::TaskState {
+        attempt,
+        state: ExecutionState::Failed,
+        fault: Some(Fault::task(FaultClass::NonRecoverable, attempt, cause)),
+        metrics: None,
+    };
+    assert_eq!(message.open(Epoch(3)), Ok(failed));
+    assert!(next_command(&mut attached.inbox).await == deployment(1));
 }
 
 /// Fails if a caller that says nothing, or only the beginning, keeps its file descriptor, or if

@@ -1,7 +1,10 @@
 //! Ends that are missing, stale, cancelled or gone.
 
+use std::any::Any;
+
 use super::*;
-use crate::{CancelToken, EdgeId, SenderContext};
+use crate::testing::{Numbers, numbers_of};
+use crate::{CancelToken, Chunk, EdgeId, SenderContext};
 
 #[test]
 fn a_partition_that_nobody_registers_is_reported_missing() {
@@ -197,11 +200,11 @@ fn a_producer_that_ended_may_leave_before_its_consumer_has_read_it() {
     assert_eq!(read_to_end(&mut gate).len(), 11);
 }
 
-#[test]
-fn a_chunk_over_the_limit_is_an_error_that_names_limit_and_type() {
+/// Two processes that send chunks of at most so many bytes.
+fn two_with_limit(chunk_bytes_max: usize) -> Two {
     let runtime = runtime();
     let options = ExchangeOptions {
-        chunk_bytes_max: 1_000,
+        chunk_bytes_max,
         ..options()
     };
     let bind = |id| {
@@ -209,10 +212,123 @@ fn a_chunk_over_the_limit_is_an_error_that_names_limit_and_type() {
             .block_on(Exchange::bind("127.0.0.1:0", identity(id), options))
             .unwrap()
     };
-    let (a, b) = (bind(A), bind(B));
-    let (mut sender, _gate) = channel(&a, &b, partition(1, 0), 1 << 18);
-    sender.send(chunk(1, 125)).unwrap();
-    let error = sender.send(chunk(1, 126)).unwrap_err().to_string();
+    Two {
+        a: bind(A),
+        b: bind(B),
+        runtime,
+    }
+}
+
+/// The numbers from 0 on, in one chunk.
+fn count_to(end: u64) -> Element {
+    Element::Chunk(Box::new(Numbers((0..end).collect())))
+}
+
+/// What comes until the end, and the numbers in it.
+fn read_numbers(gate: &mut InputGate) -> (Vec<String>, Vec<u64>) {
+    let (mut elements, mut numbers) = (Vec::new(), Vec::new());
+    while !gate.is_finished() {
+        let (_, element) = next(gate).unwrap();
+        elements.push(format!("{element:?}"));
+        if let Element::Chunk(chunk) = element {
+            numbers.extend_from_slice(&numbers_of(&*chunk).0);
+        }
+    }
+    (elements, numbers)
+}
+
+#[test]
+fn a_chunk_over_the_limit_arrives_as_several_in_its_place() {
+    let two = two_with_limit(1_000);
+    let (mut sender, mut gate) = channel(&two.a, &two.b, partition(1, 0), 1 << 18);
+    sender.send(Element::Barrier(barrier(1))).unwrap();
+    sender.send(count_to(300)).unwrap();
+    sender.send(Element::Barrier(barrier(2))).unwrap();
+    sender.send(count_to(125)).unwrap();
+    sender.send(Element::EndOfInput).unwrap();
+    let (elements, numbers) = read_numbers(&mut gate);
+    assert_eq!(
+        elements,
+        [
+            "Barrier(1)",
+            "Chunk(75 rows)",
+            "Chunk(75 rows)",
+            "Chunk(75 rows)",
+            "Chunk(75 rows)",
+            "Barrier(2)",
+            "Chunk(125 rows)",
+            "EndOfInput"
+        ]
+    );
+    assert_eq!(numbers, (0..300).chain(0..125).collect::<Vec<u64>>());
+}
+
+#[test]
+fn parts_that_are_larger_than_the_window_wait_for_credit_and_are_accepted() {
+    let two = two_with_limit(2_000);
+    let id = partition(1, 0);
+    let mut sender = two.a.register(id, codec(), context()).unwrap();
+    let options = GateOptions {
+        window_bytes: 1 << 10,
+        chunk_bytes_max: 2_000,
+    };
+    let mut gate = InputGate::new(Signal::new(), 1, options);
+    two.b.connect(request(id, location(&two.a)), gate.inlet(0));
+    let producer = thread::spawn(move || {
+        sender.send(count_to(2_000)).unwrap();
+        sender.send(Element::EndOfInput).unwrap();
+    });
+    let (elements, numbers) = read_numbers(&mut gate);
+    producer.join().unwrap();
+    assert_eq!(elements[..8], ["Chunk(250 rows)"; 8]);
+    assert_eq!(elements[8..], ["EndOfInput"]);
+    assert_eq!(numbers, (0..2_000).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_row_over_the_limit_is_an_error_that_names_limit_and_type() {
+    let two = two_with_limit(7);
+    let (mut sender, _gate) = channel(&two.a, &two.b, partition(1, 0), 1 << 18);
+    for rows in [1, 3] {
+        let error = sender.send(chunk(1, rows)).unwrap_err().to_string();
+        let wanted = "a chunk of `u64` takes 8 bytes encoded, over the limit of 7 bytes \
+                      (`chunk_bytes_max`)";
+        assert!(error.ends_with(wanted), "{error}");
+    }
+}
+
+/// Numbers that are only handled together.
+struct Together(Numbers);
+
+impl Chunk for Together {
+    fn rows(&self) -> usize {
+        self.0.rows()
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.bytes()
+    }
+
+    fn clone_chunk(&self) -> Box<dyn Chunk> {
+        Box::new(Self(self.0.clone()))
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        Box::new(self.0)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        &self.0
+    }
+}
+
+#[test]
+fn a_chunk_that_cannot_be_split_is_an_error_when_it_is_over_the_limit() {
+    let two = two_with_limit(1_000);
+    let (mut sender, _gate) = channel(&two.a, &two.b, partition(1, 0), 1 << 18);
+    let together = |rows| Element::Chunk(Box::new(Together(Numbers(vec![1; rows]))));
+    sender.send(together(125)).unwrap();
+    let error = sender.send(together(126)).unwrap_err().to_string();
     let wanted = "a chunk of `u64` takes 1008 bytes encoded, over the limit of 1000 bytes \
                   (`chunk_bytes_max`)";
     assert!(error.ends_with(wanted), "{error}");
