@@ -5,6 +5,11 @@
 //! the pause between two checkpoints: what it does holds up nobody. The other thread tells it of
 //! each move of the pointer through a mailbox, and when a move is under way.
 //!
+//! A large object whose writer was killed is not shown by a listing of objects, and takes its room
+//! all the same. So what was begun is listed beside the objects and goes by the same rules: to
+//! [`Upkeep`] it is an object without bytes. A store that fails at this is counted and logged; the
+//! objects go all the same, and the next listing shows what has stayed.
+//!
 //! It deletes only while it is certain that this process leads: right before each batch it reads
 //! the pointer, and between two objects it looks whether a write of the pointer has begun. Once the
 //! pointer shows another epoch it never touches the store again.
@@ -14,7 +19,7 @@
 
 mod mailbox;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -25,7 +30,7 @@ use weir_checkpoint::collector::{Batch, Listed, METADATA, root_name};
 use weir_checkpoint::metadata;
 use weir_checkpoint::pointer::{Pointer, SnapshotRef};
 use weir_rpc::Collected;
-use weir_storage::{ObjectPath, ObjectStore, StoreErrorKind};
+use weir_storage::{ObjectPath, ObjectStore, StoreErrorKind, Unfinished};
 use weir_types::{Clock, Epoch, Timestamp, causes};
 
 pub(crate) use self::mailbox::Collector;
@@ -73,10 +78,15 @@ enum Trouble {
     Moved,
 }
 
+/// Large objects that were begun and are not finished, by their names.
+type Begun = BTreeMap<String, Vec<Unfinished>>;
+
 struct Worker {
     store: Arc<dyn ObjectStore>,
     epoch: Epoch,
     upkeep: Upkeep,
+    /// As the last listing shows it.
+    begun: Begun,
     clock: Arc<dyn Clock>,
     events: mpsc::Sender<Event>,
     mailbox: Arc<Mailbox>,
@@ -103,6 +113,7 @@ impl Worker {
             store,
             epoch: pointer.epoch,
             upkeep: Upkeep::new(pointer, options, now),
+            begun: Begun::new(),
             clock,
             events,
             mailbox,
@@ -213,7 +224,7 @@ impl Worker {
     fn list(&mut self) -> Result<(), Trouble> {
         let listed = self.store.list(&ObjectPath::default());
         let listed = listed.map_err(|error| Trouble::Store(causes(&error)))?;
-        let listing: Vec<Listed> = listed
+        let mut listing: Vec<Listed> = listed
             .into_iter()
             .map(|info| Listed {
                 path: info.path.as_str().to_owned(),
@@ -221,11 +232,34 @@ impl Worker {
                 modified_ms: info.modified_ms,
             })
             .collect();
+        listing.extend(self.list_begun());
         // What has moved during the listing counts as before it.
         self.take_news();
         let (now, unix_ms) = (self.clock.now(), self.clock.unix_ms());
         self.upkeep.on_listing(now, unix_ms, &listing);
         Ok(())
+    }
+
+    fn list_begun(&mut self) -> Vec<Listed> {
+        let found = self.store.list_unfinished(&ObjectPath::default());
+        let found = found.unwrap_or_else(|error| {
+            let cause = causes(&error);
+            tracing::warn!("what killed writers have left behind is not known: {cause}");
+            self.tell(0, 0, 1);
+            Vec::new()
+        });
+        let mut listed = Vec::with_capacity(found.len());
+        self.begun.clear();
+        for one in found {
+            let path = one.path.as_str().to_owned();
+            listed.push(Listed {
+                path: path.clone(),
+                size: 0,
+                modified_ms: one.begun_ms,
+            });
+            self.begun.entry(path).or_default().push(one);
+        }
+        listed
     }
 
     fn delete(&mut self, batch: Batch) -> Result<(), Trouble> {
@@ -235,7 +269,15 @@ impl Worker {
         }
         let outcome = self.delete_objects(batch.objects);
         let bytes = outcome.deleted.iter().map(|one| one.size).sum();
-        self.tell(outcome.deleted.len() as u64, bytes, 0);
+        if let Some(cause) = outcome.stays.first() {
+            let uploads = outcome.stays.len();
+            tracing::warn!(
+                uploads,
+                "what killed writers have left behind stays: {cause}"
+            );
+        }
+        let failures = outcome.stays.len() as u64;
+        self.tell(outcome.deleted.len() as u64, bytes, failures);
         let (moved, failed) = (!outcome.left.is_empty(), outcome.failed);
         self.upkeep.put_back(outcome.left);
         match failed {
@@ -275,8 +317,10 @@ impl Worker {
             while self.mailbox.is_quiet()
                 && let Some(listed) = lock(&queue).pop_front()
             {
+                let stays = abandon(self.store.as_ref(), &self.begun, &listed);
                 let outcome = delete_one(self.store.as_ref(), &listed.path);
                 let mut done = lock(&done);
+                done.stays.extend(stays);
                 match outcome {
                     Ok(()) => done.deleted.push(listed),
                     Err(cause) => {
@@ -329,6 +373,8 @@ struct Deleted {
     /// Not tried, as the pointer is about to move.
     left: Vec<Listed>,
     failed: Option<(Vec<Listed>, String)>,
+    /// Why something that was begun could not be abandoned.
+    stays: Vec<String>,
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -339,6 +385,15 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 fn delete_one(store: &dyn ObjectStore, path: &str) -> Result<(), String> {
     let path = ObjectPath::new(path).map_err(|error| causes(&error))?;
     store.delete(&path).map_err(|error| causes(&error))
+}
+
+/// Abandons what was begun under a name. Gives what went wrong.
+fn abandon(store: &dyn ObjectStore, begun: &Begun, listed: &Listed) -> Vec<String> {
+    let begun = begun.get(&listed.path).into_iter().flatten();
+    // Something younger is not what was decided on.
+    let begun = begun.filter(|one| one.begun_ms <= listed.modified_ms);
+    let failed = begun.filter_map(|one| store.abandon(one).err());
+    failed.map(|error| causes(&error)).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::object_store::{ObjectInfo, ObjectStore, ObjectWriter, Version};
+use crate::object_store::{ObjectInfo, ObjectStore, ObjectWriter, Unfinished, Version};
 use crate::{ObjectPath, StoreError, StoreErrorKind};
 
 /// What is called.
@@ -29,6 +29,10 @@ pub enum Operation {
     Finish,
     /// [`ObjectStore::list`].
     List,
+    /// [`ObjectStore::list_unfinished`].
+    ListUnfinished,
+    /// [`ObjectStore::abandon`].
+    Abandon,
     /// [`ObjectStore::delete`].
     Delete,
     /// [`ObjectStore::read_register`].
@@ -49,6 +53,8 @@ impl Operation {
             Self::GetRange => "read a part of",
             Self::Create | Self::CreateLarge | Self::Write | Self::Finish => "write",
             Self::List => "list",
+            Self::ListUnfinished => "list what is not finished in",
+            Self::Abandon => "abandon",
             Self::Delete => "delete",
             Self::ReadRegister => "read register",
             Self::SwapRegister => "swap register",
@@ -215,6 +221,18 @@ impl ObjectStore for FaultyStore {
             path: path.clone(),
             store: self.clone(),
         }))
+    }
+
+    fn list_unfinished(&self, folder: &ObjectPath) -> Result<Vec<Unfinished>, StoreError> {
+        self.run(Operation::ListUnfinished, folder, || {
+            self.inner.list_unfinished(folder)
+        })
+    }
+
+    fn abandon(&self, unfinished: &Unfinished) -> Result<(), StoreError> {
+        self.run(Operation::Abandon, &unfinished.path, || {
+            self.inner.abandon(unfinished)
+        })
     }
 
     fn list(&self, folder: &ObjectPath) -> Result<Vec<ObjectInfo>, StoreError> {

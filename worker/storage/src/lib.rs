@@ -38,7 +38,7 @@ pub use faulty::{Call, Fault, FaultyStore, Operation};
 pub use local::{LocalStore, read_range};
 #[cfg(any(test, feature = "testing"))]
 pub use memory::MemoryStore;
-pub use object_store::{ObjectInfo, ObjectStore, ObjectWriter, Version};
+pub use object_store::{ObjectInfo, ObjectStore, ObjectWriter, Unfinished, Version};
 pub use options::{CredentialFiles, OptionError, StoreOptions};
 pub use path::{ObjectPath, PathError};
 pub use probe::probe;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weir_types::{Clock, SystemClock};
 
 use crate::local::{check_range, unusable_name};
-use crate::object_store::{ObjectInfo, ObjectStore, ObjectWriter, Version};
+use crate::object_store::{ObjectInfo, ObjectStore, ObjectWriter, Unfinished, Version};
 use crate::{ObjectPath, StoreError, StoreErrorKind};
 use recoverable::Upload;
 
@@ -174,7 +174,32 @@ impl ObjectStore for MemoryStore {
             store: self.clone(),
             path: path.clone(),
             bytes: Vec::new(),
+            upload: self.begin(path),
         }))
+    }
+
+    fn list_unfinished(&self, folder: &ObjectPath) -> Result<Vec<Unfinished>, StoreError> {
+        let mut prefix = self.key(folder);
+        if !prefix.is_empty() {
+            prefix.push('/');
+        }
+        let content = self.lock();
+        let uploads = content.uploads.iter();
+        let inside = uploads.filter(|(_, upload)| upload.key.starts_with(&prefix));
+        let found = inside.map(|(number, upload)| {
+            Ok(Unfinished {
+                path: self.path_of("list what is not finished in", &upload.key)?,
+                begun_ms: upload.begun_ms,
+                upload: number.to_string(),
+            })
+        });
+        found.collect()
+    }
+
+    fn abandon(&self, unfinished: &Unfinished) -> Result<(), StoreError> {
+        let number = self.upload_of("abandon", &unfinished.path, &unfinished.upload)?;
+        self.lock().uploads.remove(&number);
+        Ok(())
     }
 
     fn list(&self, folder: &ObjectPath) -> Result<Vec<ObjectInfo>, StoreError> {
@@ -251,6 +276,8 @@ struct MemoryWriter {
     store: MemoryStore,
     path: ObjectPath,
     bytes: Vec<u8>,
+    /// What it is until it is finished.
+    upload: u64,
 }
 
 impl ObjectWriter for MemoryWriter {
@@ -260,7 +287,18 @@ impl ObjectWriter for MemoryWriter {
     }
 
     fn finish(self: Box<Self>) -> Result<u64, StoreError> {
+        let abandoned = !self.store.lock().uploads.contains_key(&self.upload);
+        if abandoned {
+            let (kind, cause) = (StoreErrorKind::Other, "it was abandoned");
+            return Err(self.store.failed(kind, "write", &self.path, cause));
+        }
         self.store.create(&self.path, &self.bytes)?;
         Ok(self.bytes.len() as u64)
+    }
+}
+
+impl Drop for MemoryWriter {
+    fn drop(&mut self) {
+        self.store.lock().uploads.remove(&self.upload);
     }
 }

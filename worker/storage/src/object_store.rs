@@ -17,6 +17,17 @@ pub struct ObjectInfo {
     pub modified_ms: i64,
 }
 
+/// A large object that was begun and is not finished, as [`ObjectStore::list_unfinished`] shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The name that it is to have, relative to the store.
+    pub path: ObjectPath,
+    /// When it was begun, in milliseconds since 1970 on the store's clock.
+    pub begun_ms: i64,
+    /// What it was begun as.
+    pub(crate) upload: String,
+}
+
 /// A state of a register, as its store names it: a number of a link, an ETag. Only good for
 /// comparing and for [`ObjectStore::swap_register`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +59,23 @@ pub trait ObjectStore: Send + Sync {
     /// Creates a large object piece by piece. It exists from [`ObjectWriter::finish`] on.
     fn create_large(&self, path: &ObjectPath) -> Result<Box<dyn ObjectWriter>, StoreError>;
 
+    /// What was begun in a folder or the folders in it, and is not finished: by writers that are at
+    /// work, and by those that were killed and so could not clean up. In a bucket, results that
+    /// wait for their commit are shown too ([`crate::RecoverableWriter`]). So whoever abandons what
+    /// is found must know by its name that it is an object of his own, and by its age that nobody
+    /// writes it any more. Stores that keep nothing of this kind show nothing.
+    fn list_unfinished(&self, folder: &ObjectPath) -> Result<Vec<Unfinished>, StoreError> {
+        let _ = folder;
+        Ok(Vec::new())
+    }
+
+    /// Removes what was begun: its writer can no longer finish it. It is no error if it is gone, or
+    /// finished; then nothing changes.
+    fn abandon(&self, unfinished: &Unfinished) -> Result<(), StoreError> {
+        let _ = unfinished;
+        Ok(())
+    }
+
     /// All objects in a folder and the folders in it, in the order of their names. Unfinished
     /// objects and registers' older versions are not shown.
     fn list(&self, folder: &ObjectPath) -> Result<Vec<ObjectInfo>, StoreError>;
@@ -77,7 +105,8 @@ pub trait ObjectStore: Send + Sync {
 }
 
 /// An object while it is written. Dropped before [`ObjectWriter::finish`], it leaves nothing that
-/// a listing shows.
+/// a listing shows. What the writers of a killed process leave is found by
+/// [`ObjectStore::list_unfinished`].
 pub trait ObjectWriter: Send {
     /// Appends.
     fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError>;

@@ -39,10 +39,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::local::{check_range, unusable_name};
-use crate::object_store::{ObjectInfo, ObjectStore, ObjectWriter, Version};
+use crate::object_store::{ObjectInfo, ObjectStore, ObjectWriter, Unfinished, Version};
 use crate::{ObjectPath, StoreError, StoreErrorKind, StoreOptions};
 use bucket::{Bucket, Condition};
 use failure::{Class, Failure};
+use uploads::ListedUpload;
 use writer::S3Writer;
 
 /// A store in a bucket.
@@ -170,6 +171,35 @@ impl S3Store {
             Err(_) => Err(self.error(StoreErrorKind::InDoubt, operation, path, failure)),
         }
     }
+
+    /// What was begun in a folder, whoever began it: a large object or a result.
+    fn list_uploads(
+        &self,
+        operation: &'static str,
+        folder: &ObjectPath,
+    ) -> Result<Vec<ListedUpload>, StoreError> {
+        let list = |bucket: Arc<Bucket>, mut prefix: String| async move {
+            if !prefix.is_empty() {
+                prefix.push('/');
+            }
+            bucket.list_uploads(&prefix).await
+        };
+        self.wait(operation, folder, list)?
+            .map_err(|failure| self.failed(operation, folder, failure))
+    }
+
+    fn abort_upload(
+        &self,
+        operation: &'static str,
+        path: &ObjectPath,
+        upload: &str,
+    ) -> Result<(), StoreError> {
+        let id = upload.to_owned();
+        let abort =
+            |bucket: Arc<Bucket>, key: String| async move { bucket.abort_upload(&key, &id).await };
+        self.wait(operation, path, abort)?
+            .map_err(|failure| self.failed(operation, path, failure))
+    }
 }
 
 impl ObjectStore for S3Store {
@@ -221,6 +251,23 @@ impl ObjectStore for S3Store {
     fn create_large(&self, path: &ObjectPath) -> Result<Box<dyn ObjectWriter>, StoreError> {
         self.check_name("write", path)?;
         Ok(Box::new(S3Writer::new(self.clone(), path.clone())))
+    }
+
+    fn list_unfinished(&self, folder: &ObjectPath) -> Result<Vec<Unfinished>, StoreError> {
+        let listed = self.list_uploads("list what is not finished in", folder)?;
+        let found = listed.into_iter().filter_map(|upload| {
+            Some(Unfinished {
+                path: self.path_of(&upload.key)?,
+                // Without it nobody can tell whether its writer is at work.
+                begun_ms: upload.begun_ms?,
+                upload: upload.id,
+            })
+        });
+        Ok(found.collect())
+    }
+
+    fn abandon(&self, unfinished: &Unfinished) -> Result<(), StoreError> {
+        self.abort_upload("abandon", &unfinished.path, &unfinished.upload)
     }
 
     fn list(&self, folder: &ObjectPath) -> Result<Vec<ObjectInfo>, StoreError> {

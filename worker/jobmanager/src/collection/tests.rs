@@ -185,6 +185,14 @@ impl Leader {
         }
     }
 
+    /// A large object whose writer is killed: it runs no destructors.
+    fn begin(&self, name: &str) {
+        let name = ObjectPath::new(name).expect("a path");
+        let mut killed = self.store.create_large(&name).expect("it begins");
+        killed.write(&[7; 100]).expect("it is written");
+        std::mem::forget(killed);
+    }
+
     fn listed(&self) -> BTreeSet<String> {
         let listed = self.store.list(&ObjectPath::default()).expect("it lists");
         listed
@@ -266,6 +274,86 @@ fn what_given_up_checkpoints_have_left_behind_goes() {
         !listed.iter().any(|path| path == "chk-1-1/keyed")
     });
     leader.needed();
+}
+
+fn begun(store: &dyn ObjectStore) -> Vec<String> {
+    let found = store.list_unfinished(&ObjectPath::default());
+    let found = found.expect("it lists").into_iter();
+    found.map(|one| one.path.as_str().to_owned()).collect()
+}
+
+/// Results that lie beside the checkpoints and wait for their commit are not the collector's.
+#[test]
+fn what_killed_writers_have_begun_goes_once_the_checkpoint_is_decided() {
+    let mut leader = Leader::start(Arc::new(MemoryStore::new()), quick());
+    let results = ["part-1-0-0-000001.csv", "results/part-1-0-0-000001.csv"];
+    for name in results {
+        leader.begin(name);
+    }
+    leader.begin("chk-1-1/large");
+    let mut id = 1;
+    leader.until("it goes", |leader| {
+        id += 1;
+        leader.complete(id);
+        thread::sleep(QUICK * 2);
+        !begun(&*leader.store).contains(&"chk-1-1/large".to_owned())
+    });
+    for name in results {
+        assert!(begun(&*leader.store).contains(&name.to_owned()), "{name}");
+    }
+    leader.needed();
+}
+
+#[test]
+fn what_was_begun_within_the_grace_period_stays() {
+    let options = UpkeepOptions {
+        grace: Duration::from_secs(3_600),
+        ..quick()
+    };
+    let listings = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&listings);
+    let store = FaultyStore::new(Arc::new(MemoryStore::new()), move |call: &Call| {
+        if call.operation == Operation::ListUnfinished {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        Fault::None
+    });
+    let mut leader = Leader::start(Arc::new(store), options);
+    leader.begin("chk-1-1/large");
+    let mut id = 1;
+    leader.until("it is listed", |leader| {
+        id += 1;
+        leader.complete(id);
+        thread::sleep(QUICK * 2);
+        listings.load(Ordering::SeqCst) >= 5
+    });
+    assert_eq!(begun(&*leader.store), ["chk-1-1/large"]);
+}
+
+#[test]
+fn what_was_begun_and_cannot_be_listed_or_abandoned_holds_up_no_object() {
+    for failing in [Operation::ListUnfinished, Operation::Abandon] {
+        let memory: Arc<dyn ObjectStore> = Arc::new(MemoryStore::new());
+        let store = FaultyStore::new(Arc::clone(&memory), move |call: &Call| {
+            if call.operation == failing {
+                Fault::Fail(StoreErrorKind::Denied)
+            } else {
+                Fault::None
+            }
+        });
+        let mut leader = Leader::start(Arc::new(store), quick());
+        leader.begin("chk-1-1/large");
+        drop(leader.upload(1));
+        let mut id = 1;
+        leader.until("orphans go and failures are counted", |leader| {
+            id += 1;
+            leader.complete(id);
+            thread::sleep(QUICK * 2);
+            leader.collected.failures > 0 && !leader.listed().contains("chk-1-1/keyed")
+        });
+        leader.needed();
+        assert_eq!(begun(&*memory), ["chk-1-1/large"], "{failing:?}");
+    }
 }
 
 /// Fails if the pointer were not read again right before the deletes.
@@ -388,6 +476,7 @@ fn a_job_that_takes_its_checkpoints_with_it_leaves_the_pointer_and_says_so() {
         leader.complete(id);
     }
     drop(leader.upload(5));
+    leader.begin("chk-1-6/large");
     let mut pointer = leader.pointer.clone();
     pointer.let_go();
     leader.write(pointer);
@@ -395,6 +484,7 @@ fn a_job_that_takes_its_checkpoints_with_it_leaves_the_pointer_and_says_so() {
     leader.until("it is told", |leader| leader.cleared);
     let listed: Vec<_> = leader.listed().into_iter().collect();
     assert_eq!(listed, ["pointer"]);
+    assert_eq!(begun(&*leader.store), [""; 0]);
     let claimed = claim(Claim {
         store: Arc::clone(&leader.store),
         claimant: Claimant {

@@ -1,22 +1,42 @@
-//! Objects out of sight, as a bucket has them: uploads with numbers.
+//! Objects out of sight, as a bucket has them: uploads with numbers. Large objects are uploads too
+//! while they are written, and stay if their writer is killed (forgotten, in a test).
 
 use super::MemoryStore;
 use crate::recoverable::{CommitRecoverable, RecoverableStream, RecoverableWriter, Uncommitted};
 use crate::{ObjectPath, StoreError, StoreErrorKind};
 
 /// What was begun, whole or not.
-#[derive(Default)]
 pub(super) struct Upload {
-    key: String,
+    pub(super) key: String,
+    pub(super) begun_ms: i64,
     bytes: Vec<u8>,
 }
 
 impl MemoryStore {
+    /// Begins an upload. Gives its number.
+    pub(super) fn begin(&self, path: &ObjectPath) -> u64 {
+        let upload = Upload {
+            key: self.key(path),
+            begun_ms: self.clock.unix_ms(),
+            bytes: Vec::new(),
+        };
+        let mut content = self.lock();
+        content.uploads_begun += 1;
+        let number = content.uploads_begun;
+        content.uploads.insert(number, upload);
+        number
+    }
+
     /// The number of an upload, as its text has it.
-    fn upload_of(&self, path: &ObjectPath, text: &str) -> Result<u64, StoreError> {
+    pub(super) fn upload_of(
+        &self,
+        operation: &'static str,
+        path: &ObjectPath,
+        text: &str,
+    ) -> Result<u64, StoreError> {
         text.parse().map_err(|_| {
             let cause = format!("`{text}` is no upload of this store");
-            self.failed(StoreErrorKind::Unsuitable, "commit", path, cause)
+            self.failed(StoreErrorKind::Unsuitable, operation, path, cause)
         })
     }
 }
@@ -24,15 +44,10 @@ impl MemoryStore {
 impl RecoverableWriter for MemoryStore {
     fn open(&self, path: &ObjectPath) -> Result<Box<dyn RecoverableStream>, StoreError> {
         self.check_name("write", path)?;
-        let mut content = self.lock();
-        content.uploads_begun += 1;
-        let number = content.uploads_begun;
-        let (key, bytes) = (self.key(path), Vec::new());
-        content.uploads.insert(number, Upload { key, bytes });
         Ok(Box::new(MemoryStream {
             store: self.clone(),
             path: path.clone(),
-            number,
+            number: self.begin(path),
             closed: false,
         }))
     }
@@ -40,7 +55,7 @@ impl RecoverableWriter for MemoryStore {
     fn commit(&self, prepared: &CommitRecoverable) -> Result<(), StoreError> {
         let path = ObjectPath::new(&*prepared.path).unwrap_or_default();
         self.check_name("commit", &path)?;
-        let number = self.upload_of(&path, &prepared.upload)?;
+        let number = self.upload_of("commit", &path, &prepared.upload)?;
         let mut content = self.lock();
         let key = self.key(&path);
         let (kind, cause) = match content.objects.get(&key) {
@@ -78,7 +93,7 @@ impl RecoverableWriter for MemoryStore {
     }
 
     fn abort(&self, uncommitted: &Uncommitted) -> Result<(), StoreError> {
-        let number = self.upload_of(&uncommitted.path, &uncommitted.upload)?;
+        let number = self.upload_of("abort", &uncommitted.path, &uncommitted.upload)?;
         self.lock().uploads.remove(&number);
         Ok(())
     }

@@ -22,6 +22,9 @@ use crate::StoreOptions;
 
 /// Where the nonce of an upload is kept with the object.
 pub(super) const NONCE: &str = "weir-nonce";
+/// What an answer is taken to have that does not say how many bytes it has: its time is limited by
+/// that.
+const BYTES_UNSAID: usize = 256 << 20;
 /// For servers that are not Amazon's, and do not care.
 const REGION_OF_OTHERS: &str = "us-east-1";
 
@@ -114,7 +117,8 @@ impl Bucket {
         }))
     }
 
-    /// Reads an object, or a range of it as HTTP writes that.
+    /// Reads an object, or a range of it as HTTP writes that. How long the content may take is
+    /// known when the answer's head has come, so each attempt limits its own time.
     pub(super) async fn get(
         &self,
         key: &str,
@@ -123,17 +127,23 @@ impl Bucket {
     ) -> Result<Piece, Failure> {
         let ended = self
             .patience
-            .attempts(bytes_expected, || async {
+            .attempts_with_own_limit(|| async {
+                let begun = self.patience.now();
                 let request = self.client.get_object().bucket(&self.name).key(key);
-                let answer = request
-                    .set_range(range.clone())
-                    .send()
+                let request = Box::pin(request.set_range(range.clone()).send());
+                let limit = self.patience.of_bytes(bytes_expected);
+                let answer = tokio::time::timeout(limit, request)
                     .await
+                    .map_err(|_| Failure::lost("no answer in time"))?
                     .map_err(Failure::of)?;
                 let length = answer
                     .content_length
                     .and_then(|length| usize::try_from(length).ok());
-                let limit = self.patience.of_bytes(length.unwrap_or(bytes_expected));
+                let unsaid = match bytes_expected {
+                    0 => BYTES_UNSAID,
+                    expected => expected,
+                };
+                let limit = self.patience.left_of_bytes(length.unwrap_or(unsaid), begun);
                 let tag = answer.e_tag;
                 // Its end comes from the headers, its checksum is verified by the SDK.
                 let body = tokio::time::timeout(limit, answer.body.collect())

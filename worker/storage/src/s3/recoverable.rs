@@ -121,16 +121,7 @@ impl RecoverableWriter for S3Store {
     }
 
     fn list_uncommitted(&self, folder: &ObjectPath) -> Result<Vec<Uncommitted>, StoreError> {
-        let operation = "list what is not committed in";
-        let list = |bucket: Arc<Bucket>, mut prefix: String| async move {
-            if !prefix.is_empty() {
-                prefix.push('/');
-            }
-            bucket.list_uploads(&prefix).await
-        };
-        let listed = self
-            .wait(operation, folder, list)?
-            .map_err(|failure| self.failed(operation, folder, failure))?;
+        let listed = self.list_uploads("list what is not committed in", folder)?;
         let found = listed.into_iter().filter_map(|upload| {
             Some(Uncommitted {
                 path: self.path_of(&upload.key)?,
@@ -141,10 +132,6 @@ impl RecoverableWriter for S3Store {
     }
 
     fn abort(&self, uncommitted: &Uncommitted) -> Result<(), StoreError> {
-        let (path, id) = (&uncommitted.path, uncommitted.upload.clone());
-        let abort =
-            |bucket: Arc<Bucket>, key: String| async move { bucket.abort_upload(&key, &id).await };
-        self.wait("abort", path, abort)?
-            .map_err(|failure| self.failed("abort", path, failure))
+        self.abort_upload("abort", &uncommitted.path, &uncommitted.upload)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use weir_types::Clock;
+use weir_types::{Clock, Timestamp};
 
 use super::failure::{Class, Failure};
 use crate::StoreOptions;
@@ -46,8 +46,35 @@ impl Patience {
         self.request_timeout + Duration::from_secs(1) * mib
     }
 
+    /// How much of the time of an attempt that moves this many bytes is left.
+    pub(super) fn left_of_bytes(&self, bytes: usize, begun: Timestamp) -> Duration {
+        let spent = self.now().since(begun);
+        self.of_bytes(bytes).saturating_sub(spent)
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Repeats a request of this many bytes until it succeeds, fails for good, or patience ends.
     pub(super) async fn attempts<T, F>(&self, bytes: usize, request: impl Fn() -> F) -> Ended<T>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        self.repeat(Some(self.of_bytes(bytes)), request).await
+    }
+
+    /// The same for a request that limits the time of each attempt itself, as it learns only from
+    /// the answer how many bytes it moves.
+    pub(super) async fn attempts_with_own_limit<T, F>(&self, request: impl Fn() -> F) -> Ended<T>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        self.repeat(None, request).await
+    }
+
+    /// `limit`: of each attempt.
+    async fn repeat<T, F>(&self, limit: Option<Duration>, request: impl Fn() -> F) -> Ended<T>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -55,8 +82,13 @@ impl Patience {
         let mut in_doubt = false;
         let mut attempt = 0;
         loop {
-            let attempted = tokio::time::timeout(self.of_bytes(bytes), Box::pin(request())).await;
-            let result = attempted.unwrap_or_else(|_| Err(Failure::lost("no answer in time")));
+            let attempted = Box::pin(request());
+            let result = match limit {
+                Some(limit) => tokio::time::timeout(limit, attempted)
+                    .await
+                    .unwrap_or_else(|_| Err(Failure::lost("no answer in time"))),
+                None => attempted.await,
+            };
             attempt += 1;
             let mut failure = match result {
                 Err(failure) if failure.class == Class::Passing => failure,

@@ -116,6 +116,53 @@ fn objects_are_written_with_the_encryption_that_is_asked_for() {
     }
 }
 
+/// Fails if the time that a small answer may take were the limit for a large one.
+#[test]
+fn an_object_may_take_as_long_as_its_size_allows() {
+    const PIECES: usize = 16;
+    // Not every proxy says how long the answer is.
+    for says_length in [true, false] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let slow = std::thread::spawn(move || -> std::io::Result<()> {
+            use std::io::{Read, Write};
+            let piece = vec![7_u8; (2 << 20) / PIECES];
+            let (mut stream, _) = listener.accept()?;
+            let read = stream.read(&mut [0; 1 << 14])?;
+            assert_ne!(read, 0, "no request came");
+            let length = match says_length {
+                true => format!("Content-Length: {}\r\n", piece.len() * PIECES),
+                false => String::new(),
+            };
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\n{length}Connection: close\r\n\r\n"
+            )?;
+            for _ in 0..PIECES {
+                std::thread::sleep(Duration::from_millis(60));
+                stream.write_all(&piece)?;
+            }
+            Ok(())
+        });
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("accessKeyId"), "id").unwrap();
+        fs::write(folder.path().join("secretAccessKey"), "key").unwrap();
+        let options = StoreOptions {
+            endpoint: Some(format!("http://{address}")),
+            path_style: true,
+            credentials_dir: Some(folder.path().to_owned()),
+            request_timeout: Duration::from_millis(400),
+            retry_timeout: Duration::from_millis(1),
+            ..StoreOptions::default()
+        };
+        let store = S3Store::open(BUCKET, &options).unwrap();
+        let read = store.get(&path("large"));
+        let bytes = read.unwrap_or_else(|error| panic!("{}", all_of(&error)));
+        assert_eq!(bytes.len(), 2 << 20);
+        slow.join().unwrap().unwrap();
+    }
+}
+
 #[test]
 fn a_store_may_be_used_from_a_thread_of_another_runtime() {
     let Some((store, _server)) = on_a_server() else {
@@ -248,4 +295,31 @@ fn an_abandoned_upload_is_aborted() {
         server.wait_for(|server| !server.has_uploads()),
         "its parts stay for ever"
     );
+}
+
+#[test]
+fn what_a_killed_writer_has_uploaded_is_found_and_abandoned() {
+    let Some((store, server)) = on_a_server() else {
+        return;
+    };
+    let mut killed = store.create_large(&path("chk-1-7/large")).unwrap();
+    killed.write(&noise(30_000_000, 1)).unwrap();
+    // A process that is killed runs no destructors.
+    std::mem::forget(killed);
+    assert!(
+        server.wait_for(|server| server.parts() == 3),
+        "{} parts were stored",
+        server.parts()
+    );
+    assert_eq!(names(&*store, ""), [""; 0]);
+    assert_eq!(store.list_unfinished(&path("chk-1-8")).unwrap(), []);
+    let left = store.list_unfinished(&path("")).unwrap();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!(left[0].path, path("chk-1-7/large"));
+    assert!(server.has_uploads(), "to look for it removes nothing");
+    for _ in 0..2 {
+        store.abandon(&left[0]).unwrap();
+        assert!(!server.has_uploads(), "its parts stay for ever");
+    }
+    assert_eq!(store.list_unfinished(&path("")).unwrap(), []);
 }

@@ -8,9 +8,11 @@ use super::failure::{Class, Failure};
 use super::retry::Ended;
 
 /// An upload that is neither completed nor aborted.
-pub(super) struct Unfinished {
+pub(super) struct ListedUpload {
     pub(super) key: String,
     pub(super) id: String,
+    /// In milliseconds since 1970 on the server's clock, if it says so.
+    pub(super) begun_ms: Option<i64>,
 }
 
 impl Bucket {
@@ -115,7 +117,7 @@ impl Bucket {
     }
 
     /// All uploads of objects whose keys begin with a prefix.
-    pub(super) async fn list_uploads(&self, prefix: &str) -> Result<Vec<Unfinished>, Failure> {
+    pub(super) async fn list_uploads(&self, prefix: &str) -> Result<Vec<ListedUpload>, Failure> {
         let mut found = Vec::new();
         let mut after = (None, None);
         loop {
@@ -134,8 +136,9 @@ impl Bucket {
                 .await;
             let page = ended.result?;
             for upload in page.uploads.unwrap_or_default() {
+                let begun_ms = upload.initiated.and_then(|time| time.to_millis().ok());
                 if let (Some(key), Some(id)) = (upload.key, upload.upload_id) {
-                    found.push(Unfinished { key, id });
+                    found.push(ListedUpload { key, id, begun_ms });
                 }
             }
             after = (page.next_key_marker, page.next_upload_id_marker);

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use weir_types::{Clock, SystemClock};
+
 use super::{names, noise, path};
 #[cfg(feature = "s3")]
 use crate::s3::tests::recoverable_on_a_server as in_a_bucket;
@@ -36,6 +38,7 @@ contract!(
     what_was_aborted_or_deleted_cannot_be_committed,
     an_abandoned_stream_leaves_nothing,
     what_is_not_committed_is_listed_by_folder,
+    what_was_begun_is_shown_with_its_time_and_can_be_abandoned,
     names_that_no_object_can_have_are_refused,
 );
 
@@ -153,6 +156,39 @@ fn what_is_not_committed_is_listed_by_folder(store: Store) {
         inner.abort(&one).unwrap();
     }
     assert_eq!(uncommitted(&inner, ""), ["ab"]);
+}
+
+fn what_was_begun_is_shown_with_its_time_and_can_be_abandoned(store: Store) {
+    let begun = |folder: &str| store.list_unfinished(&path(folder)).unwrap();
+    for name in ["a/b", "a/c", "ab"] {
+        closed(&store, name, &[b"1"]);
+    }
+    let found = begun("a");
+    let mut names_found: Vec<_> = found.iter().map(|one| one.path.as_str()).collect();
+    names_found.sort_unstable();
+    assert_eq!(names_found, ["a/b", "a/c"]);
+    let now_ms = SystemClock.unix_ms();
+    for one in &found {
+        let age_ms = now_ms - one.begun_ms;
+        assert!(
+            (-5_000..120_000).contains(&age_ms),
+            "its age is {age_ms} ms"
+        );
+        for _ in 0..2 {
+            store.abandon(one).unwrap();
+        }
+    }
+    assert_eq!(begun("a"), []);
+    assert_eq!(uncommitted(&store, ""), ["ab"]);
+    // What was committed meanwhile stays what it is.
+    let prepared = closed(&store, "object", &[b"mine"]);
+    let found = begun("");
+    store.commit(&prepared).unwrap();
+    for one in &found {
+        store.abandon(one).unwrap();
+    }
+    assert_eq!(begun(""), []);
+    assert_eq!(names(&*store, ""), ["object"]);
 }
 
 fn names_that_no_object_can_have_are_refused(store: Store) {

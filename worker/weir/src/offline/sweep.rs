@@ -4,8 +4,11 @@
 //! What lives is decided by `weir_checkpoint::collector`. Here, too, everything errs on the side of
 //! what stays: whatever cannot be read ends the sweep of its job; a folder that an open operation
 //! or a job beside this one may mean stays, however its path is written.
+//!
+//! Large objects that a killed writer has begun are in no listing of objects. They are listed
+//! beside the objects and go by the same rules, as objects without bytes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_checkpoint::collector::{
@@ -13,7 +16,7 @@ use weir_checkpoint::collector::{
 };
 use weir_checkpoint::pointer::{OperationId, Pointer, Root};
 use weir_cli::{Failure, GarbageObject, GcReport, GcRequest, JobGarbage};
-use weir_storage::{ObjectPath, StoreError};
+use weir_storage::{ObjectPath, StoreError, Unfinished};
 use weir_types::{Clock, causes};
 
 use super::place::{Contents, Folder, Place, ReadPointerError, folder_of, last_part};
@@ -84,6 +87,7 @@ pub(super) fn sweep(
             beside: &beside,
             delete: request.delete,
             grace_ms: i64::try_from(request.grace.as_millis()).unwrap_or(i64::MAX),
+            begun_matters: true,
             clock,
         };
         if let Err(error) = sweep.run(&mut garbage) {
@@ -109,6 +113,8 @@ pub(super) fn everything(place: &Place, folder: &Folder, clock: &dyn Clock) -> J
             beside: &beside,
             delete: true,
             grace_ms: i64::MIN,
+            // The end of a job must not wait for an account that may not list uploads.
+            begun_matters: false,
             clock,
         };
         sweep.run(&mut garbage).map_err(|error| causes(&error))
@@ -151,12 +157,17 @@ fn beside(place: &Place, folders: &[Folder]) -> Result<Vec<Beside>, Failure> {
     Ok(read.collect())
 }
 
+/// Large objects that were begun and are not finished, by their names.
+type Begun = BTreeMap<String, Vec<Unfinished>>;
+
 /// The sweep of one job.
 struct Sweep<'a> {
     folder: &'a Folder,
     beside: &'a [Beside],
     delete: bool,
     grace_ms: i64,
+    /// It is a problem if what was begun cannot be listed.
+    begun_matters: bool,
     clock: &'a dyn Clock,
 }
 
@@ -169,6 +180,7 @@ impl Sweep<'_> {
             garbage.needed_size = size(&listing);
             return Ok(());
         }
+        let begun = self.begun(garbage);
         let marked = self.mark()?;
         let options = SweepOptions {
             now_ms: self.clock.unix_ms(),
@@ -179,6 +191,7 @@ impl Sweep<'_> {
         let needed: Vec<_> = needed.cloned().collect();
         garbage.needed_objects = needed.len() as u64;
         garbage.needed_size = size(&needed);
+        let listing: Vec<_> = listing.into_iter().chain(objects_of(&begun)).collect();
         let batches = collector::sweep(&marked, &listing, options);
         let old: BTreeSet<_> = objects(&batches).map(|listed| &listed.path).collect();
         let ages = SweepOptions {
@@ -194,7 +207,29 @@ impl Sweep<'_> {
             garbage.garbage = objects(&batches).map(told).collect();
             return Ok(());
         }
-        self.delete(&batches, garbage)
+        self.delete(&batches, &begun, garbage)
+    }
+
+    fn begun(&self, garbage: &mut JobGarbage) -> Begun {
+        let found = self.folder.store.list_unfinished(&ObjectPath::default());
+        let found = found.unwrap_or_else(|error| {
+            let problem = format!(
+                "what killed writers have left behind is not known: {}",
+                causes(&error)
+            );
+            if self.begun_matters {
+                garbage.problems.push(problem);
+            } else {
+                tracing::warn!("{problem}");
+            }
+            Vec::new()
+        });
+        let mut begun = Begun::new();
+        for one in found {
+            let path = one.path.as_str().to_owned();
+            begun.entry(path).or_default().push(one);
+        }
+        begun
     }
 
     fn listing(&self) -> Result<Vec<Listed>, SweepError> {
@@ -298,7 +333,12 @@ impl Sweep<'_> {
     }
 
     /// Deletes, for as long as the pointer stays what it was. What fails is left out and told.
-    fn delete(&self, batches: &[Batch], garbage: &mut JobGarbage) -> Result<(), SweepError> {
+    fn delete(
+        &self,
+        batches: &[Batch],
+        begun: &Begun,
+        garbage: &mut JobGarbage,
+    ) -> Result<(), SweepError> {
         let mut left = objects(batches).count();
         let mut failures = 0_usize;
         let mut ended = Ok(());
@@ -315,7 +355,7 @@ impl Sweep<'_> {
                 }
             }
             for listed in &batch.objects {
-                match self.delete_one(&listed.path) {
+                match self.delete_one(listed, begun) {
                     Ok(()) => garbage.garbage.push(told(listed)),
                     Err(problem) => {
                         failures += 1;
@@ -335,8 +375,15 @@ impl Sweep<'_> {
         ended
     }
 
-    fn delete_one(&self, path: &str) -> Result<(), String> {
-        let path = ObjectPath::new(path).map_err(|error| causes(&error))?;
+    /// Deletes an object, and abandons what was begun under its name.
+    fn delete_one(&self, listed: &Listed, begun: &Begun) -> Result<(), String> {
+        let begun = begun.get(&listed.path).into_iter().flatten();
+        // Something younger is not what was decided on.
+        for one in begun.filter(|one| one.begun_ms <= listed.modified_ms) {
+            let abandoned = self.folder.store.abandon(one);
+            abandoned.map_err(|error| causes(&error))?;
+        }
+        let path = ObjectPath::new(listed.path.as_str()).map_err(|error| causes(&error))?;
         let deleted = self.folder.store.delete(&path);
         deleted.map_err(|error| causes(&error))
     }
@@ -344,6 +391,15 @@ impl Sweep<'_> {
 
 fn objects(batches: &[Batch]) -> impl Iterator<Item = &Listed> {
     batches.iter().flat_map(|batch| &batch.objects)
+}
+
+/// What was begun, as a listing of objects would show it.
+fn objects_of(begun: &Begun) -> impl Iterator<Item = Listed> {
+    begun.values().flatten().map(|one| Listed {
+        path: one.path.as_str().to_owned(),
+        size: 0,
+        modified_ms: one.begun_ms,
+    })
 }
 
 fn size(listed: &[Listed]) -> u64 {

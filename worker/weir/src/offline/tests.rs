@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use weir_checkpoint::pointer::SnapshotKind;
 use weir_cli::{Exit, JobCheck, JobGarbage, SnapshotChoice};
-use weir_storage::{Fault, FaultyStore, ObjectPath, Operation, StoreErrorKind};
-use weir_types::{CheckpointId, Epoch, SystemClock};
+use weir_storage::{Fault, FaultyStore, ObjectPath, ObjectStore, Operation, StoreErrorKind};
+use weir_types::{CheckpointId, Clock, Epoch, ManualClock, SystemClock};
 
-use self::fixture::{State, move_pointer};
+use self::fixture::{State, begin, begun, move_pointer};
 use super::*;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -250,6 +250,88 @@ fn what_cannot_be_deleted_is_told_and_the_rest_goes() {
     assert_eq!(paths(job), ["shared/a", "shared/c"]);
     assert_eq!(job.problems.len(), 1, "{job:?}");
     assert!(job.problems[0].contains("shared/b"), "{job:?}");
+}
+
+/// What killed writers have begun two hours ago, and something that was begun just now.
+fn killed(state: &State) -> (Arc<dyn ObjectStore>, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let timed: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let store = state.in_memory(timed);
+    for name in [
+        "wc/chk-1-9/large",
+        "wc/savepoint-1-9/large",
+        "wc/part-1-0-0-000001.csv",
+        "wc/results/part-1-0-0-000001.csv",
+        "results/part-1-0-0-000001.csv",
+    ] {
+        begin(&*store, name);
+    }
+    clock.advance(HOUR * 2);
+    begin(&*store, "wc/chk-1-10/large");
+    (store, clock)
+}
+
+#[test]
+fn what_killed_writers_have_begun_is_told_and_deleted_only_on_order_and_only_if_it_is_old() {
+    let state = State::new();
+    let (store, clock) = killed(&state);
+    let place = State::place(Arc::clone(&store));
+    for delete in [false, true] {
+        assert_eq!(begun(&*store).len(), 6, "telling removes nothing");
+        let request = order(&state, "", delete);
+        let report = sweep::sweep(&place, &request, &*clock).unwrap();
+        assert_eq!(report.jobs.len(), 1, "{report:?}");
+        let job = &report.jobs[0];
+        assert_eq!(paths(job), ["chk-1-9/large", "savepoint-1-9/large"]);
+        assert_eq!(job.problems, [""; 0]);
+        assert_eq!((job.young_objects, job.needed_objects), (1, 8));
+    }
+    let stays = [
+        "wc/part-1-0-0-000001.csv",
+        "wc/results/part-1-0-0-000001.csv",
+        "results/part-1-0-0-000001.csv",
+        "wc/chk-1-10/large",
+    ];
+    assert_eq!(begun(&*store), stays);
+    // Nothing of a job that is over is being written, and results are not the checkpoints'.
+    let folders = place.folders().unwrap();
+    let job = sweep::everything(&place, &folders[0], &*clock);
+    assert_eq!(job.problems, [""; 0]);
+    assert_eq!(begun(&*store), stays[..3]);
+}
+
+#[test]
+fn what_was_begun_and_cannot_be_listed_or_abandoned_is_told_and_the_rest_goes() {
+    let state = State::new();
+    state.orphan("wc/shared/orphan");
+    for (failing, gone, problem) in [
+        (
+            Operation::ListUnfinished,
+            &["shared/orphan"][..],
+            "what killed writers have left behind is not known",
+        ),
+        (
+            Operation::Abandon,
+            &["savepoint-1-9/large", "shared/orphan"][..],
+            "chk-1-9/large",
+        ),
+    ] {
+        let (store, clock) = killed(&state);
+        let store = FaultyStore::new(store, move |call| {
+            if call.operation == failing && !call.path.as_str().contains("savepoint") {
+                Fault::Fail(StoreErrorKind::Denied)
+            } else {
+                Fault::None
+            }
+        });
+        let place = State::place(Arc::new(store));
+        let request = order(&state, "", true);
+        let report = sweep::sweep(&place, &request, &*clock).unwrap();
+        let job = &report.jobs[0];
+        assert_eq!(paths(job), gone);
+        assert_eq!(job.problems.len(), 1, "{job:?}");
+        assert!(job.problems[0].contains(problem), "{job:?}");
+    }
 }
 
 #[test]

@@ -84,10 +84,21 @@ impl Server {
 
     /// Whether there are parts of uploads that are neither completed nor aborted.
     pub(crate) fn has_uploads(&self) -> bool {
+        !self.uploads().is_empty()
+    }
+
+    /// How many parts of them are stored.
+    pub(crate) fn parts(&self) -> usize {
+        self.uploads()
+            .iter()
+            .map(|upload| entries(upload).len())
+            .sum()
+    }
+
+    fn uploads(&self) -> Vec<PathBuf> {
         // A folder for each object, in it one for each upload, in it the parts.
-        let entries = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten();
-        entries(self.folder().join(BUCKET).join(".sgwtmp/multipart"))
-            .any(|object| entries(object.path()).next().is_some())
+        let objects = entries(&self.folder().join(BUCKET).join(".sgwtmp/multipart"));
+        objects.iter().flat_map(|object| entries(object)).collect()
     }
 
     pub(crate) fn wait_for(&self, happened: impl Fn(&Self) -> bool) -> bool {
@@ -103,6 +114,12 @@ impl Drop for Server {
         drop(self.process.kill());
         drop(self.process.wait());
     }
+}
+
+/// What is in a folder; nothing if it does not exist.
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 fn program() -> Option<PathBuf> {

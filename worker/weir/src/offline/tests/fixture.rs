@@ -16,8 +16,10 @@ use weir_checkpoint::pointer::{
 };
 use weir_cli::StoreRequest;
 use weir_state::{KeyedBackend, SnapshotKind as Size, StateDescriptor};
-use weir_storage::{LocalStore, ObjectPath, ObjectStore, StoreOptions};
-use weir_types::{CheckpointId, Epoch, JobId, KeyGroupRange, OperatorId, SubtaskIndex, hash128};
+use weir_storage::{LocalStore, MemoryStore, ObjectPath, ObjectStore, StoreOptions};
+use weir_types::{
+    CheckpointId, Clock, Epoch, JobId, KeyGroupRange, OperatorId, SubtaskIndex, hash128,
+};
 
 use crate::offline::place::Place;
 
@@ -63,6 +65,20 @@ impl State {
 
     pub(super) fn store(&self, path: &str) -> Arc<dyn ObjectStore> {
         Arc::new(LocalStore::open(self.file(path)).unwrap())
+    }
+
+    /// The same in memory, which shows what was begun as a bucket does.
+    pub(super) fn in_memory(&self, clock: Arc<dyn Clock>) -> Arc<dyn ObjectStore> {
+        let (folder, memory) = (self.store(""), MemoryStore::with_clock(clock));
+        for object in folder.list(&ObjectPath::default()).unwrap() {
+            if let Some((bytes, _)) = folder.read_register(&object.path).unwrap() {
+                memory.swap_register(&object.path, None, &bytes).unwrap();
+            } else {
+                let bytes = folder.get(&object.path).unwrap();
+                memory.create(&object.path, &bytes).unwrap();
+            }
+        }
+        Arc::new(memory)
     }
 
     /// An object that nothing needs, written a second after 1970.
@@ -136,6 +152,20 @@ impl State {
             age(&self.file(job).join(object.path.as_str()));
         }
     }
+}
+
+/// A large object whose writer is killed: it runs no destructors.
+pub(super) fn begin(store: &dyn ObjectStore, name: &str) {
+    let mut killed = store.create_large(&path(name)).unwrap();
+    killed.write(&[7; 100]).unwrap();
+    std::mem::forget(killed);
+}
+
+/// What was begun and is not finished, in the order in which it was begun.
+pub(super) fn begun(store: &dyn ObjectStore) -> Vec<String> {
+    let found = store.list_unfinished(&ObjectPath::default()).unwrap();
+    let names = found.into_iter().map(|one| one.path.to_string());
+    names.collect()
 }
 
 /// Moves the pointer of the store of a job.
