@@ -143,6 +143,18 @@ impl Coordinator {
         self.write.is_some()
     }
 
+    /// Whether all results are committed and only the record of the job's end is missing: nothing
+    /// that fails now changes how it ended, and nothing is to run again.
+    pub fn is_decided(&self) -> bool {
+        self.closing.as_ref().is_some_and(Closing::is_done)
+    }
+
+    /// Whether sources were told to end before their input has: those that have done so will not
+    /// read on, whatever becomes of the others.
+    pub fn is_draining(&self) -> bool {
+        self.draining.is_some()
+    }
+
     /// The newest checkpoints, for people.
     pub fn history(&self) -> &History {
         &self.history

@@ -179,6 +179,10 @@ impl<T: Data> Source for FileSource<T> {
         if let Some(rate) = self.options.rate.filter(|rate| !is_rate(*rate)) {
             return Err(FileSourceError::Rate { rate }.into());
         }
+        if context.restored {
+            // Files that were read may be gone by now.
+            return Ok(Box::new(SplitQueue::default()));
+        }
         let files = listing::list_files(&self.path)?;
         if files.is_empty() {
             tracing::warn!(path = %self.path.display(), "no file to read: the input is empty");

@@ -164,7 +164,10 @@ pub(crate) fn turns_of_a_called_reader<S: Source>(source: &S) -> (Vec<usize>, Ve
 /// The enumerator of a source.
 pub(crate) fn enumerator<S: Source>(source: &S, parallelism: u32) -> Box<dyn SplitEnumerator> {
     source
-        .make_enumerator(&EnumeratorContext { parallelism })
+        .make_enumerator(&EnumeratorContext {
+            parallelism,
+            restored: false,
+        })
         .expect("there is something to read")
 }
 

@@ -157,6 +157,8 @@ pub struct ExecutionGraph {
     failures: FailureHistory,
     /// The committing attempts were told to publish.
     publishing: bool,
+    /// The job's results stand, whatever becomes of what still runs.
+    concluded: bool,
     options: ExecutionOptions,
 }
 
@@ -197,6 +199,7 @@ impl ExecutionGraph {
             first_of_vertex,
             failures: FailureHistory::default(),
             publishing: false,
+            concluded: false,
             options: ExecutionOptions::default(),
         }
     }

@@ -46,16 +46,20 @@ impl Failover {
         )
     }
 
+    /// All subtasks.
+    pub(crate) fn all(&self) -> BTreeSet<ExecutionVertexId> {
+        self.regions.iter().flatten().copied().collect()
+    }
+
     /// The subtasks to restart for these failures. A fault without a subtask concerns all.
     pub(crate) fn concerned(&self, failures: &[FailureRecord]) -> BTreeSet<ExecutionVertexId> {
-        let all = || self.regions.iter().flatten().copied().collect();
         if self.strategy == FailoverStrategy::Full {
-            return all();
+            return self.all();
         }
         let mut concerned = BTreeSet::new();
         for failure in failures {
             let Some(attempt) = failure.attempt else {
-                return all();
+                return self.all();
             };
             let id = ExecutionVertexId {
                 vertex: attempt.vertex,

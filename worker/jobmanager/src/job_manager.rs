@@ -292,16 +292,16 @@ fn take_checkpoints(
         },
         options.restore.as_ref(),
     );
-    let finish = matches!(options.claimed.task, LeaderTask::FinishCommits(_));
-    let restoring = restoring
-        .map(|restoring| restoring.only_to_commit(finish))
-        .map_err(|source| StartError::Restore {
-            id: options
-                .restore
-                .as_ref()
-                .map_or(weir_types::CheckpointId(0), |restore| restore.metadata.id),
-            source,
-        })?;
+    let mut restoring = restoring.map_err(|source| StartError::Restore {
+        id: options
+            .restore
+            .as_ref()
+            .map_or(weir_types::CheckpointId(0), |restore| restore.metadata.id),
+        source,
+    })?;
+    if matches!(options.claimed.task, LeaderTask::FinishCommits(_)) {
+        restoring.only_commit();
+    }
     let pointer = options.claimed.pointer.clone();
     let mut coordinator = Coordinator::new(config, pointer.clone(), options.seed);
     if let Some(own) = options.restore.as_ref().filter(|restore| restore.lineage) {

@@ -375,7 +375,11 @@ impl JobMaster {
     }
 
     fn end(&mut self, actions: &mut Vec<Action>) {
+        // What the pointer says of the job's end counts, whatever has failed since.
+        let checkpoints = self.checkpoints.as_ref();
+        let recorded = checkpoints.is_some_and(|checkpoints| checkpoints.end.is_some());
         let result = match self.graph.status() {
+            _ if recorded => JobResult::Finished,
             JobStatus::Finished => JobResult::Finished,
             JobStatus::Failed => JobResult::Failed(self.root_cause()),
             _ => JobResult::Canceled,

@@ -93,9 +93,8 @@ impl Restoring {
     }
 
     /// Subtasks are restored only so that their sinks commit: they have nothing to read.
-    pub(crate) fn only_to_commit(mut self, only: bool) -> Self {
-        self.only_to_commit = only;
-        self
+    pub(crate) fn only_commit(&mut self) {
+        self.only_to_commit = true;
     }
 
     /// The snapshot that the next attempts go on from.

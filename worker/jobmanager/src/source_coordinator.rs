@@ -54,6 +54,8 @@ struct Coordinator {
     requests: mpsc::Receiver<Request>,
     life: u32,
     restore: Option<Vec<u8>>,
+    /// The class of the fault that it cannot be made.
+    failure: FaultClass,
 }
 
 impl SourceCoordinators {
@@ -196,15 +198,26 @@ impl SourceCoordinators {
         // The first life is 0.
         let life = self.lives.get(&node).map_or(0, |life| life + 1);
         self.lives.insert(node, life);
+        let context = EnumeratorContext {
+            parallelism,
+            restored: restore.is_some(),
+        };
+        // What worked before, here or in a predecessor, may work again: a restart decides. What is
+        // wrong from the start is told at once.
+        let failure = if life > 0 || restore.is_some() {
+            FaultClass::Recoverable
+        } else {
+            FaultClass::NonRecoverable
+        };
         let coordinator = Coordinator {
             node,
+            failure,
             name,
             events,
             requests,
             life,
             restore,
         };
-        let context = EnumeratorContext { parallelism };
         thread::Builder::new()
             .name(format!("source-{node}"))
             .spawn(move || coordinator.run(&factory, context))?;
@@ -237,27 +250,28 @@ fn overrun(node: NodeId) -> String {
 }
 
 fn run_check(name: &str, check: &SinkCheck, restored: bool) -> Result<(), Fault> {
-    guarded(|| check(restored)).map_err(|cause| {
-        Fault::job(
-            FaultClass::NonRecoverable,
-            format!("sink `{name}`: {cause}"),
-        )
-    })
+    // The sinks of a job that goes on have worked before: a restart may help.
+    let class = if restored {
+        FaultClass::Recoverable
+    } else {
+        FaultClass::NonRecoverable
+    };
+    guarded(|| check(restored))
+        .map_err(|cause| Fault::job(class, format!("sink `{name}`: {cause}")))
 }
 
 impl Coordinator {
     fn run(mut self, factory: &EnumeratorFactory, context: EnumeratorContext) {
         let what = Preparation::Source(self.node);
-        let made = guarded(|| {
-            let mut enumerator = factory(&context)?;
+        let fault = |class, cause| Fault::job(class, format!("source `{}`: {cause}", self.name));
+        let made = guarded(|| factory(&context)).map_err(|cause| fault(self.failure, cause));
+        let made = made.and_then(|mut enumerator| {
             if let Some(restore) = &self.restore {
-                enumerator.restore(restore)?;
+                // State that cannot be read does not get better.
+                guarded(|| enumerator.restore(restore))
+                    .map_err(|cause| fault(FaultClass::NonRecoverable, cause))?;
             }
             Ok(enumerator)
-        })
-        .map_err(|cause| {
-            let cause = format!("source `{}`: {cause}", self.name);
-            Fault::job(FaultClass::NonRecoverable, cause)
         });
         let mut enumerator = match made {
             Ok(enumerator) => enumerator,

@@ -39,6 +39,8 @@ pub type SinkWithdrawal = Arc<dyn Fn(&[ExecutionAttemptId]) -> Result<(), BoxErr
 pub struct EnumeratorContext {
     /// How many readers there are.
     pub parallelism: u32,
+    /// Its state is restored next: what it would find out now is replaced by that.
+    pub restored: bool,
 }
 
 /// Makes the router of one producing subtask on an edge that spreads records evenly.

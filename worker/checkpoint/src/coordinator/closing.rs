@@ -85,7 +85,9 @@ impl Coordinator {
     /// The pointer says how the job ended.
     pub(super) fn recorded(&mut self, turn: &mut Turn<'_>) {
         self.over = true;
-        let Some(closing) = self.closing.take().filter(|_| self.ending.is_none()) else {
+        let recorded = &self.pointer.run_state;
+        let decided = |closing: &mut Closing| closing.is_done() && closing.run_state() == *recorded;
+        let Some(closing) = self.closing.take_if(decided) else {
             turn.act(Action::EndRecorded);
             return;
         };

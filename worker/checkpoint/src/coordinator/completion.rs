@@ -108,12 +108,10 @@ impl Coordinator {
         }
         let mut content = Box::new(self.pointer.clone());
         let purpose;
+        // What is committed decides, whatever has failed or was asked for since.
         let committed = self.closing.as_ref().filter(|closing| closing.is_done());
-        if let Some(state) = self
-            .ending
-            .clone()
-            .or_else(|| committed.map(Closing::run_state))
-        {
+        let end = committed.map(Closing::run_state);
+        if let Some(state) = end.or_else(|| self.ending.clone()) {
             if !self.schedule.may_retry() {
                 return;
             }

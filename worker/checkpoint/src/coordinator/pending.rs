@@ -150,6 +150,11 @@ impl PendingCheckpoint {
         begins
     }
 
+    /// Whether enumerators are being asked, and the sources know nothing yet.
+    pub(super) fn asks_enumerators(&self) -> bool {
+        matches!(self.step, Step::Enumerators)
+    }
+
     pub(super) fn awaits(&self, attempt: ExecutionAttemptId) -> bool {
         self.awaited.contains(&attempt)
     }

@@ -52,6 +52,7 @@ impl Coordinator {
             && !self.at_end
             && self.draining.is_none()
             && pending < u64::from(self.config.max_concurrent.max(1))
+            && !self.asks_enumerators()
             && !self.pending.values().any(|p| is_exclusive(&p.cause));
         let due = self.schedule.next.filter(|_| free)?;
         let rested = self
@@ -70,12 +71,22 @@ impl Coordinator {
             && self.pointer.run_state == RunState::Running
     }
 
+    /// Whether a pending checkpoint waits for enumerators. A second one must not ask them by then:
+    /// splits are held back for one trigger, and would be in none or in both of two.
+    fn asks_enumerators(&self) -> bool {
+        self.pending.values().any(|p| p.asks_enumerators())
+    }
+
     /// Begins what is due: requests in their order, then the last checkpoint, then a periodic one.
     pub(super) fn begin_next(&mut self, turn: &mut Turn<'_>) {
         while self.may_begin()
             && self.draining.is_none()
             && !self.pending.values().any(|p| is_exclusive(&p.cause))
-            && let Some(request) = self.queue.pop_front()
+            && let asks = self.asks_enumerators()
+            // What ends the job gives up all that is pending.
+            && let Some(request) = self
+                .queue
+                .pop_front_if(|next| next.then != Then::Continue || !asks)
         {
             match request.then {
                 Then::Drain => self.drain(turn, request),

@@ -139,9 +139,10 @@ fn readers_share_a_start_that_the_program_names() {
 #[test]
 fn a_rate_that_cannot_be_kept_is_refused() {
     for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let made = numbers(1)
-            .rate(rate)
-            .make_enumerator(&EnumeratorContext { parallelism: 1 });
+        let made = numbers(1).rate(rate).make_enumerator(&EnumeratorContext {
+            parallelism: 1,
+            restored: false,
+        });
         assert!(made.is_err(), "{rate}");
     }
 }

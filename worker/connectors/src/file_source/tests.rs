@@ -457,7 +457,10 @@ fn a_rate_that_cannot_be_kept_is_refused() {
     let input = input("x\n");
     let made = lines(&input.path)
         .rate(0.0)
-        .make_enumerator(&EnumeratorContext { parallelism: 1 });
+        .make_enumerator(&EnumeratorContext {
+            parallelism: 1,
+            restored: false,
+        });
     assert!(made.is_err());
 }
 
@@ -477,4 +480,21 @@ fn a_reader_that_is_called_ends_its_turn_after_a_line_or_row() {
     let (turns, rows) = turns_of_a_called_reader(&FileSource::<(String,)>::csv(&input.path));
     assert_eq!(turns, [1; 3]);
     assert_eq!(rows, ["a", "bb", "ccc"].map(|word| (word.to_owned(),)));
+}
+
+#[test]
+fn an_enumerator_that_is_restored_does_not_look_for_files_that_were_read_and_are_gone() {
+    let input = input("a\n");
+    let source = lines(&input.path);
+    let mut first = enumerator(&source, 1);
+    assert_eq!(splits(&mut *first).len(), 1);
+    let left = first.snapshot().expect("writes");
+    std::fs::remove_file(&input.path).expect("it is there");
+    let context = EnumeratorContext {
+        parallelism: 1,
+        restored: true,
+    };
+    let mut again = source.make_enumerator(&context).expect("needs no file");
+    again.restore(&left).expect("reads");
+    assert!(splits(&mut *again).is_empty());
 }

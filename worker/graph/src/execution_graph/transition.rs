@@ -140,6 +140,20 @@ impl ExecutionGraph {
         update
     }
 
+    /// The job's results stand, and it is recorded that they do: it has finished once all of it
+    /// has ended, in whatever way. What still runs ends by itself, or is stopped as soon as
+    /// something fails, as it may wait for what has failed.
+    pub fn conclude(&mut self, now_ms: i64) -> Update {
+        let mut update = Update::default();
+        self.concluded = true;
+        if self.status == JobStatus::Restarting {
+            self.enter(JobStatus::Running, now_ms, &mut update)
+                .expect("the job's table has this transition");
+        }
+        self.settle(now_ms, &mut update);
+        update
+    }
+
     /// Stops the job because a person asked for it. Asking again changes nothing.
     pub fn cancel(&mut self, now_ms: i64) -> Result<Update, UpdateError> {
         let mut update = Update::default();
@@ -180,7 +194,9 @@ impl ExecutionGraph {
         let may_restart = self.options.restarts
             && record.fault.class != FaultClass::NonRecoverable
             && !self.is_publishing();
-        if may_restart && matches!(self.status, JobStatus::Running | JobStatus::Restarting) {
+        if self.concluded {
+            self.failures.push_concurrent(record);
+        } else if may_restart && matches!(self.status, JobStatus::Running | JobStatus::Restarting) {
             update.failed.push(record.clone());
             if self.status == JobStatus::Restarting || update.failed.len() > 1 {
                 self.failures.push_concurrent(record);
@@ -201,6 +217,14 @@ impl ExecutionGraph {
             JobStatus::Failing | JobStatus::Cancelling | JobStatus::Suspended => {
                 self.cancel_the_rest(now_ms, update);
             }
+            JobStatus::Running if self.concluded => {
+                let failed = |e: &super::ExecutionVertex| {
+                    e.state.is_terminal() && e.state != ExecutionState::Finished
+                };
+                if self.executions.iter().any(failed) {
+                    self.cancel_the_rest(now_ms, update);
+                }
+            }
             JobStatus::Running => self.publish_at_end(update),
             _ => {}
         }
@@ -212,7 +236,7 @@ impl ExecutionGraph {
         };
         let over = |state: ExecutionState| match end {
             // What has failed is about to be restarted or given up.
-            JobStatus::Finished => state == ExecutionState::Finished,
+            JobStatus::Finished if !self.concluded => state == ExecutionState::Finished,
             _ => state.is_terminal(),
         };
         if self

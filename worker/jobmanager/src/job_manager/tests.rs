@@ -1,6 +1,7 @@
 //! A whole JobManager against TaskManagers that are the test.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use weir_graph::{
     EdgeSpec, ExecutionState, Fingerprint, JobGraph, JobStatus, NodeId, NodeSpec, PartHash,
@@ -19,6 +20,7 @@ use weir_types::{Epoch, ExecutionAttemptId, JobId, SubtaskIndex, TaskManagerId};
 
 use super::*;
 use crate::job_master::Preparation;
+use crate::restart_strategy::RestartStrategy;
 
 /// Hands out each split once.
 struct Splits(Vec<u8>);
@@ -485,4 +487,33 @@ async fn an_enumerator_that_hangs_holds_up_neither_questions_nor_cancelling() {
         .expect("it runs");
     assert_eq!(result(&manager).await, JobResult::Canceled);
     drop(hold);
+}
+
+/// What worked before may work again: a server that is slow for a moment ends no job for good.
+#[tokio::test]
+async fn an_enumerator_that_cannot_be_made_anew_is_made_at_the_next_restart() {
+    let made = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&made);
+    let spec = spec(Arc::new(move |_| {
+        match counter.fetch_add(1, Ordering::Relaxed) {
+            1 => Err("the server is slow".into()),
+            _ => Ok(Box::new(Splits(vec![1]))),
+        }
+    }));
+    let options = JobManagerOptions {
+        restart: RestartStrategy::FixedDelay {
+            attempts: 3,
+            delay: Duration::ZERO,
+        },
+        ..options()
+    };
+    let manager = JobManager::start(options, spec).expect("nothing to open");
+    let mut fake = Fake::register(manager.gateway().as_ref())
+        .await
+        .expect("taken in");
+    let attempt = fake.deployed().await;
+    fake.state(attempt, ExecutionState::Failed).await;
+    let again = fake.deployed().await;
+    assert!(again.attempt > attempt.attempt);
+    assert_eq!(made.load(Ordering::Relaxed), 3);
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_checkpoint::coordinator::{
     self, CheckpointStatus, Coordinator, FinalOutcome, Participant, SnapshotRequest,
 };
-use weir_checkpoint::pointer::OperationId;
+use weir_checkpoint::pointer::{OperationId, RunState};
 use weir_graph::{ExecutionVertexId, JobStatus, NodeId};
 use weir_rpc::{
     Collected, CommitRequest, Durations, JobCheckpoints, OperationStatus, SplitResponse,
@@ -42,7 +42,7 @@ pub(crate) struct Checkpoints {
     enumerators: BTreeMap<NodeId, (CheckpointId, bool)>,
     held: Vec<(ExecutionAttemptId, NodeId, SplitResponse)>,
     handed_out: Vec<HandedOut>,
-    /// The highest checkpoint that sources were told to trigger.
+    /// The highest checkpoint that sources were told to trigger, in this epoch or before.
     triggered: CheckpointId,
     operations: Operations,
     durations: Durations,
@@ -70,6 +70,7 @@ impl Checkpoints {
     pub(crate) fn new(coordinator: Coordinator, restoring: Restoring, folder: String) -> Self {
         Self {
             restored: restoring.checkpoint(),
+            triggered: coordinator.pointer().last_id,
             coordinator,
             restoring,
             folder,
@@ -78,7 +79,6 @@ impl Checkpoints {
             enumerators: BTreeMap::new(),
             held: Vec::new(),
             handed_out: Vec::new(),
-            triggered: CheckpointId(0),
             operations: Operations::default(),
             durations: Durations::default(),
             end: None,
@@ -101,13 +101,15 @@ impl Checkpoints {
         !self.enumerators.get(&node).is_some_and(|(_, told)| *told)
     }
 
-    /// Splits that these readers got after the checkpoint.
+    /// Splits that these readers got after what they are restored from. The snapshot of another job
+    /// or lineage has none of them, whatever its number.
     pub(super) fn take_back(
         &mut self,
         node: NodeId,
         subtasks: &BTreeSet<SubtaskIndex>,
-        restored: CheckpointId,
     ) -> Vec<(SubtaskIndex, SplitBytes)> {
+        let own = self.coordinator.latest_metadata();
+        let restored = own.map_or(CheckpointId(0), |latest| latest.id);
         let mut back = Vec::new();
         self.handed_out.retain(|handed| {
             let lost = handed.node == node && subtasks.contains(&handed.subtask);
@@ -212,14 +214,7 @@ impl JobMaster {
                 };
                 checkpoints.operations.note(operation, status);
             }
-            Said::End(outcome) => {
-                if let FinalOutcome::Stopped(snapshot) = &outcome {
-                    let place = format!("{}/{}", checkpoints.folder, snapshot.path);
-                    actions.push(Action::Say(format!("the job has stopped with {place}")));
-                }
-                checkpoints.end = Some(outcome);
-                self.end_if_over(now, actions);
-            }
+            Said::End(outcome) => self.conclude(now, outcome, actions),
             Said::EndRecorded => {
                 checkpoints.recorded = true;
                 if !checkpoints.cleared {
@@ -233,6 +228,21 @@ impl JobMaster {
             Said::Fenced { reason } => self.abdicate(&reason, actions),
             Said::Say(text) => actions.push(Action::Say(text)),
         }
+    }
+
+    /// The pointer says how the job ended, and that stands.
+    fn conclude(&mut self, now: Now, outcome: FinalOutcome, actions: &mut Vec<Action>) {
+        let Some(checkpoints) = &mut self.checkpoints else {
+            return;
+        };
+        if let FinalOutcome::Stopped(snapshot) = &outcome {
+            let place = format!("{}/{}", checkpoints.folder, snapshot.path);
+            actions.push(Action::Say(format!("the job has stopped with {place}")));
+        }
+        checkpoints.end = Some(outcome);
+        checkpoints.cleared = true;
+        let update = self.graph.conclude(now.unix_ms);
+        self.follow(update, now, actions);
     }
 
     /// Somebody else leads the job: nothing more is told to anybody.
@@ -455,7 +465,13 @@ impl JobMaster {
         let Some(latest) = checkpoints.coordinator.latest_metadata() else {
             return Ok(());
         };
-        checkpoints.restoring.advance(latest)
+        checkpoints.restoring.advance(latest)?;
+        // Behind the savepoint that a job stops with nothing is read.
+        let stopping = &checkpoints.coordinator.pointer().run_state;
+        if matches!(stopping, RunState::Stopping(_)) {
+            checkpoints.restoring.only_commit();
+        }
+        Ok(())
     }
 
     /// When something is due that no event announces.

@@ -83,7 +83,7 @@ impl JobMaster {
         let Some(checkpoints) = &mut self.checkpoints else {
             return true;
         };
-        if status == JobStatus::Finished {
+        if status == JobStatus::Finished || checkpoints.end.is_some() {
             return checkpoints.end.is_some();
         }
         if checkpoints.recorded && checkpoints.cleared {

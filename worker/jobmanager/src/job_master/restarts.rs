@@ -14,8 +14,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_graph::{ExecutionVertexId, FailureRecord, FreeSlot, JobStatus, NodeId, SlotAssignment};
-use weir_types::{CheckpointId, Fault, FaultClass, FaultScope, SubtaskIndex, Timestamp};
+use weir_graph::{
+    ExecutionState, ExecutionVertexId, FailureRecord, FreeSlot, JobStatus, NodeId, SlotAssignment,
+};
+use weir_types::{Fault, FaultClass, FaultScope, SubtaskIndex, Timestamp};
 
 use super::{Action, JobMaster, Now, Preparation};
 use crate::restart_strategy::Verdict;
@@ -41,7 +43,11 @@ impl JobMaster {
         for failure in failures {
             self.block_machine(now, &failure.fault);
         }
-        let concerned = self.failover.concerned(failures);
+        let concerned = if self.ends_as_one() {
+            self.failover.all()
+        } else {
+            self.failover.concerned(failures)
+        };
         let cause = first_line(&first.fault.cause).to_owned();
         self.interrupt_checkpoints(now, &cause, actions);
         if let Some(pending) = &mut self.restart {
@@ -79,6 +85,18 @@ impl JobMaster {
         }
     }
 
+    /// Whether the job has begun to end, with checkpoints. Then it goes back as a whole, whatever
+    /// its regions: sources that a drain has ended do not read on, and subtasks that have finished
+    /// take part in no other last checkpoint.
+    fn ends_as_one(&self) -> bool {
+        let Some(checkpoints) = &self.checkpoints else {
+            return false;
+        };
+        let mut executions = self.graph.executions().iter();
+        checkpoints.coordinator.is_draining()
+            || executions.any(|execution| execution.state == ExecutionState::Finished)
+    }
+
     fn count_restart(&mut self, class: FaultClass) {
         match self.restarts.iter_mut().find(|(of, _)| *of == class) {
             Some((_, count)) => *count += 1,
@@ -89,11 +107,10 @@ impl JobMaster {
     /// When what has been stopped may start again, if nothing but time is in the way.
     pub(super) fn restart_due(&self) -> Option<Timestamp> {
         let pending = self.restart.as_ref()?;
-        let in_doubt = self
-            .checkpoints
-            .as_ref()
-            .is_some_and(|checkpoints| checkpoints.coordinator.in_doubt());
-        (!in_doubt && self.graph.have_ended(&pending.subtasks)).then_some(pending.not_before)
+        let waits = self.checkpoints.as_ref().is_some_and(|checkpoints| {
+            checkpoints.coordinator.in_doubt() || checkpoints.coordinator.is_decided()
+        });
+        (!waits && self.graph.have_ended(&pending.subtasks)).then_some(pending.not_before)
     }
 
     /// Starts what has been stopped again, once it may.
@@ -161,11 +178,7 @@ impl JobMaster {
                 *self.source_lives.entry(node).or_insert(0) += 1;
                 actions.push(Action::PrepareSource { node, restore });
             } else if let Some(checkpoints) = &mut self.checkpoints {
-                let restored = checkpoints
-                    .restoring
-                    .checkpoint()
-                    .unwrap_or(CheckpointId(0));
-                let splits = checkpoints.take_back(node, &subtasks, restored);
+                let splits = checkpoints.take_back(node, &subtasks);
                 actions.push(Action::AddSplitsBack { node, splits });
             }
         }
@@ -204,7 +217,7 @@ impl JobMaster {
         self.blocked.retain(|_, until| *until > now.at);
         let waiting = |id: &ExecutionVertexId| {
             let execution = self.graph.execution(*id);
-            execution.is_some_and(|e| e.state == weir_graph::ExecutionState::Scheduled)
+            execution.is_some_and(|e| e.state == ExecutionState::Scheduled)
         };
         let mut free = self.slots.free();
         let (mut placed, mut homeless) = (Vec::new(), Vec::new());

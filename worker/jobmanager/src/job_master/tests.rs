@@ -6,6 +6,7 @@ use super::*;
 
 mod checkpoints;
 mod random_events;
+mod regions;
 mod restarts;
 mod rig;
 

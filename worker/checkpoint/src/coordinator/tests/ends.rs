@@ -117,3 +117,20 @@ fn a_waiting_savepoint_is_taken_before_the_last_checkpoint() {
         ["complete 7 x1", "answer a 7", "enumerator 8"]
     );
 }
+
+/// Everything is committed: that the job has finished is recorded, not that a subtask failed then.
+#[test]
+fn a_failure_after_the_last_commits_does_not_change_how_the_job_ended() {
+    let mut job = Job::running(config());
+    job.on(Event::EndOfInput);
+    job.until_pointer(7);
+    job.written();
+    assert!(!job.coordinator.is_decided());
+    assert_eq!(job.commit(7), ["pointer 7 Finished"]);
+    assert!(job.coordinator.is_decided());
+    job.interrupt();
+    assert_eq!(job.on(Event::Ended(RunState::Failed)), [""; 0]);
+    assert_eq!(job.refused(), ["say"]);
+    assert_eq!(job.wait(500), ["pointer 7 Finished"]);
+    assert_eq!(job.written(), ["end finished"]);
+}

@@ -295,3 +295,16 @@ fn a_savepoint_whose_end_the_store_refuses_stays_and_may_be_given_up_again() {
     );
     assert_eq!(job.on(Event::Forget(operation("s"))), ["pointer 8 Running"]);
 }
+
+/// Splits are held back for one trigger: with two they would be in neither snapshot, or in both.
+#[test]
+fn a_snapshot_waits_while_enumerators_are_asked_for_another_one() {
+    let mut job = Job::running(CoordinatorConfig {
+        max_concurrent: 2,
+        ..config()
+    });
+    assert_eq!(job.wait(100), ["enumerator 7"]);
+    assert_eq!(job.wait(100), [""; 0]);
+    assert_eq!(job.on(savepoint("a", Then::Continue)), [""; 0]);
+    assert_eq!(job.enumerated(7), ["trigger 7 Continue x2", "enumerator 8"]);
+}

@@ -6,11 +6,12 @@ use weir_checkpoint::coordinator::{Coordinator, CoordinatorConfig, PointerOutcom
 use weir_checkpoint::handle::{SnapshotMetrics, SubtaskState};
 use weir_checkpoint::pointer::{Pointer, RunState};
 use weir_checkpoint::restore::RestoreOptions;
+use weir_graph::StreamGraph;
 use weir_types::CheckpointId;
 
 use super::rig::*;
 use super::*;
-use crate::restoring::{Restoring, operators};
+use crate::restoring::{RestoreFrom, Restoring, operators};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -20,14 +21,24 @@ fn running() -> Rig {
 }
 
 fn running_with(change: impl FnOnce(Checkpoints) -> Checkpoints) -> Rig {
-    let graph = wordcount(2);
-    let config = JobMasterConfig {
+    let config = restartable(&wordcount(2));
+    let checkpoints = taken_by(&config, None);
+    Rig::with(config, Some(change(checkpoints))).run()
+}
+
+/// A job that is restarted at once.
+pub(super) fn restartable(graph: &StreamGraph) -> JobMasterConfig {
+    JobMasterConfig {
         restart: RestartStrategy::FixedDelay {
             attempts: 9,
             delay: Duration::ZERO,
         },
-        ..config(&graph)
-    };
+        ..config(graph)
+    }
+}
+
+/// The checkpoints of a job that goes on from this snapshot.
+pub(super) fn taken_by(config: &JobMasterConfig, from: Option<&RestoreFrom>) -> Checkpoints {
     let coordinator = CoordinatorConfig {
         interval: INTERVAL,
         timeout: Duration::from_secs(60),
@@ -38,6 +49,7 @@ fn running_with(change: impl FnOnce(Checkpoints) -> Checkpoints) -> Rig {
         retained: 2,
         operators: operators(&config.job_graph),
     };
+    let own = from.filter(|from| from.lineage);
     let pointer = Pointer {
         state_id: JobId(1),
         deployment: 1,
@@ -45,7 +57,7 @@ fn running_with(change: impl FnOnce(Checkpoints) -> Checkpoints) -> Rig {
         holder: "test".to_owned(),
         nonce: 1,
         run_state: RunState::Running,
-        last_id: CheckpointId(0),
+        last_id: own.map_or(CheckpointId(0), |own| own.metadata.id),
         latest: None,
         retained: Vec::new(),
         roots: Vec::new(),
@@ -53,16 +65,16 @@ fn running_with(change: impl FnOnce(Checkpoints) -> Checkpoints) -> Rig {
     };
     let folder = "/state/wordcount".to_owned();
     let options = RestoreOptions::default();
-    let restoring = Restoring::new(&config.job_graph, folder.clone(), options, None);
-    let checkpoints = Checkpoints::new(
-        Coordinator::new(coordinator, pointer, 7),
-        restoring.expect("there is nothing to restore"),
-        folder,
-    );
-    Rig::with(config, Some(change(checkpoints))).run()
+    let restoring = Restoring::new(&config.job_graph, folder.clone(), options, from);
+    let mut coordinator = Coordinator::new(coordinator, pointer, 7);
+    if let Some(own) = own {
+        coordinator = coordinator.with_latest(own.metadata.as_ref().clone());
+    }
+    let restoring = restoring.expect("the snapshot fits the job");
+    Checkpoints::new(coordinator, restoring, folder)
 }
 
-fn source_node(rig: &Rig) -> NodeId {
+pub(super) fn source_node(rig: &Rig) -> NodeId {
     rig.master.graph.job().vertices[0].head().node
 }
 
@@ -80,7 +92,7 @@ fn triggers(actions: &[Action]) -> BTreeMap<ExecutionAttemptId, CheckpointId> {
     triggers.collect()
 }
 
-fn commands(actions: &[Action]) -> Vec<TaskExecutorCommand> {
+pub(super) fn commands(actions: &[Action]) -> Vec<TaskExecutorCommand> {
     let told = actions.iter().filter_map(|action| match action {
         Action::Tell { command, .. } => command.clone().open(Epoch(1)).ok(),
         _ => None,
@@ -89,7 +101,7 @@ fn commands(actions: &[Action]) -> Vec<TaskExecutorCommand> {
 }
 
 /// The checkpoint for which the enumerator was asked.
-fn asked(rig: &Rig) -> Option<CheckpointId> {
+pub(super) fn asked(rig: &Rig) -> Option<CheckpointId> {
     rig.log.iter().find_map(|action| match action {
         Action::SnapshotEnumerator { id, .. } => Some(*id),
         _ => None,
@@ -97,7 +109,7 @@ fn asked(rig: &Rig) -> Option<CheckpointId> {
 }
 
 /// The store has the metadata: what the pointer is to become.
-fn store_metadata(rig: &mut Rig, id: CheckpointId) -> Box<Pointer> {
+pub(super) fn store_metadata(rig: &mut Rig, id: CheckpointId) -> Box<Pointer> {
     let result = Ok(("ab".repeat(32), 10));
     let actions = rig.event(Event::MetadataWritten { id, result });
     let [Action::WritePointer(pointer)] = actions.as_slice() else {
@@ -118,7 +130,7 @@ fn trigger(rig: &mut Rig) -> CheckpointId {
     id
 }
 
-fn acknowledge_all(rig: &mut Rig, id: CheckpointId) -> Vec<Action> {
+pub(super) fn acknowledge_all(rig: &mut Rig, id: CheckpointId) -> Vec<Action> {
     let attempts = rig.attempts();
     let acknowledged = attempts.into_iter().flat_map(|attempt| {
         rig.message_of(
@@ -135,7 +147,7 @@ fn acknowledge_all(rig: &mut Rig, id: CheckpointId) -> Vec<Action> {
 }
 
 /// All that follows the last acknowledgement, with a store that works.
-fn complete(rig: &mut Rig, id: CheckpointId) -> Vec<Action> {
+pub(super) fn complete(rig: &mut Rig, id: CheckpointId) -> Vec<Action> {
     let actions = acknowledge_all(rig, id);
     assert!(
         matches!(actions.as_slice(), [Action::WriteMetadata { .. }]),
@@ -337,7 +349,7 @@ fn cancelled(rig: &mut Rig, event: Event) -> Box<Pointer> {
     write.expect("the pointer is to say that the job was cancelled")
 }
 
-fn written(rig: &mut Rig, pointer: &Pointer) -> Vec<Action> {
+pub(super) fn written(rig: &mut Rig, pointer: &Pointer) -> Vec<Action> {
     let (nonce, outcome) = (pointer.nonce, PointerOutcome::Written);
     rig.event(Event::PointerWritten { nonce, outcome })
 }
