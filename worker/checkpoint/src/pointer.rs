@@ -19,6 +19,9 @@ pub use writer::{Nonces, PointerWriter, ReadResult, SwapResult, WriterAction};
 /// The name of the register.
 pub const POINTER: &str = "pointer";
 
+/// What begins the names of starts from a snapshot that deployments were issued for.
+const ISSUED_RESTORE: &str = "restore-";
+
 /// How many savepoints that were let go of are remembered.
 const FORGOTTEN_MAX: usize = 256;
 
@@ -124,6 +127,18 @@ pub struct Pointer {
     pub forgotten: Vec<OperationId>,
 }
 
+impl OperationId {
+    /// The start of a job from a snapshot that a person named. `issued`: the deployment that was
+    /// issued for it. None: nobody issues any, so that its root is what tells a repeated start from
+    /// the first one.
+    pub fn of_restore(issued: Option<u64>) -> Self {
+        match issued {
+            Some(deployment) => Self(format!("{ISSUED_RESTORE}{deployment}")),
+            None => Self("restore".to_owned()),
+        }
+    }
+}
+
 impl RunState {
     /// Whether the job's run in this deployment is over. (`Stopping` is not: it has results to
     /// commit.)
@@ -204,6 +219,7 @@ impl Pointer {
         self.last_id = self.last_id.max(snapshot.id);
         self.retained.push(snapshot.clone());
         self.latest = Some(snapshot);
+        self.close_restores();
         let is_checkpoint = |kept: &SnapshotRef| kept.kind == SnapshotKind::Checkpoint;
         let checkpoints = self.retained.iter().filter(|kept| is_checkpoint(kept));
         let mut surplus = checkpoints.count().saturating_sub(retained.max(1) as usize);
@@ -214,6 +230,35 @@ impl Pointer {
             stays
                 || latest.as_ref().is_some_and(|latest| latest.id == kept.id)
                 || roots.iter().any(|root| root.path == kept.path)
+        });
+    }
+
+    /// The snapshot that the job was told to begin with, as long as it has none of its own: whoever
+    /// goes on from the newest state goes on from it.
+    pub fn begins_with(&self, issued: bool) -> Option<&Root> {
+        if self.latest.is_some() {
+            return None;
+        }
+        let operation = OperationId::of_restore(issued.then_some(self.deployment));
+        let mut roots = self.roots.iter().rev();
+        roots.find(|root| root.operation == operation)
+    }
+
+    /// The savepoints that older deployments were started from are no roots any more, as this one
+    /// has completed a snapshot of its own: they stay because they are kept, and may be let go of.
+    /// Whatever else a person had the job begin with stays a root: nothing else keeps it.
+    fn close_restores(&mut self) {
+        let own = OperationId::of_restore(Some(self.deployment));
+        let retained = &self.retained;
+        let is_kept = |root: &Root| {
+            let mut kept = retained.iter();
+            kept.any(|kept| {
+                kept.kind == SnapshotKind::Savepoint && kept.path == root_name(&root.path)
+            })
+        };
+        self.roots.retain(|root| {
+            let issued = root.operation.0.starts_with(ISSUED_RESTORE);
+            !issued || root.operation == own || !is_kept(root)
         });
     }
 }

@@ -130,7 +130,7 @@ pub(crate) fn lead(
         return Ok(Start::Over(Exit::Finished));
     };
     let claimed = folder.claim(&wish)?;
-    let (claimed, restore) = folder.restore(claimed, wish.named, plan, say)?;
+    let (claimed, restore) = folder.restore(claimed, wish.named, candidate, plan, say)?;
     let pointer = &claimed.pointer;
     let (id, epoch, deployment) = (pointer.state_id, pointer.epoch, pointer.deployment);
     let options = options(&job, args, folder, claimed, restore);

@@ -139,6 +139,33 @@ fn a_running_operation_keeps_an_old_checkpoint() {
     assert_eq!(pointer.last_id, CheckpointId(11));
 }
 
+/// Fails if a savepoint could never be deleted once the job was restored from it, or if something
+/// that only a root keeps were lost.
+#[test]
+fn a_savepoint_that_an_older_deployment_began_with_may_go_once_a_newer_one_has_its_own() {
+    let savepoint = "s3://b/job/savepoint-2-6/_metadata";
+    for (deployment, issued, path, stays) in [
+        (2, Some(1), savepoint, false),
+        (1, Some(1), savepoint, true),
+        (2, None, savepoint, true),
+        (2, Some(1), "s3://b/job/chk-2-4", true),
+        (2, Some(1), "s3://b/other/savepoint-1-3", true),
+    ] {
+        let mut pointer = pointer();
+        pointer.deployment = deployment;
+        pointer.roots = vec![Root {
+            operation: OperationId::of_restore(issued),
+            path: path.to_owned(),
+        }];
+        pointer.complete(snapshot(8, SnapshotKind::Checkpoint), 2);
+        let case = format!("deployment {deployment}, issued {issued:?}, {path}");
+        assert_eq!(pointer.roots.len(), usize::from(stays), "{case}");
+        let needed = pointer.needs(&OperationId("op-6".to_owned())).is_some();
+        assert_eq!(needed, stays && path == savepoint, "{case}");
+        assert!(pointer.retained.iter().any(|kept| kept.id.0 == 6), "{case}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_damaged_pointer_never_reads_as_another_one(at in any::<prop::sample::Index>(), bit in 0..8u8) {

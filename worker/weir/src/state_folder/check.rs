@@ -19,7 +19,7 @@ use weir_types::causes;
 
 use self::types::Types;
 use super::options::absolute;
-use super::restore::{read_named, snapshot_folder};
+use super::restore::{has_begun, read_named, snapshot_folder};
 use super::{Folder, state_name};
 use crate::program;
 use crate::registry::Registry;
@@ -108,10 +108,7 @@ impl Check {
     /// Whether the job has begun from this snapshot already: a repeated start goes on.
     fn has_begun(&self, path: &str, pointer: Option<&Pointer>) -> Result<bool, Trouble> {
         let path = absolute(path).map_err(|failure| refused("SnapshotUnreadable", &failure))?;
-        Ok(pointer.is_some_and(|pointer| {
-            let own = self.deployment == Some(pointer.deployment);
-            own || pointer.roots.iter().any(|root| root.path == path)
-        }))
+        Ok(pointer.is_some_and(|pointer| has_begun(pointer, self.deployment, &path)))
     }
 
     /// Whether the newest state may be left behind. The job that runs will stop with a savepoint,
@@ -169,6 +166,9 @@ impl Check {
         if pointer.run_state == RunState::Deleted {
             let failure = Failure::usage(folder.was_deleted(pointer));
             return Err(refused("StateDeleted", &failure));
+        }
+        if let Some(root) = pointer.begins_with(self.deployment.is_some()) {
+            return self.named(folder, &root.path, found);
         }
         let Some(latest) = &pointer.latest else {
             return Ok("the job starts with no state: no checkpoint has completed yet".to_owned());

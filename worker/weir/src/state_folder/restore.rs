@@ -1,5 +1,6 @@
 //! What a job starts from: what the pointer and the person who starts it say of it.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
@@ -37,7 +38,8 @@ pub(super) struct Named {
 }
 
 impl Folder {
-    /// What to ask of the job, by what the pointer says now. None: it has finished.
+    /// What to ask of the job, by what the pointer says now. None: it has finished, and nobody asks
+    /// for it again.
     pub(super) fn wish(
         &self,
         args: &CheckpointArgs,
@@ -63,17 +65,7 @@ impl Folder {
                 named,
             }));
         };
-        let goes_on = match choice {
-            Some(RestoreChoice::Latest) => true,
-            Some(RestoreChoice::Path(path)) => {
-                let path = absolute(path)?;
-                pointer.roots.iter().any(|root| root.path == path)
-            }
-            Some(RestoreChoice::None) | None => false,
-        };
-        // What a person says of a deployment's start is for its first process only: those after it
-        // go on from what that one has stored.
-        let goes_on = goes_on || candidate.deployment == Some(pointer.deployment);
+        let goes_on = goes_on(&pointer, candidate.deployment, choice)?;
         // A newer deployment of a person's that names its start leaves the newest state behind.
         let newer = candidate
             .deployment
@@ -85,7 +77,8 @@ impl Folder {
             }
             self.can_be_left(&pointer)?;
         }
-        if pointer.run_state == RunState::Finished && goes_on {
+        // A newer deployment is how a person asks for it again.
+        if pointer.run_state == RunState::Finished && goes_on && !newer {
             say("the job has finished before: there is nothing left to do");
             return Ok(None);
         }
@@ -98,7 +91,16 @@ impl Folder {
         if deleted && (choice.is_none() || issued) {
             say("the job has ended, and its checkpoints were deleted: it starts with no state");
         }
-        if pointer.latest.is_none() && choice == Some(&RestoreChoice::Latest) {
+        let begins_with = match choice {
+            Some(RestoreChoice::Latest) => pointer.begins_with(issued),
+            _ => None,
+        };
+        if let Some(root) = begins_with {
+            let path = &root.path;
+            say(&format!(
+                "no checkpoint of this job has completed since it was told to begin with {path}"
+            ));
+        } else if pointer.latest.is_none() && choice == Some(&RestoreChoice::Latest) {
             say("no checkpoint of this job has completed yet: it starts with no state");
         }
         let runs = matches!(pointer.run_state, RunState::Running | RunState::Stopping(_));
@@ -111,7 +113,10 @@ impl Folder {
         let from = (deployment > pointer.deployment).then_some(pointer.deployment);
         let named = match pointer.latest {
             Some(_) if !leaves => None,
-            _ => self.named(choice)?,
+            _ => match begins_with {
+                Some(root) => Some(read_named(&root.path, &self.store_options)?),
+                None => self.named(choice)?,
+            },
         };
         let has_state = named.is_some() || (pointer.latest.is_some() && !leaves);
         self.has_what_is_required(args, has_state)?;
@@ -168,11 +173,12 @@ impl Folder {
         &self,
         claimed: Claimed,
         named: Option<Named>,
+        candidate: &Candidate,
         plan: &Plan,
         say: &dyn Fn(&str),
     ) -> Result<(Claimed, Option<RestoreFrom>), Failure> {
         if let Some(named) = named {
-            return self.restore_named(claimed, named, say);
+            return self.restore_named(claimed, named, candidate, say);
         }
         let mut vertices = plan.program.job_graph.vertices.iter();
         let transactional = vertices.any(|vertex| vertex.commits);
@@ -198,6 +204,7 @@ impl Folder {
         &self,
         claimed: Claimed,
         named: Named,
+        candidate: &Candidate,
         say: &dyn Fn(&str),
     ) -> Result<(Claimed, Option<RestoreFrom>), Failure> {
         let Named {
@@ -206,7 +213,7 @@ impl Folder {
             metadata,
         } = named;
         let root = Root {
-            operation: OperationId("restore".to_owned()),
+            operation: OperationId::of_restore(candidate.deployment),
             path: absolute(&path)?,
         };
         let seed = random::word();
@@ -224,6 +231,33 @@ impl Folder {
             lineage: false,
         };
         Ok((claimed, Some(from)))
+    }
+}
+
+/// Whether a process goes on from the newest state.
+fn goes_on(
+    pointer: &Pointer,
+    deployment: Option<u64>,
+    choice: Option<&RestoreChoice>,
+) -> Result<bool, Failure> {
+    let goes_on = match choice {
+        Some(RestoreChoice::Latest) => true,
+        Some(RestoreChoice::Path(path)) => has_begun(pointer, deployment, &absolute(path)?),
+        Some(RestoreChoice::None) | None => false,
+    };
+    // What a person says of a deployment's start is for its first process only: those after it go
+    // on from what that one has stored.
+    Ok(goes_on || deployment == Some(pointer.deployment))
+}
+
+/// Whether the job has begun from the snapshot that a person named: started again with the same
+/// words, it goes on from what it has stored since. A newer deployment is a wish of its own: it
+/// begins from that snapshot once more.
+pub(super) fn has_begun(pointer: &Pointer, deployment: Option<u64>, path: &str) -> bool {
+    match deployment.map(|own| own.cmp(&pointer.deployment)) {
+        Some(Ordering::Greater) => false,
+        Some(Ordering::Equal) => true,
+        Some(Ordering::Less) | None => pointer.roots.iter().any(|root| root.path == path),
     }
 }
 

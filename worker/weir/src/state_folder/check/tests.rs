@@ -3,7 +3,7 @@ use std::path::Path;
 use weir_checkpoint::handle::{KeyedHandle, OperatorSubtaskState, Stored};
 use weir_checkpoint::keyed_file::{self, Compression};
 use weir_checkpoint::metadata::{self, OperatorMetadata, sha256_hex};
-use weir_checkpoint::pointer::{OperationId, POINTER, SnapshotKind, SnapshotRef};
+use weir_checkpoint::pointer::{OperationId, POINTER, Root, SnapshotKind, SnapshotRef};
 use weir_jobmanager::CheckpointOptions;
 use weir_state::{KeyedBackend, StateValue};
 use weir_storage::LocalStore;
@@ -14,7 +14,12 @@ use super::*;
 
 /// A job `x` whose newest checkpoint has state of an operator that `wordcount` lacks.
 fn leave_state(dir: &Path, run_state: RunState, uncommitted: bool) {
-    let gone = OperatorMetadata {
+    leave(dir, run_state, gone(uncommitted));
+}
+
+/// State of an operator that `wordcount` lacks.
+fn gone(uncommitted: bool) -> OperatorMetadata {
+    OperatorMetadata {
         operator: OperatorId(99),
         name: "gone".to_owned(),
         uid: Some("gone".to_owned()),
@@ -32,8 +37,7 @@ fn leave_state(dir: &Path, run_state: RunState, uncommitted: bool) {
             },
         )],
         ended: Vec::new(),
-    };
-    leave(dir, run_state, gone);
+    }
 }
 
 /// The same with state of `wordcount`'s own count, whose values have this type.
@@ -83,11 +87,12 @@ fn leave_counts<V: StateValue>(dir: &Path) {
     leave(dir, RunState::Running, counts);
 }
 
-fn leave(dir: &Path, run_state: RunState, operator: OperatorMetadata) {
+/// Stores a checkpoint of job `x`. What its pointer says of it is for the caller to write.
+fn store_checkpoint(dir: &Path, id: u64, operator: OperatorMetadata) -> SnapshotRef {
     let store = LocalStore::open(dir.join("x")).unwrap();
     let metadata = CheckpointMetadata {
         state_id: JobId(1),
-        id: CheckpointId(7),
+        id: CheckpointId(id),
         epoch: Epoch(3),
         kind: SnapshotKind::Checkpoint,
         operation: None,
@@ -97,18 +102,24 @@ fn leave(dir: &Path, run_state: RunState, operator: OperatorMetadata) {
         operators: vec![operator],
     };
     let bytes = metadata::encode(&metadata);
-    let path = ObjectPath::new("chk-3-7/_metadata").unwrap();
+    let folder = format!("chk-3-{id}");
+    let path = ObjectPath::new(format!("{folder}/_metadata")).unwrap();
     store.create(&path, &bytes).unwrap();
-    let latest = SnapshotRef {
-        id: CheckpointId(7),
+    SnapshotRef {
+        id: CheckpointId(id),
         epoch: Epoch(3),
         kind: SnapshotKind::Checkpoint,
-        path: "chk-3-7".to_owned(),
+        path: folder,
         sha256: sha256_hex(&bytes),
         size: bytes.len() as u64,
         completed_ms: 2,
         operation: None,
-    };
+    }
+}
+
+fn leave(dir: &Path, run_state: RunState, operator: OperatorMetadata) {
+    let store = LocalStore::open(dir.join("x")).unwrap();
+    let latest = store_checkpoint(dir, 7, operator);
     let pointer = Pointer {
         state_id: JobId(1),
         deployment: 4,
@@ -126,6 +137,32 @@ fn leave(dir: &Path, run_state: RunState, operator: OperatorMetadata) {
     store
         .swap_register(&register, None, &pointer.encode())
         .unwrap();
+}
+
+/// Moves the pointer of job `x`, as a process that leads it does.
+fn move_pointer(dir: &Path, change: impl FnOnce(&mut Pointer)) {
+    let store = LocalStore::open(dir.join("x")).unwrap();
+    let register = ObjectPath::new(POINTER).unwrap();
+    let (bytes, version) = store.read_register(&register).unwrap().unwrap();
+    let mut pointer = Pointer::decode(&bytes).unwrap();
+    change(&mut pointer);
+    pointer.nonce += 1;
+    let bytes = pointer.encode();
+    store
+        .swap_register(&register, Some(&version), &bytes)
+        .unwrap();
+}
+
+/// Job `x` completes a checkpoint.
+fn complete(dir: &Path, id: u64) {
+    let snapshot = store_checkpoint(dir, id, gone(false));
+    move_pointer(dir, |pointer| pointer.complete(snapshot, 2));
+}
+
+/// A checkpoint of job `x`, by its folder.
+fn folder_of(dir: &Path, id: u64) -> String {
+    let folder = dir.join(format!("x/chk-3-{id}"));
+    folder.to_str().unwrap().to_owned()
 }
 
 fn job() -> LocalJob {
@@ -171,9 +208,11 @@ fn start(
 ) -> Result<CheckpointOptions, String> {
     let (registry, job) = (registry(), job());
     let plan = program::plan(&registry, &job).unwrap_or_else(|error| panic!("{}", error.text()));
+    // In a folder of its own nobody waits for the end of the leader before.
+    let election = tempfile::tempdir().unwrap();
     let candidate = Candidate {
         pod: None,
-        dir: None,
+        dir: Some(election.path().to_owned()),
         deployment,
     };
     let args = args(Some(dir), restore);
@@ -182,6 +221,13 @@ fn start(
         Ok(_) => Err("it does not lead".to_owned()),
         Err(failure) => Err(failure.text()),
     }
+}
+
+/// The number of the snapshot that a process of a deployment goes on from.
+fn restored(dir: &Path, restore: RestoreChoice, deployment: Option<u64>) -> Option<u64> {
+    let options = start(dir, restore, deployment);
+    let options = options.unwrap_or_else(|text| panic!("{deployment:?}: {text}"));
+    options.restore.map(|from| from.metadata.id.0)
 }
 
 #[test]
@@ -318,4 +364,92 @@ fn results_that_are_still_to_be_published_are_not_left_behind() {
     let refused = start(dir.path(), RestoreChoice::None, Some(5));
     let text = refused.err().unwrap_or_default();
     assert!(text.contains("still to be published"), "{text}");
+}
+
+/// Whoever issues a deployment for it has been asked to, say by another `restartNonce`.
+#[test]
+fn a_job_that_has_finished_is_run_again_by_a_newer_deployment_only() {
+    let dir = tempfile::tempdir().unwrap();
+    leave_state(dir.path(), RunState::Finished, false);
+    for deployment in [None, Some(3), Some(4)] {
+        let over = start(dir.path(), RestoreChoice::Latest, deployment);
+        let text = over.err().unwrap_or_default();
+        assert_eq!(text, "it does not lead", "{deployment:?}");
+    }
+    let options = start(dir.path(), RestoreChoice::Latest, Some(5));
+    let options = options.unwrap_or_else(|text| panic!("{text}"));
+    let pointer = &options.claimed.pointer;
+    assert_eq!(
+        (pointer.deployment, &pointer.run_state),
+        (5, &RunState::Running)
+    );
+    let from = options.restore.map(|from| from.metadata.id);
+    assert_eq!(from, Some(CheckpointId(7)));
+}
+
+/// Fails if a person who asks for a snapshot again did not get it, or if a process that only starts
+/// again took the job back to it.
+#[test]
+fn a_newer_deployment_begins_from_the_same_snapshot_again_and_a_repeated_start_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    leave_state(dir, RunState::Running, false);
+    store_checkpoint(dir, 5, gone(false));
+    let again = |deployment| {
+        let named = RestoreChoice::Path(folder_of(dir, 5));
+        restored(dir, named, deployment)
+    };
+    for (deployment, own) in [(5, 8), (6, 9)] {
+        for _ in 0..2 {
+            assert_eq!(again(Some(deployment)), Some(5), "it has nothing else yet");
+        }
+        complete(dir, own);
+        assert_eq!(again(Some(deployment)), Some(own));
+        assert_eq!(again(None), Some(own), "nobody has asked anew");
+    }
+    move_pointer(dir, |pointer| pointer.run_state = RunState::Finished);
+    assert_eq!(again(Some(7)), Some(5));
+}
+
+/// A JobManager that stands by has to look at what it will start from.
+#[test]
+fn the_check_reads_a_snapshot_that_is_named_once_more_and_not_what_came_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    leave_state(dir.path(), RunState::Running, false);
+    store_checkpoint(dir.path(), 5, gone(false));
+    let path = folder_of(dir.path(), 5);
+    let root = Root {
+        operation: OperationId::of_restore(Some(4)),
+        path: path.clone(),
+    };
+    move_pointer(dir.path(), |pointer| pointer.roots.push(root));
+    // By deployment 5, which is newer at first.
+    for (deployment, snapshot) in [(4, 5), (5, 7), (6, 7)] {
+        move_pointer(dir.path(), |pointer| pointer.deployment = deployment);
+        let named = RestoreChoice::Path(path.clone());
+        let found = check(Some(dir.path()), named, true);
+        assert_eq!(found.verdict, StateVerdict::Passed, "{}", found.message);
+        assert_eq!(found.snapshot, Some(CheckpointId(snapshot)), "{deployment}");
+    }
+}
+
+/// Otherwise an edit of a spec whose first pods came to nothing would lose the state that a person
+/// named.
+#[test]
+fn who_goes_on_from_a_deployment_that_stored_nothing_begins_with_what_that_one_was_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    leave_state(dir, RunState::Running, false);
+    store_checkpoint(dir, 5, gone(false));
+    let named = RestoreChoice::Path(folder_of(dir, 5));
+    assert_eq!(restored(dir, named, Some(5)), Some(5));
+    let found = check(Some(dir), RestoreChoice::Latest, true);
+    assert_eq!(found.snapshot, Some(CheckpointId(5)), "{}", found.message);
+    for _ in 0..2 {
+        assert_eq!(restored(dir, RestoreChoice::Latest, Some(6)), Some(5));
+    }
+    complete(dir, 8);
+    assert_eq!(restored(dir, RestoreChoice::Latest, Some(7)), Some(8));
+    assert_eq!(restored(dir, RestoreChoice::None, Some(8)), None);
+    assert_eq!(restored(dir, RestoreChoice::Latest, Some(9)), None);
 }
