@@ -1,6 +1,7 @@
 //! Does what was decided: writes the status, applies objects, makes and deletes pods, asks the
 //! JobManager. Every one of these can be repeated.
 
+mod image;
 mod objects;
 mod others;
 
@@ -59,17 +60,25 @@ impl ApplyError {
 }
 
 impl ApplyError {
-    /// Why the API server refused an object that was right by itself, in words of Kubernetes.
+    /// Why an object was refused, in words of Kubernetes: it may not be there (403), or what the
+    /// spec adds to it is not what the API takes (422, or 400 for what can't even be read). To try
+    /// again helps only if a person does something.
     fn refusal(&self) -> Option<Trouble> {
-        let Self::Api { source, .. } = self else {
-            return None;
-        };
-        match source.as_ref() {
-            kube::Error::Api(status) if matches!(status.code, 403 | 422) => Some(Trouble {
-                reason: status.reason.clone(),
-                message: status.message.clone(),
+        match self {
+            Self::Api { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => {
+                    Some(Trouble {
+                        reason: status.reason.clone(),
+                        message: status.message.clone(),
+                    })
+                }
+                _ => None,
+            },
+            Self::Object { action, source } => Some(Trouble {
+                reason: "Invalid".to_owned(),
+                message: format!("{action}: {source}"),
             }),
-            _ => None,
+            Self::Manager(_) | Self::NotActing => None,
         }
     }
 }
@@ -267,11 +276,13 @@ impl Applier<'_> {
     async fn ensure(&self, number: i64, revision: &str) -> Result<(), ApplyError> {
         let status = &self.observed().job.status;
         let start_from = status.start_from.as_ref();
-        let Some(objects) = self.objects(number, revision, start_from) else {
+        let image = self.image(number, revision).await?;
+        let Some(objects) = self.objects(number, revision, start_from, &image) else {
             return Ok(());
         };
-        for object in &objects.applied {
-            self.put_right(object).await?;
+        let applied: Vec<_> = objects.applied.iter().collect();
+        if !self.put_all_right(&applied).await? {
+            return Ok(());
         }
         for (version, kind, name) in &objects.unwanted {
             self.delete(version, kind, name).await?;
@@ -293,7 +304,7 @@ impl Applier<'_> {
     /// A job without a storage has nothing to be cleaned up.
     async fn clean_up(&self, number: i64, revision: &str) -> Result<(), ApplyError> {
         let owner = self.owner();
-        let pod = self.deployment_of(&owner, number, revision, None);
+        let pod = self.deployment_of(&owner, number, revision, None, self.default_image);
         match pod.and_then(|deployment| deployment.cleaner()) {
             Some(pod) => self.make_pods(&[pod]).await,
             None => Ok(()),
@@ -305,12 +316,14 @@ impl Applier<'_> {
     async fn warm(&self, number: i64, revision: &str, all: bool) -> Result<(), ApplyError> {
         let operation = self.observed().job.status.operation.as_ref();
         let start_from = operation.and_then(|operation| operation.start_from.as_ref());
-        let Some(objects) = self.objects(number, revision, start_from) else {
+        let image = self.image(number, revision).await?;
+        let Some(objects) = self.objects(number, revision, start_from, &image) else {
             return Ok(());
         };
         let own = |object: &&Value| !object["metadata"]["labels"][DEPLOYMENT_LABEL].is_null();
-        for object in objects.applied.iter().filter(own) {
-            self.put_right(object).await?;
+        let own: Vec<_> = objects.applied.iter().filter(own).collect();
+        if !self.put_all_right(&own).await? {
+            return Ok(());
         }
         let count = if all { objects.pods.len() } else { 1 };
         self.make_pods(objects.pods.get(..count).unwrap_or(&objects.pods))
@@ -352,9 +365,10 @@ impl Applier<'_> {
         number: i64,
         revision: &str,
         start_from: Option<&StartFrom>,
+        image: &str,
     ) -> Option<Objects> {
         let owner = self.owner();
-        let deployment = self.deployment_of(&owner, number, revision, start_from)?;
+        let deployment = self.deployment_of(&owner, number, revision, start_from, image)?;
         Some(deployment.objects())
     }
 
@@ -364,6 +378,7 @@ impl Applier<'_> {
         number: i64,
         revision: &'a str,
         start_from: Option<&'a StartFrom>,
+        default_image: &'a str,
     ) -> Option<Deployment<'a>> {
         let observed = self.observed();
         let spec = observed.revisions.get(revision)?;
@@ -374,7 +389,7 @@ impl Applier<'_> {
             spec,
             surroundings: observed.job.spec.as_ref().unwrap_or(spec),
             start_from,
-            default_image: self.default_image,
+            default_image,
         })
     }
 

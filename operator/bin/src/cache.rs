@@ -140,7 +140,7 @@ pub struct Cache {
     /// Leases that were seen to be there, and when, in milliseconds since 1970. They are not
     /// watched: their holders write them all the time.
     gates: Mutex<HashMap<Key, i64>>,
-    /// Why the API server refused a job's pods the last time.
+    /// Why the API server refused a job's pods, or what they need, the last time.
     refused: Mutex<HashMap<Key, Trouble>>,
     /// Since when no JobManager of a job answers.
     silent: Mutex<HashMap<Key, Timestamp>>,
@@ -248,7 +248,7 @@ impl Cache {
         seen.is_some_and(|seen| now_ms - seen < GATE_MS)
     }
 
-    /// A job's pods have been refused, or not.
+    /// A job's pods, or what they need, have been refused, or not.
     pub(crate) fn refuse(&self, job: Key, why: Option<Trouble>) {
         let mut refused = locked(&self.refused);
         match why {

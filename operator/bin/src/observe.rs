@@ -43,6 +43,8 @@ pub(crate) struct Fetched {
     pub(crate) resource_version: String,
     /// Where JobManagers are, by pod.
     pub(crate) addresses: BTreeMap<String, String>,
+    /// The image of the pods that there are, by deployment.
+    pub(crate) images: BTreeMap<i64, String>,
     /// The status as it was written, with what this version does not know.
     pub(crate) raw_status: Value,
 }
@@ -81,6 +83,8 @@ pub(crate) struct Seen {
 pub(crate) struct PodRecord {
     owners: Vec<String>,
     view: Option<PodView>,
+    /// The image of its container.
+    image: Option<String>,
     /// Whether it is marked as the one that leads, and where it is, if it is a JobManager that
     /// runs.
     candidate: Option<(bool, Candidate)>,
@@ -108,6 +112,7 @@ impl Seen {
         let uid = &self.job.uid;
         let mut pods = self.pods;
         pods.retain(|pod| pod.owners.contains(uid));
+        let images = images(&pods);
         let (warm, candidates): (Vec<_>, Vec<_>) = candidates(&pods)
             .into_iter()
             .partition(|candidate| is_warm(&self.job, candidate.deployment));
@@ -136,6 +141,7 @@ impl Seen {
             },
             resource_version: self.resource_version,
             raw_status: self.raw_status,
+            images,
             addresses: candidates
                 .into_iter()
                 .map(|candidate| (candidate.pod, candidate.address))
@@ -207,8 +213,23 @@ pub(crate) fn pod_record(pod: &Pod) -> PodRecord {
     PodRecord {
         owners: owners.map(|owner| owner.uid.clone()).collect(),
         view: pod_view(pod),
+        image: image(pod),
         candidate: candidate(pod),
     }
+}
+
+fn image(pod: &Pod) -> Option<String> {
+    let mut containers = pod.spec.as_ref()?.containers.iter();
+    containers.find(|it| it.name == MAIN)?.image.clone()
+}
+
+/// The image of each deployment's pods.
+fn images(pods: &[PodRecord]) -> BTreeMap<i64, String> {
+    let known = pods.iter().filter_map(|pod| {
+        let deployment = pod.view.as_ref()?.deployment;
+        Some((deployment, pod.image.clone()?))
+    });
+    known.collect()
 }
 
 /// A JobManager that runs, and whether it is marked as the one that leads.

@@ -39,11 +39,13 @@ pub struct Deployment<'a> {
     pub revision: &'a str,
     /// Its spec.
     pub spec: &'a StreamJobSpec,
-    /// The spec that is in force now: what surrounds the pods follows it.
+    /// The spec that is in force now: what surrounds the pods follows it, and so does what of
+    /// theirs is in no revision and takes effect when they are made.
     pub surroundings: &'a StreamJobSpec,
     /// What its first processes start from.
     pub start_from: Option<&'a StartFrom>,
-    /// The image of jobs that name none.
+    /// The image of its pods, if its spec names none. It is the same as long as the deployment is
+    /// there: pods that are made again are of the program of the others.
     pub default_image: &'a str,
 }
 
@@ -130,6 +132,11 @@ impl Deployment<'_> {
         let manifest = serde_json::to_string_pretty(&self.manifest()).unwrap_or_default();
         object["data"] = json!({ MANIFEST: manifest });
         object["immutable"] = Value::Bool(true);
+        if self.spec.image.is_none() {
+            // For whoever makes pods of this deployment later, with another default.
+            object["metadata"]["annotations"] =
+                json!({ names::IMAGE_ANNOTATION: self.default_image });
+        }
         object
     }
 

@@ -11,15 +11,12 @@ mod checkpoints;
 mod restarts;
 mod verdicts;
 
-use weir_crd::{
-    CheckpointStatus, JobManagerStatus, OperationType, Phase, StreamJobSpec, TaskManagerStatus,
-};
+use weir_crd::{JobManagerStatus, OperationType, Phase, StreamJobSpec, TaskManagerStatus};
 
 use crate::names;
 use crate::observe::{Component, ManagerView};
 use crate::plan::EventKind;
 use crate::plan::draft::Draft;
-use weir_lease::rfc3339;
 
 /// Something that a person should know.
 pub(crate) struct Problem {
@@ -86,17 +83,12 @@ fn checkpoint_news(draft: &mut Draft<'_>) {
     let Some(latest) = latest else {
         return;
     };
-    let known = draft.status.checkpoint.clone().unwrap_or_default();
-    let first = known.last_completed_id.is_none();
+    let known = draft.status.checkpoint.as_ref();
+    let first = known.is_none_or(|known| known.last_completed_id.is_none());
     if !first && draft.status == draft.observed.job.status {
         return;
     }
-    draft.status.checkpoint = Some(CheckpointStatus {
-        last_completed_id: Some(latest.id),
-        last_completed_time: Some(rfc3339(latest.at_ms)),
-        path: Some(latest.path),
-        ..known
-    });
+    draft.know(latest);
 }
 
 /// What pods and the JobManager told.
@@ -126,6 +118,8 @@ fn facts(draft: &mut Draft<'_>) {
     };
     let (_, ready_managers) = ready(Component::JobManager);
     let (taskmanagers, ready_taskmanagers) = ready(Component::TaskManager);
+    // The Service follows the newest spec.
+    let ui = draft.policy().map(|spec| spec.ui);
     let known = draft.status.job_manager.take().unwrap_or_default();
     let gone = draft.observed.pods.is_empty();
     let leader = match &manager {
@@ -136,9 +130,9 @@ fn facts(draft: &mut Draft<'_>) {
         leader,
         lease_name: draft.lease_name(),
         ready_replicas: ready_managers,
-        rest_endpoint: spec.as_ref().filter(|spec| spec.ui.enabled).map(|spec| {
+        rest_endpoint: ui.filter(|ui| ui.enabled).map(|ui| {
             let namespace = &draft.observed.job.namespace;
-            format!("{}.{namespace}.svc:{}", names::rest(&name), spec.ui.port)
+            format!("{}.{namespace}.svc:{}", names::rest(&name), ui.port)
         }),
     });
     draft.status.task_manager = Some(TaskManagerStatus {
@@ -190,7 +184,7 @@ fn stability(draft: &mut Draft<'_>) {
     if current.is_none() || current == draft.status.stable_revision {
         return;
     }
-    let rollback = &spec.rollback;
+    let rollback = draft.policy().unwrap_or_else(|| spec.clone()).rollback;
     let long = i64::try_from(rollback.min_stable.get().as_millis())
         .is_ok_and(|time| draft.since(&since) >= time);
     let checkpoints =

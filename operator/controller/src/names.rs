@@ -16,6 +16,9 @@ pub const LEADER_LABEL: &str = "weir.dev/leader";
 pub const LEASE_MISSING_ANNOTATION: &str = "weir.dev/lease-missing";
 /// The annotation that names the revision of a pod.
 pub const REVISION_ANNOTATION: &str = "weir.dev/revision";
+/// The annotation of a deployment's ConfigMap that names the image of its pods, if their spec names
+/// none.
+pub const IMAGE_ANNOTATION: &str = "weir.dev/image";
 
 /// What all objects of one deployment are called by: its ConfigMap, Lease, Role and so on.
 pub fn deployment(job: &str, deployment: i64) -> String {

@@ -21,7 +21,8 @@ pub struct Observed {
     pub manager: Option<ManagerView>,
     /// For how long no JobManager has answered, as far as this process knows.
     pub silent_for: Duration,
-    /// What the API server said when it refused to make one of the job's pods, the last time.
+    /// What the API server said when it refused to make a pod of the job, or another object that
+    /// its pods need, the last time.
     pub refused: Option<Trouble>,
     /// Who else looks after jobs.
     pub operators: Operators,

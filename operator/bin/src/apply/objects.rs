@@ -54,6 +54,23 @@ impl Applier<'_> {
         Ok(())
     }
 
+    /// Puts objects right, up to one that the API server refuses (for want of quota, or because a
+    /// policy of the cluster forbids it): what it said is remembered, as of a pod, and without that
+    /// object no pods are to be made. Says whether all are right.
+    pub(super) async fn put_all_right(&self, objects: &[&Value]) -> Result<bool, ApplyError> {
+        for object in objects {
+            let Err(error) = self.put_right(object).await else {
+                continue;
+            };
+            let Some(trouble) = error.refusal() else {
+                return Err(error);
+            };
+            self.cache.refuse(self.key(), Some(trouble));
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
     fn prepared(
         &self,
         verb: &str,

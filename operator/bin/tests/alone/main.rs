@@ -5,6 +5,7 @@
 mod budget;
 mod bugs;
 mod election;
+mod images;
 mod managers;
 mod matrix;
 mod overlap;

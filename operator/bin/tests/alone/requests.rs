@@ -144,6 +144,60 @@ async fn a_secret_that_is_missing_is_named_while_the_job_runs_on_until_there_is_
     assert_eq!(degraded.0, ConditionStatus::False, "{degraded:?}");
 }
 
+async fn is_refused(world: &World) -> bool {
+    condition(world, "Degraded").await.1 == "PodRefused"
+}
+
+/// The API server looks into a template only once a pod is made of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_no_pod_can_have_is_told_and_the_job_starts_once_it_is_mended() {
+    let mount = json!({ "name": "main", "volumeMounts": [{ "name": "x", "mountPath": "/x" }] });
+    for (template, word) in [
+        // A volume that is not there, and values of another type.
+        (json!({ "spec": { "containers": [mount] } }), "volumeMounts"),
+        (
+            json!({ "spec": { "nodeSelector": { "disk": 1 } } }),
+            "nodeSelector",
+        ),
+        (json!({ "metadata": { "labels": { "team": 1 } } }), "Pod x-"),
+    ] {
+        let world = World::new().await;
+        world.create(&json!({ "podTemplate": template })).await;
+        reach(&world, "pods that are refused", is_refused).await;
+        let degraded = condition(&world, "Degraded").await;
+        assert!(degraded.2.contains(word), "{degraded:?}");
+        assert_eq!(world.names("", "Pod").await, Vec::<String>::new());
+        world.edit(&json!({ "podTemplate": null })).await;
+        settle(&world, "a template that is mended").await;
+        let degraded = condition(&world, "Degraded").await;
+        assert_eq!(degraded.0, ConditionStatus::False, "{degraded:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_is_refused_is_told_and_the_job_starts_once_it_is_not() {
+    let world = World::new().await;
+    // Its address can't be taken from it.
+    let foreign = json!({
+        "metadata": { "name": "x-j1" },
+        "spec": { "ports": [{ "name": "rpc", "port": 6123 }] },
+    });
+    let foreign = serde_json::from_value(foreign).expect("a Service");
+    let services = world.api("", "v1", "Service");
+    let made = services.create(&PostParams::default(), &foreign).await;
+    made.expect("a Service");
+    world.create(&json!({})).await;
+    reach(&world, "an object that is refused", is_refused).await;
+    let degraded = condition(&world, "Degraded").await;
+    assert!(degraded.2.contains("x-j1"), "{degraded:?}");
+    assert_eq!(world.names("", "Pod").await, Vec::<String>::new());
+    let deleted = services.delete("x-j1", &DeleteParams::default()).await;
+    deleted.expect("deleted");
+    settle(&world, "nothing is in the way").await;
+    let degraded = condition(&world, "Degraded").await;
+    assert_eq!(degraded.0, ConditionStatus::False, "{degraded:?}");
+}
+
 async fn condition(world: &World, kind: &str) -> (ConditionStatus, String, String) {
     let status = world.status().await;
     let mut conditions = status.conditions.into_iter();

@@ -215,6 +215,11 @@ impl World {
 
     /// An operator that has just been started, with what it may do.
     pub(crate) fn operator(&self, budget: &Arc<Budget>) -> Operator {
+        self.operator_with_image(budget, "localhost/weir:1")
+    }
+
+    /// The same with this image for jobs that name none.
+    pub(crate) fn operator_with_image(&self, budget: &Arc<Budget>, image: &str) -> Operator {
         self.inside().budget = Arc::clone(budget);
         let client = budget.client(&self.client);
         let acts = Arc::new(std::sync::atomic::AtomicBool::new(true));
@@ -232,7 +237,7 @@ impl World {
                 recorder: Recorder::new(client, reporter),
                 metrics: Arc::new(Metrics::new()),
                 cache: Arc::new(Cache::default()),
-                default_image: "localhost/weir:1".to_owned(),
+                default_image: image.to_owned(),
                 rest_port: managers::port(),
                 workers: Semaphore::new(4),
             }),

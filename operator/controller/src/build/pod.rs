@@ -248,7 +248,8 @@ fn base_container(deployment: &Deployment<'_>) -> Value {
 }
 
 fn environment(deployment: &Deployment<'_>) -> Vec<Value> {
-    let logging = &deployment.spec.logging;
+    // It is in no revision: the kept spec may have an older one.
+    let logging = &deployment.surroundings.logging;
     let level = match logging.level {
         LogLevel::Trace => "trace",
         LogLevel::Debug => "debug",
@@ -310,7 +311,7 @@ fn storage_args(deployment: &Deployment<'_>) -> Vec<String> {
     let had_state = deployment
         .start_from
         .is_some_and(|start| start.require_state);
-    if with_state && (deployment.spec.restore.require_state || had_state) {
+    if with_state && (deployment.surroundings.restore.require_state || had_state) {
         args.push("--require-state".to_owned());
     }
     args

@@ -184,3 +184,58 @@ fn a_job_without_storage_is_told_of_none() {
         "{args}"
     );
 }
+
+#[test]
+fn what_makes_no_revision_is_as_the_newest_spec_says_when_a_pod_is_made() {
+    let kept = spec(&json!({ "restore": { "requireState": true } }));
+    let newest = spec(&json!({ "logging": { "level": "debug", "format": "text" } }));
+    let owner = Owner {
+        name: "quickstart".to_owned(),
+        namespace: "default".to_owned(),
+        uid: "0f0e".to_owned(),
+    };
+    let deployment = Deployment {
+        owner: &owner,
+        number: 3,
+        revision: "0123456789",
+        spec: &kept,
+        surroundings: &newest,
+        start_from: None,
+        default_image: "localhost/weir:0.1.0",
+    };
+    let objects = deployment.objects();
+    for pod in &objects.pods {
+        let container = &pod["spec"]["containers"][0];
+        let environment = container["env"].as_array().expect("a list");
+        for (name, value) in [("WEIR_LOG", "debug"), ("WEIR_LOG_FORMAT", "text")] {
+            let found = environment.iter().find(|variable| variable["name"] == name);
+            assert_eq!(found.expect("a variable")["value"], value);
+        }
+        let args = container["args"].to_string();
+        assert!(!args.contains("--require-state"), "{args}");
+    }
+    // The ConfigMap can't be changed: it is that of the revision.
+    let before = built(&kept);
+    assert_eq!(objects.applied[0]["kind"], "ConfigMap");
+    assert_eq!(objects.applied[0], before.applied[0]);
+}
+
+#[test]
+fn the_configmap_names_the_image_of_a_job_that_names_none() {
+    let own = spec(&json!({ "image": "own:2" }));
+    for (spec, image, known) in [
+        (
+            spec(&json!({})),
+            "localhost/weir:0.1.0",
+            json!("localhost/weir:0.1.0"),
+        ),
+        (own, "own:2", Value::Null),
+    ] {
+        let objects = built(&spec);
+        let annotations = &objects.applied[0]["metadata"]["annotations"];
+        assert_eq!(annotations[crate::names::IMAGE_ANNOTATION], known);
+        for pod in &objects.pods {
+            assert_eq!(pod["spec"]["containers"][0]["image"], image);
+        }
+    }
+}

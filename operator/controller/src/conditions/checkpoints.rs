@@ -24,7 +24,7 @@ pub(super) fn verdict(draft: &Draft<'_>) -> Option<Verdict> {
     }
     let restore = draft.status.restore.as_ref()?;
     let deployment = draft.status.deployment?;
-    let window = window(spec);
+    let window = window(draft, spec);
     let healthy = match draft.manager(deployment) {
         Some(manager) => {
             let started = parse_rfc3339(&restore.at).unwrap_or(0);
@@ -70,10 +70,13 @@ fn newest(manager: &ManagerView) -> i64 {
     manager.latest.as_ref().map_or(0, |latest| latest.at_ms)
 }
 
-/// How long a job may go without a completed checkpoint.
-fn window(spec: &StreamJobSpec) -> ManifestDuration {
-    let checkpoint = &spec.checkpoint;
-    spec.health.checkpoint_progress_window.unwrap_or_else(|| {
+/// How long a job may go without a completed checkpoint: as the newest spec says, else by how the
+/// one that runs takes them.
+fn window(draft: &Draft<'_>, runs: &StreamJobSpec) -> ManifestDuration {
+    let checkpoint = &runs.checkpoint;
+    let policy = draft.policy();
+    let wanted = policy.and_then(|spec| spec.health.checkpoint_progress_window);
+    wanted.unwrap_or_else(|| {
         let derived = checkpoint.interval.get() * 3 + checkpoint.timeout.get();
         ManifestDuration::from_millis(u64::try_from(derived.as_millis()).unwrap_or(u64::MAX))
     })
@@ -95,6 +98,6 @@ pub(super) fn tell_age(draft: &mut Draft<'_>, verdict: Option<&Verdict>) {
         ConditionStatus::False => '>',
         ConditionStatus::Unknown => return,
     };
-    let age = format!("{bound}{}", window(spec));
+    let age = format!("{bound}{}", window(draft, spec));
     draft.status.checkpoint.get_or_insert_default().age = Some(age);
 }

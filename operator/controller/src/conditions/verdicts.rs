@@ -333,11 +333,18 @@ fn degraded(draft: &Draft<'_>, checkpoints: Option<&Verdict>) -> Verdict {
     if let Some(message) = pod_trouble(draft) {
         return Verdict::new(true, "PodNotRunning", message);
     }
-    // What was refused to an operation that has been given up is of no interest any more.
+    // What was refused to a job that has ended, or was suspended, is of no interest any more.
     let phase = draft.status.phase;
-    let needs_pods = draft.status.operation.is_some() || phase == Some(Phase::Recovering);
-    if let Some(refused) = draft.observed.refused.as_ref().filter(|_| needs_pods) {
-        let message = format!("a pod was refused: {}: {}", refused.reason, refused.message);
+    let runs = matches!(
+        phase,
+        Some(Phase::Recovering | Phase::Running | Phase::Stable)
+    );
+    let is_looked_after = draft.status.operation.is_some() || runs;
+    if let Some(refused) = draft.observed.refused.as_ref().filter(|_| is_looked_after) {
+        let message = format!(
+            "the API server refuses an object of the job: {}: {}",
+            refused.reason, refused.message
+        );
         return Verdict::new(true, "PodRefused", message);
     }
     if draft.status.phase == Some(Phase::Failed) {
@@ -345,10 +352,6 @@ fn degraded(draft: &Draft<'_>, checkpoints: Option<&Verdict>) -> Verdict {
         let message = error.map_or("the job failed", |error| &error.message);
         return Verdict::new(true, "Failed", message);
     }
-    let runs = matches!(
-        draft.status.phase,
-        Some(Phase::Running | Phase::Stable | Phase::Recovering)
-    );
     if let Some((times, window)) = restarts::too_often(draft).filter(|_| runs) {
         let restarts = draft.status.restarts.as_ref();
         let cause = restarts.and_then(|restarts| restarts.last_reason.as_deref());

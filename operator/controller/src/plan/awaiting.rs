@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use weir_crd::{Operation, OperationType, Phase, Restored, Step};
+use weir_crd::{
+    Operation, OperationType, Phase, RestoreFrom, Restored, StartFrom, Step, StreamJobSpec,
+    UpgradeMode,
+};
 
 use super::draft::Draft;
-use super::steps::exceeds;
+use super::settings::{
+    asks_storage, is_named, leaves_state, restore_is_asked, start_from, wished_start,
+};
+use super::steps::{exceeds, is_same_start};
 use super::{Action, EventKind, begin};
 use crate::conditions::{Found, Problem};
 use crate::observe::RunState;
@@ -32,18 +38,7 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
     }
     let taken = draft.superseded(deployment);
     if let Some(found) = taken.or_else(|| stopped(draft, deployment)) {
-        // The status knew nothing of what the storage remembers: it was lost or is of a backup.
-        let next = draft.issue_above(found);
-        draft.change(|operation| {
-            operation.from_deployment = Some(deployment);
-            operation.to_deployment = Some(next);
-        });
-        draft.tell(
-            EventKind::Normal,
-            "DeploymentAdvanced",
-            format!("the job's storage knows deployment {found}: starting {next}"),
-        );
-        return draft.go_on(Step::Removing);
+        return advance(draft, operation, deployment, found);
     }
     draft.ensure(deployment);
     if newer_spec(draft, operation) {
@@ -52,6 +47,9 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
     let Some(spec) = draft.policy() else {
         return;
     };
+    if begins(draft, operation, deployment, &spec) {
+        return;
+    }
     let text = waits_for(draft, deployment);
     draft.change(|operation| operation.message.clone_from(&text));
     if storage_is_away(draft, operation, deployment, &text) || state_is_missing(draft, deployment) {
@@ -85,8 +83,76 @@ fn stopped(draft: &Draft<'_>, deployment: i64) -> Option<i64> {
     (own && stopped).then_some(deployment)
 }
 
-/// The status remembers snapshots, and the storage has none: nothing is started, least of all with
-/// no state.
+/// The status knew nothing of what the storage remembers: it was lost, it is of a backup, or the
+/// job comes from another cluster. Another deployment goes on from the newest snapshot.
+///
+/// That is so on purpose also where `spec.restore` names another one for a first start: a manifest
+/// may still name what the job began with long ago, and all its results since then would be
+/// published once more. Who means that raises the nonce.
+fn advance(draft: &mut Draft<'_>, operation: &Operation, deployment: i64, found: i64) {
+    let latest = draft.report(deployment).and_then(|it| it.latest.clone());
+    let latest = latest.filter(|_| !leaves_state(operation));
+    let next = draft.issue_above(found);
+    draft.change(|operation| {
+        operation.from_deployment = Some(deployment);
+        operation.to_deployment = Some(next);
+    });
+    let mut text = format!("the job's storage knows deployment {found}: starting {next}");
+    if let Some(latest) = latest {
+        text.push_str(&format!(" from snapshot {}", latest.id));
+        let told = operation.start_from.as_ref();
+        if told.is_some_and(|told| told.from != RestoreFrom::Latest) {
+            text.push_str(
+                ". What spec.restore says is for a job without state: to start so all the same, \
+                 raise spec.restore.nonce",
+            );
+        }
+        draft.know(latest);
+        draft.change(|operation| {
+            operation.start_from = Some(StartFrom {
+                from: RestoreFrom::Latest,
+                path: None,
+                require_state: true,
+            });
+        });
+    }
+    draft.tell(EventKind::Normal, "DeploymentAdvanced", text);
+    draft.go_on(Step::Removing);
+}
+
+/// The storage was asked whether it has state of the job, and has none: so the job starts with what
+/// a person names.
+fn begins(
+    draft: &mut Draft<'_>,
+    operation: &Operation,
+    deployment: i64,
+    spec: &StreamJobSpec,
+) -> bool {
+    let told = operation.start_from.as_ref();
+    let asks = told.is_some_and(|told| told.from == RestoreFrom::Latest && told.require_state);
+    let named = is_named(draft, operation.kind, spec) && asks_storage(draft, operation.kind, spec);
+    let leads = draft.manager(deployment).is_some();
+    let report = draft.report(deployment).filter(|_| !leads);
+    let missing = report.is_some_and(|report| report.state_missing);
+    if !(asks && named && missing) {
+        return false;
+    }
+    let (next, start) = (draft.issue(), wished_start(draft, spec));
+    draft.change(|operation| {
+        operation.from_deployment = Some(deployment);
+        operation.to_deployment = Some(next);
+        operation.start_from = Some(start);
+    });
+    draft.tell(
+        EventKind::Normal,
+        "DeploymentAdvanced",
+        format!("the storage has no state of the job: starting {next} as spec.restore says"),
+    );
+    draft.go_on(Step::Removing);
+    true
+}
+
+/// The job must not start without state, and the storage has none: nothing is started.
 fn state_is_missing(draft: &mut Draft<'_>, deployment: i64) -> bool {
     let leads = draft.manager(deployment).is_some();
     let report = draft.report(deployment).filter(|_| !leads);
@@ -94,12 +160,19 @@ fn state_is_missing(draft: &mut Draft<'_>, deployment: i64) -> bool {
         return false;
     };
     let error = report.error.clone().unwrap_or_default();
+    let required = draft
+        .policy()
+        .is_some_and(|spec| spec.restore.require_state);
+    let more = match required {
+        true => ", or set spec.restore.requireState to false",
+        false => "",
+    };
     draft.problem = Some(Problem::stalled(
         "StateMissing",
         format!(
-            "the job has had checkpoints, and its storage has none any more: {error}. Bring them \
-             back; or make the StreamJob anew, with another spec.stateId or an empty bucket, to \
-             start with no state"
+            "the job must not start without state, and its storage has none: {error}. Bring it \
+             back{more}; or name a savepoint in spec.restore.path, or say spec.restore.from: None \
+             to start with no state, and raise spec.restore.nonce"
         ),
     ));
     true
@@ -132,27 +205,53 @@ fn storage_is_away(
 }
 
 /// The newest spec wins over one that has not come to run.
-fn newer_spec(draft: &mut Draft<'_>, operation: &Operation) -> bool {
+pub(super) fn newer_spec(draft: &mut Draft<'_>, operation: &Operation) -> bool {
     let Ok(wanted) = &draft.wanted else {
         return false;
     };
+    let spec = wanted.spec;
+    let revision = Some(&wanted.revision.whole);
     let edited = draft.observed.job.generation != operation.target_generation;
-    if !edited {
+    let asked = restore_is_asked(draft);
+    if !edited && !asked {
         return false;
     }
-    let current = draft.status.current_revision.as_ref();
-    if wanted.spec.suspend {
+    if spec.suspend {
         draft.close();
         draft.begin(OperationType::Suspend, "spec.suspend is true");
         return true;
     }
-    let failed = draft.status.failed_revision.as_ref();
-    let other = current != Some(&wanted.revision.whole) && failed != Some(&wanted.revision.whole);
-    if other {
-        draft.close();
-        draft.begin(OperationType::Upgrade, "the spec has changed again");
+    let failed = draft.status.failed_revision.as_ref() == revision;
+    let other = draft.status.current_revision.as_ref() != revision && !failed;
+    let (kind, reason) = if asked {
+        (OperationType::Restore, "spec.restore.nonce has changed")
+    } else if other {
+        (OperationType::Upgrade, "the spec has changed again")
+    } else if !failed && starts_otherwise(draft, operation, spec) {
+        (OperationType::Upgrade, "spec.restore has changed")
+    } else {
+        return false;
+    };
+    draft.close();
+    draft.begin(kind, reason);
+    true
+}
+
+/// Whether the job would be started in another way now: from another snapshot, as it has nothing of
+/// its own yet, or although there is none.
+fn starts_otherwise(draft: &Draft<'_>, operation: &Operation, spec: &StreamJobSpec) -> bool {
+    let next = OperationType::Upgrade;
+    let told = operation.start_from.as_ref();
+    let asks = told.is_some_and(|told| told.from == RestoreFrom::Latest && told.require_state);
+    let same = asks || is_same_start(told, Some(&wished_start(draft, spec)));
+    if is_named(draft, next, spec) && !same {
+        return true;
     }
-    other
+    let deployment = operation.to_deployment;
+    let report = deployment.and_then(|deployment| draft.report(deployment));
+    let blocked = report.is_some_and(|report| report.state_missing);
+    let start = start_from(draft, next, UpgradeMode::LastState, spec);
+    blocked && !start.require_state && !spec.restore.require_state
 }
 
 pub(super) fn can_roll_back(draft: &Draft<'_>, operation: &Operation) -> bool {

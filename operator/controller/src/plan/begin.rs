@@ -3,6 +3,7 @@
 use weir_crd::{OperationType, Phase, SnapshotState, StreamJobSpec};
 
 use super::draft::Draft;
+use super::settings::restore_is_asked;
 use super::{Action, EventKind, retention, schedule};
 use crate::conditions::Problem;
 use crate::observe::RunState;
@@ -74,7 +75,7 @@ fn over(draft: &mut Draft<'_>, spec: &StreamJobSpec) {
         Some("the spec has changed")
     } else if spec.restart_nonce != handled.restart {
         Some("spec.restartNonce has changed")
-    } else if spec.restore.nonce.is_some() && spec.restore.nonce != handled.restore {
+    } else if restore_is_asked(draft) {
         Some("spec.restore.nonce has changed")
     } else {
         None
@@ -131,7 +132,7 @@ fn change(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
         return true;
     }
     let handled = draft.status.handled.clone();
-    if spec.restore.nonce.is_some() && spec.restore.nonce != handled.restore {
+    if restore_is_asked(draft) {
         draft.begin(OperationType::Restore, "spec.restore.nonce has changed");
         return true;
     }

@@ -9,7 +9,7 @@ use weir_crd::{
 
 use super::{Action, Decision, Event, EventKind};
 use crate::conditions::{self, Found, Problem, Verdict};
-use crate::observe::{Component, JobReport, ManagerView, Observed, RunState};
+use crate::observe::{Component, JobReport, ManagerView, Observed, RunState, SnapshotView};
 use crate::revision::{Revision, revision};
 use crate::{Requests, names};
 use weir_lease::{parse_rfc3339, rfc3339};
@@ -293,17 +293,28 @@ impl<'a> Draft<'a> {
         self.status.phase = Some(phase);
         self.status.running_since = None;
         self.status.ended_at = Some(self.now());
-        let error = self
-            .status
-            .deployment
-            .and_then(|deployment| self.report(deployment)?.error.clone())
-            .unwrap_or_default();
+        let deployment = self.status.deployment;
+        let report = deployment.and_then(|deployment| self.report(deployment));
+        // It may have ended before anybody saw it run: what it has stored is there all the same.
+        if let Some(latest) = report.and_then(|report| report.latest.clone()) {
+            self.know(latest);
+        }
+        let error = report.and_then(|report| report.error.clone());
+        let error = error.unwrap_or_default();
         let message = format!("the job is {phase:?}. {error}");
         let message = message.trim_end().to_owned();
         match phase {
             Phase::Failed => self.fail("JobEnded", message),
             _ => self.tell(EventKind::Normal, "JobEnded", message),
         }
+    }
+
+    /// Takes in which snapshot is the newest.
+    pub(crate) fn know(&mut self, latest: SnapshotView) {
+        let checkpoint = self.status.checkpoint.get_or_insert_default();
+        checkpoint.last_completed_id = Some(latest.id);
+        checkpoint.last_completed_time = Some(rfc3339(latest.at_ms));
+        checkpoint.path = Some(latest.path);
     }
 
     pub(crate) fn keep_finalizer(&mut self) {

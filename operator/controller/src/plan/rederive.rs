@@ -172,7 +172,8 @@ fn revision(draft: &mut Draft<'_>) -> bool {
     true
 }
 
-fn restored(draft: &Draft<'_>, manager: &ManagerView) -> Restored {
+/// That the job has been started, by what its JobManager says.
+pub(super) fn restored(draft: &Draft<'_>, manager: &ManagerView) -> Restored {
     Restored {
         path: None,
         checkpoint_id: manager.restored,

@@ -12,9 +12,11 @@ use weir_crd::{
 };
 
 use super::draft::{Draft, keeps_state};
-use super::settings::{Settings, after_warming, leaves_state, restore_is_handled, start_from};
+use super::settings::{
+    Settings, after_warming, is_named, leaves_state, restore_is_handled, start_from, wished_start,
+};
 use super::snapshots::record;
-use super::{Action, EventKind, awaiting, deletion, snapshots, warming};
+use super::{Action, EventKind, awaiting, deletion, rederive, snapshots, warming};
 use crate::conditions::Problem;
 use crate::observe::RunState;
 
@@ -85,6 +87,7 @@ fn abort(draft: &mut Draft<'_>, operation: &Operation) -> bool {
 }
 
 fn accepted(draft: &mut Draft<'_>, operation: &Operation) {
+    notice_what_ran(draft);
     if let Some(deployment) = operation.from_deployment {
         // The old job goes on until it is stopped.
         let is_over = draft.status.phase.is_some_and(Phase::is_terminal);
@@ -121,6 +124,25 @@ fn accepted(draft: &mut Draft<'_>, operation: &Operation) {
         (false, None) => return,
     };
     draft.go_on(next);
+}
+
+/// A deployment that is given up because it does not run may come to run in its last moments: then
+/// the job has begun, and what it has stored is what it goes on from.
+fn notice_what_ran(draft: &mut Draft<'_>) {
+    let never_ran = draft.status.restore.is_none();
+    let Some(deployment) = draft.status.deployment.filter(|_| never_ran) else {
+        return;
+    };
+    let manager = draft.manager(deployment);
+    if let Some(manager) = manager.filter(|manager| manager.is_running()) {
+        let restored = rederive::restored(draft, manager);
+        draft.status.restore = Some(restored);
+    }
+    let report = draft.report(deployment);
+    let report = report.filter(|report| report.deployment == Some(deployment));
+    if let Some(latest) = report.and_then(|report| report.latest.clone()) {
+        draft.know(latest);
+    }
 }
 
 /// Whether the job could take a savepoint: it keeps state, and has run.
@@ -260,16 +282,25 @@ fn fall_back(draft: &mut Draft<'_>, operation: &Operation, cause: String) {
 /// A newer spec takes the place of the one that the operation was begun for. Pods that are warm for
 /// that one are of no use, so the new ones get another number. Says whether anything changed.
 fn retarget(draft: &mut Draft<'_>, operation: &Operation) -> bool {
+    if draft.wanted.is_err() {
+        return false;
+    }
     let Some((revision, spec)) = target(draft, operation) else {
         return false;
     };
     let Some(mode) = operation.effective_mode else {
         return false;
     };
-    let first = operation.from_deployment.is_none();
-    let start = Some(start_from(draft, operation.kind, mode, &spec, first));
+    let told = operation.start_from.as_ref();
+    let wished = Some(wished_start(draft, &spec));
+    let named = is_named(draft, operation.kind, &spec);
+    let start = match named && is_same_start(told, wished.as_ref()) {
+        // The storage need not be asked once more.
+        true => wished,
+        false => Some(start_from(draft, operation.kind, mode, &spec)),
+    };
     let same = operation.target_revision.as_ref() == Some(&revision);
-    if same && is_same_start(operation.start_from.as_ref(), start.as_ref()) {
+    if same && is_same_start(told, start.as_ref()) {
         return false;
     }
     draft.status.update_revision = Some(revision.clone());
@@ -294,6 +325,7 @@ pub(super) fn is_same_start(warm: Option<&StartFrom>, wanted: Option<&StartFrom>
 
 /// The old pods go. Those that are warm stay.
 fn removing(draft: &mut Draft<'_>, operation: &Operation) {
+    notice_what_ran(draft);
     let keep: Vec<_> = operation.to_deployment.into_iter().collect();
     draft.act(Action::RemoveOthers { keep: keep.clone() });
     let left = draft.remove_pods(&keep);
@@ -323,17 +355,15 @@ fn removing(draft: &mut Draft<'_>, operation: &Operation) {
     let Some((revision, spec)) = target(draft, operation) else {
         return;
     };
-    let handled = &mut draft.status.handled;
-    let first = operation.from_deployment.is_none();
     // Recorded with the step that acts on them, before it does.
-    if first || operation.kind == OperationType::Restore {
-        handled.restore = spec.restore.nonce;
+    if is_named(draft, operation.kind, &spec) {
+        restore_is_handled(draft);
     }
     if matches!(
         operation.kind,
         OperationType::Deploy | OperationType::Upgrade
     ) {
-        handled.restart = spec.restart_nonce;
+        draft.status.handled.restart = spec.restart_nonce;
     }
     draft.status.start_from.clone_from(&operation.start_from);
     let start = operation.start_from.as_ref().map(|start| start.from);
@@ -353,11 +383,14 @@ fn removing(draft: &mut Draft<'_>, operation: &Operation) {
     draft.go_on(Step::Starting);
 }
 
-/// The new pods come.
+/// The new pods come, unless the API server refuses them: then it takes another spec.
 fn starting(draft: &mut Draft<'_>, operation: &Operation) {
     let Some(deployment) = operation.to_deployment else {
         return draft.close();
     };
+    if awaiting::newer_spec(draft, operation) {
+        return;
+    }
     draft.ensure(deployment);
     if draft
         .observed

@@ -1,6 +1,7 @@
 mod model;
 mod owner;
 mod policies;
+mod restores;
 mod schedules;
 mod table;
 mod tampering;

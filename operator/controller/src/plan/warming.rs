@@ -105,22 +105,27 @@ fn overtaken(draft: &mut Draft<'_>, operation: &Operation) -> bool {
         return false;
     };
     let generation = draft.observed.job.generation;
-    if generation == operation.target_generation {
+    let returns = matches!(
+        operation.kind,
+        OperationType::Rollback | OperationType::Restart
+    );
+    // It may wait for a state that can't be had, and a person names another one. Others end first.
+    let asked = returns && settings::restore_is_asked(draft);
+    if generation == operation.target_generation && !asked {
         return false;
     }
     let (whole, spec) = (wanted.revision.whole.clone(), wanted.spec);
     let settings = Settings::of(draft, operation, spec);
     let same_target = operation.target_revision.as_ref() == Some(&whole);
-    let goes_on = match operation.kind {
+    let goes_on = match returns {
         // They lead to another revision than the spec's, which must not ask for a new one.
-        OperationType::Rollback | OperationType::Restart => {
+        true => {
             let status = &draft.status;
             let known = [&status.current_revision, &status.failed_revision];
-            known
-                .into_iter()
-                .any(|known| known.as_ref() == Some(&whole))
+            let mut known = known.into_iter();
+            !asked && known.any(|known| known.as_ref() == Some(&whole))
         }
-        _ => {
+        false => {
             let (warm, wanted) = (&operation.start_from, &settings.start_from);
             same_target && is_same_start(warm.as_ref(), wanted.as_ref())
         }

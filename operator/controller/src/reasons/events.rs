@@ -105,7 +105,9 @@ pub const EVENTS: &[EventRow] = &[
     event(
         "DeploymentAdvanced",
         "Normal",
-        "The job's storage knows of a newer deployment than the status: the next number is taken.",
+        "The job's storage knows more of the job than the status, or less: another deployment goes on \
+         from its newest snapshot, whatever `spec.restore` says of a first start, or starts as that \
+         says where there is none.",
     ),
     event(
         "StateDeleted",

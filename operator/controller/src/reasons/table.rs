@@ -216,8 +216,10 @@ pub const CONDITIONS: &[ConditionRow] = &[
             row(
                 "True",
                 "PodRefused",
-                "The API server refuses to make a pod: for want of quota, or of the service account.",
-                "See the message: raise the quota, or make what it names",
+                "The API server refuses to make a pod, or another object that the job's pods need: \
+                 for want of quota or of the service account, by a policy of the cluster, or because \
+                 a pod template is not what a pod may be.",
+                "See the message: raise the quota, make what it names, or edit the spec",
             ),
             row(
                 "True",
@@ -283,9 +285,11 @@ pub const CONDITIONS: &[ConditionRow] = &[
             row(
                 "True",
                 "StateMissing",
-                "The status remembers checkpoints, and the job's storage has none: they were deleted, \
-                 or it is another bucket. Nothing is started with no state.",
-                "Bring them back; or make the StreamJob anew, with another `spec.stateId`",
+                "The status remembers checkpoints, or `spec.restore.requireState` is `true`, and the \
+                 job's storage has none: they were deleted, or it is another bucket. Nothing is \
+                 started with no state.",
+                "Bring them back; or name a savepoint in `spec.restore.path`, or say \
+                 `spec.restore.from: None`, and raise `spec.restore.nonce`",
             ),
             row(
                 "True",

@@ -154,10 +154,10 @@ pub const RULES: &[Rule] = &[
         "restore.path goes with restore.from Path, and only with it",
     ),
     rule(
-        "restore-nonce-with-path",
+        "restore-nonce-names-a-start",
         "spec.restore",
-        "!has(self.nonce) || has(self.path)",
-        "restore.nonce needs restore.path",
+        "!has(self.nonce) || self.from != 'Latest'",
+        "restore.nonce needs restore.from Path, with a path, or None",
     ),
     rule(
         "restore-nonce-grows",

@@ -106,7 +106,7 @@ pub struct RestoreSpec {
     pub path: Option<String>,
     /// Fail rather than start empty.
     pub require_state: bool,
-    /// A change of this number restarts the job from `path` now.
+    /// A change of this number starts the job anew now, as `from` says: from `path`, or empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<i64>,
 }

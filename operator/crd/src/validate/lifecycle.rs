@@ -21,9 +21,9 @@ pub(super) fn lifecycle(found: &mut Violations, spec: &StreamJobSpec) {
         _ => {}
     }
     found.check(
-        restore.nonce.is_none() || restore.path.is_some(),
+        restore.nonce.is_none() || restore.from != RestoreFrom::Latest,
         "spec.restore.nonce",
-        "needs `spec.restore.path`",
+        "needs `from: Path`, with a `path`, or `from: None`",
     );
     let on_delete = &spec.on_delete;
     found.check(

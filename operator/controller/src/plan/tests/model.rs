@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weir_crd::{OperationType, RestoreFrom, StreamJobSpec, StreamJobStatus};
+use weir_crd::{OperationType, RestoreFrom, StartFrom, StreamJobSpec, StreamJobStatus};
 
 use super::super::{Action, Outcome, decide};
 use crate::names;
@@ -104,13 +104,17 @@ pub(super) struct World {
     /// JobManagers of this program argument never come to run.
     pub(super) broken: Option<String>,
     /// What each deployment's pods were made from, for ever: a number is given out once.
-    made_from: BTreeMap<i64, (StreamJobSpec, RestoreFrom)>,
+    made_from: BTreeMap<i64, (StreamJobSpec, StartFrom)>,
     /// Deployments whose Lease is there.
     leases: BTreeSet<i64>,
     /// JobManagers of this program argument can't go on from any state.
     pub(super) incompatible: Option<String>,
     /// The image of this program argument can't be had.
     pub(super) no_image: Option<String>,
+    /// The API server refuses pods of this program argument.
+    pub(super) no_pods: Option<String>,
+    /// What it said when it did, the last time that pods were to be made.
+    refusal: Option<Trouble>,
     /// What the node says of pods of this program argument, which wait for a volume.
     pub(super) no_mount: Option<(String, String)>,
     /// So many pods find room.
@@ -165,6 +169,8 @@ impl World {
             leases: BTreeSet::new(),
             incompatible: None,
             no_image: None,
+            no_pods: None,
+            refusal: None,
             no_mount: None,
             room: usize::MAX,
             storage_is_down: false,
@@ -217,7 +223,7 @@ impl World {
                 unread: None,
             },
             silent_for: Duration::ZERO,
-            refused: None,
+            refused: self.refusal.clone(),
             operators: Operators::default(),
             revisions: self.revisions.clone(),
             pods: self.pods.values().map(|pod| pod.view.clone()).collect(),
@@ -340,8 +346,7 @@ impl World {
                 deployment,
                 revision,
             } => {
-                let from = observed.start_from.as_ref().map(|start| start.from);
-                self.make(deployment, &revision, from, true);
+                self.make(deployment, &revision, observed.start_from.as_ref(), true);
             }
             Action::Warm {
                 deployment,
@@ -349,8 +354,7 @@ impl World {
                 all,
             } => {
                 let operation = observed.operation.as_ref().expect("an operation");
-                let from = operation.start_from.as_ref().map(|start| start.from);
-                self.make(deployment, &revision, from, all);
+                self.make(deployment, &revision, operation.start_from.as_ref(), all);
             }
             Action::OpenGate { deployment } => {
                 let mut pods = self.pods.values();
@@ -414,17 +418,30 @@ impl World {
     }
 
     /// Makes a deployment's pods that are missing.
-    fn make(&mut self, deployment: i64, revision: &str, from: Option<RestoreFrom>, all: bool) {
+    fn make(&mut self, deployment: i64, revision: &str, from: Option<&StartFrom>, all: bool) {
         let spec = self.revisions.get(revision).expect("a kept revision");
         let spec = spec.clone();
-        let made_from = (spec.clone(), from.unwrap_or_default());
+        let refused = self.no_pods.is_some() && spec.job.args.get("v") == self.no_pods.as_ref();
+        self.refusal = refused.then(|| Trouble {
+            reason: "Invalid".to_owned(),
+            message: "in the model".to_owned(),
+        });
+        if refused {
+            return;
+        }
+        let latest = StartFrom {
+            from: RestoreFrom::Latest,
+            path: None,
+            require_state: false,
+        };
+        let made_from = (spec.clone(), from.cloned().unwrap_or(latest));
         let known = self
             .made_from
             .entry(deployment)
             .or_insert_with(|| made_from.clone());
         assert_eq!(
-            (crate::revision(&known.0).whole, known.1),
-            (crate::revision(&made_from.0).whole, made_from.1),
+            (crate::revision(&known.0).whole, known.1.from),
+            (crate::revision(&made_from.0).whole, made_from.1.from),
             "deployment {deployment} is made from two revisions"
         );
         let managers = [(Component::JobManager, names::jobmanager("x", deployment, 0))];
@@ -592,7 +609,7 @@ impl World {
         let pointer = self.pointer.as_ref();
         let snapshot = pointer.and_then(|pointer| pointer.latest.as_ref());
         let made_from = self.made_from.get(&own);
-        let ignores = made_from.is_some_and(|(_, from)| *from == RestoreFrom::None);
+        let ignores = made_from.is_some_and(|(_, start)| start.from == RestoreFrom::None);
         let fits = !self.is_incompatible(own) || snapshot.is_none() || ignores;
         let verdict = match (self.storage_is_down, fits) {
             (true, _) => StateVerdict::Unreachable,
@@ -653,12 +670,25 @@ impl World {
         let first = before
             .as_ref()
             .is_none_or(|pointer| pointer.deployment != own);
-        let (_, from) = self
-            .made_from
-            .get(&own)
-            .expect("made by the controller")
-            .clone();
+        let made_from = self.made_from.get(&own);
+        let (_, start) = made_from.expect("made by the controller");
+        let from = start.from;
         let latest = before.as_ref().and_then(|pointer| pointer.latest.clone());
+        if latest.is_none() && start.require_state {
+            let pointer = before.as_ref();
+            pod.process = Process::Ended(1);
+            pod.view.ended = Some(Ended {
+                exit_code: 1,
+                report: Some(JobReport {
+                    run_state: pointer.map(|pointer| pointer.run_state.clone()),
+                    deployment: pointer.map(|pointer| pointer.deployment),
+                    error: Some("there is no state".to_owned()),
+                    state_missing: true,
+                    ..JobReport::default()
+                }),
+            });
+            return;
+        }
         let restored = latest
             .clone()
             .filter(|_| !(first && from == RestoreFrom::None));

@@ -545,6 +545,46 @@ fn checkpoints_that_do_not_complete_in_time_are_told() {
 }
 
 #[test]
+fn what_makes_no_revision_takes_effect_at_once() {
+    let mut world = stable(17, |world| {
+        world.edit("health/checkpointProgressWindow", json!("5m"));
+    });
+    run_for(&mut world, 5);
+    let revision = world.status.current_revision.clone();
+    world.edit("health/checkpointProgressWindow", json!("1h"));
+    world.edit("ui/port", json!(9000));
+    let mut late = world.observed();
+    late.now_ms += 301_000;
+    let status = decide(&late).status;
+    let (healthy, _) = condition_in(&status, "CheckpointsHealthy");
+    assert_eq!(healthy, ConditionStatus::True);
+    assert_eq!(
+        status.checkpoint.and_then(|c| c.age).as_deref(),
+        Some("<1h")
+    );
+    let endpoint = status.job_manager.and_then(|it| it.rest_endpoint);
+    let endpoint = endpoint.expect("an endpoint");
+    assert!(endpoint.ends_with(":9000"), "{endpoint}");
+    world.edit("ui/enabled", json!(false));
+    let status = decide(&world.observed()).status;
+    let endpoint = status.job_manager.and_then(|it| it.rest_endpoint);
+    assert_eq!(endpoint, None);
+    assert_eq!(status.current_revision, revision);
+    assert_eq!(status.operation, None);
+}
+
+#[test]
+fn a_job_proves_itself_by_the_newest_bounds() {
+    let mut world = World::new(18);
+    world.edit("rollback/minStable", json!("1h"));
+    run_for(&mut world, 120);
+    assert_eq!(world.status.phase, Some(Phase::Running));
+    world.edit("rollback/minStable", json!("20s"));
+    run_for(&mut world, 5);
+    assert_eq!(world.status.phase, Some(Phase::Stable));
+}
+
+#[test]
 fn one_answer_that_is_late_is_no_news_and_a_jobmanager_that_stays_silent_is() {
     let mut world = stable(16, |_| ());
     run_for(&mut world, 5);
