@@ -1,7 +1,8 @@
-//! Counters that an operator feeds beside the runtime's own, and what its state says of itself.
+//! Counters that an operator feeds beside the runtime's own, what its state says of itself, and for
+//! how long its subtask has waited.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use weir_state::{ColdStats, ColdTier};
@@ -34,6 +35,8 @@ pub struct OperatorMetrics {
     commits: Mutex<CommitTimes>,
     /// What its keyed state lies on, for as long as that is there.
     tier: OnceLock<Weak<dyn ColdTier>>,
+    /// For how long its subtask has waited for room downstream. Whoever waits counts.
+    blocked_ns: Arc<AtomicU64>,
 }
 
 impl Default for OperatorMetrics {
@@ -45,11 +48,27 @@ impl Default for OperatorMetrics {
             state_bytes: AtomicU64::new(0),
             commits: Mutex::default(),
             tier: OnceLock::new(),
+            blocked_ns: Arc::default(),
         }
     }
 }
 
 impl OperatorMetrics {
+    /// Those of an operator whose subtask counts in `blocked_ns` for how long it waits for room
+    /// downstream.
+    pub fn of_subtask(blocked_ns: Arc<AtomicU64>) -> Self {
+        Self {
+            blocked_ns,
+            ..Self::default()
+        }
+    }
+
+    /// For how long the operator's subtask has waited for room downstream, behind whichever of its
+    /// operators.
+    pub fn blocked(&self) -> Duration {
+        Duration::from_nanos(self.blocked_ns.load(Ordering::Relaxed))
+    }
+
     /// Records that came behind the watermark and were dropped.
     pub fn late_records(&self) -> u64 {
         self.late_records.load(Ordering::Relaxed)

@@ -59,7 +59,8 @@ pub struct OperatorContext {
     /// Whether the subtask is to stop: what may take long is to ask, and to return
     /// [`OperatorError::Cancelled`].
     pub cancel: CancelToken,
-    /// Counters that the operator feeds beside the runtime's own, for example late records.
+    /// Counters that the operator feeds beside the runtime's own, for example late records; and the
+    /// runtime's own of the time that the subtask has waited for room downstream.
     pub metrics: Arc<crate::metrics::OperatorMetrics>,
 }
 

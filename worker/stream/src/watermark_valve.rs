@@ -3,7 +3,16 @@
 //! Both types are pure: they are told what arrived and answer what to pass on. They know neither
 //! channels nor operators. The rules are Flink's, [`WatermarkValve`]'s those of
 //! `StatusWatermarkValve` and [`CombinedWatermark`]'s those of `CombinedWatermarkStatus`, down to
-//! the order in which a channel takes part again after it was idle.
+//! the order in which a channel takes part again after it was idle. Two of them are as Flink has
+//! corrected them: once all are idle, the highest of their watermarks counts, in whatever order
+//! they became so (FLINK-38454), and a channel that takes part again may itself be what lets the
+//! watermark advance (FLINK-40475).
+//!
+//! One rule is not Flink's, which has it open as FLINK-38477. There, a channel that has ended
+//! says [`Watermark::MAX`] for ever: as soon as all others are idle, time comes to its end, and
+//! whatever they send later is late. Here, a channel that has said [`Watermark::MAX`] is finished:
+//! it takes part no more, and time comes to its end once all are finished. The valve of a later
+//! attempt begins anew, so nothing ever has to take that back.
 
 use weir_types::Watermark;
 
@@ -15,7 +24,8 @@ use crate::Control;
 pub struct ValveOutput {
     /// The common watermark has advanced to this.
     pub watermark: Option<Watermark>,
-    /// All channels have become idle (`false`), or one is active again (`true`).
+    /// All channels that are not finished have become idle (`false`), or one is active again
+    /// (`true`).
     pub activity: Option<bool>,
 }
 
@@ -40,11 +50,18 @@ impl ValveOutput {
 
 #[derive(Clone, Copy, Debug)]
 struct Channel {
+    /// [`Watermark::MAX`]: it is finished.
     watermark: Watermark,
     active: bool,
     /// Whether the channel holds the common watermark back. A channel that comes back from being
     /// idle does so only once it has caught up with what was already passed on.
     aligned: bool,
+}
+
+impl Channel {
+    fn is_finished(&self) -> bool {
+        self.watermark == Watermark::MAX
+    }
 }
 
 /// The minimum watermark over all active channels of one input (Flink's `StatusWatermarkValve`).
@@ -75,14 +92,17 @@ impl WatermarkValve {
         self.last
     }
 
-    /// Whether any channel is active.
+    /// Whether any channel is active, or all are finished.
     pub fn is_active(&self) -> bool {
         self.active
     }
 
-    /// A channel's watermark. What an idle channel says, and what is behind what it said before,
-    /// has no effect.
+    /// A channel's watermark. What is behind what it said before has no effect, nor has what an
+    /// idle channel says, unless it finishes.
     pub fn watermark(&mut self, channel: usize, watermark: Watermark) -> ValveOutput {
+        if watermark == Watermark::MAX {
+            return self.finished(channel);
+        }
         let last = self.last;
         let channel = &mut self.channels[channel];
         if !channel.active || watermark <= channel.watermark {
@@ -96,15 +116,16 @@ impl WatermarkValve {
         }
     }
 
-    /// A channel has become idle, or active again.
+    /// A channel has become idle, or active again. It has no effect on one that is finished.
     pub fn activity(&mut self, channel: usize, active: bool) -> ValveOutput {
-        if self.channels[channel].active == active {
+        let known = &self.channels[channel];
+        if known.is_finished() || known.active == active {
             return ValveOutput::NOTHING;
         }
         if active {
             self.activated(channel)
         } else {
-            self.idled(channel)
+            self.left(channel)
         }
     }
 
@@ -115,37 +136,45 @@ impl WatermarkValve {
         channel.aligned = channel.watermark >= last;
         let was_active = std::mem::replace(&mut self.active, true);
         ValveOutput {
-            watermark: None,
+            // It may be the only one that is aligned, and ahead of what was passed on.
+            watermark: self.advance_to_minimum(),
             activity: (!was_active).then_some(true),
         }
     }
 
-    fn idled(&mut self, channel: usize) -> ValveOutput {
+    /// A channel has said its last watermark. That the others are idle, or become so, must not let
+    /// it through.
+    fn finished(&mut self, channel: usize) -> ValveOutput {
+        if self.channels[channel].is_finished() {
+            return ValveOutput::NOTHING;
+        }
+        self.channels[channel].watermark = Watermark::MAX;
+        if !self.channels.iter().all(Channel::is_finished) {
+            return self.left(channel);
+        }
+        let was_active = std::mem::replace(&mut self.active, true);
+        ValveOutput {
+            watermark: self.advance(Watermark::MAX),
+            activity: (!was_active).then_some(true),
+        }
+    }
+
+    /// A channel takes no part from now on: it is idle, or finished.
+    fn left(&mut self, channel: usize) -> ValveOutput {
         let channel = &mut self.channels[channel];
         channel.active = false;
         channel.aligned = false;
-        let held_back = channel.watermark == self.last;
-        self.active = self.channels.iter().any(|channel| channel.active);
-        if self.active {
-            let watermark = if held_back {
-                self.advance_to_minimum()
-            } else {
-                None
-            };
-            return ValveOutput {
-                watermark,
-                activity: None,
-            };
-        }
-        // Nothing will hold the watermark back for now, so all that was promised can be passed on.
-        let watermark = if held_back {
-            self.advance_to_maximum()
+        let active = self.channels.iter().any(|channel| channel.active);
+        let was_active = std::mem::replace(&mut self.active, active);
+        let watermark = if active {
+            self.advance_to_minimum()
         } else {
-            None
+            // Nothing holds the watermark back for now, so all that was promised can be passed on.
+            self.advance_to_maximum()
         };
         ValveOutput {
             watermark,
-            activity: Some(false),
+            activity: (was_active && !active).then_some(false),
         }
     }
 
@@ -156,11 +185,9 @@ impl WatermarkValve {
     }
 
     fn advance_to_maximum(&mut self) -> Option<Watermark> {
-        let maximum = self
-            .channels
-            .iter()
-            .map(|channel| channel.watermark)
-            .max()?;
+        let channels = self.channels.iter();
+        let unfinished = channels.filter(|channel| !channel.is_finished());
+        let maximum = unfinished.map(|channel| channel.watermark).max()?;
         self.advance(maximum)
     }
 
@@ -175,12 +202,19 @@ impl WatermarkValve {
 
 #[derive(Clone, Copy, Debug)]
 struct Partial {
+    /// [`Watermark::MAX`]: it is finished.
     watermark: Watermark,
     active: bool,
 }
 
-/// The minimum watermark over the active ones of an operator's inputs (Flink's
-/// `CombinedWatermarkStatus`).
+impl Partial {
+    fn is_finished(&self) -> bool {
+        self.watermark == Watermark::MAX
+    }
+}
+
+/// The minimum watermark over the active ones of an operator's inputs, or the maximum while all
+/// are idle (Flink's `CombinedWatermarkStatus`).
 #[derive(Clone, Debug)]
 pub struct CombinedWatermark {
     inputs: Vec<Partial>,
@@ -205,9 +239,10 @@ impl CombinedWatermark {
         self.last
     }
 
-    /// Whether any input is active.
+    /// Whether any input is active, or all are finished.
     pub fn is_active(&self) -> bool {
-        self.inputs.iter().any(|input| input.active)
+        let takes_part = |input: &Partial| input.active && !input.is_finished();
+        self.inputs.iter().any(takes_part) || self.inputs.iter().all(Partial::is_finished)
     }
 
     /// An input's watermark; the input is active from now on.
@@ -218,7 +253,7 @@ impl CombinedWatermark {
         })
     }
 
-    /// An input has become idle, or active again.
+    /// An input has become idle, or active again. It has no effect on one that is finished.
     pub fn activity(&mut self, input: usize, active: bool) -> ValveOutput {
         self.change(input, |partial| partial.active = active)
     }
@@ -227,14 +262,21 @@ impl CombinedWatermark {
         let was_active = self.is_active();
         change(&mut self.inputs[input]);
         let is_active = self.is_active();
-        let active = self.inputs.iter().filter(|input| input.active);
-        let minimum = active.map(|input| input.watermark).min();
-        let watermark = minimum.filter(|minimum| *minimum > self.last);
+        let watermark = Some(self.common()).filter(|common| *common > self.last);
         self.last = watermark.unwrap_or(self.last);
         ValveOutput {
             watermark,
             activity: (was_active != is_active).then_some(is_active),
         }
+    }
+
+    fn common(&self) -> Watermark {
+        let inputs = self.inputs.iter();
+        let unfinished = inputs.filter(|input| !input.is_finished());
+        let active = unfinished.clone().filter(|input| input.active);
+        let minimum = active.map(|input| input.watermark).min();
+        let maximum = || unfinished.map(|input| input.watermark).max();
+        minimum.or_else(maximum).unwrap_or(Watermark::MAX)
     }
 }
 

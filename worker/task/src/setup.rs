@@ -99,6 +99,7 @@ impl Context<'_> {
 
     /// Metrics of the subtask, one entry per operator of the chain.
     pub(crate) fn metrics(&self, sender: &SenderContext) -> Arc<TaskMetrics> {
+        let blocked_ns = sender.blocked_ns();
         let operators = self
             .vertex
             .operators
@@ -109,11 +110,11 @@ impl Context<'_> {
                 name: operator.name.as_str().into(),
                 records_in: Counter::default(),
                 records_out: Counter::default(),
-                own: Arc::new(OperatorMetrics::default()),
+                own: Arc::new(OperatorMetrics::of_subtask(Arc::clone(&blocked_ns))),
             });
+        let operators = operators.collect();
         let is_source = self.vertex.is_source();
-        let blocked_ns = sender.blocked_ns();
-        Arc::new(TaskMetrics::new(operators.collect(), is_source, blocked_ns))
+        Arc::new(TaskMetrics::new(operators, is_source, blocked_ns))
     }
 
     /// The chain with its result partitions, which are registered with the exchange.

@@ -6,12 +6,18 @@
 //! that a window's result does not wait for a timer. Only generators that a program brings itself
 //! are asked on a timer as well, since they may advance without records. Watermarks from upstream
 //! are replaced, except the last one, which says that the input has ended.
+//!
+//! A stream is idle when there is nothing to read, not when nobody can read: time in which the
+//! subtask waits for room downstream does not count, whichever of its outputs it waits at (Flink's
+//! `PausableRelativeClock`, FLINK-35886). Idleness and periods are measured on the clock that never
+//! goes back. Only the moment to be called at is told in the wall clock's time, as it is now: where
+//! that one jumps, the moment jumps along.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use weir_network::Chunk;
-use weir_types::{Clock, EventTime, SystemClock, Watermark};
+use weir_types::{Clock, EventTime, SystemClock, Timestamp, Watermark};
 
 use crate::metrics::OperatorMetrics;
 use crate::ops::no_state;
@@ -33,11 +39,17 @@ pub struct WatermarksOperator<T> {
     last: Watermark,
     clock: Arc<dyn Clock>,
     metrics: Arc<OperatorMetrics>,
-    /// When the last records came, on the wall clock.
-    last_activity_ms: i64,
+    last_activity: Moment,
     idle: bool,
-    /// When a program's own generator is to be asked next.
-    next_period_ms: Option<i64>,
+    /// When a program's own generator was last asked by the period; none without one.
+    last_period: Option<Timestamp>,
+}
+
+/// A point in time, and for how long the subtask had waited for room downstream until then.
+#[derive(Clone, Copy, Default)]
+struct Moment {
+    at: Timestamp,
+    blocked: Duration,
 }
 
 enum Generator<T> {
@@ -65,9 +77,9 @@ impl<T: Data> WatermarksOperator<T> {
             last: Watermark::MIN,
             clock: Arc::new(SystemClock),
             metrics: Arc::default(),
-            last_activity_ms: 0,
+            last_activity: Moment::default(),
             idle: false,
-            next_period_ms: None,
+            last_period: None,
         }
     }
 
@@ -131,9 +143,26 @@ impl<T: Data> WatermarksOperator<T> {
         out.control(if idle { Control::Idle } else { Control::Active })
     }
 
-    fn idle_at(&self) -> Option<i64> {
+    fn moment(&self) -> Moment {
+        Moment {
+            at: self.clock.now(),
+            blocked: self.metrics.blocked(),
+        }
+    }
+
+    /// In how many milliseconds the stream becomes idle if nothing comes; zero or less if it has.
+    fn idle_in(&self) -> Option<i64> {
         let timeout = self.strategy.idleness.filter(|_| !self.idle)?;
-        Some(self.last_activity_ms.saturating_add(millis(timeout)))
+        let (now, last) = (self.moment(), self.last_activity);
+        let blocked = now.blocked.saturating_sub(last.blocked);
+        let quiet = now.at.since(last.at).saturating_sub(blocked);
+        Some(millis(timeout).saturating_sub(millis(quiet)))
+    }
+
+    /// In how many milliseconds the generator is to be asked; zero or less if it is time.
+    fn period_in(&self) -> Option<i64> {
+        let passed = self.clock.now().since(self.last_period?);
+        Some(PERIOD_MS.saturating_sub(millis(passed)))
     }
 }
 
@@ -141,9 +170,9 @@ impl<T: Data> Operator for WatermarksOperator<T> {
     fn open(&mut self, context: &OperatorContext) -> Result<(), OperatorError> {
         self.clock = Arc::clone(&context.clock);
         self.metrics = Arc::clone(&context.metrics);
-        self.last_activity_ms = self.clock.unix_ms();
+        self.last_activity = self.moment();
         let periodic = matches!(self.generator, Generator::Custom(_));
-        self.next_period_ms = periodic.then(|| self.last_activity_ms.saturating_add(PERIOD_MS));
+        self.last_period = periodic.then_some(self.last_activity.at);
         Ok(())
     }
 
@@ -166,8 +195,8 @@ impl<T: Data> Operator for WatermarksOperator<T> {
         out.emit(Box::new(Batch::with_timestamps(rows, times)))?;
         self.advance(watermark, out)?;
         if self.strategy.idleness.is_some() {
-            // Read only now: time spent waiting for room downstream is no idleness.
-            self.last_activity_ms = self.clock.unix_ms();
+            // Only now: time that the operators behind this one take is no idleness.
+            self.last_activity = self.moment();
         }
         Ok(())
     }
@@ -190,15 +219,16 @@ impl<T: Data> Operator for WatermarksOperator<T> {
     }
 
     fn next_processing_time(&self) -> Option<i64> {
-        self.idle_at().into_iter().chain(self.next_period_ms).min()
+        let rest = self.idle_in().into_iter().chain(self.period_in()).min()?;
+        Some(self.clock.unix_ms().saturating_add(rest))
     }
 
-    fn processing_time(&mut self, now_ms: i64, out: &mut dyn Output) -> Result<(), OperatorError> {
-        if self.idle_at().is_some_and(|at| at <= now_ms) {
+    fn processing_time(&mut self, _: i64, out: &mut dyn Output) -> Result<(), OperatorError> {
+        if self.idle_in().is_some_and(|rest| rest <= 0) {
             self.set_idle(true, out)?;
         }
-        if self.next_period_ms.is_some_and(|at| at <= now_ms) {
-            self.next_period_ms = Some(now_ms.saturating_add(PERIOD_MS));
+        if self.period_in().is_some_and(|rest| rest <= 0) {
+            self.last_period = Some(self.clock.now());
             if let Generator::Custom(generator) = &mut self.generator {
                 let mut collected = WatermarkOutput::default();
                 generator.on_periodic(&mut collected);

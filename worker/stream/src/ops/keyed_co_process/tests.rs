@@ -117,8 +117,16 @@ fn timers_wait_for_the_slower_input() {
     harness.activity(1, false).unwrap();
     assert_eq!(harness.take_events(), [Event::Watermark(500)]);
     harness.end_input(0).unwrap();
+    assert_eq!(
+        harness.take_events(),
+        [Event::Idle],
+        "the other may still have something to say"
+    );
     harness.end_input(1).unwrap();
-    assert_eq!(harness.take_events(), [Event::Watermark(i64::MAX)]);
+    assert_eq!(
+        harness.take_events(),
+        [Event::Active, Event::Watermark(i64::MAX)]
+    );
 }
 
 #[test]

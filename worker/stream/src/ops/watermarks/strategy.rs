@@ -80,7 +80,7 @@ impl<T: 'static> WatermarkStrategy<T> {
     }
 
     /// A subtask that sees no record for this long does not hold the others' watermark back
-    /// until it sees one again.
+    /// until it sees one again. Time in which it waits for room downstream does not count.
     #[must_use]
     pub fn with_idleness(mut self, timeout: Duration) -> Self {
         self.idleness = Some(timeout);

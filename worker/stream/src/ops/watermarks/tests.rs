@@ -1,5 +1,9 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use weir_types::ManualClock;
+
 use super::*;
-use crate::harness::{Event, OneInputHarness};
+use crate::harness::{Event, HarnessOptions, OneInputHarness, RecordingOutput};
 
 type Harness = OneInputHarness<i64, i64>;
 
@@ -187,6 +191,108 @@ fn a_generator_of_ones_own_is_asked_per_record_per_chunk_and_per_period() {
     assert_eq!(harness.take_events(), [], "29 calls so far, none beyond 30");
     harness.advance_clock_to(200 * 30).unwrap();
     assert_eq!(harness.take_events(), [Event::Watermark(31)]);
+}
+
+/// An operator whose clocks and back-pressured time can be moved apart.
+struct Bare {
+    operator: WatermarksOperator<i64>,
+    clock: Arc<ManualClock>,
+    blocked_ns: Arc<AtomicU64>,
+    output: RecordingOutput,
+}
+
+impl Bare {
+    fn open(strategy: WatermarkStrategy<i64>) -> Self {
+        let clock = Arc::new(ManualClock::at(0));
+        let blocked_ns = Arc::new(AtomicU64::new(0));
+        let mut context = HarnessOptions::default().context(Arc::<ManualClock>::clone(&clock));
+        context.metrics = Arc::new(OperatorMetrics::of_subtask(Arc::clone(&blocked_ns)));
+        let mut operator = WatermarksOperator::new(strategy);
+        operator.open(&context).unwrap();
+        Self {
+            operator,
+            clock,
+            blocked_ns,
+            output: RecordingOutput::default(),
+        }
+    }
+
+    fn push(&mut self, record: i64) -> Vec<Event<i64>> {
+        let chunk = Box::new(Batch::new(vec![record]));
+        self.operator.process(0, chunk, &mut self.output).unwrap();
+        self.output.take_events()
+    }
+
+    fn wait_quietly(&self, ms: u64) {
+        self.clock.advance(Duration::from_millis(ms));
+    }
+
+    fn wait_for_room(&self, ms: u64) {
+        self.wait_quietly(ms);
+        self.blocked_ns.fetch_add(ms * 1_000_000, Ordering::Relaxed);
+    }
+
+    /// In how many milliseconds of the wall clock it wants to be called.
+    fn due_in(&self) -> Option<i64> {
+        let due = self.operator.next_processing_time()?;
+        Some(due - self.clock.unix_ms())
+    }
+
+    /// Calls it, whether it is due or not.
+    fn call(&mut self) -> Vec<Event<i64>> {
+        let now_ms = self.clock.unix_ms();
+        self.operator
+            .processing_time(now_ms, &mut self.output)
+            .unwrap();
+        self.output.take_events()
+    }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+#[test]
+fn a_wall_clock_that_jumps_makes_no_stream_idle_and_keeps_none_from_it() {
+    let mut bare = Bare::open(bounded(0).with_idleness(Duration::from_secs(1)));
+    assert_eq!(bare.push(10), [record(10), Event::Watermark(9)]);
+    bare.clock.set_unix_ms(HOUR_MS);
+    assert_eq!(bare.due_in(), Some(1_000));
+    assert_eq!(bare.call(), []);
+    bare.clock.set_unix_ms(-HOUR_MS);
+    bare.wait_quietly(1_000);
+    assert_eq!(bare.due_in(), Some(0));
+    assert_eq!(bare.call(), [Event::Idle]);
+}
+
+#[test]
+fn a_wall_clock_that_jumps_does_not_change_a_generators_period() {
+    let mut bare = Bare::open(own_time(WatermarkStrategy::custom(|| Punctuated {
+        periods: 0,
+    })));
+    bare.clock.set_unix_ms(HOUR_MS);
+    bare.wait_quietly(199);
+    assert_eq!((bare.due_in(), bare.call()), (Some(1), vec![]));
+    bare.clock.set_unix_ms(-HOUR_MS);
+    bare.wait_quietly(1);
+    assert_eq!(bare.due_in(), Some(0));
+    assert_eq!(bare.call(), [Event::Watermark(1)]);
+    assert_eq!(bare.due_in(), Some(200));
+}
+
+#[test]
+fn time_in_which_the_subtask_waits_for_room_is_no_idleness() {
+    let mut bare = Bare::open(bounded(0).with_idleness(Duration::from_secs(1)));
+    bare.wait_for_room(5_000);
+    assert_eq!(bare.push(10), [record(10), Event::Watermark(9)]);
+    bare.wait_for_room(5_000);
+    assert_eq!((bare.due_in(), bare.call()), (Some(1_000), vec![]));
+    bare.wait_quietly(500);
+    bare.wait_for_room(700);
+    bare.wait_quietly(499);
+    assert_eq!((bare.due_in(), bare.call()), (Some(1), vec![]));
+    bare.wait_quietly(1);
+    assert_eq!(bare.due_in(), Some(0));
+    assert_eq!(bare.call(), [Event::Idle]);
+    assert_eq!(bare.due_in(), None);
 }
 
 #[test]
