@@ -12,13 +12,15 @@
 
 mod index;
 mod reader;
+mod spilled;
 
 use serde::{Deserialize, Serialize};
 use weir_state::KeyedSnapshot;
 use weir_types::{KeyGroup, hash_bytes};
 
 use self::index::{BlockEntry, Index, StateEntry};
-pub use self::reader::{KeyedFileError, ReadRange, Reader, decode};
+pub use self::reader::{Contents, KeyedFileError, ReadRange, Reader, decode};
+pub use self::spilled::SpilledFile;
 
 /// Whether blocks are compressed, each for itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,12 +41,7 @@ pub fn encode(snapshot: &KeyedSnapshot, compression: Compression) -> Vec<u8> {
         let mut entries = Vec::with_capacity(state.blocks.len());
         for block in &state.blocks {
             let stored = Stored::new(&block.bytes, compression);
-            entries.push(BlockEntry {
-                group: block.group,
-                len: stored.bytes().len() as u64,
-                plain_len: stored.plain_len(),
-                checksum: hash_bytes(stored.bytes()),
-            });
+            entries.push(stored.entry(block.group));
             blocks.push((block.group, nth, stored));
         }
         states.push(StateEntry {
@@ -105,6 +102,15 @@ impl<'a> Stored<'a> {
         match self {
             Self::Plain(_) => None,
             Self::Lz4 { plain_len, .. } => Some(*plain_len),
+        }
+    }
+
+    fn entry(&self, group: KeyGroup) -> BlockEntry {
+        BlockEntry {
+            group,
+            len: self.bytes().len() as u64,
+            plain_len: self.plain_len(),
+            checksum: hash_bytes(self.bytes()),
         }
     }
 }

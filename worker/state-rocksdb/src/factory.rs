@@ -1,17 +1,18 @@
 //! Makes tiers for the operators of one slot.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use weir_state::{
-    BackendRequest, ColdError, ColdSetup, ColdSnapshot, ColdSnapshotKind, MemoryBudget,
-    StateBackendFactory, StateSnapshot,
+    BackendRequest, ColdError, ColdImporter, ColdSetup, ColdStateId, ColdTier, GroupBlock,
+    MemoryBudget, NextGroups, SnapshotFile, StateBackendFactory, StateMeta, StateSnapshot,
+    append_entry, group_prefix,
 };
-use weir_types::CheckpointId;
+use weir_types::KeyGroupRange;
 
-use crate::options::{RocksDbOptions, SlotMemory};
+use crate::import::import;
+use crate::options::{self, RocksDbOptions, SlotMemory};
 use crate::scratch::ScratchFolder;
 use crate::tier::RocksDbTier;
 use crate::writer::lock;
@@ -71,6 +72,44 @@ impl StateBackendFactory for RocksDbFactory {
     fn scratch(&self) -> Result<Option<PathBuf>, ColdError> {
         Ok(Some(self.options.folder.clone()))
     }
+
+    fn importer(&self) -> Option<&dyn ColdImporter> {
+        Some(self)
+    }
+}
+
+impl ColdImporter for RocksDbFactory {
+    fn import(
+        &self,
+        folder: &Path,
+        states: &[StateMeta],
+        next: NextGroups<'_>,
+    ) -> Result<(PathBuf, Vec<SnapshotFile>), ColdError> {
+        let options = options::database(&self.options, &self.memory);
+        import(options, folder, states, next)
+    }
+}
+
+/// All that a tier has of a state.
+fn blocks_of(
+    tier: &dyn ColdTier,
+    state: ColdStateId,
+    groups: KeyGroupRange,
+) -> Result<Vec<GroupBlock>, ColdError> {
+    let mut blocks = Vec::new();
+    for group in groups.iter() {
+        let prefix = group_prefix(group);
+        let mut bytes = Vec::new();
+        tier.scan(state, &prefix, &prefix, &mut |key, value| {
+            let text = key.get(prefix.len()..).unwrap_or_default();
+            append_entry(text, value, &mut bytes);
+            Ok(true)
+        })?;
+        if !bytes.is_empty() {
+            blocks.push(GroupBlock { group, bytes });
+        }
+    }
+    Ok(blocks)
 }
 
 /// All keyed state in memory, also what a database holds that a job goes on from. The database is
@@ -120,16 +159,13 @@ impl StateBackendFactory for ReadingHeapFactory {
         let Some(ColdSetup { tier, .. }) = factory.open(request)? else {
             return Ok(None);
         };
-        tier.snapshot_begin(CheckpointId(0), ColdSnapshotKind::Blocks)?;
-        let mut blocks: BTreeMap<_, _> = match tier.snapshot_take(true)? {
-            Some(ColdSnapshot::Blocks(blocks)) => blocks.into_iter().collect(),
-            Some(ColdSnapshot::Files { .. }) | None => BTreeMap::new(),
-        };
-        let states = tier.restored().into_iter().map(|(meta, id)| StateSnapshot {
-            meta,
-            complete: false,
-            blocks: blocks.remove(&id).unwrap_or_default(),
+        let states = tier.restored().into_iter().map(|(meta, id)| {
+            Ok(StateSnapshot {
+                meta,
+                complete: false,
+                blocks: blocks_of(&*tier, id, request.key_groups)?,
+            })
         });
-        Ok(Some(states.collect()))
+        states.collect::<Result<Vec<_>, ColdError>>().map(Some)
     }
 }

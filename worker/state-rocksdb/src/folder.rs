@@ -4,6 +4,7 @@
 //! <job's folder>/<operator>-<subtask>/<epoch>-<attempt>/db       the database
 //!                                                     /spill    files on their way into it
 //!                                                     /chk-<n>  hard links for a checkpoint
+//!                                                     /copy-<n> entries for one, for a moment
 //! ```
 
 use std::fs;
@@ -65,6 +66,11 @@ impl Folder {
 
     pub(crate) fn checkpoint(&self, checkpoint: CheckpointId) -> PathBuf {
         self.path.join(format!("chk-{checkpoint}"))
+    }
+
+    /// Where a file begins its life for entries of a checkpoint.
+    pub(crate) fn copy(&self, checkpoint: CheckpointId) -> PathBuf {
+        self.path.join(format!("copy-{checkpoint}"))
     }
 
     /// Removes the folders of checkpoints that the function names.

@@ -5,7 +5,9 @@
 //! [`ColdTier`](weir_state::ColdTier) of one RocksDB database per operator of a subtask: a column
 //! family per state, written by a thread of its own and only through sorted files that RocksDB
 //! takes in as they are, so that there is no write-ahead log and nothing to flush. A checkpoint is
-//! a folder of hard links to the database's files, made in the order of the writes.
+//! a folder of hard links to the database's files, made in the order of the writes. Of a savepoint
+//! the entries are copied into a file on the same disk, and come back as the files of another
+//! database (`import`): neither way are they all in memory.
 //!
 //! The database is scratch: it lives in a local folder of one attempt, goes with it, and what a
 //! killed process left is removed by the next attempt, or by the next process ([`ScratchFolder`]).
@@ -20,10 +22,12 @@ mod error;
 mod expiry;
 mod factory;
 mod folder;
+mod import;
 mod options;
 mod restore;
 mod scratch;
 mod snapshot;
+mod spill;
 mod sst;
 mod tier;
 mod writer;

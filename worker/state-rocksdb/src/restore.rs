@@ -59,6 +59,9 @@ fn check(request: &BackendRequest, place: &Place) -> Result<(), ColdError> {
     }
     let refuse = |cause: String| Err(place.failed("restore files", cause));
     for source in files {
+        if source.spilled.is_some() {
+            return refuse("entries were given where files of a database are wanted".to_owned());
+        }
         if source.max_parallelism != request.max_parallelism {
             return refuse(format!(
                 "the job has {} key groups and checkpoint {} has {}",
@@ -108,7 +111,7 @@ fn union(sources: &[&FileSnapshot], place: &Place) -> Result<Vec<StateMeta>, Col
 }
 
 /// Opens a database; states that are not wanted any more go.
-fn open_database(
+pub(crate) fn open_database(
     path: &Path,
     (options, expiry): (&Options, &Expiry),
     metas: &[StateMeta],

@@ -3,25 +3,27 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 
 use rocksdb::ReadOptions;
-use weir_state::{ColdError, ColdSnapshot, ColdStateId, GroupBlock, SnapshotFile, append_entry};
+use weir_state::{ColdError, ColdSnapshot, ColdStateId, SnapshotFile};
 use weir_types::{CheckpointId, KeyGroup};
 
-use crate::writer::{Shared, lock};
+use crate::error::Place;
+use crate::spill::Spill;
+use crate::sst::Db;
+use crate::writer::{Asked, Shared, lock};
 
 /// Copies all entries on another thread, so that writing goes on meanwhile.
-pub(crate) fn copy_elsewhere(shared: &Arc<Shared>, checkpoint: CheckpointId) {
+pub(crate) fn copy_elsewhere(shared: &Arc<Shared>, asked: &Asked) {
     let (frozen, is_frozen) = std::sync::mpsc::sync_channel(1);
-    let copier = Arc::clone(shared);
+    let (copier, wanted) = (Arc::clone(shared), asked.clone());
     let copy = move || {
-        let blocks = copier.copy_blocks(|| {
+        let copied = copier.copy_blocks(&wanted, || {
             // The writer waits for it.
             frozen.send(()).unwrap_or_default();
         });
-        copier.say_ready(checkpoint, blocks.map(ColdSnapshot::Blocks));
+        copier.say_ready(&wanted, copied);
     };
     let started = thread::Builder::new().name("state-copier".to_owned());
     match started.spawn(copy) {
@@ -29,7 +31,7 @@ pub(crate) fn copy_elsewhere(shared: &Arc<Shared>, checkpoint: CheckpointId) {
         Ok(_) => drop(is_frozen.recv()),
         Err(error) => {
             let error = shared.place.io("start a thread that copies state")(error);
-            shared.say_ready(checkpoint, Err(error));
+            shared.say_ready(asked, Err(error));
         }
     }
 }
@@ -41,20 +43,16 @@ impl Shared {
             let removed = fs::remove_dir_all(&folder);
             removed.map_err(self.place.io("remove the files of a snapshot before"))?;
         }
-        rocksdb::checkpoint::Checkpoint::new(&self.db)
-            .and_then(|links| links.create_checkpoint(&folder))
-            .map_err(self.place.rocksdb("link the files of a snapshot"))?;
-        let files = list_files(&folder).map_err(self.place.io("list the files of a snapshot"))?;
+        let files = link(&self.db, &folder, &self.place)?;
         Ok(ColdSnapshot::Files { folder, files })
     }
 
-    fn copy_blocks(
-        &self,
-        frozen: impl FnOnce(),
-    ) -> Result<Vec<(ColdStateId, Vec<GroupBlock>)>, ColdError> {
+    /// Copies all entries into a file on the same disk: memory may not hold them.
+    fn copy_blocks(&self, asked: &Asked, frozen: impl FnOnce()) -> Result<ColdSnapshot, ColdError> {
         let snapshot = self.db.snapshot();
         let names = lock(&self.families).clone();
         frozen();
+        let mut spill = Spill::create(&self.folder.copy(asked.checkpoint), &self.place)?;
         let mut states = Vec::new();
         for (state, name) in (0..).map(ColdStateId).zip(names) {
             let Some(family) = self.db.cf_handle(&name) else {
@@ -62,29 +60,37 @@ impl Shared {
             };
             let mut options = ReadOptions::default();
             options.fill_cache(false);
-            let mut blocks = Vec::<GroupBlock>::new();
+            let mut blocks = Vec::new();
             let mut entries = snapshot.raw_iterator_cf_opt(&family, options);
             entries.seek_to_first();
             while let Some((key, value)) = entries.item() {
                 let (group, text) = split_key(key)
                     .ok_or_else(|| self.place.failed("copy state", "a key has no key group"))?;
-                if blocks.last().is_none_or(|last| last.group != group) {
-                    if self.closing.load(Ordering::Relaxed) {
-                        return Err(self.place.failed("copy state", "the subtask ended"));
-                    }
-                    let bytes = Vec::new();
-                    blocks.push(GroupBlock { group, bytes });
+                if spill.group() != Some(group) {
+                    blocks.extend(spill.end_block());
+                    spill.begin_block(group);
                 }
-                if let Some(last) = blocks.last_mut() {
-                    append_entry(text, value, &mut last.bytes);
+                if spill.add(text, value)? {
+                    self.check_wanted(asked)?;
                 }
                 entries.next();
             }
+            blocks.extend(spill.end_block());
             entries.status().map_err(self.place.rocksdb("copy state"))?;
             states.push((state, blocks));
         }
-        Ok(states)
+        self.check_wanted(asked)?;
+        let file = spill.finish()?;
+        Ok(ColdSnapshot::Spilled { file, states })
     }
+}
+
+/// Links the files that a database has now into a folder that is not there yet.
+pub(crate) fn link(db: &Db, folder: &Path, place: &Place) -> Result<Vec<SnapshotFile>, ColdError> {
+    rocksdb::checkpoint::Checkpoint::new(db)
+        .and_then(|links| links.create_checkpoint(folder))
+        .map_err(place.rocksdb("link the files of a snapshot"))?;
+    list_files(folder).map_err(place.io("list the files of a snapshot"))
 }
 
 fn split_key(key: &[u8]) -> Option<(KeyGroup, &[u8])> {

@@ -18,7 +18,7 @@ use crate::expiry::Expiry;
 use crate::folder::Folder;
 use crate::options::{self, RocksDbOptions, SlotMemory};
 use crate::restore;
-use crate::writer::{self, Command, Shared, lock};
+use crate::writer::{self, Asked, Command, Shared, lock};
 
 /// How many commands may wait. What they hold is limited by whoever gives them.
 const COMMANDS: usize = 64;
@@ -44,7 +44,7 @@ pub struct RocksDbTier {
     commands: Option<SyncSender<Command>>,
     writer: Option<JoinHandle<()>>,
     /// The snapshot that was asked for last.
-    asked: Mutex<Option<CheckpointId>>,
+    asked: Mutex<Option<Asked>>,
     read_keys: AtomicU64,
     cache: Cache,
 }
@@ -145,9 +145,9 @@ impl ColdTier for RocksDbTier {
         Ok(ColdStateId(u32::try_from(nth).unwrap_or(u32::MAX)))
     }
 
-    fn expire(&self, state: ColdStateId, until_ms: i64) {
+    fn expire(&self, state: ColdStateId, meta: &StateMeta, until_ms: i64) {
         if let Ok(family) = self.shared.family(state) {
-            self.shared.expiry.set(&family, until_ms);
+            self.shared.expiry.set(&family, meta, until_ms);
         }
     }
 
@@ -242,12 +242,13 @@ impl ColdTier for RocksDbTier {
         checkpoint: CheckpointId,
         kind: ColdSnapshotKind,
     ) -> Result<(), ColdError> {
-        *lock(&self.asked) = Some(checkpoint);
-        self.send(Command::Snapshot(checkpoint, kind))
+        let asked = Asked::new(checkpoint);
+        *lock(&self.asked) = Some(asked.clone());
+        self.send(Command::Snapshot(asked, kind))
     }
 
     fn snapshot_take(&self, wait: bool) -> Result<Option<ColdSnapshot>, ColdError> {
-        let asked = *lock(&self.asked);
+        let asked = lock(&self.asked).as_ref().map(|asked| asked.checkpoint);
         match asked {
             Some(checkpoint) => self.shared.take_ready(checkpoint, wait),
             None => Ok(None),
@@ -261,6 +262,10 @@ impl ColdTier for RocksDbTier {
     }
 
     fn abort(&self, checkpoint: CheckpointId) {
+        let asked = lock(&self.asked).take_if(|asked| asked.checkpoint == checkpoint);
+        if let Some(asked) = asked {
+            self.shared.give_up(&asked);
+        }
         self.shared
             .folder
             .remove_checkpoints(|other| other == checkpoint);

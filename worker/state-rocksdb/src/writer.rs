@@ -28,7 +28,27 @@ pub(crate) enum Command {
     Write(ColdBatch),
     /// Write everything, then say so.
     Flush(SyncSender<Result<(), ColdError>>),
-    Snapshot(CheckpointId, ColdSnapshotKind),
+    Snapshot(Asked, ColdSnapshotKind),
+}
+
+/// A snapshot that somebody asked for, and whether he still wants it.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) checkpoint: CheckpointId,
+    given_up: Arc<AtomicBool>,
+}
+
+impl Asked {
+    pub(crate) fn new(checkpoint: CheckpointId) -> Self {
+        Self {
+            checkpoint,
+            given_up: Arc::default(),
+        }
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
 }
 
 /// What the writer and the tier share.
@@ -91,13 +111,32 @@ impl Shared {
         name.ok_or_else(|| self.place.failed("find a state", "it was never opened"))
     }
 
-    pub(crate) fn say_ready(
-        &self,
-        checkpoint: CheckpointId,
-        snapshot: Result<ColdSnapshot, ColdError>,
-    ) {
-        lock(&self.ready).push((checkpoint, snapshot));
-        self.is_ready.notify_all();
+    pub(crate) fn say_ready(&self, asked: &Asked, snapshot: Result<ColdSnapshot, ColdError>) {
+        let mut ready = lock(&self.ready);
+        // Looked at under the lock, so that nothing stays on the disk that nobody will take.
+        if !asked.is_given_up() {
+            ready.push((asked.checkpoint, snapshot));
+            self.is_ready.notify_all();
+        }
+    }
+
+    /// Nobody will take the snapshot: what makes it stops soon, and what was made of it goes.
+    pub(crate) fn give_up(&self, asked: &Asked) {
+        let mut ready = lock(&self.ready);
+        asked.given_up.store(true, Ordering::Relaxed);
+        ready.retain(|(checkpoint, _)| *checkpoint != asked.checkpoint);
+    }
+
+    /// An error if a snapshot is not wanted any more.
+    pub(crate) fn check_wanted(&self, asked: &Asked) -> Result<(), ColdError> {
+        let why = if self.closing.load(Ordering::Relaxed) {
+            "the subtask ended"
+        } else if asked.is_given_up() {
+            "the snapshot was given up"
+        } else {
+            return Ok(());
+        };
+        Err(self.place.failed("copy state", why))
     }
 
     /// Nothing will be written any more.
@@ -179,7 +218,7 @@ pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes:
                 // Nobody may be waiting any more: the subtask was cancelled.
                 drop(reply.send(writer.write_all()));
             }
-            Command::Snapshot(checkpoint, kind) => writer.snapshot(checkpoint, kind),
+            Command::Snapshot(asked, kind) => writer.snapshot(&asked, kind),
         }
     }
 }
@@ -251,17 +290,20 @@ impl Writer {
         files.ingest(&shared.db, &family)
     }
 
-    fn snapshot(&mut self, checkpoint: CheckpointId, kind: ColdSnapshotKind) {
+    fn snapshot(&mut self, asked: &Asked, kind: ColdSnapshotKind) {
+        if asked.is_given_up() {
+            return;
+        }
         let written = self.write_all();
         let shared = Arc::clone(&self.shared);
         let snapshot = match (written, kind) {
             (Err(error), _) => Err(error),
-            (Ok(()), ColdSnapshotKind::Files) => shared.link_files(checkpoint),
+            (Ok(()), ColdSnapshotKind::Files) => shared.link_files(asked.checkpoint),
             (Ok(()), ColdSnapshotKind::Blocks) => {
-                return snapshot::copy_elsewhere(&shared, checkpoint);
+                return snapshot::copy_elsewhere(&shared, asked);
             }
         };
-        shared.say_ready(checkpoint, snapshot);
+        shared.say_ready(asked, snapshot);
     }
 }
 

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use weir_state::{
     BackendRequest, FileSnapshot, HeapFactory, KeyedBackend, SnapshotKind, StateBackendFactory,
-    StateDescriptor, StateError, TakenSnapshot, TtlConfig, key_hash,
+    StateDescriptor, StateError, TakenSnapshot, TtlConfig, TtlVisibility, key_hash,
 };
 use weir_state_rocksdb::{ReadingHeapFactory, RocksDbFactory, RocksDbOptions};
 use weir_types::{AttemptNumber, CheckpointId, Epoch, ExecutionAttemptId, KeyGroupRange};
@@ -319,6 +319,13 @@ fn two_operators_of_a_subtask_keep_their_state_apart() {
     assert_ne!(sum_of(&mut one, 700), sum_of(&mut other, 700));
 }
 
+fn sst_bytes(keyed: &KeyedBackend<u64>) -> u64 {
+    let figures = keyed.cold_stats().unwrap().figures;
+    let mut figures = figures.into_iter();
+    let found = figures.find(|(figure, _)| *figure == "sst_bytes");
+    found.unwrap().1
+}
+
 #[test]
 fn a_value_that_nobody_asks_for_goes_when_its_time_is_over() {
     let folder = tempfile::tempdir().unwrap();
@@ -333,15 +340,7 @@ fn a_value_that_nobody_asks_for_goes_when_its_time_is_over() {
             seen.set(&mut keyed, 7).unwrap();
         }
         files_of(&mut keyed, checkpoint).unwrap();
-        let figures = keyed.cold_stats().unwrap().figures;
-        let of = |name| {
-            figures
-                .iter()
-                .find(|(figure, _)| *figure == name)
-                .unwrap()
-                .1
-        };
-        of("sst_bytes")
+        sst_bytes(&keyed)
     };
     let full = put_all(0, 0..200_000, 1);
     // Long after, other keys keep the state busy until its files are merged.
@@ -351,6 +350,44 @@ fn a_value_that_nobody_asks_for_goes_when_its_time_is_over() {
     });
     let found = bytes_left.into_iter().any(|left| left < full / 2);
     assert!(found, "{full} bytes stayed");
+}
+
+#[test]
+fn a_list_that_nobody_asks_for_goes_when_the_time_of_its_newest_element_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let ttl = TtlConfig::new(std::time::Duration::from_secs(10))
+        .with_sweep_size(0)
+        .with_visibility(TtlVisibility::ReturnExpiredIfNotCleanedUp);
+    let mut keyed = open(folder.path(), 1 << 20, &request(0, Vec::new())).unwrap();
+    let descriptor = StateDescriptor::new("seen").with_ttl(ttl);
+    let list = keyed.list_state::<u64>(descriptor).unwrap();
+    let add = |keyed: &mut KeyedBackend<u64>, keys: std::ops::Range<u64>, element| {
+        for key in keys {
+            keyed.set_key(key).unwrap();
+            list.add(keyed, element).unwrap();
+        }
+    };
+    keyed.set_now_ms(0);
+    add(&mut keyed, 0..200_000, 7);
+    files_of(&mut keyed, 1).unwrap();
+    let full = sst_bytes(&keyed);
+    // Long after, a few get a second element, and new keys keep the state busy until its files are
+    // merged.
+    keyed.set_now_ms(100_000);
+    add(&mut keyed, 0..100, 8);
+    let merged = (2..1000).any(|n| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let first = 1_000_000 + n * 500;
+        add(&mut keyed, first..first + 500, 7);
+        files_of(&mut keyed, n).unwrap();
+        sst_bytes(&keyed) < full / 2
+    });
+    assert!(merged, "{full} bytes stayed");
+    for key in 0..100 {
+        keyed.set_key(key).unwrap();
+        let left: Vec<u64> = list.get(&mut keyed).unwrap().copied().collect();
+        assert_eq!(left, [7, 8], "key {key}");
+    }
 }
 
 /// Subtasks of one operator, each with a folder of its own.

@@ -175,6 +175,7 @@ fn files_of_version_1(folder: &Path, metas: &[StateMeta]) -> (ColdSetup, FileSna
         states: metas.to_vec(),
         folder,
         files,
+        spilled: None,
     };
     (setup, files)
 }

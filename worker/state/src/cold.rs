@@ -12,7 +12,7 @@
 //! key and namespace stand behind the time, so that they lie in the order in which they are due.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,6 +20,7 @@ use weir_types::{CheckpointId, ExecutionAttemptId, KeyGroup, KeyGroupRange, Oper
 
 use crate::codec::CodecError;
 use crate::snapshot::{GroupBlock, StateMeta, StateSnapshot};
+use crate::spilled::{SpillFile, Spilled, SpilledBlock};
 use crate::table::record::read_record;
 
 /// Number of a state in a tier.
@@ -85,10 +86,17 @@ pub enum ColdSnapshotKind {
 }
 
 /// A snapshot of a tier.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum ColdSnapshot {
     /// All entries, by state, key groups in order.
     Blocks(Vec<(ColdStateId, Vec<GroupBlock>)>),
+    /// The same on the local disk.
+    Spilled {
+        /// The file they lie in.
+        file: Arc<dyn SpillFile>,
+        /// By state, key groups in order.
+        states: Vec<(ColdStateId, Vec<SpilledBlock>)>,
+    },
     /// The files they lie in.
     Files {
         /// The folder, which is nobody else's until the checkpoint is confirmed or aborted.
@@ -110,7 +118,8 @@ pub struct SnapshotFile {
     pub shared: bool,
 }
 
-/// The keyed state of one subtask at a barrier, as files of its tier on the local disk.
+/// The keyed state of one subtask at a barrier, on the local disk: the files of its tier, or its
+/// entries in one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSnapshot {
     /// The checkpoint it belongs to.
@@ -121,10 +130,12 @@ pub struct FileSnapshot {
     pub range: KeyGroupRange,
     /// The states in the files.
     pub states: Vec<StateMeta>,
-    /// Where the files are.
+    /// Where the tier's files are.
     pub folder: PathBuf,
-    /// The files.
+    /// The tier's files.
     pub files: Vec<SnapshotFile>,
+    /// All entries, instead of files. Then it is to be stored, and opened by nobody.
+    pub spilled: Option<Arc<Spilled>>,
 }
 
 /// Figures of a tier, for metrics.
@@ -156,9 +167,9 @@ pub trait ColdTier: Send + Sync + fmt::Debug {
     /// from now on.
     fn open_state(&self, meta: &StateMeta) -> Result<ColdStateId, ColdError>;
 
-    /// Values of this state that carry their time in front and were last used at this time (in
-    /// milliseconds since 1970) or before may vanish, whenever it suits. Nobody will miss them.
-    fn expire(&self, state: ColdStateId, until_ms: i64);
+    /// Values of this state that were last used at this time (in milliseconds since 1970) or before
+    /// may vanish, whenever it suits: [`crate::TimedValues`] tells which. Nobody will miss them.
+    fn expire(&self, state: ColdStateId, meta: &StateMeta, until_ms: i64);
 
     /// Takes changes and writes them on another thread, in the order of these calls. An error may
     /// be that of an earlier batch.
@@ -321,6 +332,12 @@ pub trait StateBackendFactory: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
+    /// Whoever makes files for requests out of entries that may be more than memory holds. None:
+    /// entries are to be given to the backend as they are.
+    fn importer(&self) -> Option<&dyn ColdImporter> {
+        None
+    }
+
     /// What is in the request's files, if there is no tier to open them. None: it takes no files.
     fn read_files(
         &self,
@@ -329,6 +346,22 @@ pub trait StateBackendFactory: Send + Sync + fmt::Debug {
         let _ = request;
         Ok(None)
     }
+}
+
+/// Gives the next key groups of all states; None behind the last ones.
+pub type NextGroups<'a> = &'a mut dyn FnMut() -> Result<Option<Vec<StateSnapshot>>, ColdError>;
+
+/// Makes the files of a tier out of entries, of which only a few key groups are in memory.
+pub trait ColdImporter {
+    /// Makes files in an empty folder of the caller's, which must be there until somebody has
+    /// opened them. The states are all that come; key groups come in order, each once. Gives the
+    /// folder that the files lie in, and the files. After an error nothing there is of any use.
+    fn import(
+        &self,
+        folder: &Path,
+        states: &[StateMeta],
+        next: NextGroups<'_>,
+    ) -> Result<(PathBuf, Vec<SnapshotFile>), ColdError>;
 }
 
 /// All keyed state in memory.

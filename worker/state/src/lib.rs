@@ -53,14 +53,16 @@ mod keyed;
 mod operator;
 mod schema;
 mod snapshot;
+mod spilled;
 mod table;
 mod ttl;
 
 pub use codec::{CodecError, FORMAT_VERSION, StateValue, decode, decode_front, encode};
 pub use cold::{
-    BackendRequest, ColdBatch, ColdChange, ColdError, ColdSetup, ColdSnapshot, ColdSnapshotKind,
-    ColdStateId, ColdStats, ColdTier, FileSnapshot, Found, HeapFactory, MemoryBudget, MemoryShare,
-    SnapshotFile, StateBackendFactory, Visit, append_entry, group_prefix, sorted_changes,
+    BackendRequest, ColdBatch, ColdChange, ColdError, ColdImporter, ColdSetup, ColdSnapshot,
+    ColdSnapshotKind, ColdStateId, ColdStats, ColdTier, FileSnapshot, Found, HeapFactory,
+    MemoryBudget, MemoryShare, NextGroups, SnapshotFile, StateBackendFactory, Visit, append_entry,
+    group_prefix, sorted_changes,
 };
 pub use error::StateError;
 pub use key::{KeyError, StateKey, key_hash};
@@ -70,6 +72,7 @@ pub use keyed::handle::{KeyedContext, Namespaced, StateDescriptor, StateHandle, 
 pub use keyed::list_state::{ListIter, ListState};
 pub use keyed::map_state::{MapIter, MapState};
 pub use keyed::reducing_state::ReducingState;
+pub use keyed::restore::merge_snapshots;
 pub use keyed::timer_service::{Timer, TimerService};
 pub use keyed::value_state::ValueState;
 pub use operator::backend::{OperatorStateBackend, OperatorStateContext};
@@ -84,5 +87,6 @@ pub use snapshot::{
     GroupBlock, KeyedSnapshot, SnapshotKind, StateKind, StateMeta, StateSchemas, StateSnapshot,
     TakenSnapshot,
 };
+pub use spilled::{Records, Span, SpillFile, Spilled, SpilledBlock, SpilledState, checksum_of};
 pub use table::Table;
-pub use ttl::{TtlConfig, TtlUpdate, TtlVisibility};
+pub use ttl::{TimedValues, TtlConfig, TtlUpdate, TtlVisibility};

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::compare::{Change, compare};
 use self::migrate::migrate_front;
+pub(crate) use self::migrate::skip_front;
 use self::trace::{Probe, probe};
 pub(crate) use self::value_type::{ValueType, Written};
 use crate::codec::describe_type;

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{CodecError, StateValue, decode};
+use crate::codec::{CodecError, StateValue, decode, decode_front};
+use crate::schema::{Schema, skip_front};
+use crate::snapshot::{StateKind, StateMeta};
 use crate::table::state_table::ValueFormat;
 
 /// What renews a value's time.
@@ -109,6 +111,44 @@ impl<V> Timed<V> {
     }
 }
 
+/// Where the written values of a state with a time to live have their times, for whoever keeps
+/// bytes and is to forget those that have expired.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimedValues {
+    /// Of a list, what an element consists of: each has a time in front. Other values have one.
+    element: Option<Schema>,
+}
+
+impl TimedValues {
+    /// The values of this state.
+    pub fn of(meta: &StateMeta) -> Self {
+        let is_list = meta.kind == StateKind::List;
+        Self {
+            element: is_list.then(|| meta.schemas.value.clone()),
+        }
+    }
+
+    /// Whether a value was last used at this time (in milliseconds since 1970) or before; of a
+    /// list, each of its elements. What cannot be read has not expired.
+    pub fn expired(&self, mut value: &[u8], until_ms: i64) -> bool {
+        match &self.element {
+            None => decode_front::<i64>(&mut value).is_ok_and(|at_ms| at_ms <= until_ms),
+            Some(element) => list_expired(element, value, until_ms).unwrap_or(false),
+        }
+    }
+}
+
+fn list_expired(element: &Schema, mut list: &[u8], until_ms: i64) -> Result<bool, CodecError> {
+    let len: u64 = decode_front(&mut list)?;
+    for _ in 0..len {
+        if decode_front::<i64>(&mut list)? > until_ms {
+            return Ok(false);
+        }
+        skip_front(element, &mut list)?;
+    }
+    Ok(len > 0 && list.is_empty())
+}
+
 /// Reads a value that the program wants without a time.
 pub(crate) fn read_plain<V: StateValue>(
     bytes: &[u8],
@@ -160,4 +200,89 @@ pub(crate) fn read_timed_list<V: StateValue>(
         .into_iter()
         .map(|value| Timed::new(value, format.now_ms))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::codec::encode;
+
+    fn written(value: &impl Serialize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(value, &mut bytes).unwrap();
+        bytes
+    }
+
+    fn list<V: StateValue>(times: &[i64], value: &V) -> Vec<u8> {
+        let timed = times.iter().map(|at_ms| Timed::new(value.clone(), *at_ms));
+        written(&timed.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_value_has_its_time_in_front() {
+        let values = TimedValues { element: None };
+        for at in [0, 1, -1, 63, 64, -65, 1_700_000_000_000, i64::MAX, i64::MIN] {
+            let value = written(&Timed::new("rest".to_owned(), at));
+            assert!(values.expired(&value, at), "{at}");
+            let before = at.checked_sub(1);
+            assert!(
+                before.is_none_or(|before| !values.expired(&value, before)),
+                "{at}"
+            );
+        }
+        assert!(!values.expired(&[], i64::MAX));
+        assert!(!values.expired(&[255; 4], i64::MAX));
+    }
+
+    #[test]
+    fn a_list_has_expired_when_each_of_its_elements_has() {
+        fn check<V: StateValue>(value: &V) {
+            let values = TimedValues {
+                element: Some(Schema::of::<V>()),
+            };
+            let old = list(&[3, -70_000, 12], value);
+            assert!(values.expired(&old, 12));
+            assert!(!values.expired(&old, 11));
+            for young in [&[20, 3][..], &[3, 20], &[3, 20, 3]] {
+                assert!(!values.expired(&list(young, value), 12), "{young:?}");
+            }
+        }
+        check(&7_u64);
+        check(&());
+        check(&"a text that is longer than a hundred and twenty-seven bytes ".repeat(4));
+        check(&(Some(-1_i32), vec![(1_u8, 'x')], [1.5_f64; 3]));
+        check(&BTreeMap::from([
+            ("key".to_owned(), None),
+            ("other".to_owned(), Some(true)),
+        ]));
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_has_not_expired() {
+        let values = TimedValues {
+            element: Some(Schema::of::<String>()),
+        };
+        let whole = list(&[1, 2], &"text".to_owned());
+        assert!(values.expired(&whole, i64::MAX));
+        for cut in 0..whole.len() {
+            assert!(!values.expired(&whole[..cut], i64::MAX), "cut off at {cut}");
+        }
+        let longer = [&whole[..], &[0]].concat();
+        assert!(!values.expired(&longer, i64::MAX));
+        assert!(!values.expired(&list::<String>(&[], &String::new()), i64::MAX));
+    }
+
+    /// A type that cannot be looked into.
+    #[derive(Clone, Serialize, Deserialize)]
+    struct Tree(Vec<Tree>);
+
+    #[test]
+    fn a_list_of_what_nobody_can_look_into_has_not_expired() {
+        let values = TimedValues {
+            element: Some(Schema::of::<Tree>()),
+        };
+        assert!(!values.expired(&list(&[1], &Tree(Vec::new())), i64::MAX));
+    }
 }

@@ -5,6 +5,8 @@
 //! the checkpoint holds.
 
 mod files;
+mod import;
+mod keyed;
 mod objects;
 
 use std::collections::BTreeMap;
@@ -13,9 +15,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use weir_checkpoint::blob::{self, BlobError};
-use weir_checkpoint::handle::{KeyedHandle, ObjectRef, OperatorRestore, Stored, SubtaskRestore};
+use weir_checkpoint::handle::{ObjectRef, OperatorRestore, Stored, SubtaskRestore};
 use weir_checkpoint::keyed_file::KeyedFileError;
-use weir_state::{KeyedSnapshot, StateError, repartition};
+use weir_state::{StateError, repartition};
 use weir_storage::{PathError, StoreError, StoreErrorKind};
 use weir_stream::source::AnySource;
 use weir_stream::{OperatorContext, OperatorError, OperatorSnapshot};
@@ -26,8 +28,8 @@ use crate::deployment::TaskCheckpoints;
 use crate::fault::operator_class;
 
 pub(crate) use self::files::LocalFiles;
+use self::objects::Objects;
 pub(crate) use self::objects::Sources;
-use self::objects::{Objects, read_groups};
 
 /// A subtask cannot be restored.
 #[derive(Debug, thiserror::Error)]
@@ -212,8 +214,9 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// One snapshot for each file of keyed state, in order, and for each former subtask that kept
-    /// something for itself; the first one has this subtask's part of the operator state.
+    /// One snapshot for each file of keyed state, in order, or for the files of a database that
+    /// were made of them, and for each former subtask that kept something for itself; the first one
+    /// has this subtask's part of the operator state.
     fn snapshots(
         &self,
         restore: &OperatorRestore,
@@ -226,17 +229,24 @@ impl Reading<'_> {
                 ..OperatorSnapshot::default()
             });
         }
-        for file in &restore.keyed {
-            if let Stored::Files(files) = &file.stored {
-                snapshots.push(OperatorSnapshot {
-                    files: Some(self.database(file, files, local)?),
-                    ..OperatorSnapshot::default()
-                });
-                continue;
+        let (mut keyed, mut databases) = (Vec::new(), Vec::new());
+        for handle in &restore.keyed {
+            match &handle.stored {
+                Stored::Files(files) => databases.push(self.database(handle, files, local)?),
+                Stored::Inline(_) | Stored::Object(_) => keyed.push(handle),
             }
-            let keyed = self
-                .keyed(file)
-                .map_err(|source| self.error(&file.stored, source))?;
+        }
+        let entries = match self.context.state_backend.importer() {
+            Some(importer) => self.import(importer, &keyed, &mut databases, local)?,
+            None => self.entries(&keyed)?,
+        };
+        for files in databases {
+            snapshots.push(OperatorSnapshot {
+                files: Some(files),
+                ..OperatorSnapshot::default()
+            });
+        }
+        for keyed in entries {
             snapshots.push(OperatorSnapshot {
                 keyed: Some(keyed),
                 ..OperatorSnapshot::default()
@@ -309,37 +319,5 @@ impl Reading<'_> {
             Stored::Files(_) => Err(ReadError::Files),
         };
         read().map_err(|source| self.error(stored, source))
-    }
-
-    /// The key groups of a file that belong to this subtask. Only they are read; the file has
-    /// checksums of its own for each of them.
-    fn keyed(&self, file: &KeyedHandle) -> Result<KeyedSnapshot, ReadError> {
-        let own = self.context.key_groups;
-        let wanted = KeyGroupRange {
-            start: own.start.max(file.range.start),
-            end: own.end.min(file.range.end),
-        };
-        let max_parallelism = self.context.max_parallelism;
-        if wanted.start > wanted.end || file.max_parallelism != max_parallelism {
-            let found = file.range;
-            return Err(ReadError::KeyGroups {
-                found,
-                max_parallelism: file.max_parallelism,
-            });
-        }
-        match &file.stored {
-            Stored::Inline(bytes) => {
-                let mut read = |range: std::ops::Range<u64>| {
-                    let (start, end) = (usize::try_from(range.start), usize::try_from(range.end));
-                    let part = start.ok().zip(end.ok());
-                    let part = part.and_then(|(start, end)| bytes.get(start..end));
-                    part.map(<[u8]>::to_vec)
-                        .ok_or(FetchError::Range(bytes.len()))
-                };
-                read_groups(&mut read, bytes.len() as u64, wanted)
-            }
-            Stored::Object(object) => self.objects.groups(object, wanted),
-            Stored::Files(_) => Err(ReadError::Files),
-        }
     }
 }

@@ -1,13 +1,15 @@
 //! The shipped programs with their keyed state in RocksDB, and memory for a small part of it: the
 //! same output as in memory, through kills, at other parallelisms, and back and forth between both
-//! backends; nothing left on the local disk; a full disk told by its name.
+//! backends; nothing left on the local disk; a full disk told by its name; savepoints that memory
+//! could not hold.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use weir_testkit::{Job, JobManager, Process, Random, SmallDisk, until};
+use weir_testkit::{Job, JobManager, Process, Random, Rest, SmallDisk, until};
 
-use crate::harness::weir;
+use crate::harness::{Folder, weir};
 use crate::three_ways::{Life, killed_so_often, runs_straight};
 
 /// Far less than the words of a word count take.
@@ -244,4 +246,86 @@ fn a_full_disk_under_the_state_is_named_and_costs_nothing_once_there_is_room() {
     process.wait().expect(0, &[]);
     assert_eq!(job.wrong(), None);
     drop(disk);
+}
+
+/// Words of a thousand bytes: far more than [`LARGE_STATE_MEMORY_MB_MAX`].
+const LARGE_WORDS: u64 = 240_000;
+
+/// What a process may take whose slot has 16 MiB for its state: queues, threads, code, RocksDB, and
+/// the pieces that a savepoint is written and read in.
+const LARGE_STATE_MEMORY_MB_MAX: u64 = 250;
+
+/// Each of the words in lines of ten, then many of them again, line by line.
+fn write_large_words(path: &Path) -> std::io::Result<()> {
+    let mut input = BufWriter::new(File::create(path)?);
+    for number in 0..LARGE_WORDS {
+        let end = if number % 10 == 9 { '\n' } else { ' ' };
+        write!(input, "{number:01000}{end}")?;
+    }
+    for number in 0..60_000 {
+        writeln!(input, "{number:01000}")?;
+    }
+    input.flush()
+}
+
+/// How many words have been counted.
+fn counted(rest: Rest) -> u64 {
+    let job = rest.job();
+    let read = &job["vertices"][1]["metrics"]["read-records"];
+    read.as_u64().unwrap_or(0)
+}
+
+#[test]
+fn a_savepoint_of_much_more_state_than_memory_is_taken_and_restored_within_the_memory() {
+    let folder = Folder::new();
+    let input = folder.path("input");
+    write_large_words(&input).expect("written");
+    let args = [
+        format!("input: {}", input.display()),
+        "rate: \"6000\"".to_owned(),
+    ];
+    let job = [
+        "parallelism: 1",
+        "config:",
+        "  state.backend.rocksdb.memory.fixed-per-slot: 16Mi",
+        // Files that are mapped into memory would count in what the process takes.
+        "  state.backend.rocksdb.predefined-options: disk-heavy",
+    ];
+    let manifest = folder.manifest("wordcount", &args.each_ref().map(String::as_str), &job);
+    let start = |state: &str, more: &[&str]| {
+        let mut command = weir(["run".to_owned()].iter().chain(&manifest));
+        command.args(["--state-backend", "rocksdb", "--rest", "127.0.0.1:0"]);
+        command.arg("--local-dir").arg(folder.path("local"));
+        command.arg("--checkpoint-dir").arg(folder.path(state));
+        command.args(more);
+        Process::start(command)
+    };
+
+    let mut process = start("state", &["--checkpoint-interval", "0s"]);
+    let rest = process.rest();
+    until("all words", || counted(rest) > LARGE_WORDS);
+    let stop = Process::start(weir(["stop", "--rest", &rest.address.to_string()]));
+    let (ended, most) = process.wait_and_measure();
+    ended.expect(0, &[]);
+    stop.wait().expect(0, &[]);
+    let savepoint = savepoint(&folder.path("state"));
+    let files = fs::read_dir(&savepoint).expect("a folder").flatten();
+    let sizes = files.map(|file| file.metadata().expect("a file").len());
+    assert!(sizes.sum::<u64>() > LARGE_WORDS * 1_000);
+    assert!(most < LARGE_STATE_MEMORY_MB_MAX, "{most} MiB to take it");
+
+    let counts = |end: &str| {
+        let rows = folder.rows("out").concat();
+        rows.iter().filter(|row| row.ends_with(end)).count() as u64
+    };
+    let (before, more) = (counts(",2"), ["--checkpoint-interval", "1s", "--restore"]);
+    let mut process = start("state-2", &[&more[..], &[&savepoint]].concat());
+    until("counts that go on", || {
+        assert!(!process.has_ended(), "{}", process.stderr());
+        counts(",2") > before
+    });
+    let most = process.memory_mb("VmHWM").expect("it runs");
+    process.kill_nine();
+    assert_eq!(counts(",1"), LARGE_WORDS, "words that were counted anew");
+    assert!(most < LARGE_STATE_MEMORY_MB_MAX, "{most} MiB to restore it");
 }

@@ -84,18 +84,85 @@ pub enum KeyedFileError<E: std::error::Error + 'static> {
 /// Reads the bytes of a range; both the file's [`Reader`] and its store live elsewhere.
 pub type ReadRange<'a, E> = dyn FnMut(Range<u64>) -> Result<Vec<u8>, E> + 'a;
 
-/// An open file: its index is read.
+/// What is in a file, and where: its index is read, and nothing else of it is kept. So the key
+/// groups may come from another place than the index did.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    index: Index,
+    blocks: Vec<Placed>,
+}
+
+/// An open file.
 pub struct Reader<'a, E> {
     read: &'a mut ReadRange<'a, E>,
     /// What the first read gave.
     front: Vec<u8>,
-    index: Index,
-    blocks: Vec<Placed>,
+    contents: Contents,
 }
 
 impl<'a, E: std::error::Error + 'static> Reader<'a, E> {
     /// Reads the index of a file of `size` bytes.
     pub fn open(read: &'a mut ReadRange<'a, E>, size: u64) -> Result<Self, KeyedFileError<E>> {
+        let (contents, front) = Contents::read_front(read, size)?;
+        Ok(Self {
+            read,
+            front,
+            contents,
+        })
+    }
+
+    /// The checkpoint that it was written for.
+    pub fn checkpoint(&self) -> CheckpointId {
+        self.contents.index.checkpoint
+    }
+
+    /// The file that it continues.
+    pub fn base(&self) -> Option<CheckpointId> {
+        self.contents.base()
+    }
+
+    /// The key groups that it covers.
+    pub fn range(&self) -> KeyGroupRange {
+        self.contents.index.range
+    }
+
+    /// How its blocks lie in it: compressed if one of them is.
+    pub fn compression(&self) -> Compression {
+        let mut blocks = self.contents.blocks.iter();
+        match blocks.any(|block| block.entry.plain_len.is_some()) {
+            true => Compression::Lz4,
+            false => Compression::None,
+        }
+    }
+
+    /// The states in it.
+    pub fn states(&self) -> impl Iterator<Item = &StateMeta> {
+        self.contents.states()
+    }
+
+    /// Reads some of its key groups. The snapshot's range is the one that was asked for.
+    pub fn read_groups(
+        &mut self,
+        wanted: KeyGroupRange,
+    ) -> Result<KeyedSnapshot, KeyedFileError<E>> {
+        self.contents.groups(&self.front, self.read, wanted)
+    }
+}
+
+impl Contents {
+    /// Reads the index of a file of `size` bytes.
+    pub fn read<E: std::error::Error + 'static>(
+        read: &mut ReadRange<'_, E>,
+        size: u64,
+    ) -> Result<Self, KeyedFileError<E>> {
+        Self::read_front(read, size).map(|(contents, _)| contents)
+    }
+
+    /// The index and what else was read with it.
+    fn read_front<E: std::error::Error + 'static>(
+        read: &mut ReadRange<'_, E>,
+        size: u64,
+    ) -> Result<(Self, Vec<u8>), KeyedFileError<E>> {
         let mut front = read_exactly(read, 0..size.min(FIRST_READ))?;
         let index_len = V1.sealed_len(&front).map_err(KeyedFileError::Envelope)?;
         if index_len > size {
@@ -118,17 +185,7 @@ impl<'a, E: std::error::Error + 'static> Reader<'a, E> {
                 found: size,
             });
         }
-        Ok(Self {
-            read,
-            front,
-            index,
-            blocks,
-        })
-    }
-
-    /// The checkpoint that it was written for.
-    pub fn checkpoint(&self) -> CheckpointId {
-        self.index.checkpoint
+        Ok((Self { index, blocks }, front))
     }
 
     /// The file that it continues.
@@ -136,28 +193,43 @@ impl<'a, E: std::error::Error + 'static> Reader<'a, E> {
         self.index.base
     }
 
-    /// The key groups that it covers.
-    pub fn range(&self) -> KeyGroupRange {
-        self.index.range
-    }
-
-    /// How its blocks lie in it: compressed if one of them is.
-    pub fn compression(&self) -> Compression {
-        let mut blocks = self.blocks.iter();
-        match blocks.any(|block| block.entry.plain_len.is_some()) {
-            true => Compression::Lz4,
-            false => Compression::None,
-        }
-    }
-
     /// The states in it.
     pub fn states(&self) -> impl Iterator<Item = &StateMeta> {
         self.index.states.iter().map(|state| &state.meta)
     }
 
+    /// How many bytes the records of a key group have once they are read.
+    pub fn bytes_of(&self, group: KeyGroup) -> u64 {
+        let range = KeyGroupRange {
+            start: group.0,
+            end: group.0,
+        };
+        let blocks = self.blocks_of(range).iter();
+        let plain = blocks.map(|block| block.entry.plain_len.unwrap_or(block.entry.len));
+        plain.fold(0, u64::saturating_add)
+    }
+
+    fn blocks_of(&self, wanted: KeyGroupRange) -> &[Placed] {
+        let blocks = &self.blocks;
+        let first = blocks.partition_point(|block| block.entry.group.0 < wanted.start);
+        let end = blocks.partition_point(|block| block.entry.group.0 <= wanted.end);
+        &blocks[first..end]
+    }
+
     /// Reads some of its key groups. The snapshot's range is the one that was asked for.
-    pub fn read_groups(
-        &mut self,
+    pub fn read_groups<E: std::error::Error + 'static>(
+        &self,
+        read: &mut ReadRange<'_, E>,
+        wanted: KeyGroupRange,
+    ) -> Result<KeyedSnapshot, KeyedFileError<E>> {
+        self.groups(&[], read, wanted)
+    }
+
+    /// The same, if the file's first bytes are known.
+    fn groups<E: std::error::Error + 'static>(
+        &self,
+        front: &[u8],
+        read: &mut ReadRange<'_, E>,
         wanted: KeyGroupRange,
     ) -> Result<KeyedSnapshot, KeyedFileError<E>> {
         let covered = self.index.range;
@@ -170,19 +242,13 @@ impl<'a, E: std::error::Error + 'static> Reader<'a, E> {
             blocks: Vec::new(),
         });
         let mut states: Vec<StateSnapshot> = states.collect();
-        let first = self
-            .blocks
-            .partition_point(|block| block.entry.group.0 < wanted.start);
-        let end = self
-            .blocks
-            .partition_point(|block| block.entry.group.0 <= wanted.end);
-        for run in runs(&self.blocks[first..end]) {
+        for run in runs(self.blocks_of(wanted)) {
             let range = span(run);
             let start = range.start;
-            let known = self.front.get(to_usize(start)..to_usize(range.end));
+            let known = front.get(to_usize(start)..to_usize(range.end));
             let fetched = match known {
                 Some(_) => Vec::new(),
-                None => read_exactly(self.read, range)?,
+                None => read_exactly(read, range)?,
             };
             let alone = run.len() == 1 && known.is_none();
             let mut fetched = Some(fetched);

@@ -1,9 +1,14 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use weir_state::{GroupBlock, KeyedBackend, SnapshotKind, StateSnapshot};
+use weir_state::{
+    ColdError, FileSnapshot, GroupBlock, KeyedBackend, Records, SnapshotKind, Span, SpillFile,
+    Spilled, SpilledBlock, SpilledState, StateSnapshot,
+};
 use weir_types::{CheckpointId, KeyGroupRange};
 
 use super::*;
@@ -192,6 +197,130 @@ fn a_store_that_fails_or_gives_too_little_is_named() {
         error,
         KeyedFileError::ShortRead { found: 32_768, .. }
     ));
+}
+
+#[test]
+fn key_groups_are_read_one_at_a_time_with_an_index_that_was_read_once() {
+    for compression in [Compression::None, Compression::Lz4] {
+        let snapshot = snapshot(100_000);
+        let file = encode(&snapshot, compression);
+        let reads = RefCell::default();
+        let mut read = store(&file, &reads);
+        let contents = Contents::read(&mut read, file.len() as u64).unwrap();
+        assert_eq!(contents.base(), Some(CheckpointId(3)));
+        assert_eq!(contents.states().count(), 3);
+        for group in RANGE.iter() {
+            let wanted = KeyGroupRange {
+                start: group.0,
+                end: group.0,
+            };
+            let found = contents.read_groups(&mut read, wanted).unwrap();
+            assert_eq!(found, cut(&snapshot, wanted));
+            let blocks = if [3, 6].contains(&group.0) { 2 } else { 1 };
+            assert_eq!(contents.bytes_of(group), blocks * 100_000);
+        }
+        assert_eq!(contents.bytes_of(KeyGroup(1)), 0);
+    }
+}
+
+/// Bytes that play a file on the local disk.
+#[derive(Debug)]
+struct Disk(Vec<u8>);
+
+impl SpillFile for Disk {
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), ColdError> {
+        let start = usize::try_from(offset).unwrap();
+        into.copy_from_slice(&self.0[start..start + into.len()]);
+        Ok(())
+    }
+}
+
+/// The same snapshot on the disk, state by state; one block is in memory.
+fn spilled(snapshot: &KeyedSnapshot, damage: impl FnOnce(&mut [u8])) -> FileSnapshot {
+    let mut disk = b"something else".to_vec();
+    let mut states = Vec::new();
+    for (nth, state) in snapshot.states.iter().enumerate() {
+        let blocks = state.blocks.iter().enumerate().map(|(at, block)| {
+            let records = if (nth, at) == (2, 0) {
+                Records::InMemory(block.bytes.clone())
+            } else {
+                let offset = disk.len() as u64;
+                disk.extend_from_slice(&block.bytes);
+                Records::OnDisk(Span {
+                    offset,
+                    len: block.bytes.len() as u64,
+                    checksum: hash_bytes(&block.bytes),
+                })
+            };
+            SpilledBlock {
+                group: block.group,
+                records,
+            }
+        });
+        let blocks = blocks.collect();
+        states.push(SpilledState {
+            meta: state.meta.clone(),
+            complete: state.complete,
+            blocks,
+        });
+    }
+    damage(&mut disk);
+    FileSnapshot {
+        checkpoint: snapshot.checkpoint,
+        max_parallelism: snapshot.max_parallelism,
+        range: snapshot.range,
+        states: snapshot.states.iter().map(|s| s.meta.clone()).collect(),
+        folder: PathBuf::new(),
+        files: Vec::new(),
+        spilled: Some(Arc::new(Spilled {
+            file: Arc::new(Disk(disk)),
+            states,
+        })),
+    }
+}
+
+/// The file of a spilled snapshot, and the most bytes that came at a time.
+fn written(
+    snapshot: &FileSnapshot,
+    compression: Compression,
+) -> Result<(Vec<u8>, usize), ColdError> {
+    let spilled = snapshot.spilled.as_ref().unwrap();
+    let file = SpilledFile::new(snapshot, spilled, compression)?;
+    let (mut bytes, mut most) = (Vec::new(), 0);
+    file.write::<ColdError>(&mut |piece| {
+        most = most.max(piece.len());
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    assert_eq!(file.size(), bytes.len() as u64);
+    Ok((bytes, most))
+}
+
+#[test]
+fn a_snapshot_on_the_local_disk_becomes_the_very_same_file_piece_by_piece() {
+    for compression in [Compression::None, Compression::Lz4] {
+        for block_len in [0, 40, 100_000, 3_000_000] {
+            let mut snapshot = snapshot(block_len);
+            snapshot.base = None;
+            let spilled = spilled(&snapshot, |_| {});
+            let (bytes, most) = written(&spilled, compression).unwrap();
+            assert!(bytes == encode(&snapshot, compression), "{block_len}");
+            // The one that is in memory comes as it is.
+            assert!(most <= block_len.max(1 << 20), "{most} bytes at a time");
+            let entries = spilled.read_spilled().unwrap().unwrap();
+            assert!(entries == snapshot, "{block_len}");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_that_is_damaged_on_the_local_disk_is_never_written_as_if_it_were_whole() {
+    for compression in [Compression::None, Compression::Lz4] {
+        let spilled = spilled(&snapshot(40), |disk| *disk.last_mut().unwrap() ^= 1);
+        let error = written(&spilled, compression).unwrap_err();
+        assert!(error.to_string().contains("damaged"), "{error}");
+        assert!(spilled.read_spilled().is_err());
+    }
 }
 
 proptest! {

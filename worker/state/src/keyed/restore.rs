@@ -235,6 +235,33 @@ pub(crate) fn collect(
     })
 }
 
+/// What the snapshots of one former subtask say of some key groups, all of which they cover: the
+/// first one stands for itself, each other one continues the one before it. For whoever has to read
+/// a few key groups at a time.
+pub fn merge_snapshots(
+    max_parallelism: u32,
+    range: KeyGroupRange,
+    snapshots: impl IntoIterator<Item = KeyedSnapshot>,
+) -> Result<Vec<StateSnapshot>, StateError> {
+    let wanted = KeyGroups {
+        max_parallelism,
+        range,
+    };
+    let collected = collect(wanted, snapshots, Elsewhere::default())?;
+    let mut states = Vec::with_capacity(collected.states.len());
+    for restored in collected.states.into_values() {
+        match restored.into_only() {
+            Ok((meta, blocks)) => states.push(StateSnapshot {
+                meta,
+                complete: true,
+                blocks,
+            }),
+            Err(restored) => states.extend(restored.to_snapshot()),
+        }
+    }
+    Ok(states)
+}
+
 fn add_state(
     states: &mut BTreeMap<String, Restored>,
     wanted: KeyGroupRange,

@@ -24,6 +24,17 @@ pub(crate) fn migrate_front<T: DeserializeOwned>(
     T::deserialize(reader).map_err(|error| CodecError::decode::<T>(error.0))
 }
 
+/// Passes over a value of the schema at the front of `bytes` and moves them on.
+pub(crate) fn skip_front(schema: &Schema, bytes: &mut &[u8]) -> Result<(), CodecError> {
+    let mut reader = Reader {
+        schema,
+        node: 0,
+        bytes,
+    };
+    let skipped = reader.skip();
+    skipped.map_err(|error| CodecError::decode::<Schema>(error.0))
+}
+
 #[derive(Debug)]
 struct MigrateError(String);
 

@@ -172,8 +172,11 @@ impl<T: Tiers> Job<T> {
         let (mut files, mut entries) = (Vec::new(), Vec::new());
         for part in parts {
             match part.unwrap() {
-                TakenSnapshot::Files(part) => files.push(part),
                 TakenSnapshot::Entries(part) => entries.push(part),
+                TakenSnapshot::Files(part) => match part.read_spilled().unwrap() {
+                    Some(part) => entries.push(part),
+                    None => files.push(part),
+                },
             }
         }
         // The old ones are dropped, and their folders go, once the new ones are open.

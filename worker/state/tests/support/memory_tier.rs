@@ -106,7 +106,7 @@ impl ColdTier for MemoryTier {
         Ok(ColdStateId(u32::try_from(nth).unwrap()))
     }
 
-    fn expire(&self, _state: ColdStateId, _until_ms: i64) {}
+    fn expire(&self, _state: ColdStateId, _meta: &StateMeta, _until_ms: i64) {}
 
     fn write(&self, batch: ColdBatch) -> Result<(), ColdError> {
         let mut inner = self.inner.lock().unwrap();

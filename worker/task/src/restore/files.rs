@@ -1,6 +1,7 @@
 //! Brings the files of a database to the local disk, for an operator to open.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,13 +25,8 @@ impl Drop for LocalFiles {
 }
 
 impl Reading<'_> {
-    /// Fetches the files of one former subtask.
-    pub(super) fn database(
-        &self,
-        handle: &KeyedHandle,
-        files: &[StoredFile],
-        local: &mut Vec<LocalFiles>,
-    ) -> Result<FileSnapshot, RestoreError> {
+    /// A new folder on the local disk for the files of a database.
+    pub(super) fn folder(&self, local: &mut Vec<LocalFiles>) -> Result<PathBuf, RestoreError> {
         let scratch = self.context.state_backend.scratch();
         let scratch = scratch.and_then(|scratch| scratch.ok_or(ColdError::NoTier));
         let scratch = scratch.map_err(|source| RestoreError::Operator {
@@ -51,11 +47,25 @@ impl Reading<'_> {
         );
         let folder = scratch.join(name);
         local.push(LocalFiles(folder.clone()));
-        fs::create_dir_all(&folder).map_err(|source| {
-            let path = folder.clone();
-            let source = ReadError::Local { path, source };
-            self.read_error("files of a database".to_owned(), source)
-        })?;
+        match fs::create_dir_all(&folder) {
+            Ok(()) => Ok(folder),
+            Err(source) => Err(self.local_error(folder, source)),
+        }
+    }
+
+    pub(super) fn local_error(&self, path: PathBuf, source: io::Error) -> RestoreError {
+        let source = ReadError::Local { path, source };
+        self.read_error("files of a database".to_owned(), source)
+    }
+
+    /// Fetches the files of one former subtask.
+    pub(super) fn database(
+        &self,
+        handle: &KeyedHandle,
+        files: &[StoredFile],
+        local: &mut Vec<LocalFiles>,
+    ) -> Result<FileSnapshot, RestoreError> {
+        let folder = self.folder(local)?;
         let mut fetched = Vec::with_capacity(files.len());
         for file in files {
             let done = self.fetch(file, &folder);
@@ -73,6 +83,7 @@ impl Reading<'_> {
             states: handle.states.clone(),
             folder,
             files: fetched,
+            spilled: None,
         })
     }
 

@@ -7,10 +7,9 @@ use std::ops::Range;
 use std::path::Path;
 
 use weir_checkpoint::handle::ObjectRef;
-use weir_checkpoint::keyed_file::{self, Reader};
-use weir_state::KeyedSnapshot;
+use weir_checkpoint::keyed_file::{KeyedFileError, ReadRange};
 use weir_storage::{ObjectPath, ObjectStore, read_range};
-use weir_types::{CheckpointId, Hash128, KeyGroupRange, causes, hash128};
+use weir_types::{CheckpointId, Hash128, causes, hash128};
 
 use super::{FetchError, ReadError};
 use crate::copies::LocalCopies;
@@ -85,13 +84,13 @@ impl<'a> Objects<'a> {
         Ok(bytes)
     }
 
-    /// Some key groups of a file of keyed state. Only they are read; the file has checksums of its
-    /// own for each of them.
-    pub(super) fn groups(
+    /// What the function makes of parts of a file of keyed state. Only they are read; the file has
+    /// checksums of its own for each of them.
+    pub(super) fn parts<T>(
         &self,
         object: &ObjectRef,
-        wanted: KeyGroupRange,
-    ) -> Result<KeyedSnapshot, ReadError> {
+        make: impl Fn(&mut ReadRange<'_, FetchError>) -> Result<T, KeyedFileError<FetchError>>,
+    ) -> Result<T, ReadError> {
         let read_bytes = Cell::new(0);
         let with_copy = self.with_copy(object, |copy| {
             let mut file = File::open(copy).map_err(local(copy))?;
@@ -99,18 +98,20 @@ impl<'a> Objects<'a> {
                 add(&read_bytes, range.end - range.start);
                 read_range(&mut file, &range).map_err(FetchError::Local)
             };
-            read_groups(&mut read, object.size, wanted)
+            let read: &mut ReadRange<'_, FetchError> = &mut read;
+            make(read).map_err(ReadError::Keyed)
         });
-        if let Some(snapshot) = with_copy {
+        if let Some(made) = with_copy {
             add(&self.local_bytes, read_bytes.get());
-            return Ok(snapshot);
+            return Ok(made);
         }
         let path = ObjectPath::new(object.path.as_str()).map_err(ReadError::Path)?;
         let mut read = |range: Range<u64>| {
             add(&self.store_bytes, range.end - range.start);
             Ok(self.store.get_range(&path, range)?)
         };
-        read_groups(&mut read, object.size, wanted)
+        let read: &mut ReadRange<'_, FetchError> = &mut read;
+        make(read).map_err(ReadError::Keyed)
     }
 
     /// Makes an object a file. `shared`: the file will never be changed, so that it may be a link.
@@ -196,15 +197,6 @@ fn look_at(path: &Path) -> io::Result<(u64, u128)> {
             }
         }
     }
-}
-
-pub(super) fn read_groups(
-    read: &mut keyed_file::ReadRange<'_, FetchError>,
-    size: u64,
-    wanted: KeyGroupRange,
-) -> Result<KeyedSnapshot, ReadError> {
-    let mut file = Reader::open(read, size).map_err(ReadError::Keyed)?;
-    file.read_groups(wanted).map_err(ReadError::Keyed)
 }
 
 fn check(object: &ObjectRef, found: u64, checksum: u128) -> Result<(), ReadError> {

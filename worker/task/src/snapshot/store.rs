@@ -7,11 +7,11 @@ use weir_checkpoint::blob;
 use weir_checkpoint::handle::{
     FileContent, KeyedHandle, ObjectRef, OperatorSubtaskState, Stored, StoredFile, SubtaskState,
 };
-use weir_checkpoint::keyed_file::{self, Compression};
-use weir_state::{FileSnapshot, KeyedSnapshot, SnapshotFile};
-use weir_storage::{ObjectPath, ObjectStore, PathError, StoreError};
+use weir_checkpoint::keyed_file::{self, Compression, SpilledFile};
+use weir_state::{ColdError, FileSnapshot, KeyedSnapshot, SnapshotFile, Spilled};
+use weir_storage::{ObjectPath, ObjectStore, ObjectWriter, PathError, StoreError};
 use weir_stream::OperatorSnapshot;
-use weir_types::{BarrierKind, CheckpointBarrier, ExecutionAttemptId, hash128};
+use weir_types::{BarrierKind, CheckpointBarrier, ExecutionAttemptId, Hash128, hash128};
 
 use super::Part;
 use crate::copies::LocalCopies;
@@ -36,6 +36,10 @@ pub(super) enum SaveError {
     Name(#[source] PathError),
     #[error("store a part of the snapshot")]
     Store(#[source] StoreError),
+    #[error("read the copy of the state on the local disk")]
+    Spilled(#[from] ColdError),
+    #[error("the snapshot was given up")]
+    GivenUp,
     #[error("read `{}`, a file of the snapshot", path.display())]
     Read {
         path: PathBuf,
@@ -119,10 +123,16 @@ impl<'a> Saver<'a> {
         } = snapshot;
         let keyed = match (keyed, files) {
             (Some(keyed), _) => self.save_keyed(place, &keyed, base)?,
-            (None, Some(files)) => match self.save_files(place, files, &known, go_on)? {
-                Some(handle) => vec![handle],
-                None => return Ok(false),
-            },
+            (None, Some(files)) => {
+                let saved = match files.spilled.clone() {
+                    Some(spilled) => self.save_spilled(place, files, &spilled, go_on)?,
+                    None => self.save_files(place, files, &known, go_on)?,
+                };
+                match saved {
+                    Some(handle) => vec![handle],
+                    None => return Ok(false),
+                }
+            }
             (None, None) => Chain::new(),
         };
         let operator_state = match operator_state {
@@ -222,17 +232,54 @@ impl<'a> Saver<'a> {
         Ok(FileContent::Object(object))
     }
 
+    fn compression(&self) -> Compression {
+        if self.config.compress {
+            Compression::Lz4
+        } else {
+            Compression::None
+        }
+    }
+
+    /// Stores entries that lie on the local disk. However many they are, a few megabytes of them
+    /// are in memory, or a block, if it is to be compressed. None: there was no reason to go on.
+    fn save_spilled(
+        &mut self,
+        place: usize,
+        snapshot: FileSnapshot,
+        spilled: &Spilled,
+        go_on: &impl Fn() -> bool,
+    ) -> Result<Option<KeyedHandle>, SaveError> {
+        let file = SpilledFile::new(&snapshot, spilled, self.compression())?;
+        let stored = if file.size() < LARGE_BYTES as u64 {
+            let mut bytes = Vec::new();
+            file.write::<SaveError>(&mut |piece| {
+                bytes.extend_from_slice(piece);
+                Ok(())
+            })?;
+            self.put(place, "keyed", bytes)?
+        } else {
+            match self.put_pieces(place, "keyed", &file, go_on) {
+                Err(SaveError::GivenUp) => return Ok(None),
+                stored => Stored::Object(stored?),
+            }
+        };
+        Ok(Some(KeyedHandle {
+            stored,
+            checkpoint: snapshot.checkpoint,
+            base: None,
+            range: snapshot.range,
+            max_parallelism: snapshot.max_parallelism,
+            states: snapshot.states,
+        }))
+    }
+
     fn save_keyed(
         &mut self,
         place: usize,
         keyed: &KeyedSnapshot,
         mut chain: Chain,
     ) -> Result<Chain, SaveError> {
-        let compression = if self.config.compress {
-            Compression::Lz4
-        } else {
-            Compression::None
-        };
+        let compression = self.compression();
         let states = keyed.states.iter().map(|state| state.meta.clone());
         let states: Vec<_> = states.collect();
         let stored = self.put(place, "keyed", keyed_file::encode(keyed, compression))?;
@@ -279,14 +326,53 @@ impl<'a> Saver<'a> {
         path.is_ok_and(|path| self.config.store.local_file(&path).is_some())
     }
 
-    /// Puts bytes into an object of their own. No two that are named alike by `place` and `kind`
-    /// are of one checkpoint and attempt.
+    /// Puts bytes into an object of their own.
     fn put_object(
         &mut self,
         place: usize,
         kind: &str,
         bytes: &[u8],
     ) -> Result<ObjectRef, SaveError> {
+        let (path, name) = self.name(place, kind)?;
+        write(&*self.config.store, &path, bytes).map_err(SaveError::Store)?;
+        self.saved.written_bytes += bytes.len() as u64;
+        Ok(ObjectRef {
+            path: name,
+            size: bytes.len() as u64,
+            checksum: hash128(bytes),
+        })
+    }
+
+    /// Puts a file into an object of its own without ever having all of it. No local copy is kept:
+    /// those are made of bytes that are in memory, or of files.
+    fn put_pieces(
+        &mut self,
+        place: usize,
+        kind: &str,
+        file: &SpilledFile<'_>,
+        go_on: &impl Fn() -> bool,
+    ) -> Result<ObjectRef, SaveError> {
+        let (path, name) = self.name(place, kind)?;
+        let object = self.config.store.create_large(&path);
+        let mut pieces = Pieces::new(object.map_err(SaveError::Store)?);
+        file.write::<SaveError>(&mut |piece| {
+            if !go_on() {
+                return Err(SaveError::GivenUp);
+            }
+            pieces.write(piece).map_err(SaveError::Store)
+        })?;
+        let (size, checksum) = pieces.finish().map_err(SaveError::Store)?;
+        self.saved.written_bytes += size;
+        Ok(ObjectRef {
+            path: name,
+            size,
+            checksum,
+        })
+    }
+
+    /// The name of an object in the store, and the one that the snapshot says. No two that are
+    /// named alike by `place` and `kind` are of one checkpoint and attempt.
+    fn name(&self, place: usize, kind: &str) -> Result<(ObjectPath, String), SaveError> {
         let ExecutionAttemptId {
             epoch,
             vertex,
@@ -301,17 +387,12 @@ impl<'a> Saver<'a> {
         };
         let whole = format!("{folder}-{epoch}-{}/{name}", self.barrier.id);
         let path = ObjectPath::new(whole).map_err(SaveError::Name)?;
-        write(&*self.config.store, &path, bytes).map_err(SaveError::Store)?;
-        self.saved.written_bytes += bytes.len() as u64;
-        Ok(ObjectRef {
-            // A savepoint can be moved: its names are relative to its own folder.
-            path: match self.barrier.kind {
-                BarrierKind::Checkpoint => path.as_str().to_owned(),
-                BarrierKind::Savepoint => name,
-            },
-            size: bytes.len() as u64,
-            checksum: hash128(bytes),
-        })
+        // A savepoint can be moved: its names are relative to its own folder.
+        let said = match self.barrier.kind {
+            BarrierKind::Checkpoint => path.as_str().to_owned(),
+            BarrierKind::Savepoint => name,
+        };
+        Ok((path, said))
     }
 }
 
@@ -325,3 +406,50 @@ fn write(store: &dyn ObjectStore, path: &ObjectPath, bytes: &[u8]) -> Result<(),
     }
     object.finish().map(drop)
 }
+
+/// An object that is written in pieces of one size, and what is known of it at its end.
+struct Pieces {
+    object: Box<dyn ObjectWriter>,
+    piece: Vec<u8>,
+    hash: Hash128,
+    size: u64,
+}
+
+impl Pieces {
+    fn new(object: Box<dyn ObjectWriter>) -> Self {
+        Self {
+            object,
+            piece: Vec::with_capacity(PIECE_BYTES),
+            hash: Hash128::new(),
+            size: 0,
+        }
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
+        self.hash.write(bytes);
+        self.size += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let room = PIECE_BYTES - self.piece.len();
+            let (now, later) = bytes.split_at(bytes.len().min(room));
+            self.piece.extend_from_slice(now);
+            if self.piece.len() == PIECE_BYTES {
+                self.object.write(&self.piece)?;
+                self.piece.clear();
+            }
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Size and checksum of the object, which exists now.
+    fn finish(mut self) -> Result<(u64, u128), StoreError> {
+        if !self.piece.is_empty() {
+            self.object.write(&self.piece)?;
+        }
+        self.object.finish()?;
+        Ok((self.size, self.hash.finish()))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,8 @@
 //! records.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use weir_types::CheckpointId;
 
@@ -13,6 +15,7 @@ use crate::keyed::restore::Restored;
 use crate::snapshot::{
     GroupBlock, KeyedSnapshot, SnapshotKind, StateMeta, StateSnapshot, TakenSnapshot,
 };
+use crate::spilled::{SpillFile, Spilled, SpilledBlock, SpilledState};
 use crate::table::shards::{Block, KeyGroups};
 
 /// The snapshot that has begun and is not copied yet.
@@ -102,12 +105,17 @@ impl<K: StateKey> KeyedBackend<K> {
         Ok(copied.map(|copied| TakenSnapshot::Entries(self.assemble(copied))))
     }
 
-    /// [`Self::snapshot_poll`] of a snapshot that was not begun as one of files.
+    /// [`Self::snapshot_poll`] of a snapshot that was not begun as one of files. All of it is in
+    /// memory then, whatever a tier would have spared.
     pub fn snapshot_step(&mut self, budget: usize) -> Result<Option<KeyedSnapshot>, StateError> {
         match self.snapshot_poll(budget)? {
             None => Ok(None),
             Some(TakenSnapshot::Entries(snapshot)) => Ok(Some(snapshot)),
-            Some(TakenSnapshot::Files(_)) => Err(StateError::NoSnapshot),
+            Some(TakenSnapshot::Files(files)) => {
+                let read = files.read_spilled();
+                let read = read.map_err(|source| StateError::cold("*", source))?;
+                read.map(Some).ok_or(StateError::NoSnapshot)
+            }
         }
     }
 
@@ -228,6 +236,7 @@ impl<K: StateKey> KeyedBackend<K> {
                 states: metas.into_iter().map(|(meta, _)| meta).collect(),
                 folder,
                 files,
+                spilled: None,
             }),
             ColdSnapshot::Blocks(blocks) => {
                 let mut blocks: BTreeMap<_, _> = blocks.into_iter().collect();
@@ -236,11 +245,40 @@ impl<K: StateKey> KeyedBackend<K> {
                     complete: true,
                     blocks: blocks.remove(&id).unwrap_or_default(),
                 });
-                let states = states.chain(claimed);
-                let states = states.chain(self.unclaimed.values().flat_map(Restored::to_snapshot));
+                let states = states.chain(self.in_no_tier(claimed));
                 TakenSnapshot::Entries(self.snapshot_of(checkpoint, None, states.collect()))
             }
+            ColdSnapshot::Spilled { file, states } => {
+                let states = spilled_states(metas, states);
+                let others = self.in_no_tier(claimed).map(SpilledState::from);
+                let states = states.chain(others).collect();
+                TakenSnapshot::Files(self.spilled_snapshot_of(checkpoint, file, states))
+            }
         }))
+    }
+
+    /// Restored states that are in memory, and so in the snapshot beside what the tier gives.
+    fn in_no_tier(&self, claimed: Vec<StateSnapshot>) -> impl Iterator<Item = StateSnapshot> {
+        let unclaimed = self.unclaimed.values().flat_map(Restored::to_snapshot);
+        claimed.into_iter().chain(unclaimed)
+    }
+
+    fn spilled_snapshot_of(
+        &self,
+        checkpoint: CheckpointId,
+        file: Arc<dyn SpillFile>,
+        mut states: Vec<SpilledState>,
+    ) -> FileSnapshot {
+        states.sort_by(|a, b| a.meta.name.cmp(&b.meta.name));
+        FileSnapshot {
+            checkpoint,
+            max_parallelism: self.groups.max_parallelism,
+            range: self.groups.range,
+            states: states.iter().map(|state| state.meta.clone()).collect(),
+            folder: PathBuf::new(),
+            files: Vec::new(),
+            spilled: Some(Arc::new(Spilled { file, states })),
+        }
     }
 
     /// Copies all that is left of the snapshot that has begun.
@@ -277,6 +315,19 @@ impl<K: StateKey> KeyedBackend<K> {
             cold.setup.tier.abort(checkpoint);
         }
     }
+}
+
+/// All states of a tier with what it has of them.
+fn spilled_states(
+    metas: Vec<(StateMeta, ColdStateId)>,
+    blocks: Vec<(ColdStateId, Vec<SpilledBlock>)>,
+) -> impl Iterator<Item = SpilledState> {
+    let mut blocks: BTreeMap<_, _> = blocks.into_iter().collect();
+    metas.into_iter().map(move |(meta, id)| SpilledState {
+        meta,
+        complete: true,
+        blocks: blocks.remove(&id).unwrap_or_default(),
+    })
 }
 
 fn entries_of(meta: StateMeta, complete: bool, blocks: Vec<Block>) -> StateSnapshot {

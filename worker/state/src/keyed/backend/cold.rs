@@ -18,7 +18,7 @@ use crate::key::StateKey;
 use crate::keyed::backend::{KeyedBackend, State};
 use crate::keyed::restore;
 use crate::schema::{Change, ValueType};
-use crate::snapshot::{GroupBlock, KeyedSnapshot, StateKind, StateMeta};
+use crate::snapshot::{GroupBlock, KeyedSnapshot, StateMeta};
 use crate::table::below::{Below, Room};
 use crate::table::record::append_removal;
 use crate::table::shards::Block;
@@ -273,11 +273,9 @@ impl<K: StateKey> KeyedBackend<K> {
             return;
         };
         for state in &self.states {
-            // Each element of a list has a time of its own.
-            if let (Some(ttl), Some(id)) = (state.ttl, state.below)
-                && state.meta.kind != StateKind::List
-            {
-                cold.setup.tier.expire(id, ttl.expired_at(self.now_ms));
+            if let (Some(ttl), Some(id)) = (state.ttl, state.below) {
+                let until_ms = ttl.expired_at(self.now_ms);
+                cold.setup.tier.expire(id, &state.meta, until_ms);
             }
         }
     }

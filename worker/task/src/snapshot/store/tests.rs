@@ -1,0 +1,149 @@
+//! Entries that lie on the local disk become the objects that they would be in memory.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use weir_state::{
+    KeyedBackend, Records, SnapshotKind, Span, SpillFile, SpilledBlock, SpilledState,
+};
+use weir_storage::MemoryStore;
+use weir_types::{
+    AttemptNumber, CheckpointId, Epoch, KeyGroupRange, SubtaskIndex, VertexId, hash_bytes,
+};
+
+use super::*;
+
+const RANGE: KeyGroupRange = KeyGroupRange { start: 0, end: 7 };
+
+/// Bytes that play a file on the local disk.
+#[derive(Debug)]
+struct Disk(Vec<u8>);
+
+impl SpillFile for Disk {
+    fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), ColdError> {
+        let start = usize::try_from(offset).unwrap();
+        into.copy_from_slice(&self.0[start..start + into.len()]);
+        Ok(())
+    }
+}
+
+/// A state with a block of so many bytes in each key group.
+fn spilled(block_len: usize, damage: impl FnOnce(&mut [u8])) -> FileSnapshot {
+    let mut keyed = KeyedBackend::<u64>::new(8, RANGE);
+    keyed.value_state::<u64>("sum").unwrap();
+    let id = CheckpointId(12);
+    keyed.snapshot_begin(id, SnapshotKind::Full).unwrap();
+    let meta = keyed.snapshot_finish().unwrap().states.remove(0).meta;
+    let (mut disk, mut blocks) = (Vec::new(), Vec::new());
+    for group in RANGE.iter() {
+        let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(block_len).collect();
+        blocks.push(SpilledBlock {
+            group,
+            records: Records::OnDisk(Span {
+                offset: disk.len() as u64,
+                len: block_len as u64,
+                checksum: hash_bytes(&bytes),
+            }),
+        });
+        disk.extend(bytes);
+    }
+    damage(&mut disk);
+    FileSnapshot {
+        checkpoint: id,
+        max_parallelism: 8,
+        range: RANGE,
+        states: vec![meta.clone()],
+        folder: PathBuf::new(),
+        files: Vec::new(),
+        spilled: Some(Arc::new(Spilled {
+            file: Arc::new(Disk(disk)),
+            states: vec![SpilledState {
+                meta,
+                complete: true,
+                blocks,
+            }],
+        })),
+    }
+}
+
+/// What is stored of it as a savepoint, and all objects that the store has then.
+fn stored(
+    snapshot: &FileSnapshot,
+    compress: bool,
+    go_on: impl Fn() -> bool,
+) -> (Result<Option<KeyedHandle>, SaveError>, Vec<Vec<u8>>) {
+    let store = MemoryStore::new();
+    let mut config = TaskCheckpoints::new(Arc::new(store.clone()));
+    config.compress = compress;
+    let attempt = ExecutionAttemptId {
+        epoch: Epoch(3),
+        vertex: VertexId(7),
+        subtask: SubtaskIndex(0),
+        attempt: AttemptNumber(0),
+    };
+    let barrier = CheckpointBarrier {
+        epoch: Epoch(3),
+        id: snapshot.checkpoint,
+        triggered_at_ms: 0,
+        kind: BarrierKind::Savepoint,
+    };
+    let mut saver = Saver::new(&config, attempt, barrier);
+    let spilled = snapshot.spilled.as_ref().unwrap();
+    let handle = saver.save_spilled(0, snapshot.clone(), spilled, &go_on);
+    let folder = ObjectPath::new("savepoint-3-12").unwrap();
+    let objects = store.list(&folder).unwrap().into_iter();
+    let objects = objects.map(|object| store.get(&object.path).unwrap());
+    (handle, objects.collect())
+}
+
+#[test]
+fn however_large_it_is_the_object_is_the_one_that_memory_would_have_made() {
+    for (block_len, compress) in [(5_000, false), (3_000_001, false), (3_000_001, true)] {
+        let snapshot = spilled(block_len, |_| {});
+        let (handle, objects) = stored(&snapshot, compress, || true);
+        let handle = handle.unwrap().unwrap();
+        let compression = match compress {
+            true => Compression::Lz4,
+            false => Compression::None,
+        };
+        let entries = snapshot.read_spilled().unwrap().unwrap();
+        let want = keyed_file::encode(&entries, compression);
+        assert!(objects == [want.clone()], "{block_len} {compress}");
+        let Stored::Object(object) = &handle.stored else {
+            unreachable!("it is too large for the handle");
+        };
+        assert_eq!(object.size, want.len() as u64);
+        assert_eq!(object.checksum, hash128(&want));
+        assert!(!object.path.contains('/'), "{object:?}");
+        assert_eq!((handle.base, handle.range), (None, RANGE));
+        assert_eq!(handle.states, snapshot.states);
+    }
+}
+
+#[test]
+fn a_few_bytes_are_in_the_handle() {
+    let (handle, objects) = stored(&spilled(40, |_| {}), false, || true);
+    assert!(matches!(handle.unwrap().unwrap().stored, Stored::Inline(_)));
+    assert_eq!(objects, Vec::<Vec<u8>>::new());
+}
+
+#[test]
+fn what_is_given_up_or_damaged_on_the_local_disk_becomes_no_object() {
+    let asked = Cell::new(0);
+    let some = || {
+        asked.set(asked.get() + 1);
+        asked.get() <= 5
+    };
+    let (handle, objects) = stored(&spilled(3_000_000, |_| {}), false, some);
+    assert_eq!(handle.unwrap(), None);
+    assert_eq!(asked.get(), 6, "it stops at once");
+    assert!(objects.is_empty());
+
+    let damaged = spilled(3_000_000, |disk| disk[20_000_000] ^= 1);
+    for compress in [false, true] {
+        let (handle, objects) = stored(&damaged, compress, || true);
+        let error = weir_types::causes(&handle.unwrap_err());
+        assert!(error.contains("damaged"), "{error}");
+        assert!(objects.is_empty());
+    }
+}
