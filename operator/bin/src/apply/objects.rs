@@ -30,7 +30,7 @@ impl Applier<'_> {
         if self.cache.holds(&key, Some(wanted)) {
             return Ok(());
         }
-        let (api, action, value) = self.prepared("apply", object)?;
+        let (api, action, mut value) = self.prepared("apply", object)?;
         let name = name_of(object);
         let found = match self.cache.may_be_there(&key) {
             true => api.get_opt(name).await,
@@ -40,9 +40,13 @@ impl Applier<'_> {
         if let Some(found) = found {
             let version = found.resource_version().unwrap_or_default();
             let found = serde_json::to_value(found).unwrap_or_default();
-            if holds(&found, object) {
+            let kept = keeps_content(&found, object);
+            if holds(&found, kept.as_ref().unwrap_or(object)) {
                 self.cache.settle(key, wanted, version);
                 return Ok(());
+            }
+            if let Some(kept) = kept {
+                (_, _, value) = self.prepared("apply", &kept)?;
             }
         }
         self.still_acts()?;
@@ -101,6 +105,20 @@ pub(super) fn key_of(object: &Value) -> ObjectKey {
     )
 }
 
+/// What is wanted of an object whose content cannot be changed, and that this job has: that stays as
+/// the deployment began with it. An operator that was upgraded since may write the same in another
+/// way, and would be refused for ever.
+fn keeps_content(found: &Value, wanted: &Value) -> Option<Value> {
+    let owner = |object: &Value| object["metadata"]["ownerReferences"][0]["uid"].clone();
+    let immutable = found["immutable"] == true && wanted["immutable"] == true;
+    if !immutable || owner(found) != owner(wanted) || owner(wanted).is_null() {
+        return None;
+    }
+    let mut wanted = wanted.clone();
+    wanted["data"] = found["data"].clone();
+    Some(wanted)
+}
+
 /// Whether an object holds all that is wanted of it. What it has beyond that is somebody else's.
 fn holds(found: &Value, wanted: &Value) -> bool {
     match (found, wanted) {
@@ -125,6 +143,32 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// Otherwise each upgrade of the operator that writes manifests otherwise would keep lost pods
+    /// from being made again.
+    #[test]
+    fn what_an_immutable_object_of_the_job_holds_stays_and_the_rest_is_put_right() {
+        let object = |owner: &str, data: &str, label: &str| {
+            json!({
+                "metadata": { "labels": { "l": label }, "ownerReferences": [{ "uid": owner }] },
+                "immutable": true,
+                "data": { "job.yaml": data },
+            })
+        };
+        let found = object("job", "older", "edited");
+        let wanted = object("job", "newer", "right");
+        assert_eq!(
+            keeps_content(&found, &wanted),
+            Some(object("job", "older", "right"))
+        );
+        assert_eq!(
+            keeps_content(&object("another", "older", "x"), &wanted),
+            None
+        );
+        let mut may_change = found;
+        may_change["immutable"] = json!(false);
+        assert_eq!(keeps_content(&may_change, &wanted), None);
+    }
 
     #[test]
     fn an_object_that_others_have_added_to_holds_what_is_wanted() {

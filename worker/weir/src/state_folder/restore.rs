@@ -10,7 +10,7 @@ use weir_checkpoint::metadata::{self, CheckpointMetadata, OperatorMetadata};
 use weir_checkpoint::pointer::{OperationId, Pointer, Root, RunState, SnapshotKind};
 use weir_cli::{CheckpointArgs, Failure, RestoreChoice};
 use weir_jobmanager::{Claimed, RestoreFrom};
-use weir_storage::{ObjectPath, StoreOptions};
+use weir_storage::{ObjectPath, StoreErrorKind, StoreOptions};
 use weir_types::JobId;
 
 use super::options::absolute;
@@ -128,12 +128,20 @@ impl Folder {
     }
 
     /// Whether all results that the newest state promises are published. Those that are not would
-    /// be lost if the job began with something else.
+    /// be lost if the job began with something else. State that is gone promises nothing any more,
+    /// and a person who names something else has been told so.
     pub(super) fn can_be_left(&self, pointer: &Pointer) -> Result<(), Failure> {
         let Some(latest) = &pointer.latest else {
             return Ok(());
         };
         if matches!(pointer.run_state, RunState::Stopped(_) | RunState::Finished) {
+            return Ok(());
+        }
+        let place = ObjectPath::new(format!("{}/{METADATA}", latest.path));
+        if let Ok(place) = place
+            && let Err(error) = self.store.get(&place)
+            && error.kind == StoreErrorKind::NotFound
+        {
             return Ok(());
         }
         let metadata = weir_jobmanager::read_snapshot(self.store.as_ref(), latest);

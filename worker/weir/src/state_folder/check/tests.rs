@@ -453,3 +453,25 @@ fn who_goes_on_from_a_deployment_that_stored_nothing_begins_with_what_that_one_w
     assert_eq!(restored(dir, RestoreChoice::None, Some(8)), None);
     assert_eq!(restored(dir, RestoreChoice::Latest, Some(9)), None);
 }
+
+/// Otherwise a job whose state was deleted could never be started again.
+#[test]
+fn state_that_is_gone_can_be_left_for_something_else_that_a_person_names() {
+    for none in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path();
+        leave_state(dir, RunState::Running, true);
+        store_checkpoint(dir, 5, gone(false));
+        std::fs::remove_file(dir.join("x/chk-3-7/_metadata")).unwrap();
+        let goes_on = start(dir, RestoreChoice::Latest, Some(5));
+        assert!(
+            goes_on.is_err(),
+            "it must not start with no state by itself"
+        );
+        let (named, restored_from) = match none {
+            true => (RestoreChoice::None, None),
+            false => (RestoreChoice::Path(folder_of(dir, 5)), Some(5)),
+        };
+        assert_eq!(restored(dir, named, Some(6)), restored_from);
+    }
+}
