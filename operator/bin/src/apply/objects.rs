@@ -105,9 +105,9 @@ pub(super) fn key_of(object: &Value) -> ObjectKey {
     )
 }
 
-/// What is wanted of an object whose content cannot be changed, and that this job has: that stays as
-/// the deployment began with it. An operator that was upgraded since may write the same in another
-/// way, and would be refused for ever.
+/// What is wanted of an object whose content cannot be changed, and that this job has: that stays
+/// as the deployment began with it. An operator that was upgraded since may write the same in
+/// another way, and would be refused for ever.
 fn keeps_content(found: &Value, wanted: &Value) -> Option<Value> {
     let owner = |object: &Value| object["metadata"]["ownerReferences"][0]["uid"].clone();
     let immutable = found["immutable"] == true && wanted["immutable"] == true;
