@@ -25,6 +25,11 @@ fn spec(more: &Value) -> StreamJobSpec {
 }
 
 fn built(spec: &StreamJobSpec) -> Objects {
+    built_by(spec, spec)
+}
+
+/// Of a spec that was kept, with what the newest one says of what makes no revision.
+fn built_by(kept: &StreamJobSpec, newest: &StreamJobSpec) -> Objects {
     let owner = Owner {
         name: "quickstart".to_owned(),
         namespace: "default".to_owned(),
@@ -34,8 +39,8 @@ fn built(spec: &StreamJobSpec) -> Objects {
         owner: &owner,
         number: 3,
         revision: "0123456789",
-        spec,
-        surroundings: spec,
+        spec: kept,
+        surroundings: newest,
         start_from: None,
         default_image: "localhost/weir:0.1.0",
     };
@@ -189,21 +194,7 @@ fn a_job_without_storage_is_told_of_none() {
 fn what_makes_no_revision_is_as_the_newest_spec_says_when_a_pod_is_made() {
     let kept = spec(&json!({ "restore": { "requireState": true } }));
     let newest = spec(&json!({ "logging": { "level": "debug", "format": "text" } }));
-    let owner = Owner {
-        name: "quickstart".to_owned(),
-        namespace: "default".to_owned(),
-        uid: "0f0e".to_owned(),
-    };
-    let deployment = Deployment {
-        owner: &owner,
-        number: 3,
-        revision: "0123456789",
-        spec: &kept,
-        surroundings: &newest,
-        start_from: None,
-        default_image: "localhost/weir:0.1.0",
-    };
-    let objects = deployment.objects();
+    let objects = built_by(&kept, &newest);
     for pod in &objects.pods {
         let container = &pod["spec"]["containers"][0];
         let environment = container["env"].as_array().expect("a list");

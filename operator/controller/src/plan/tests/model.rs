@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weir_crd::{OperationType, RestoreFrom, StartFrom, StreamJobSpec, StreamJobStatus};
+use weir_crd::{OperationType, Phase, RestoreFrom, StartFrom, StreamJobSpec, StreamJobStatus};
 
 use super::super::{Action, Outcome, decide};
 use crate::names;
@@ -890,4 +890,30 @@ fn all_reasons_are_known(decision: &super::super::Decision) {
             condition.kind
         );
     }
+}
+
+/// Turns until it has come.
+pub(super) fn until(world: &mut World, done: impl Fn(&World) -> bool) {
+    for _ in 0..900 {
+        if done(world) {
+            return;
+        }
+        turns(world, 1);
+    }
+    panic!("it never comes: {:#?}", world.status);
+}
+
+/// A job that is stable.
+pub(super) fn stable(seed: u64) -> World {
+    let mut world = World::new(seed);
+    until(&mut world, |world| {
+        world.status.phase == Some(Phase::Stable)
+    });
+    world
+}
+
+/// Whether nothing is under way and the newest spec runs.
+pub(super) fn runs_newest(world: &World) -> bool {
+    let newest = crate::revision(&world.spec()).whole;
+    world.status.operation.is_none() && world.runs() == Some(newest)
 }

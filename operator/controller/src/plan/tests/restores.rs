@@ -7,31 +7,8 @@ use weir_crd::{
 };
 
 use super::super::decide;
-use super::model::{Claim, World, turns};
+use super::model::{Claim, World, runs_newest, stable, turns, until};
 use crate::observe::{Component, Ended, JobReport, RunState};
-
-fn until(world: &mut World, done: impl Fn(&World) -> bool) {
-    for _ in 0..900 {
-        if done(world) {
-            return;
-        }
-        turns(world, 1);
-    }
-    panic!("it never comes: {:#?}", world.status);
-}
-
-fn stable(seed: u64) -> World {
-    let mut world = World::new(seed);
-    until(&mut world, |world| {
-        world.status.phase == Some(Phase::Stable)
-    });
-    world
-}
-
-fn runs_newest(world: &World) -> bool {
-    let newest = crate::revision(&world.spec()).whole;
-    world.status.operation.is_none() && world.runs() == Some(newest)
-}
 
 fn is_at(world: &World, step: Step) -> bool {
     let operation = world.status.operation.as_ref();

@@ -1,28 +1,10 @@
 //! New pods beside old ones: what the old job is never stopped for.
 
 use serde_json::json;
-use weir_crd::{Condition, ConditionStatus, Phase, Step, UpgradeStrategy};
+use weir_crd::{Condition, ConditionStatus, Step, UpgradeStrategy};
 
-use super::model::{World, turns};
+use super::model::{World, runs_newest, stable, turns, until};
 use crate::annotation;
-
-fn until(world: &mut World, done: impl Fn(&World) -> bool) {
-    for _ in 0..900 {
-        if done(world) {
-            return;
-        }
-        turns(world, 1);
-    }
-    panic!("it never comes: {:#?}", world.status);
-}
-
-fn stable(seed: u64) -> World {
-    let mut world = World::new(seed);
-    until(&mut world, |world| {
-        world.status.phase == Some(Phase::Stable)
-    });
-    world
-}
 
 fn is_warming(world: &World) -> bool {
     let operation = world.status.operation.as_ref();
@@ -37,11 +19,6 @@ fn condition<'a>(world: &'a World, kind: &str) -> &'a Condition {
 
 fn is_degraded(world: &World) -> bool {
     condition(world, "Degraded").status == ConditionStatus::True
-}
-
-fn runs_newest(world: &World) -> bool {
-    let newest = crate::revision(&world.spec()).whole;
-    world.status.operation.is_none() && world.runs() == Some(newest)
 }
 
 #[test]
