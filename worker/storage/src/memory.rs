@@ -77,6 +77,15 @@ impl MemoryStore {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the keys of a folder's objects begin with.
+    fn prefix(&self, folder: &ObjectPath) -> String {
+        let mut prefix = self.key(folder);
+        if !prefix.is_empty() {
+            prefix.push('/');
+        }
+        prefix
+    }
+
     fn key(&self, path: &ObjectPath) -> String {
         if self.folder.is_empty() || path.is_empty() {
             return format!("{}{path}", self.folder);
@@ -179,10 +188,7 @@ impl ObjectStore for MemoryStore {
     }
 
     fn list_unfinished(&self, folder: &ObjectPath) -> Result<Vec<Unfinished>, StoreError> {
-        let mut prefix = self.key(folder);
-        if !prefix.is_empty() {
-            prefix.push('/');
-        }
+        let prefix = self.prefix(folder);
         let content = self.lock();
         let uploads = content.uploads.iter();
         let inside = uploads.filter(|(_, upload)| upload.key.starts_with(&prefix));
@@ -203,10 +209,7 @@ impl ObjectStore for MemoryStore {
     }
 
     fn list(&self, folder: &ObjectPath) -> Result<Vec<ObjectInfo>, StoreError> {
-        let mut prefix = self.key(folder);
-        if !prefix.is_empty() {
-            prefix.push('/');
-        }
+        let prefix = self.prefix(folder);
         let content = self.lock();
         let registers = content
             .registers

@@ -76,10 +76,7 @@ impl RecoverableWriter for MemoryStore {
     }
 
     fn list_uncommitted(&self, folder: &ObjectPath) -> Result<Vec<Uncommitted>, StoreError> {
-        let mut prefix = self.key(folder);
-        if !prefix.is_empty() {
-            prefix.push('/');
-        }
+        let prefix = self.prefix(folder);
         let content = self.lock();
         let uploads = content.uploads.iter();
         let inside = uploads.filter(|(_, upload)| upload.key.starts_with(&prefix));
