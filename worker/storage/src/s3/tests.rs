@@ -5,6 +5,7 @@ mod proxy;
 mod server;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,20 @@ pub(crate) fn recoverable_on_a_server() -> Option<(Arc<dyn RecoverableWriter>, S
 
 fn all_of(error: &StoreError) -> String {
     format!("{error} {error:?} {} {:?}", error.source, error.source)
+}
+
+/// How to ask a server of the test's own, with keys in a folder that has to stay meanwhile.
+fn options_of(address: SocketAddr) -> (tempfile::TempDir, StoreOptions) {
+    let keys = tempfile::tempdir().unwrap();
+    fs::write(keys.path().join("accessKeyId"), "id").unwrap();
+    fs::write(keys.path().join("secretAccessKey"), "key").unwrap();
+    let options = StoreOptions {
+        endpoint: Some(format!("http://{address}")),
+        path_style: true,
+        credentials_dir: Some(keys.path().to_owned()),
+        ..StoreOptions::default()
+    };
+    (keys, options)
 }
 
 #[test]
@@ -88,16 +103,11 @@ fn objects_are_written_with_the_encryption_that_is_asked_for() {
         }
         requests
     });
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("accessKeyId"), "id").unwrap();
-    fs::write(folder.path().join("secretAccessKey"), "key").unwrap();
+    let (_keys, at) = options_of(address);
     let options = StoreOptions {
-        endpoint: Some(format!("http://{address}")),
-        path_style: true,
-        credentials_dir: Some(folder.path().to_owned()),
         encryption: Some("aws:kms".to_owned()),
         encryption_key: Some("key-1".to_owned()),
-        ..StoreOptions::default()
+        ..at
     };
     let bucket = bucket::Bucket::open(BUCKET, &options).unwrap();
     let writes = runtime::start(async move {
@@ -144,16 +154,11 @@ fn an_object_may_take_as_long_as_its_size_allows() {
             }
             Ok(())
         });
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("accessKeyId"), "id").unwrap();
-        fs::write(folder.path().join("secretAccessKey"), "key").unwrap();
+        let (_keys, at) = options_of(address);
         let options = StoreOptions {
-            endpoint: Some(format!("http://{address}")),
-            path_style: true,
-            credentials_dir: Some(folder.path().to_owned()),
             request_timeout: Duration::from_millis(400),
             retry_timeout: Duration::from_millis(1),
-            ..StoreOptions::default()
+            ..at
         };
         let store = S3Store::open(BUCKET, &options).unwrap();
         let read = store.get(&path("large"));
