@@ -172,3 +172,85 @@ fn an_entry_that_was_read_ahead_is_not_read_again() {
         assert_eq!(entries.get(&mut heap, &1).unwrap(), Some(&(key + 2)));
     }
 }
+
+/// Its key group can only be dropped as a whole, and is larger than memory.
+#[test]
+fn a_map_larger_than_memory_is_written_and_read_entry_by_entry() {
+    let tier = Arc::new(MemoryTier::default());
+    let mut keyed = over_memory(&tier, LIMIT);
+    let map = keyed.map_state::<u64, u64>("map").unwrap();
+    keyed.set_key(7).unwrap();
+    let (entries, mut most) = (200_000, 0);
+    for user_key in 0..entries {
+        map.put(&mut keyed, user_key, user_key * 3).unwrap();
+        if user_key % 256 == 0 {
+            most = most.max(keyed.memory_bytes());
+        }
+    }
+    assert_eq!(tier.reads(), 0, "what is overwritten need not be known");
+    for user_key in (0..entries).step_by(3) {
+        let value = map.get(&mut keyed, &user_key).unwrap().copied();
+        assert_eq!(value, Some(user_key * 3));
+        map.put(&mut keyed, user_key, 0).unwrap();
+        let removed = map.remove(&mut keyed, &(user_key + 1)).unwrap();
+        assert_eq!(
+            removed,
+            (user_key + 1 < entries).then_some((user_key + 1) * 3)
+        );
+        assert!(!map.contains(&mut keyed, &(user_key + 1)).unwrap());
+        assert!(!map.contains(&mut keyed, &(user_key + entries)).unwrap());
+        if user_key % 256 == 0 {
+            most = most.max(keyed.memory_bytes());
+        }
+    }
+    assert!(!map.is_empty(&mut keyed).unwrap());
+    assert!(most < LIMIT + LIMIT / 4, "{most}");
+    let snapshot = keyed.snapshot_begin(CheckpointId(1), SnapshotKind::Full);
+    let snapshot = snapshot.and_then(|()| keyed.snapshot_finish()).unwrap();
+    let range = KeyGroupRange::of_subtask(128, 1, 0);
+    let mut heap = KeyedBackend::<u64>::restored(128, range, [snapshot]).unwrap();
+    let map = heap.map_state::<u64, u64>("map").unwrap();
+    heap.set_key(7).unwrap();
+    let mut left: Vec<_> = map
+        .iter(&mut heap)
+        .unwrap()
+        .map(|(k, v)| (*k, *v))
+        .collect();
+    left.sort_unstable();
+    let expected = (0..entries).filter(|user_key| user_key % 3 != 1);
+    let expected = expected.map(|k| (k, if k % 3 == 0 { 0 } else { k * 3 }));
+    assert_eq!(left, expected.collect::<Vec<_>>());
+}
+
+/// What is written before anything was read must not hide the rest, nor come back.
+#[test]
+fn a_map_that_is_known_in_part_is_iterated_as_a_whole() {
+    let tier = Arc::new(MemoryTier::default());
+    let mut keyed = over_memory(&tier, 1);
+    let map = keyed.map_state::<u64, u64>("map").unwrap();
+    keyed.set_key(7).unwrap();
+    for user_key in 0..100 {
+        map.put(&mut keyed, user_key, 1).unwrap();
+    }
+    // Another key's, so that its memory is dropped.
+    keyed.set_key(8).unwrap();
+    map.put(&mut keyed, 0, 1).unwrap();
+    keyed.set_key(7).unwrap();
+    map.put(&mut keyed, 50, 2).unwrap();
+    map.remove(&mut keyed, &51).unwrap();
+    map.put(&mut keyed, 200, 3).unwrap();
+    map.remove(&mut keyed, &200).unwrap();
+    let mut found: Vec<_> = map
+        .iter(&mut keyed)
+        .unwrap()
+        .map(|(k, v)| (*k, *v))
+        .collect();
+    found.sort_unstable();
+    let expected = (0..100).filter(|k| *k != 51);
+    let expected = expected.map(|k| (k, if k == 50 { 2 } else { 1 }));
+    assert_eq!(found, expected.collect::<Vec<_>>());
+    map.clear(&mut keyed).unwrap();
+    assert!(map.is_empty(&mut keyed).unwrap());
+    keyed.set_key(8).unwrap();
+    assert!(!map.is_empty(&mut keyed).unwrap());
+}

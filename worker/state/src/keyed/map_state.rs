@@ -10,7 +10,10 @@ use crate::table::map_table::{MapTable, Walk};
 use crate::ttl::{Timed, TtlConfig};
 
 state_handle! {
-    /// A map per key. Iteration is in the order in which entries were added, until a restore.
+    /// A map per key. Single entries are read, written and removed without the others, so that a
+    /// map on disk may be larger than memory; what looks at all entries, [`Self::clear`] included,
+    /// takes memory for all of them. Iteration is in the order in which entries came into memory:
+    /// that in which they were added, as long as there is room for them.
     MapState<U: StateKey, V: StateValue>
 }
 
@@ -27,29 +30,25 @@ impl<U: StateKey, V: StateValue, N: StateKey> MapState<U, V, N> {
         let Access {
             hash, key, now_ms, ..
         } = access;
+        let namespace = &self.namespace;
         let Some(ttl) = access.ttl else {
             let table = access.table::<MapTable<K<C>, N, U, V>>()?;
-            let Some(map) = table.find_map(hash, key, &self.namespace)? else {
-                return Ok(None);
-            };
-            return Ok(table.find(map, user_key)?.map(|place| table.at(place).1));
+            let found = table.find(hash, key, namespace, user_key)?;
+            return Ok(found.map(|found| table.at(found.entry).1));
         };
         let table = swept::<_, N, U, V>(access, ttl)?;
-        let Some(map) = table.find_map(hash, key, &self.namespace)? else {
+        let Some(found) = table.find(hash, key, namespace, user_key)? else {
             return Ok(None);
         };
-        let Some(place) = table.find(map, user_key)? else {
-            return Ok(None);
-        };
-        let (_, timed) = table.at(place);
+        let (_, timed) = table.at(found.entry);
         if ttl.hides(timed, now_ms) {
-            table.remove(map, user_key)?;
+            table.remove(found);
             return Ok(None);
         }
         if ttl.read_renews(timed, now_ms) {
-            table.at_mut(place).at_ms = now_ms;
+            table.at_mut(found.entry).at_ms = now_ms;
         }
-        Ok(Some(&table.at(place).1.value))
+        Ok(Some(&table.at(found.entry).1.value))
     }
 
     /// Whether there is a value for a user key.
@@ -110,16 +109,12 @@ impl<U: StateKey, V: StateValue, N: StateKey> MapState<U, V, N> {
         let namespace = &self.namespace;
         let Some(ttl) = access.ttl else {
             let table = access.table::<MapTable<K<C>, N, U, V>>()?;
-            let Some(map) = table.find_map(hash, key, namespace)? else {
-                return Ok(None);
-            };
-            return table.remove(map, user_key);
+            let found = table.find(hash, key, namespace, user_key)?;
+            return Ok(found.map(|found| table.remove(found)));
         };
         let table = swept::<_, N, U, V>(access, ttl)?;
-        let Some(map) = table.find_map(hash, key, namespace)? else {
-            return Ok(None);
-        };
-        let removed = table.remove(map, user_key)?;
+        let found = table.find(hash, key, namespace, user_key)?;
+        let removed = found.map(|found| table.remove(found));
         Ok(removed
             .filter(|timed| !ttl.hides(timed, now_ms))
             .map(|timed| timed.value))
@@ -172,7 +167,13 @@ impl<U: StateKey, V: StateValue, N: StateKey> MapState<U, V, N> {
 
     /// Whether the map has no entry.
     pub fn is_empty<C: KeyedContext>(&self, ctx: &mut C) -> Result<bool, StateError> {
-        Ok(self.iter(ctx)?.next().is_none())
+        let access = ctx.keyed().access(self.id)?;
+        if access.ttl.is_some() {
+            return Ok(self.iter(ctx)?.next().is_none());
+        }
+        let Access { hash, key, .. } = access;
+        let table = access.table::<MapTable<K<C>, N, U, V>>()?;
+        table.is_empty(hash, key, &self.namespace)
     }
 
     /// Removes the entries that the function says no to.

@@ -62,6 +62,11 @@ impl Changes {
         self.frozen.remove(id);
     }
 
+    /// A snapshot, or the tier below, may know the key of this new entry.
+    pub(crate) fn is_known(&mut self, id: u32) {
+        self.fresh.remove(id);
+    }
+
     /// Notes that the entry in this slot is about to go. True if its old state must be copied
     /// before.
     pub(crate) fn remove(&mut self, id: u32, key: Write) -> bool {

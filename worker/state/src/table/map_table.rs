@@ -4,6 +4,9 @@
 //! changed in it. An entry refers to its map by the slot of the map's head, not by a copy of the
 //! key; the entries of one map form a doubly linked list in the order in which they were added.
 //! Heads and links are not in snapshots: they follow from the entries.
+//!
+//! Over a tier a map may be in memory in part: its head says what is known of the rest. Single
+//! entries are read when they are asked for; what looks at all of a map reads all of it.
 
 use weir_types::KeyGroup;
 
@@ -38,6 +41,17 @@ struct Owner(u32);
 struct Head {
     first: u32,
     last: u32,
+    below: Below,
+}
+
+/// What the tier has of a map that is not in memory, if its key group is not complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+enum Below {
+    /// Nobody has looked yet.
+    Unknown,
+    /// More than was read: each entry is to be asked for.
+    More,
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -50,9 +64,36 @@ struct Linked<V> {
 /// Where an entry comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Entry {
+    /// The tier has none under its key.
     New,
+    /// The tier may have another one under its key.
+    Over,
     FromBelow,
 }
+
+/// An entry, and the map that it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    map: Place,
+    pub(crate) entry: Place,
+}
+
+/// What a map is found by.
+#[derive(Debug)]
+struct MapKey<'k, K, N> {
+    entry_hash: u64,
+    shard: usize,
+    key: &'k K,
+    namespace: &'k N,
+}
+
+impl<K, N> Clone for MapKey<'_, K, N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, N> Copy for MapKey<'_, K, N> {}
 
 /// Writes an entry's key as key, namespace and user key.
 struct MapCodec<'a, K, N>(&'a Shard<K, N, Head>);
@@ -96,7 +137,7 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
         }
     }
 
-    /// The map of a key and namespace; none if it is empty.
+    /// A map of which all entries are in memory after this; none if it is empty.
     #[inline]
     pub(crate) fn find_map(
         &mut self,
@@ -104,22 +145,86 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
         key: &K,
         namespace: &N,
     ) -> Result<Option<Place>, StateError> {
-        let entry_hash = entry_hash(hash, namespace)?;
-        let shard = self.entries.groups().shard_of(hash)?;
-        let mut slot = self.heads[shard].find(entry_hash, key, namespace);
-        if slot.is_none() && !self.entries.shard(shard).is_complete() {
-            slot = self.load_map(shard, (hash, entry_hash), key, namespace)?;
+        let of = self.map_key(hash, key, namespace)?;
+        match self.known_map(of) {
+            Some((map, true)) => Ok(Some(map)),
+            None if self.entries.shard(of.shard).is_complete() => Ok(None),
+            _ => self.load_map(of),
         }
-        Ok(slot.map(|slot| Place { shard, slot }))
     }
 
     /// An entry of a map.
     #[inline]
-    pub(crate) fn find(&self, map: Place, user_key: &U) -> Result<Option<Place>, StateError> {
+    pub(crate) fn find(
+        &mut self,
+        hash: u64,
+        key: &K,
+        namespace: &N,
+        user_key: &U,
+    ) -> Result<Option<Found>, StateError> {
+        let of = self.map_key(hash, key, namespace)?;
+        match self.known_map(of) {
+            Some((map, whole)) => match self.find_in(map, user_key)? {
+                None if !whole => self.load_entry(of, user_key),
+                found => Ok(found),
+            },
+            None if self.entries.shard(of.shard).is_complete() => Ok(None),
+            None => self.load_entry(of, user_key),
+        }
+    }
+
+    /// Whether a map has no entry.
+    pub(crate) fn is_empty(
+        &mut self,
+        hash: u64,
+        key: &K,
+        namespace: &N,
+    ) -> Result<bool, StateError> {
+        let of = self.map_key(hash, key, namespace)?;
+        if self.known_map(of).is_none() && !self.entries.shard(of.shard).is_complete() {
+            self.load_front(of)?;
+        }
+        Ok(self.known_map(of).is_none())
+    }
+
+    fn map_key<'k>(
+        &self,
+        hash: u64,
+        key: &'k K,
+        namespace: &'k N,
+    ) -> Result<MapKey<'k, K, N>, StateError> {
+        Ok(MapKey {
+            entry_hash: entry_hash(hash, namespace)?,
+            shard: self.entries.groups().shard_of(hash)?,
+            key,
+            namespace,
+        })
+    }
+
+    /// A map of which something is in memory, and whether all of it is.
+    #[inline]
+    fn known_map(&self, of: MapKey<'_, K, N>) -> Option<(Place, bool)> {
+        let heads = &self.heads[of.shard];
+        let slot = heads.find(of.entry_hash, of.key, of.namespace)?;
+        let whole = self.entries.shard(of.shard).is_complete()
+            || matches!(heads.entry(slot), Some((_, _, head)) if head.below == Below::Nothing);
+        let map = Place {
+            shard: of.shard,
+            slot,
+        };
+        Some((map, whole))
+    }
+
+    /// An entry that is in memory.
+    #[inline]
+    fn find_in(&self, map: Place, user_key: &U) -> Result<Option<Found>, StateError> {
         let owner = Owner(map.slot);
         let hash = linked_hash(owner, user_key)?;
         let slot = self.entries.shard(map.shard).find(hash, &owner, user_key);
-        Ok(slot.map(|slot| Place { slot, ..map }))
+        Ok(slot.map(|slot| Found {
+            map,
+            entry: Place { slot, ..map },
+        }))
     }
 
     /// The entry at a place that [`Self::find`] or [`Self::walk`] gave.
@@ -155,30 +260,34 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
         user_key: U,
         value: V,
     ) -> Result<(), StateError> {
-        let known = match self.find_map(hash, key, namespace)? {
-            Some(map) => self.find(map, &user_key)?,
-            None => None,
-        };
-        if let Some(place) = known {
-            *self.at_mut(place) = value;
+        let of = self.map_key(hash, key, namespace)?;
+        let known = self.known_map(of);
+        if let Some((map, _)) = known
+            && let Some(found) = self.find_in(map, &user_key)?
+        {
+            *self.at_mut(found.entry) = value;
             return Ok(());
         }
-        self.append(hash, key, namespace, (user_key, value), Entry::New)
-            .map(drop)
+        let whole = known.is_some_and(|(_, whole)| whole);
+        let entry = if whole || self.entries.shard(of.shard).is_complete() {
+            Entry::New
+        } else {
+            // What the tier has under the key need not be known.
+            Entry::Over
+        };
+        self.append(of, (user_key, value), entry).map(drop)
     }
 
     /// Adds an entry that is not in memory to the end of its map, which is made if need be.
     fn append(
         &mut self,
-        hash: u64,
-        key: &K,
-        namespace: &N,
+        of: MapKey<'_, K, N>,
         (user_key, value): (U, V),
         entry: Entry,
-    ) -> Result<Place, StateError> {
+    ) -> Result<Found, StateError> {
         // Hash the user key before there is a head without an entry.
         linked_hash(Owner(NONE), &user_key)?;
-        let map = self.find_or_make_map(hash, key, namespace)?;
+        let map = self.find_or_make_map(of);
         let owner = Owner(map.slot);
         let previous = self.head_mut(map).last;
         let entries = self.entries.shard_mut(map.shard);
@@ -188,21 +297,23 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
             previous,
             next: NONE,
         };
+        let new = (owner, user_key, linked);
         let slot = match entry {
-            Entry::New => entries.insert(entry_hash, owner, user_key, linked, rehash_linked),
-            Entry::FromBelow => {
-                entries.insert_clean(entry_hash, (owner, user_key, linked), rehash_linked)
-            }
+            Entry::New => entries.insert(entry_hash, new.0, new.1, new.2, rehash_linked),
+            Entry::Over => entries.insert_over(entry_hash, new, rehash_linked),
+            Entry::FromBelow => entries.insert_clean(entry_hash, new, rehash_linked),
         };
         self.set_next(map, previous, slot);
         self.set_previous(map, NONE, slot);
-        Ok(map)
+        Ok(Found {
+            map,
+            entry: Place { slot, ..map },
+        })
     }
 
-    /// Takes an entry out.
-    pub(crate) fn remove(&mut self, map: Place, user_key: &U) -> Result<Option<V>, StateError> {
-        let place = self.find(map, user_key)?;
-        Ok(place.map(|place| self.remove_at(map, place)))
+    /// Takes out an entry that [`Self::find`] gave.
+    pub(crate) fn remove(&mut self, found: Found) -> V {
+        self.remove_at(found.map, found.entry)
     }
 
     /// Takes out the entries of a map that the function says no to.
@@ -261,19 +372,19 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
         head.expect("a map is used before it is empty")
     }
 
-    fn find_or_make_map(&mut self, hash: u64, key: &K, namespace: &N) -> Result<Place, StateError> {
-        let shard = self.entries.groups().shard_of(hash)?;
-        let entry_hash = entry_hash(hash, namespace)?;
-        if let Some(slot) = self.heads[shard].find(entry_hash, key, namespace) {
-            return Ok(Place { shard, slot });
+    fn find_or_make_map(&mut self, of: MapKey<'_, K, N>) -> Place {
+        let (shard, heads) = (of.shard, &mut self.heads[of.shard]);
+        if let Some(slot) = heads.find(of.entry_hash, of.key, of.namespace) {
+            return Place { shard, slot };
         }
         let head = Head {
             first: NONE,
             last: NONE,
+            below: Below::Unknown,
         };
-        let (key, namespace) = (key.clone(), namespace.clone());
-        let slot = self.heads[shard].insert(entry_hash, key, namespace, head, rehash);
-        Ok(Place { shard, slot })
+        let (key, namespace) = (of.key.clone(), of.namespace.clone());
+        let slot = heads.insert(of.entry_hash, key, namespace, head, rehash);
+        Place { shard, slot }
     }
 
     fn remove_at(&mut self, map: Place, place: Place) -> V {
@@ -370,11 +481,8 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> StateTable for MapTab
                     self.put(hash, &key, &namespace, user_key, value)
                 }
                 None => self
-                    .find_map(hash, &key, &namespace)
-                    .and_then(|map| match map {
-                        Some(map) => self.remove(map, &user_key).map(drop),
-                        None => Ok(()),
-                    }),
+                    .find(hash, &key, &namespace, &user_key)
+                    .map(|found| drop(found.map(|found| self.remove(found)))),
             };
             done.map_err(|e| CodecError::decode::<(K, N, U)>(e.to_string()))?;
         }

@@ -210,6 +210,21 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
         id
     }
 
+    /// Adds an entry, while the tier below may have another one under its key: its removal is to be
+    /// told to it.
+    pub(crate) fn insert_over(
+        &mut self,
+        hash: u64,
+        (key, namespace, value): (K, N, V),
+        rehash: impl Fn(&K, &N) -> u64,
+    ) -> u32 {
+        let id = self.insert(hash, key, namespace, value, rehash);
+        if let Some(changes) = &mut self.changes {
+            changes.is_known(id);
+        }
+        id
+    }
+
     /// Takes out the entry in a slot, if it is in use. `hash` is the entry's.
     pub(crate) fn remove(
         &mut self,

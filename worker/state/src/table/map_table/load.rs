@@ -1,61 +1,164 @@
-//! Reads maps that are not in memory from the tier below. A map is in memory whole or not at all,
-//! so that it can be iterated and be known to be empty.
+//! Reads what is not in memory from the tier below.
+//!
+//! While there is plenty of room a key group is read whole, as of other tables. Otherwise the first
+//! entries of a map are read when something of it is asked for: of most maps that is all. A larger
+//! one is then read entry by entry, so that it may be larger than memory.
 
 use crate::codec::{CodecError, StateValue, decode_front, encode};
 use crate::cold::group_prefix;
 use crate::error::StateError;
 use crate::key::StateKey;
-use crate::table::entry_hash;
-use crate::table::map_table::{Entry, MapTable};
+use crate::table::map_table::{Below, Entry, Found, MapKey, MapTable};
+use crate::table::partial::Partial;
 use crate::table::state_table::{check_read, checked_hash};
+use crate::table::{Place, below, entry_hash};
 
 impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> {
-    /// Reads a map whose key group is not complete: the slot of its head, if it is not empty.
+    /// Reads a map whose key group is not complete: where it is, if it is not empty.
     #[cold]
-    pub(super) fn load_map(
-        &mut self,
-        shard_at: usize,
-        (hash, entry_hash): (u64, u64),
-        key: &K,
-        namespace: &N,
-    ) -> Result<Option<u32>, StateError> {
-        self.load_group_if_room(shard_at)?;
-        // It may have come with its key group.
-        let found = self.heads[shard_at].find(entry_hash, key, namespace);
-        if found.is_some() || self.entries.shard(shard_at).is_complete() {
-            return Ok(found);
+    pub(super) fn load_map(&mut self, of: MapKey<'_, K, N>) -> Result<Option<Place>, StateError> {
+        self.load_group_if_room(of.shard)?;
+        match self.known_map(of) {
+            Some((map, true)) => return Ok(Some(map)),
+            None if self.entries.shard(of.shard).is_complete() => return Ok(None),
+            _ => self.load_entries(of, usize::MAX)?,
         }
-        let group = self.entries.groups().group_of_shard(shard_at);
-        let (shard, below) = self.entries.over(shard_at);
-        let prefix = below.key(group, |out| {
-            encode(key, out)?;
-            encode(namespace, out)
+        Ok(self.known_map(of).map(|(map, _)| map))
+    }
+
+    /// Reads an entry that is not in memory, whose key group is not complete.
+    #[cold]
+    pub(super) fn load_entry(
+        &mut self,
+        of: MapKey<'_, K, N>,
+        user_key: &U,
+    ) -> Result<Option<Found>, StateError> {
+        let head = self.known_map(of).and_then(|(map, _)| self.head(map));
+        if head.is_none_or(|head| head.below == Below::Unknown) {
+            self.load_front(of)?;
+            let Some((map, whole)) = self.known_map(of) else {
+                return Ok(None);
+            };
+            // It may have come with the others.
+            let found = self.find_in(map, user_key)?;
+            if found.is_some() || whole {
+                return Ok(found);
+            }
+        }
+        let group = self.entries.groups().group_of_shard(of.shard);
+        let (read_value, (shard, below)) = (self.read_value, self.entries.over(of.shard));
+        let text = below.key(group, |out| {
+            encode(of.key, out)?;
+            encode(of.namespace, out)?;
+            encode(user_key, out)
         })?;
-        let (read_value, format, mut found) = (self.read_value, below.format, Vec::new());
+        let removed = |partial: &mut Partial| partial.is_removed(below::Below::text(&text));
+        if shard.partial_mut().is_some_and(removed) {
+            return Ok(None);
+        }
+        let mut value = None;
+        below.get(&[&text], |_, bytes| {
+            value = Some(read_value(bytes, below.format)?);
+            Ok(())
+        })?;
+        let Some(value) = value else {
+            return Ok(None);
+        };
+        let entry = (user_key.clone(), value);
+        self.append(of, entry, Entry::FromBelow).map(Some)
+    }
+
+    /// Reads the key group, if there is room, or else as much of a map as makes no difference: at
+    /// least an entry that is not in memory, if there is one.
+    pub(super) fn load_front(&mut self, of: MapKey<'_, K, N>) -> Result<(), StateError> {
+        /// More than the maps of most programs have.
+        const MOST_BYTES: usize = 64 << 10;
+        /// The part of the memory that a single map is worth.
+        const SHARE: usize = 64;
+        self.load_group_if_room(of.shard)?;
+        let (shard, below) = self.entries.over(of.shard);
+        if shard.is_complete() {
+            return Ok(());
+        }
+        let most = (below.room.limit() / SHARE).min(MOST_BYTES);
+        self.load_entries(of, most)
+    }
+
+    /// Reads entries of a map until there are so many bytes of them.
+    fn load_entries(&mut self, of: MapKey<'_, K, N>, most: usize) -> Result<(), StateError> {
+        let group = self.entries.groups().group_of_shard(of.shard);
+        let (_, below) = self.entries.over(of.shard);
+        let below = below.clone();
+        let prefix = below.key(group, |out| {
+            encode(of.key, out)?;
+            encode(of.namespace, out)
+        })?;
+        let (read_value, format, mut bytes_read) = (self.read_value, below.format, 0);
+        let mut left = Below::Nothing;
         below.scan(&prefix, |text, bytes| {
-            if shard.partial_mut().is_some_and(|p| p.is_removed(text)) {
-                return Ok(true);
+            if bytes_read > most {
+                left = Below::More;
+                return Ok(false);
             }
             let mut rest = text.get(prefix.len() - 2..).unwrap_or_default();
             let user_key: U = decode_front(&mut rest)?;
             check_read(rest)?;
-            found.push((user_key, read_value(bytes, format)?));
+            let read = self.append_read(of, text, user_key, || read_value(bytes, format));
+            bytes_read += if read? { text.len() + bytes.len() } else { 0 };
             Ok(true)
         })?;
-        for entry in found {
-            self.append(hash, key, namespace, entry, Entry::FromBelow)?;
+        self.note_below(of, left);
+        Ok(())
+    }
+
+    /// Adds an entry that the tier has, unless it is in memory or was removed. Whether it did.
+    fn append_read(
+        &mut self,
+        of: MapKey<'_, K, N>,
+        text: &[u8],
+        user_key: U,
+        value: impl FnOnce() -> Result<V, CodecError>,
+    ) -> Result<bool, CodecError> {
+        let refuse = |e: StateError| CodecError::decode::<(K, N, U)>(e.to_string());
+        let (shard, _) = self.entries.over(of.shard);
+        if shard.partial_mut().is_some_and(|p| p.is_removed(text)) {
+            return Ok(false);
         }
-        Ok(self.heads[shard_at].find(entry_hash, key, namespace))
+        if let Some((map, _)) = self.known_map(of)
+            && self.find_in(map, &user_key).map_err(refuse)?.is_some()
+        {
+            return Ok(false);
+        }
+        let entry = (user_key, value()?);
+        self.append(of, entry, Entry::FromBelow).map_err(refuse)?;
+        Ok(true)
+    }
+
+    /// What is left of a map in the tier, if anything of it is in memory.
+    fn note_below(&mut self, of: MapKey<'_, K, N>, left: Below) {
+        if let Some((map, _)) = self.known_map(of) {
+            self.head_mut(map).below = left;
+        }
     }
 
     /// Reads a whole key group, unless memory is short or enough was read just now.
     fn load_group_if_room(&mut self, shard_at: usize) -> Result<(), StateError> {
-        /// The map that the scan is at, and whether it was in memory before.
+        /// The map that the scan is at, and whether it was in memory as a whole before.
         struct At<K, N> {
-            hash: u64,
+            entry_hash: u64,
             key: K,
             namespace: N,
             known: bool,
+        }
+        impl<K, N> At<K, N> {
+            fn key(&self, shard: usize) -> MapKey<'_, K, N> {
+                MapKey {
+                    entry_hash: self.entry_hash,
+                    shard,
+                    key: &self.key,
+                    namespace: &self.namespace,
+                }
+            }
         }
         let groups = self.entries.groups();
         let group = groups.group_of_shard(shard_at);
@@ -75,38 +178,41 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
             let namespace: N = decode_front(&mut rest)?;
             let user_key: U = decode_front(&mut rest)?;
             check_read(rest)?;
+            let used = self.entries.shard(shard_at).bytes().saturating_sub(before) + owned;
+            whole = used <= below.room.get();
             let same = at
                 .as_ref()
                 .is_some_and(|at| at.key == key && at.namespace == namespace);
             if !same {
-                // Between two maps is where to stop: no map is in memory by half.
-                let used = self.entries.shard(shard_at).bytes().saturating_sub(before) + owned;
-                whole = used <= below.room.get();
+                if let Some(done) = at.take() {
+                    self.note_below(done.key(shard_at), Below::Nothing);
+                }
                 let hash = checked_hash(&key, groups, group)?;
-                let entry_hash = entry_hash(hash, &namespace).map_err(refuse)?;
-                let known = self.heads[shard_at]
-                    .find(entry_hash, &key, &namespace)
-                    .is_some();
-                at = whole.then_some(At {
-                    hash,
+                let mut next = At {
+                    entry_hash: entry_hash(hash, &namespace).map_err(refuse)?,
                     key,
                     namespace,
-                    known,
-                });
+                    known: false,
+                };
+                next.known = matches!(self.known_map(next.key(shard_at)), Some((_, true)));
+                at = whole.then_some(next);
             }
-            let Some(map) = at.as_ref() else {
+            let Some(map) = at.as_ref().filter(|_| whole) else {
                 return Ok(false);
             };
-            let (shard, _) = self.entries.over(shard_at);
-            if map.known || shard.partial_mut().is_some_and(|p| p.is_removed(text)) {
+            if map.known {
                 return Ok(true);
             }
-            let entry = (user_key, read_value(bytes, format)?);
-            self.append(map.hash, &map.key, &map.namespace, entry, Entry::FromBelow)
-                .map_err(refuse)?;
-            owned += text.len() + bytes.len();
+            let read = || read_value(bytes, format);
+            if self.append_read(map.key(shard_at), text, user_key, read)? {
+                owned += text.len() + bytes.len();
+            }
             Ok(true)
         })?;
+        if let Some(last) = at.filter(|last| !last.known) {
+            let left = if whole { Below::Nothing } else { Below::More };
+            self.note_below(last.key(shard_at), left);
+        }
         let (shard, below) = self.entries.over(shard_at);
         below
             .room
