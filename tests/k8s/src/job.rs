@@ -371,7 +371,7 @@ impl Job {
     }
 
     /// For people: what the cluster says of the job.
-    fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         let ask = |args: &[&str]| {
             let mut all = vec!["--namespace", &self.namespace];
             all.extend(args);

@@ -7,24 +7,28 @@ pub(crate) struct Measured {
     what: String,
     unit: &'static str,
     at_most: f64,
+    /// In the order in which they were measured.
     values: Vec<f64>,
+    sorted: Vec<f64>,
 }
 
 impl Measured {
-    pub(crate) fn new(what: &str, unit: &'static str, at_most: f64, mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
+    pub(crate) fn new(what: &str, unit: &'static str, at_most: f64, values: Vec<f64>) -> Self {
+        let mut sorted = values.clone();
+        sorted.sort_by(f64::total_cmp);
         Self {
             what: what.to_owned(),
             unit,
             at_most,
             values,
+            sorted,
         }
     }
 
     /// The smallest value that so many percent do not exceed.
     fn percentile(&self, percent: usize) -> f64 {
-        let rank = (self.values.len() * percent).div_ceil(100).max(1);
-        self.values.get(rank - 1).copied().unwrap_or(f64::NAN)
+        let rank = (self.sorted.len() * percent).div_ceil(100).max(1);
+        self.sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
     }
 
     /// A row of a table.
@@ -65,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_row_shows_the_median_the_slowest_of_twenty_and_what_was_missed() {
-        let values = (1..=20).map(f64::from).collect();
+        let values = (1..=20).rev().map(f64::from).collect();
         let measured = Measured::new("a", "s", 19.0, values);
         assert_eq!(
             measured.row(),
