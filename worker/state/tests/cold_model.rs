@@ -204,6 +204,10 @@ fn a_map_larger_than_memory_is_written_and_read_entry_by_entry() {
         }
     }
     assert!(!map.is_empty(&mut keyed).unwrap());
+    let mut seen = 0;
+    map.for_each(&mut keyed, |_, _| seen += 1).unwrap();
+    assert_eq!(seen, entries - (entries + 1) / 3);
+    most = most.max(keyed.memory_bytes());
     assert!(most < LIMIT + LIMIT / 4, "{most}");
     let snapshot = keyed.snapshot_begin(CheckpointId(1), SnapshotKind::Full);
     let snapshot = snapshot.and_then(|()| keyed.snapshot_finish()).unwrap();
@@ -240,13 +244,16 @@ fn a_map_that_is_known_in_part_is_iterated_as_a_whole() {
     map.remove(&mut keyed, &51).unwrap();
     map.put(&mut keyed, 200, 3).unwrap();
     map.remove(&mut keyed, &200).unwrap();
+    // Put without having been read: the tier has an older one, which must go as well.
+    map.put(&mut keyed, 52, 4).unwrap();
+    map.remove(&mut keyed, &52).unwrap();
     let mut found: Vec<_> = map
         .iter(&mut keyed)
         .unwrap()
         .map(|(k, v)| (*k, *v))
         .collect();
     found.sort_unstable();
-    let expected = (0..100).filter(|k| *k != 51);
+    let expected = (0..100).filter(|k| ![51, 52].contains(k));
     let expected = expected.map(|k| (k, if k == 50 { 2 } else { 1 }));
     assert_eq!(found, expected.collect::<Vec<_>>());
     map.clear(&mut keyed).unwrap();

@@ -11,8 +11,8 @@ use crate::ttl::{Timed, TtlConfig};
 
 state_handle! {
     /// A map per key. Single entries are read, written and removed without the others, so that a
-    /// map on disk may be larger than memory; what looks at all entries, [`Self::clear`] included,
-    /// takes memory for all of them. Iteration is in the order in which entries came into memory:
+    /// map on disk may be larger than memory; what looks at all entries takes memory for all of them
+    /// ([`Self::clear`], too), but for [`Self::for_each`]. Iteration is in the order in which entries came into memory:
     /// that in which they were added, as long as there is room for them.
     MapState<U: StateKey, V: StateValue>
 }
@@ -118,6 +118,29 @@ impl<U: StateKey, V: StateValue, N: StateKey> MapState<U, V, N> {
         Ok(removed
             .filter(|timed| !ttl.hides(timed, now_ms))
             .map(|timed| timed.value))
+    }
+
+    /// Shows all user keys and values, in no particular order. With state on disk this takes no memory
+    /// for those that are not in it already, unlike [`Self::iter`]. It renews no time to live.
+    pub fn for_each<C: KeyedContext>(
+        &self,
+        ctx: &mut C,
+        mut visit: impl FnMut(&U, &V),
+    ) -> Result<(), StateError> {
+        let access = ctx.keyed().access(self.id)?;
+        let Access {
+            hash, key, now_ms, ..
+        } = access;
+        let of = (hash, key, &self.namespace);
+        let Some(ttl) = access.ttl else {
+            return access.table::<MapTable<K<C>, N, U, V>>()?.visit(of, visit);
+        };
+        let table = swept::<_, N, U, V>(access, ttl)?;
+        table.visit(of, |user_key, timed| {
+            if !ttl.hides(timed, now_ms) {
+                visit(user_key, &timed.value);
+            }
+        })
     }
 
     /// All user keys and values.

@@ -277,10 +277,17 @@ impl Backend {
         keyed.set_key_ref(&key(n)).unwrap();
         let windows = || (0..3).map(Window);
         let extra = keyed.value_state("extra").unwrap();
+        let mut seen = Vec::new();
+        let see = |user_key: &u8, value: &String| seen.push((*user_key, value.clone()));
+        self.map.for_each(keyed, see).unwrap();
+        seen.sort_unstable();
+        let some = self.map.get(keyed, &3).unwrap().cloned();
         let entries = self.map.iter(keyed).unwrap();
         let map: BTreeMap<_, _> = entries
             .map(|(user_key, value)| (*user_key, value.clone()))
             .collect();
+        assert!(seen.iter().map(|(k, v)| (k, v)).eq(&map));
+        assert_eq!(some.as_ref(), map.get(&3));
         assert_eq!(self.map.is_empty(keyed).unwrap(), map.is_empty());
         for user_key in 0..6 {
             assert_eq!(self.map.get(keyed, &user_key).unwrap(), map.get(&user_key));

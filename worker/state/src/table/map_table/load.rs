@@ -13,6 +13,20 @@ use crate::table::partial::Partial;
 use crate::table::state_table::{check_read, checked_hash};
 use crate::table::{Place, below, entry_hash};
 
+/// What a scan says when a key cannot be taken in.
+fn refuse<K, N, U>(error: StateError) -> CodecError {
+    CodecError::decode::<(K, N, U)>(error.to_string())
+}
+
+/// The user key at the end of an entry's key, which snapshots have without the prefix's key group.
+fn user_key_of<U: StateKey>(text: &[u8], prefix: &[u8]) -> Result<U, CodecError> {
+    let before = below::Below::text(prefix).len();
+    let mut rest = text.get(before..).unwrap_or_default();
+    let user_key = decode_front(&mut rest)?;
+    check_read(rest)?;
+    Ok(user_key)
+}
+
 impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> {
     /// Reads a map whose key group is not complete: where it is, if it is not empty.
     #[cold]
@@ -84,15 +98,63 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
         self.load_entries(of, most)
     }
 
-    /// Reads entries of a map until there are so many bytes of them.
-    fn load_entries(&mut self, of: MapKey<'_, K, N>, most: usize) -> Result<(), StateError> {
+    /// Shows all entries of a map, and leaves those in the tier there.
+    pub(crate) fn visit(
+        &mut self,
+        (hash, key, namespace): (u64, &K, &N),
+        mut visit: impl FnMut(&U, &V),
+    ) -> Result<(), StateError> {
+        let of = self.map_key(hash, key, namespace)?;
+        let known = self.known_map(of);
+        for (_, user_key, value) in self.walk(known.map(|(map, _)| map)) {
+            visit(user_key, value);
+        }
+        let complete = self.entries.shard(of.shard).is_complete();
+        if known.map_or(complete, |(_, whole)| whole) {
+            return Ok(());
+        }
+        let (below, prefix) = self.below_map(of)?;
+        below.scan(&prefix, |text, bytes| {
+            let user_key = user_key_of(text, &prefix)?;
+            if self.is_up_to_date(of, text, &user_key)? {
+                visit(&user_key, &(self.read_value)(bytes, below.format)?);
+            }
+            Ok(true)
+        })
+    }
+
+    /// The tier, and what the keys of a map's entries begin with there.
+    fn below_map(&mut self, of: MapKey<'_, K, N>) -> Result<(below::Below, Vec<u8>), StateError> {
         let group = self.entries.groups().group_of_shard(of.shard);
         let (_, below) = self.entries.over(of.shard);
-        let below = below.clone();
         let prefix = below.key(group, |out| {
             encode(of.key, out)?;
             encode(of.namespace, out)
         })?;
+        Ok((below.clone(), prefix))
+    }
+
+    /// Whether what the tier has of an entry counts: it is not in memory, and was not removed.
+    fn is_up_to_date(
+        &mut self,
+        of: MapKey<'_, K, N>,
+        text: &[u8],
+        user_key: &U,
+    ) -> Result<bool, CodecError> {
+        let (shard, _) = self.entries.over(of.shard);
+        if shard.partial_mut().is_some_and(|p| p.is_removed(text)) {
+            return Ok(false);
+        }
+        let Some((map, _)) = self.known_map(of) else {
+            return Ok(true);
+        };
+        let found = self.find_in(map, user_key).map_err(refuse::<K, N, U>)?;
+        Ok(found.is_none())
+    }
+
+    /// Reads entries of a map until there are so many bytes of them.
+    fn load_entries(&mut self, of: MapKey<'_, K, N>, most: usize) -> Result<(), StateError> {
+        let (below, prefix) = self.below_map(of)?;
         let (read_value, format, mut bytes_read) = (self.read_value, below.format, 0);
         let mut left = Below::Nothing;
         below.scan(&prefix, |text, bytes| {
@@ -100,9 +162,7 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
                 left = Below::More;
                 return Ok(false);
             }
-            let mut rest = text.get(prefix.len() - 2..).unwrap_or_default();
-            let user_key: U = decode_front(&mut rest)?;
-            check_read(rest)?;
+            let user_key = user_key_of(text, &prefix)?;
             let read = self.append_read(of, text, user_key, || read_value(bytes, format));
             bytes_read += if read? { text.len() + bytes.len() } else { 0 };
             Ok(true)
@@ -119,18 +179,12 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
         user_key: U,
         value: impl FnOnce() -> Result<V, CodecError>,
     ) -> Result<bool, CodecError> {
-        let refuse = |e: StateError| CodecError::decode::<(K, N, U)>(e.to_string());
-        let (shard, _) = self.entries.over(of.shard);
-        if shard.partial_mut().is_some_and(|p| p.is_removed(text)) {
-            return Ok(false);
-        }
-        if let Some((map, _)) = self.known_map(of)
-            && self.find_in(map, &user_key).map_err(refuse)?.is_some()
-        {
+        if !self.is_up_to_date(of, text, &user_key)? {
             return Ok(false);
         }
         let entry = (user_key, value()?);
-        self.append(of, entry, Entry::FromBelow).map_err(refuse)?;
+        let added = self.append(of, entry, Entry::FromBelow);
+        added.map_err(refuse::<K, N, U>)?;
         Ok(true)
     }
 
@@ -172,7 +226,6 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
         let (mut owned, mut whole) = (0, true);
         let mut at: Option<At<K, N>> = None;
         below.scan(&group_prefix(group), |text, bytes| {
-            let refuse = |e: StateError| CodecError::decode::<(K, N, U)>(e.to_string());
             let mut rest = text;
             let key: K = decode_front(&mut rest)?;
             let namespace: N = decode_front(&mut rest)?;
@@ -189,7 +242,7 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
                 }
                 let hash = checked_hash(&key, groups, group)?;
                 let mut next = At {
-                    entry_hash: entry_hash(hash, &namespace).map_err(refuse)?,
+                    entry_hash: entry_hash(hash, &namespace).map_err(refuse::<K, N, U>)?,
                     key,
                     namespace,
                     known: false,
