@@ -196,12 +196,17 @@ fn taskmanager(count: usize) -> Vec<Measured> {
     vec![Measured::new(what, "s", 10.0, values)]
 }
 
-/// How long it takes until another operator holds the Lease.
-fn takeover(end: impl Fn()) -> f64 {
+/// Waits until both operators run: one that was killed often is started again late.
+fn both_operators() {
     until_within(LIMIT, "both operators", || {
         let operators = Stand::operators();
         operators.len() == 2 && operators.iter().all(|pod| pod.ready)
     });
+}
+
+/// How long it takes until another operator holds the Lease.
+fn takeover(end: impl Fn()) -> f64 {
+    both_operators();
     rest(secs(2));
     let holder = Stand::holder();
     let begun = now();
@@ -227,6 +232,7 @@ fn operator(count: usize) -> Vec<Measured> {
 
 fn memory(_: usize) -> Vec<Measured> {
     let job = running("memory", &json!({}));
+    both_operators();
     rest(secs(30));
     let operators = Stand::operators();
     let operators = operators.iter().map(|pod| pod.resident_mib()).collect();
