@@ -3,15 +3,19 @@
 //!
 //! **Mark**: the pointer lists the snapshots that are kept and the folders of open operations.
 //! Their metadata and all objects that it names are needed; of an operation's folder, all that is
-//! in it. **Sweep**: of the rest, what is older than the grace period goes. Younger objects may
-//! belong to a checkpoint that is still being taken.
+//! in it. So is all in the folder of a snapshot that may yet complete: while the job is not over,
+//! that is one of the leader's epoch with a number above the newest complete one's. **Sweep**: of
+//! the rest, what is older than the grace period goes.
 //!
-//! Why an object that goes never becomes needed again: no write of the pointer that names a
-//! checkpoint begins after the checkpoint's time-out, and the grace period is longer than twice
-//! that; and a checkpoint refers to its own new objects and to those of kept snapshots only
-//! ([`reused_outside`] tells). So the collector may be a process that knows nothing of what the
-//! job's leader is doing. Whoever deletes must read the pointer again before each batch and stop if
-//! it no longer fits ([`Batch::still_holds`]): the kept snapshots may be others by then.
+//! Why an object that goes never becomes needed again: of two snapshots the older never completes
+//! after the newer, and none of an epoch that was followed by another; and a checkpoint refers to
+//! its own new objects and to those of kept snapshots only ([`reused_outside`] tells). Neither
+//! needs a clock, so the collector may be a process that knows nothing of what the job's leader is
+//! doing, nor of its time-outs. Objects under `shared/` do not say whose they are: for them the
+//! grace period must be longer than twice the longest time-out, as no write of the pointer that
+//! names a checkpoint begins after that. Whoever deletes must read the pointer again before each
+//! batch and stop if it no longer fits ([`Batch::still_holds`]): the kept snapshots may be others
+//! by then.
 //!
 //! Only objects in folders that snapshots are written to are ever deleted: the pointer itself and
 //! whatever else lies there stays. What sinks keep under `taskowned/` is theirs to delete.
@@ -22,7 +26,7 @@ pub mod upkeep;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use weir_types::{Epoch, hash128};
+use weir_types::{CheckpointId, Epoch, hash128};
 
 use crate::handle::{ObjectRef, Stored};
 use crate::metadata::CheckpointMetadata;
@@ -83,6 +87,17 @@ pub struct Marked {
     token: Token,
     objects: BTreeSet<String>,
     folders: Vec<String>,
+    /// None: the job is over, nothing is being written.
+    open: Option<Open>,
+}
+
+/// Which snapshots may yet complete.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    /// Of this epoch, or of one whose claim the pointer did not show yet.
+    epoch: Epoch,
+    /// The newest that is complete.
+    latest: Option<CheckpointId>,
 }
 
 /// The state of the pointer that a decision rests on.
@@ -103,7 +118,8 @@ pub struct Batch {
 /// How much is deleted, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct SweepOptions {
-    /// What time it is by the store's clock, in milliseconds since 1970.
+    /// What time it is by the collector's own clock, in milliseconds since 1970. Ages are told
+    /// from it and the store's: the grace period must make up for the difference.
     pub now_ms: i64,
     /// How old an object must be.
     pub grace_ms: i64,
@@ -187,10 +203,15 @@ pub fn mark(pointer: &Pointer, contents: &Contents) -> Result<Marked, MarkError>
                 .flat_map(|metadata| needed(&root.path, metadata)),
         );
     }
+    let open = Open {
+        epoch: pointer.epoch,
+        latest: pointer.latest.as_ref().map(|latest| latest.id),
+    };
     Ok(Marked {
         token: Token::of(pointer),
         objects,
         folders,
+        open: (!pointer.run_state.is_over()).then_some(open),
     })
 }
 
@@ -299,8 +320,28 @@ fn is_swept(path: &str) -> bool {
 impl Marked {
     /// Whether an object must stay, however old it is.
     pub fn needs(&self, path: &str) -> bool {
-        self.objects.contains(path) || self.folders.iter().any(|folder| path.starts_with(folder))
+        self.objects.contains(path)
+            || self.folders.iter().any(|folder| path.starts_with(folder))
+            || self.open.is_some_and(|open| open.holds(path))
     }
+}
+
+impl Open {
+    /// Whether an object lies in the folder of a snapshot that may yet complete.
+    fn holds(self, path: &str) -> bool {
+        number(path).is_some_and(|(epoch, id)| {
+            epoch >= self.epoch && self.latest.is_none_or(|latest| id > latest)
+        })
+    }
+}
+
+/// Of which snapshot an object is, if its folder says so; see [`SnapshotKind::folder`].
+fn number(path: &str) -> Option<(Epoch, CheckpointId)> {
+    let (folder, _) = path.split_once('/')?;
+    let (kind, id) = folder.rsplit_once('-')?;
+    let (kind, epoch) = kind.rsplit_once('-')?;
+    let named = matches!(kind, "chk" | "savepoint");
+    named.then_some((Epoch(epoch.parse().ok()?), CheckpointId(id.parse().ok()?)))
 }
 
 #[cfg(test)]

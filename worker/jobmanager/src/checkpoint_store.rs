@@ -212,50 +212,22 @@ pub fn read_snapshot(
     let path = ObjectPath::new(format!("{}/{METADATA}", snapshot.path));
     let path = path.map_err(|error| error.to_string())?;
     let bytes = store.get(&path).map_err(|error| causes(&error))?;
-    if sha256_hex(&bytes) != snapshot.sha256 {
+    check_metadata(snapshot, &bytes)
+}
+
+/// The same of bytes that were read.
+pub(crate) fn check_metadata(
+    snapshot: &SnapshotRef,
+    bytes: &[u8],
+) -> Result<CheckpointMetadata, String> {
+    if sha256_hex(bytes) != snapshot.sha256 {
         return Err(format!(
             "its metadata has another checksum than the pointer says ({} bytes, {} expected)",
             bytes.len(),
             snapshot.size
         ));
     }
-    metadata::decode(&bytes).map_err(|error: MetadataError| causes(&error))
-}
-
-/// What a claimed job goes on from, and a warning for people if that is not its newest snapshot.
-/// Only a job whose results cannot have been committed beyond it may fall back by itself.
-pub fn restore_point(
-    store: &dyn ObjectStore,
-    pointer: &Pointer,
-    transactional: bool,
-) -> Result<Option<(CheckpointMetadata, Option<String>)>, ClaimError> {
-    let Some(latest) = &pointer.latest else {
-        return Ok(None);
-    };
-    let cause = match read_snapshot(store, latest) {
-        Ok(metadata) => return Ok(Some((metadata, None))),
-        Err(cause) => cause,
-    };
-    if !transactional {
-        for older in pointer
-            .retained
-            .iter()
-            .rev()
-            .filter(|older| older.id < latest.id)
-        {
-            if let Ok(metadata) = read_snapshot(store, older) {
-                let warning = format!(
-                    "{} cannot be read ({cause}): the job goes back to {}",
-                    latest.path, older.path
-                );
-                return Ok(Some((metadata, Some(warning))));
-            }
-        }
-    }
-    Err(ClaimError::LatestUnreadable {
-        path: format!("{}/{}", store.location(), latest.path),
-        cause,
-    })
+    metadata::decode(bytes).map_err(|error: MetadataError| causes(&error))
 }
 
 /// Notes in the pointer of a claimed job that an operation needs something, before that is read.

@@ -47,7 +47,7 @@ use crate::failover::{Failover, FailoverStrategy};
 use crate::random::Random;
 use crate::restart_strategy::{RestartBackoff, RestartStrategy};
 use crate::slot_pool::SlotPool;
-use crate::taskmanagers::TaskManagers;
+use crate::taskmanagers::{Machine, TaskManagers};
 
 pub(crate) use checkpoints::Checkpoints;
 use ending::Withdrawal;
@@ -107,7 +107,7 @@ pub(crate) struct JobMaster {
     /// How often each source's enumerator was made anew.
     source_lives: BTreeMap<NodeId, u32>,
     /// Machines at fault, and until when.
-    blocked: BTreeMap<TaskManagerId, Timestamp>,
+    blocked: BTreeMap<Machine, Timestamp>,
     random: Random,
 }
 
@@ -297,7 +297,11 @@ impl JobMaster {
         let fault = Fault {
             class: FaultClass::Recoverable,
             scope: FaultScope::TaskManager(id),
-            cause: format!("TaskManager `{name}` is lost: {reason}; its own log may say why"),
+            cause: format!(
+                "TaskManager `{name}` is lost: {reason}; its own log may say why, but ends without \
+                 a word if it was killed, for example because memory ran out: `dmesg` there or \
+                 `kubectl describe pod` tells"
+            ),
         };
         // Tasks that are being stopped already do not fail with it. But a failure that only tells
         // of missing data may be explained by it.

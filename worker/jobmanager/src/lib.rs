@@ -27,6 +27,7 @@ mod history;
 mod job_master;
 mod random;
 mod restart_strategy;
+mod restore_point;
 mod restoring;
 mod slot_pool;
 mod source_coordinator;
@@ -34,12 +35,13 @@ mod taskmanagers;
 
 pub use checkpoint_store::{
     Claim, ClaimError, Claimed, claim, has_snapshots, let_go, read_pointer, read_snapshot,
-    record_root, restore_point,
+    record_root,
 };
 pub use election::{ElectionError, FileElection, LeaderElection, Leadership, Term};
 pub use failover::FailoverStrategy;
 pub use job_manager::{JobManager, RpcPort, StartError};
 pub use options::{CheckpointOptions, JobManagerOptions, JobSpec};
 pub use restart_strategy::RestartStrategy;
+pub use restore_point::{Look, restore_point};
 pub use restoring::{RestoreFrom, check_restore};
 pub use weir_rpc::JobResult;

@@ -1,7 +1,7 @@
 //! The TaskManagers that were taken in, and who is turned away (Flink's `ResourceManager`). Pure.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use weir_rpc::{ANY_DEPLOYMENT, ConnectionId, Registration, version_mismatch};
@@ -25,7 +25,25 @@ pub(crate) struct TaskManager {
     pub(crate) registered_at_ms: i64,
 }
 
+/// Where a TaskManager runs, as far as it has told: all those of a machine share its disks and its
+/// memory. In a pod it is the pod, which nodes know by an address of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Machine {
+    /// The host of its data address.
+    Host(IpAddr),
+    /// It has no address: what it calls itself.
+    Named(String),
+}
+
 impl TaskManager {
+    /// The machine outlives the process: another one there is another TaskManager.
+    pub(crate) fn machine(&self) -> Machine {
+        match self.data_address {
+            Some(address) => Machine::Host(address.ip().to_canonical()),
+            None => Machine::Named(self.name.clone()),
+        }
+    }
+
     /// For people.
     fn place(&self) -> String {
         let name = &self.name;

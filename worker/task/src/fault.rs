@@ -24,12 +24,23 @@ pub(crate) fn of_outcome(
     match (ran, closed) {
         (Err(panic), _) => Outcome::Failed(FaultClass::Recoverable, panic),
         (Ok(Err(TaskError::Cancelled)), _) => Outcome::Canceled,
-        (Ok(Err(error)), _) => Outcome::Failed(class(&error), causes(&error)),
+        (Ok(Err(error)), _) => Outcome::Failed(class(&error), told(&error)),
         (Ok(Ok(())), Err(panic)) => Outcome::Failed(FaultClass::Recoverable, panic),
         (Ok(Ok(())), Ok(Err(error))) => {
             Outcome::Failed(operator_class(&error), format!("close: {}", causes(&error)))
         }
         (Ok(Ok(())), Ok(Ok(()))) => Outcome::Finished,
+    }
+}
+
+fn told(error: &TaskError) -> String {
+    let next_step = match error {
+        TaskError::Restore(error) => error.next_step(),
+        _ => None,
+    };
+    match next_step {
+        Some(next_step) => format!("{}; {next_step}", causes(error)),
+        None => causes(error),
     }
 }
 
@@ -117,6 +128,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::restore::{ReadError, RestoreError};
 
     fn disk_full() -> StateError {
         StateError::Cold {
@@ -145,6 +157,38 @@ mod tests {
                 "{cause}"
             );
         }
+    }
+
+    #[test]
+    fn a_damaged_snapshot_is_told_with_how_to_restore_an_older_one_and_an_outage_is_not() {
+        let failed = |source| {
+            let error = RestoreError::Read {
+                operator: "count".into(),
+                checkpoint: weir_types::CheckpointId(7),
+                what: "object `chk-1-7/keyed` in /state".to_owned(),
+                source: Box::new(source),
+            };
+            match of_outcome(Ok(Err(error.into())), Ok(Ok(()))) {
+                Outcome::Failed(class, cause) => (class, cause),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (class, cause) = failed(ReadError::Checksum { found: 1, want: 2 });
+        assert_eq!(class, FaultClass::NonRecoverable);
+        for part in [
+            "from checkpoint 7: object `chk-1-7/keyed` in /state: its checksum is",
+            "`weir checkpoints ls`",
+            "`--restore PATH`",
+            "`from: Path` and a new `nonce`",
+        ] {
+            assert!(cause.contains(part), "{part} is missing in {cause}");
+        }
+        let (class, cause) = failed(ReadError::Local {
+            path: PathBuf::from("/scratch/1.sst"),
+            source: std::io::Error::other("gone"),
+        });
+        assert_eq!(class, FaultClass::Environment);
+        assert!(!cause.contains("--restore"), "{cause}");
     }
 
     fn wrapped(error: StateError) -> TaskError {

@@ -104,6 +104,16 @@ pub(crate) enum FetchError {
 }
 
 impl RestoreError {
+    /// What a person can do if the snapshot will stay as it is: some of it is damaged or gone.
+    pub(crate) fn next_step(&self) -> Option<&'static str> {
+        let stays = matches!(self, Self::Read { .. }) && self.class() == FaultClass::NonRecoverable;
+        stays.then_some(
+            "repair it, or restore an older snapshot by name: `weir checkpoints ls` shows which \
+             there are, `--restore PATH` restores one, and so does `spec.restore` with `from: \
+             Path` and a new `nonce` on Kubernetes; results since then are written once more",
+        )
+    }
+
     /// Trying again helps against an outage, not against an object that is gone or damaged.
     pub(crate) fn class(&self) -> FaultClass {
         if let Self::Read { source, .. } = self

@@ -2,7 +2,8 @@
 //! hand-over to the uploader (Flink's `SubtaskCheckpointCoordinatorImpl`).
 //!
 //! ```text
-//!  barrier ─▶ begin: every operator freezes      the task stands still for this alone
+//!  barrier ─▶ begin: every operator freezes      the task stands still for this alone, and for
+//!             │                                  what is left to copy of the snapshot before it
 //!             step: keyed state is copied,       a bounded piece between two chunks
 //!             ▼
 //!             uploader ─▶ objects ─▶ acknowledged, or declined
@@ -49,6 +50,9 @@ const PAUSE: u32 = 8;
 pub(crate) enum Input {
     /// There may be records.
     Busy,
+    /// There may be, and some are behind a barrier whose snapshot cannot begin before this one is
+    /// copied.
+    Blocked,
     /// There are none.
     Idle,
 }
@@ -160,11 +164,12 @@ impl Snapshots {
         ended: bool,
     ) -> Result<(), OperatorError> {
         let id = aligned.barrier.id;
-        // Keyed state is copied for one snapshot at a time.
+        let began = self.clock.now();
+        // Keyed state is copied for one snapshot at a time, and no record behind the barrier may
+        // come before this one is frozen: the task stands still until the other one is copied.
         while self.is_copying() {
             self.copy(chain, usize::MAX);
         }
-        let began = self.clock.now();
         let metrics = self.begun(&aligned);
         if aligned.barrier.kind == BarrierKind::Savepoint {
             self.savepoints.insert(id);
@@ -230,7 +235,8 @@ impl Snapshots {
     }
 
     /// Copies a piece of the snapshot, if there is one and it is due. To be called between two
-    /// chunks, and while there are none.
+    /// chunks, and while there are none. While another snapshot is waiting, all pieces are due: the
+    /// more is copied before its last barrier comes, the shorter the task stands still then.
     pub(crate) fn step(&mut self, chain: &mut OperatorChain, input: Input) {
         let Some(copying) = &self.copying else {
             return;
@@ -362,3 +368,6 @@ impl OperatorChain {
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,14 @@ fn object(path: &str) -> ObjectRef {
 
 /// A snapshot of one subtask, with the objects of its chain and those that it has alone.
 fn metadata(id: u64, kind: SnapshotKind, chain: &[(u64, String)]) -> CheckpointMetadata {
+    metadata_of((1, id), kind, chain)
+}
+
+fn metadata_of(
+    (epoch, id): (u64, u64),
+    kind: SnapshotKind,
+    chain: &[(u64, String)],
+) -> CheckpointMetadata {
     let range = KeyGroupRange { start: 0, end: 0 };
     let mut base = None;
     let keyed = chain.iter().map(|(checkpoint, path)| KeyedHandle {
@@ -27,11 +35,13 @@ fn metadata(id: u64, kind: SnapshotKind, chain: &[(u64, String)]) -> CheckpointM
         states: Vec::new(),
     });
     let own = match kind {
-        SnapshotKind::Checkpoint => format!("{}/raw", chk(1, id)),
+        SnapshotKind::Checkpoint => format!("{}/raw", chk(epoch, id)),
         SnapshotKind::Savepoint => "raw".to_owned(),
     };
     let raw = Stored::Object(object(&own));
-    fixtures::metadata(id, kind, 1, keyed.collect(), raw)
+    let mut metadata = fixtures::metadata(id, kind, 1, keyed.collect(), raw);
+    metadata.epoch = Epoch(epoch);
+    metadata
 }
 
 fn chk(epoch: u64, id: u64) -> String {
@@ -137,7 +147,9 @@ fn kept() -> (Pointer, Contents) {
 
 #[test]
 fn what_kept_snapshots_name_stays_and_old_orphans_go_oldest_first() {
-    let (pointer, contents) = kept();
+    let (mut pointer, contents) = kept();
+    // What was under way in epoch 1 never completes.
+    pointer.epoch = Epoch(2);
     let marked = mark(&pointer, &contents).unwrap();
     let listing = [
         listed("pointer.7", 0),
@@ -209,6 +221,7 @@ fn nothing_is_collected_when_a_kept_snapshot_was_not_read() {
 #[test]
 fn all_in_the_folder_of_an_open_operation_stays_with_what_its_metadata_names() {
     let (mut pointer, mut contents) = kept();
+    pointer.epoch = Epoch(2);
     let chain = [(7, "shared/7".to_owned())];
     let restored = metadata(8, SnapshotKind::Checkpoint, &chain);
     contents.metadata.insert(chk(1, 8), restored);
@@ -226,6 +239,39 @@ fn all_in_the_folder_of_an_open_operation_stays_with_what_its_metadata_names() {
     ];
     let batches = sweep(&marked, &listing, options(1000));
     assert_eq!(gone(&batches), ["savepoint-1-90/half"]);
+}
+
+#[test]
+fn while_a_job_is_not_over_what_may_yet_complete_stays_however_old_it_is() {
+    let (mut pointer, contents) = kept();
+    pointer.epoch = Epoch(2);
+    let listing = [
+        listed("chk-1-9/of-an-earlier-epoch", 0),
+        listed("chk-2-1/given-up", 0),
+        listed("chk-2-2/of-the-latest", 0),
+        listed("chk-2-3/keyed", 0),
+        listed("savepoint-2-4/_metadata", 0),
+        listed("savepoint-3-5/of-the-next-leader", 0),
+        listed("chk-2-x/nobodys", 0),
+        listed("shared/nobodys", 0),
+    ];
+    let dead = [
+        "chk-1-9/of-an-earlier-epoch",
+        "chk-2-1/given-up",
+        "chk-2-2/of-the-latest",
+        "chk-2-x/nobodys",
+        "shared/nobodys",
+    ];
+    let stopping = RunState::Stopping(OperationId("stop".to_owned()));
+    for run_state in [RunState::Running, stopping] {
+        pointer.run_state = run_state;
+        let marked = mark(&pointer, &contents).unwrap();
+        assert_eq!(gone(&sweep(&marked, &listing, options(1000))), dead);
+    }
+    pointer.run_state = RunState::Finished;
+    let marked = mark(&pointer, &contents).unwrap();
+    let all = gone(&sweep(&marked, &listing, options(1000))).len();
+    assert_eq!(all, listing.len());
 }
 
 /// A job with its store, a collector that is slow, and a clock: what is allowed to happen, at
@@ -249,6 +295,9 @@ struct World {
 struct Pending {
     metadata: CheckpointMetadata,
     begun_ms: i64,
+    /// It must complete within half the grace period, as a name of its objects does not say whose
+    /// they are.
+    in_time: bool,
 }
 
 const GRACE_MS: i64 = 100;
@@ -309,20 +358,24 @@ impl World {
 
     fn folder(metadata: &CheckpointMetadata) -> String {
         match metadata.kind {
-            SnapshotKind::Checkpoint => chk(1, metadata.id.0),
-            SnapshotKind::Savepoint => format!("savepoint-1-{}", metadata.id.0),
+            SnapshotKind::Checkpoint => chk(metadata.epoch.0, metadata.id.0),
+            SnapshotKind::Savepoint => {
+                format!("savepoint-{}-{}", metadata.epoch.0, metadata.id.0)
+            }
         }
     }
 
     /// The task uploads at once; whether the checkpoint completes is seen later.
     fn trigger(&mut self, kind: SnapshotKind) {
-        let id = self.next;
+        let (epoch, id) = (self.pointer.epoch.0, self.next);
         self.next += 1;
         let mut chain = Vec::new();
         let own = match kind {
-            SnapshotKind::Checkpoint => format!("shared/{id}"),
+            SnapshotKind::Checkpoint if id % 2 == 0 => format!("shared/{id}"),
+            SnapshotKind::Checkpoint => format!("{}/keyed", chk(epoch, id)),
             SnapshotKind::Savepoint => "keyed".to_owned(),
         };
+        let in_time = own.starts_with("shared/");
         if let (SnapshotKind::Checkpoint, Some(told), true) =
             (kind, &self.told, self.since_full < 3)
         {
@@ -337,7 +390,7 @@ impl World {
             self.since_full = 0;
         }
         chain.push((id, own));
-        let metadata = metadata(id, kind, &chain);
+        let metadata = metadata_of((epoch, id), kind, &chain);
         let path = Self::folder(&metadata);
         let new = metadata_objects(&metadata).map(|object| place(&path, kind, object));
         let new: Vec<String> = new
@@ -353,14 +406,22 @@ impl World {
             self.put(path);
         }
         let begun_ms = self.now_ms;
-        self.pending.push(Pending { metadata, begun_ms });
+        self.pending.push(Pending {
+            metadata,
+            begun_ms,
+            in_time,
+        });
     }
 
     fn complete(&mut self, nth: usize) {
         if nth >= self.pending.len() {
             return;
         }
-        let Pending { metadata, begun_ms } = self.pending.remove(nth);
+        let Pending {
+            metadata,
+            begun_ms,
+            in_time,
+        } = self.pending.remove(nth);
         let id = metadata.id;
         let newest = self
             .pointer
@@ -373,7 +434,7 @@ impl World {
             .iter()
             .map(|s| &self.metadata[&s.path])
             .collect();
-        let late = self.now_ms - begun_ms > GRACE_MS / 2;
+        let late = in_time && self.now_ms - begun_ms > GRACE_MS / 2;
         if late || !newest || !reused_outside(&metadata, &kept).is_empty() {
             return;
         }
@@ -501,7 +562,20 @@ impl World {
         }
     }
 
-    /// At rest, a whole collection leaves what is needed and what is young.
+    /// The folders of what may yet complete.
+    fn under_way(&self) -> Vec<String> {
+        let latest = self.pointer.latest.as_ref().map_or(0, |latest| latest.id.0);
+        let epoch = self.pointer.epoch.0;
+        let folders = |id| {
+            [
+                format!("{}/", chk(epoch, id)),
+                format!("savepoint-{epoch}-{id}/"),
+            ]
+        };
+        (latest + 1..self.next).flat_map(folders).collect()
+    }
+
+    /// At rest, a whole collection leaves what is needed, what may yet be, and what is young.
     fn check_no_orphan_is_left(&mut self) {
         self.close();
         self.decide();
@@ -512,11 +586,12 @@ impl World {
             .iter()
             .flat_map(|s| needed(&s.path, &self.metadata[&s.path]))
             .collect();
+        let under_way = self.under_way();
         for (path, at) in &self.objects {
-            assert!(
-                needed.contains(path) || self.now_ms - at <= GRACE_MS,
-                "{path} is left"
-            );
+            let stays = needed.contains(path)
+                || self.now_ms - at <= GRACE_MS
+                || under_way.iter().any(|folder| path.starts_with(folder));
+            assert!(stays, "{path} is left");
         }
     }
 }

@@ -147,8 +147,8 @@ Examples:
   weir gc s3://bucket/weir --grace 6h --delete
 
 Only objects go that no retained checkpoint or savepoint refers to and that are older than the grace
-period. The job may be running or not: keep the grace period longer than twice the time that a
-checkpoint or savepoint may take.";
+period. The job may be running or not: what a checkpoint or savepoint under way has written stays,
+however long that takes.";
 
 pub(super) const KUBECTL_EXAMPLES: &str = "\
 Examples:

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_graph::{
     ExecutionState, ExecutionVertexId, FailureRecord, FreeSlot, JobStatus, NodeId, SlotAssignment,
 };
-use weir_types::{Fault, FaultClass, FaultScope, SubtaskIndex, Timestamp};
+use weir_types::{Fault, FaultClass, FaultScope, SubtaskIndex, TaskManagerId, Timestamp};
 
 use super::{Action, JobMaster, Now, Preparation};
 use crate::restart_strategy::Verdict;
@@ -205,9 +205,16 @@ impl JobMaster {
                 .map(|slot| slot.task_manager),
             FaultScope::Job => None,
         };
-        if let Some(id) = at_fault {
-            self.blocked.insert(id, now.at + self.config.block_time);
+        if let Some(at_fault) = at_fault.and_then(|id| self.task_managers.get(id)) {
+            let until = now.at + self.config.block_time;
+            self.blocked.insert(at_fault.machine(), until);
         }
+    }
+
+    /// Whether a TaskManager runs on a machine that was at fault.
+    fn is_blocked(&self, id: TaskManagerId) -> bool {
+        let task_manager = self.task_managers.get(id);
+        task_manager.is_some_and(|it| self.blocked.contains_key(&it.machine()))
     }
 
     /// Which slots the waiting subtasks get, if there are enough: where others of the same slot
@@ -230,9 +237,8 @@ impl JobMaster {
                 .find_map(had);
             let peer = peer.filter(|slot| self.slots.is_allocated(*slot));
             let before = request.subtasks.iter().find_map(had);
-            let before = before.filter(|slot| {
-                free.contains(slot) && !self.blocked.contains_key(&slot.task_manager)
-            });
+            let before =
+                before.filter(|slot| free.contains(slot) && !self.is_blocked(slot.task_manager));
             request.subtasks.retain(waiting);
             if request.subtasks.is_empty() {
                 continue;
@@ -248,7 +254,7 @@ impl JobMaster {
         let good: Vec<FreeSlot> = free
             .iter()
             .copied()
-            .filter(|slot| !self.blocked.contains_key(&slot.task_manager))
+            .filter(|slot| !self.is_blocked(slot.task_manager))
             .collect();
         let job = self.graph.job();
         let found = weir_graph::assign_requests(job, &homeless, &good)

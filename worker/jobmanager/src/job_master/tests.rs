@@ -334,6 +334,21 @@ fn a_taskmanager_that_hangs_up_fails_the_job_and_is_told_nothing_more() {
 }
 
 #[test]
+fn a_lost_taskmanager_is_told_with_where_to_look_if_it_was_killed_for_memory() {
+    let mut rig = Rig::running(wordcount(2));
+    rig.disconnect(rig.home(rig.attempts()[0]));
+    let cause = &rig.master.graph.root_cause().expect("a cause").fault.cause;
+    for part in [
+        "its own log",
+        "memory ran out",
+        "`dmesg`",
+        "`kubectl describe pod`",
+    ] {
+        assert!(cause.contains(part), "{part} is missing in {cause}");
+    }
+}
+
+#[test]
 fn a_taskmanager_that_is_silent_for_too_long_is_lost() {
     let mut rig = Rig::running(wordcount(2));
     let silent = rig.home(rig.sources_and_sinks().0[0]);

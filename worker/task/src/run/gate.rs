@@ -47,6 +47,11 @@ impl Inputs {
             valves,
         }
     }
+
+    fn input(&self) -> Input {
+        let aligns = self.aligner.as_ref().is_some_and(Aligner::is_aligning);
+        if aligns { Input::Blocked } else { Input::Busy }
+    }
 }
 
 impl TaskLoop {
@@ -68,7 +73,7 @@ impl TaskLoop {
                 }
             }
             self.fire_timers()?;
-            self.copy(Input::Busy);
+            self.copy(inputs.input());
             let Some((channel, element)) = inputs.gate.poll()? else {
                 self.idle(None)?;
                 continue;

@@ -12,7 +12,7 @@ use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Pointer, RunState};
 use weir_cli::{CheckpointArgs, Failure, RestoreChoice};
 use weir_crd::LocalJob;
-use weir_jobmanager::{ClaimError, RestoreFrom};
+use weir_jobmanager::{ClaimError, Look, RestoreFrom};
 use weir_rpc::{StateCheck, StateVerdict};
 use weir_storage::{ObjectPath, ObjectStore, StoreError, StoreErrorKind};
 use weir_types::causes;
@@ -182,7 +182,9 @@ impl Check {
         let plan = plan.map_err(|failure| refused("ProgramRefused", &failure))?;
         let mut vertices = plan.program.job_graph.vertices.iter();
         let transactional = vertices.any(|vertex| vertex.commits);
-        let point = weir_jobmanager::restore_point(folder.store.as_ref(), pointer, transactional);
+        // The job may let go of its checkpoints while they are looked at.
+        let (store, look) = (folder.store.as_ref(), Look::Metadata);
+        let point = weir_jobmanager::restore_point(store, pointer, transactional, look);
         let Some((metadata, _)) = point.map_err(claim)? else {
             return Ok("the job starts with no state".to_owned());
         };

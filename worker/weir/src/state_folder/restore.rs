@@ -9,7 +9,7 @@ use weir_checkpoint::collector::METADATA;
 use weir_checkpoint::metadata::{self, CheckpointMetadata, OperatorMetadata};
 use weir_checkpoint::pointer::{OperationId, Pointer, Root, RunState, SnapshotKind};
 use weir_cli::{CheckpointArgs, Failure, RestoreChoice};
-use weir_jobmanager::{Claimed, RestoreFrom};
+use weir_jobmanager::{Claimed, Look, RestoreFrom};
 use weir_storage::{ObjectPath, StoreErrorKind, StoreOptions};
 use weir_types::JobId;
 
@@ -190,8 +190,8 @@ impl Folder {
         }
         let mut vertices = plan.program.job_graph.vertices.iter();
         let transactional = vertices.any(|vertex| vertex.commits);
-        let found =
-            weir_jobmanager::restore_point(self.store.as_ref(), &claimed.pointer, transactional);
+        let (store, pointer) = (self.store.as_ref(), &claimed.pointer);
+        let found = weir_jobmanager::restore_point(store, pointer, transactional, Look::Objects);
         let Some((metadata, warning)) = found.map_err(Failure::failed)? else {
             return Ok((claimed, None));
         };

@@ -150,6 +150,13 @@ fn an_answer_of_an_enumerator_that_was_made_anew_since_is_ignored() {
 fn a_machine_at_fault_is_used_only_if_there_is_no_other() {
     let mut rig = running(3);
     rig.take_in(8, 2);
+    let faulty = fill_a_disk(&mut rig);
+    let homes = homes_after_the_delay(&mut rig);
+    assert!(!homes.contains(&faulty), "{homes:?}");
+}
+
+/// Some subtask fails because its machine's disk is full, and the others stop. Gives where it ran.
+fn fill_a_disk(rig: &mut Rig) -> TaskManagerId {
     let attempt = rig.attempts()[0];
     let faulty = rig.home(attempt);
     let fault = Fault::task(FaultClass::Environment, attempt, "disk full");
@@ -162,13 +169,49 @@ fn a_machine_at_fault_is_used_only_if_there_is_no_other() {
             metrics: None,
         },
     );
-    stop_cancelled(&mut rig);
+    stop_cancelled(rig);
+    faulty
+}
+
+/// Where all subtasks run when the job has started again.
+fn homes_after_the_delay(rig: &mut Rig) -> BTreeSet<TaskManagerId> {
     rig.pass_ms(1_000);
     rig.prepare_all();
-    let homes: Vec<_> = rig
-        .attempts()
-        .iter()
-        .map(|attempt| rig.home(*attempt))
-        .collect();
+    assert_eq!(rig.master.graph.status(), JobStatus::Running);
+    let attempts = rig.attempts();
+    assert!(attempts.iter().all(|attempt| rig.master.is_live(*attempt)));
+    attempts.iter().map(|attempt| rig.home(*attempt)).collect()
+}
+
+#[test]
+fn another_taskmanager_on_a_machine_at_fault_is_used_last_too() {
+    let mut rig = running(3);
+    let faulty = rig.home(rig.attempts()[0]);
+    rig.take_in_at(7, 2, faulty.0);
+    rig.take_in(8, 1);
+    assert_eq!(fill_a_disk(&mut rig), faulty);
+    let homes = homes_after_the_delay(&mut rig);
     assert!(!homes.contains(&faulty), "{homes:?}");
+    assert!(!homes.contains(&TaskManagerId(7)), "{homes:?}");
+}
+
+#[test]
+fn a_taskmanager_that_comes_back_on_a_machine_at_fault_is_still_used_last() {
+    let mut rig = running(3);
+    let faulty = fill_a_disk(&mut rig);
+    rig.disconnect(faulty);
+    rig.take_in_at(7, 2, faulty.0);
+    rig.take_in(8, 1);
+    let homes = homes_after_the_delay(&mut rig);
+    assert!(!homes.contains(&TaskManagerId(7)), "{homes:?}");
+}
+
+#[test]
+fn where_all_machines_were_at_fault_the_job_goes_on_there() {
+    let mut rig = running(3);
+    let faulty = fill_a_disk(&mut rig);
+    rig.disconnect(faulty);
+    rig.take_in_at(7, 2, faulty.0);
+    let homes = homes_after_the_delay(&mut rig);
+    assert!(homes.contains(&TaskManagerId(7)), "{homes:?}");
 }

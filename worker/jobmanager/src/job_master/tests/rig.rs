@@ -75,7 +75,12 @@ pub(super) fn config(graph: &StreamGraph) -> JobMasterConfig {
     }
 }
 
+/// Each on a machine of its own.
 pub(super) fn registration(id: u128, slots: u32) -> Registration {
+    registration_at(id, slots, id)
+}
+
+pub(super) fn registration_at(id: u128, slots: u32, machine: u128) -> Registration {
     Registration {
         protocol: PROTOCOL_VERSION,
         version: VERSION.to_owned(),
@@ -83,7 +88,7 @@ pub(super) fn registration(id: u128, slots: u32) -> Registration {
         name: format!("host-{id}"),
         deployment: 1,
         slots,
-        data_address: format!("127.0.0.1:{}", 1000 + id).parse().ok(),
+        data_address: format!("10.0.0.{machine}:{}", 1000 + id).parse().ok(),
     }
 }
 
@@ -236,6 +241,12 @@ impl Rig {
 
     pub(super) fn take_in(&mut self, id: u128, slots: u32) {
         self.register(registration(id, slots));
+        self.ready(id);
+    }
+
+    /// The same, on a machine where there may be others.
+    pub(super) fn take_in_at(&mut self, id: u128, slots: u32, machine: u128) {
+        self.register(registration_at(id, slots, machine));
         self.ready(id);
     }
 

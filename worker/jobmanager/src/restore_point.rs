@@ -1,0 +1,124 @@
+//! What a claimed job goes on from: its newest snapshot, if all of it is there.
+
+use std::collections::HashMap;
+
+use weir_checkpoint::collector::METADATA;
+use weir_checkpoint::fsck::{self, Check};
+use weir_checkpoint::metadata::CheckpointMetadata;
+use weir_checkpoint::pointer::{Pointer, SnapshotRef};
+use weir_storage::{ObjectPath, ObjectStore, StoreError, StoreErrorKind};
+use weir_types::causes;
+
+use crate::checkpoint_store::{ClaimError, check_metadata};
+
+/// What a snapshot that the pointer names is good for.
+enum Found {
+    Whole(Box<CheckpointMetadata>),
+    /// Something of it is gone, or not what was written.
+    Unreadable(String),
+}
+
+/// How closely a snapshot is looked at before it is restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Its metadata alone: the job still runs, and may let go of it at any moment.
+    Metadata,
+    /// Whether all of its objects are there, too, with the bytes that they should have.
+    Objects,
+}
+
+/// The objects of a job's folder with their sizes, listed once.
+#[derive(Default)]
+struct Listed(Option<HashMap<String, u64>>);
+
+impl Listed {
+    fn sizes(&mut self, store: &dyn ObjectStore) -> Result<&HashMap<String, u64>, StoreError> {
+        if self.0.is_none() {
+            let objects = store.list(&ObjectPath::default())?.into_iter();
+            let objects = objects.map(|object| (object.path.as_str().to_owned(), object.size));
+            self.0 = Some(objects.collect());
+        }
+        Ok(self.0.get_or_insert_default())
+    }
+}
+
+/// Looks at a snapshot. A store that does not answer says nothing about it.
+fn look_at(
+    store: &dyn ObjectStore,
+    snapshot: &SnapshotRef,
+    look: Look,
+    listed: &mut Listed,
+) -> Result<Found, StoreError> {
+    let path = match ObjectPath::new(format!("{}/{METADATA}", snapshot.path)) {
+        Ok(path) => path,
+        Err(error) => return Ok(Found::Unreadable(error.to_string())),
+    };
+    let bytes = match store.get(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if matches!(error.kind, StoreErrorKind::NotFound) => {
+            return Ok(Found::Unreadable(causes(&error)));
+        }
+        Err(error) => return Err(error),
+    };
+    let metadata = match check_metadata(snapshot, &bytes) {
+        Ok(metadata) => metadata,
+        Err(cause) => return Ok(Found::Unreadable(cause)),
+    };
+    if look == Look::Metadata {
+        return Ok(Found::Whole(Box::new(metadata)));
+    }
+    let (objects, mut defects) = fsck::checks(&snapshot.path, &metadata);
+    if !objects.is_empty() {
+        let sizes = listed.sizes(store)?;
+        let sizes = |object: &Check| object.verify_size(sizes.get(&object.path).copied());
+        defects.extend(objects.iter().filter_map(|object| sizes(object).err()));
+    }
+    match defects.split_first() {
+        None => Ok(Found::Whole(Box::new(metadata))),
+        Some((first, [])) => Ok(Found::Unreadable(first.to_string())),
+        Some((first, more)) => {
+            let cause = format!(
+                "{first}, and {} more of its objects are no good",
+                more.len()
+            );
+            Ok(Found::Unreadable(cause))
+        }
+    }
+}
+
+/// What a claimed job goes on from, and a warning for people if that is not its newest snapshot.
+/// Only a job whose results cannot have been committed beyond it may fall back by itself.
+pub fn restore_point(
+    store: &dyn ObjectStore,
+    pointer: &Pointer,
+    transactional: bool,
+    look: Look,
+) -> Result<Option<(CheckpointMetadata, Option<String>)>, ClaimError> {
+    let Some(latest) = &pointer.latest else {
+        return Ok(None);
+    };
+    let mut listed = Listed::default();
+    let mut found =
+        |snapshot| look_at(store, snapshot, look, &mut listed).map_err(ClaimError::Store);
+    let cause = match found(latest)? {
+        Found::Whole(metadata) => return Ok(Some((*metadata, None))),
+        Found::Unreadable(cause) => cause,
+    };
+    let older = pointer.retained.iter().rev();
+    for older in older.filter(|older| !transactional && older.id < latest.id) {
+        if let Found::Whole(metadata) = found(older)? {
+            let warning = format!(
+                "{} cannot be read ({cause}): the job goes back to {}",
+                latest.path, older.path
+            );
+            return Ok(Some((*metadata, Some(warning))));
+        }
+    }
+    Err(ClaimError::LatestUnreadable {
+        path: format!("{}/{}", store.location(), latest.path),
+        cause,
+    })
+}
+
+#[cfg(test)]
+mod tests;

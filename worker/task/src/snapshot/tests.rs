@@ -1,0 +1,217 @@
+//! When a snapshot is copied and how long the task stands still for it, on a clock that the copying
+//! moves.
+
+use std::sync::Mutex;
+
+use weir_network::{CancelToken, Chunk};
+use weir_state::KeyedSnapshot;
+use weir_storage::MemoryStore;
+use weir_stream::harness::HarnessOptions;
+use weir_stream::{Operator, OperatorContext, Output};
+use weir_types::{Epoch, KeyGroupRange, ManualClock};
+
+use super::*;
+use crate::chain::ChainNode;
+use crate::deployment::ExecutionState;
+use crate::metrics::TaskMetrics;
+use crate::pace::Pace;
+
+/// How long each piece takes, and how many there are.
+const PIECE: Duration = Duration::from_millis(1);
+const PIECES: u32 = 20;
+
+/// An operator with keyed state.
+struct Keyed {
+    clock: Arc<ManualClock>,
+    running: Option<CheckpointId>,
+    left: u32,
+}
+
+impl Operator for Keyed {
+    fn open(&mut self, _context: &OperatorContext) -> Result<(), OperatorError> {
+        Ok(())
+    }
+
+    fn process(
+        &mut self,
+        _input: usize,
+        _chunk: Box<dyn Chunk>,
+        _out: &mut dyn Output,
+    ) -> Result<(), OperatorError> {
+        Ok(())
+    }
+
+    fn snapshot_begin(
+        &mut self,
+        request: SnapshotRequest,
+    ) -> Result<OperatorSnapshot, OperatorError> {
+        assert_eq!(self.running, None, "one at a time");
+        (self.running, self.left) = (Some(request.id), PIECES);
+        Ok(OperatorSnapshot::default())
+    }
+
+    fn snapshot_step(&mut self, budget: usize) -> Result<Option<TakenSnapshot>, OperatorError> {
+        let pieces = if budget == usize::MAX { self.left } else { 1 };
+        self.clock.advance(PIECE * pieces);
+        self.left -= pieces;
+        let taken = self.running.take_if(|_| self.left == 0);
+        let keyed = |checkpoint| KeyedSnapshot {
+            checkpoint,
+            base: None,
+            max_parallelism: 1,
+            range: KeyGroupRange { start: 0, end: 0 },
+            states: Vec::new(),
+        };
+        Ok(taken.map(|id| TakenSnapshot::Entries(keyed(id))))
+    }
+
+    fn snapshot_running(&self) -> Option<CheckpointId> {
+        self.running
+    }
+
+    fn restore(&mut self, _snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError> {
+        Ok(())
+    }
+}
+
+/// How long the task stood still for each snapshot.
+#[derive(Default)]
+struct Stood(Mutex<Vec<(CheckpointId, u64)>>);
+
+impl TaskEvents for Stood {
+    fn acknowledged(
+        &self,
+        _attempt: ExecutionAttemptId,
+        id: CheckpointId,
+        _state: weir_checkpoint::handle::SubtaskState,
+        metrics: SnapshotMetrics,
+    ) {
+        self.0.lock().unwrap().push((id, metrics.sync_us));
+    }
+
+    fn state_changed(
+        &self,
+        _attempt: ExecutionAttemptId,
+        _state: ExecutionState,
+        _fault: Option<weir_types::Fault>,
+    ) {
+    }
+
+    fn request_split(&self, _attempt: ExecutionAttemptId, _node: weir_graph::NodeId) {}
+    fn end_of_input(&self, _attempt: ExecutionAttemptId) {}
+    fn declined(&self, _attempt: ExecutionAttemptId, _id: CheckpointId, _reason: String) {}
+    fn committed(&self, _attempt: ExecutionAttemptId, _id: CheckpointId) {}
+}
+
+struct Rig {
+    clock: Arc<ManualClock>,
+    stood: Arc<Stood>,
+    snapshots: Snapshots,
+    chain: OperatorChain,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let clock = Arc::new(ManualClock::at(0));
+        let timed: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let context = HarnessOptions::default().context(Arc::clone(&timed));
+        let stood = Arc::new(Stood::default());
+        let events: Arc<dyn TaskEvents> = Arc::<Stood>::clone(&stood);
+        let config = Arc::new(TaskCheckpoints::new(Arc::new(MemoryStore::new())));
+        let snapshots = Snapshots::new(&config, context.attempt, &events, &timed, 1);
+        let operator = Keyed {
+            clock: Arc::clone(&clock),
+            running: None,
+            left: 0,
+        };
+        let node = ChainNode {
+            operator: Some(Box::new(operator)),
+            context,
+            pace: Pace::default(),
+            successors: Vec::new(),
+        };
+        Self {
+            clock,
+            stood,
+            snapshots: snapshots.unwrap(),
+            chain: OperatorChain {
+                nodes: vec![node],
+                partitions: Vec::new(),
+                metrics: Arc::new(TaskMetrics::new(Vec::new(), false, Arc::default())),
+                cancel: CancelToken::default(),
+            },
+        }
+    }
+
+    fn begin(&mut self, id: u64, kind: BarrierKind) {
+        let barrier = CheckpointBarrier {
+            epoch: Epoch(1),
+            id: CheckpointId(id),
+            triggered_at_ms: 0,
+            kind,
+        };
+        let aligned = Aligned::at_once(barrier);
+        let begun = self.snapshots.begin(&mut self.chain, None, aligned, false);
+        begun.unwrap();
+    }
+
+    /// Copies what is due while there is input. Gives how long that took.
+    fn step(&mut self, input: Input) -> Duration {
+        let began = self.clock.now();
+        self.snapshots.step(&mut self.chain, input);
+        self.clock.now().since(began)
+    }
+
+    /// How long the task stood still for these snapshots, once they are stored.
+    fn stood(&self, ids: std::ops::RangeInclusive<u64>) -> Vec<Duration> {
+        let count = ids.clone().count();
+        for _ in 0..2_000 {
+            let stood = self.stood.0.lock().unwrap().clone();
+            if stood.len() == count {
+                let given: Vec<_> = stood.iter().map(|(id, _)| id.0).collect();
+                assert_eq!(given, ids.collect::<Vec<_>>());
+                return stood
+                    .iter()
+                    .map(|(_, us)| Duration::from_micros(*us))
+                    .collect();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{count} snapshots are stored");
+    }
+}
+
+#[test]
+fn what_is_left_to_copy_of_the_snapshot_before_counts_as_time_that_the_task_stands_still() {
+    for kind in [BarrierKind::Checkpoint, BarrierKind::Savepoint] {
+        let mut rig = Rig::new();
+        rig.begin(1, BarrierKind::Checkpoint);
+        rig.begin(2, kind);
+        while rig.snapshots.is_copying() {
+            rig.step(Input::Idle);
+        }
+        // A piece of the first was copied as it began.
+        let want = [Duration::ZERO, PIECE * (PIECES - 1)];
+        assert_eq!(rig.stood(1..=2), want, "{kind:?}");
+    }
+}
+
+#[test]
+fn once_a_second_snapshot_waits_the_first_is_copied_without_pauses() {
+    let mut rig = Rig::new();
+    rig.begin(1, BarrierKind::Checkpoint);
+    assert_eq!(rig.step(Input::Busy), Duration::ZERO, "records come first");
+    rig.clock.advance(PIECE * PAUSE);
+    assert_eq!(rig.step(Input::Busy), PIECE);
+    assert_eq!(rig.step(Input::Busy), Duration::ZERO);
+    for _ in 2..PIECES {
+        assert!(rig.snapshots.is_copying());
+        assert_eq!(rig.step(Input::Blocked), PIECE);
+    }
+    assert!(!rig.snapshots.is_copying());
+    rig.begin(2, BarrierKind::Checkpoint);
+    while rig.snapshots.is_copying() {
+        rig.step(Input::Blocked);
+    }
+    assert_eq!(rig.stood(1..=2), [Duration::ZERO; 2]);
+}
