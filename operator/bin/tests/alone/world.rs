@@ -232,6 +232,7 @@ impl World {
         Operator {
             context: Arc::new(Context {
                 client: client.clone(),
+                watches: client.clone(),
                 may_act: Arc::new(move || may_act.load(Ordering::SeqCst)),
                 clock,
                 recorder: Recorder::new(client, reporter),
