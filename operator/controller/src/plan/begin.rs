@@ -2,12 +2,16 @@
 
 use weir_crd::{OperationType, Phase, SnapshotState, StreamJobSpec};
 
-use super::draft::Draft;
+use super::draft::{Draft, keeps_state};
 use super::settings::restore_is_asked;
-use super::{Action, EventKind, retention, schedule};
+use super::{Action, EventKind, awaiting, retention, schedule, snapshots};
 use crate::conditions::Problem;
 use crate::observe::RunState;
 use crate::{names, revision};
+
+/// Why a job without a storage takes no snapshot.
+const WITHOUT_STORAGE: &str = "the job keeps no checkpoints: set spec.storage, and ask again with \
+                               another nonce once the job runs with it";
 
 pub(super) fn run(draft: &mut Draft<'_>) {
     let Ok(wanted) = &draft.wanted else {
@@ -69,6 +73,10 @@ fn over(draft: &mut Draft<'_>, spec: &StreamJobSpec) {
     if spec.suspend {
         return;
     }
+    // What failed may be replaced by what ran before. The rest has come to its end.
+    if draft.status.phase == Some(Phase::Failed) && asked_rollback(draft) {
+        return;
+    }
     let handled = &draft.status.handled;
     let current = draft.status.current_revision.as_deref();
     let asked = if revision(spec).whole != current.unwrap_or_default() {
@@ -96,7 +104,11 @@ fn over(draft: &mut Draft<'_>, spec: &StreamJobSpec) {
 /// Looks after the job that runs. False if that is all that can be done.
 fn look_after(draft: &mut Draft<'_>, deployment: i64) -> bool {
     if let Some(phase) = draft.terminal(deployment) {
-        draft.end(phase);
+        let rests = draft.wanted.as_ref().is_ok_and(|it| it.spec.suspend);
+        match phase == Phase::Failed && !rests && awaiting::can_roll_back(draft) {
+            true => awaiting::roll_back(draft, "the new revision failed before it was stable"),
+            false => draft.end(phase),
+        }
         return false;
     }
     if let Some(found) = draft.superseded(deployment) {
@@ -119,6 +131,7 @@ fn look_after(draft: &mut Draft<'_>, deployment: i64) -> bool {
         return false;
     }
     draft.ensure(deployment);
+    awaiting::latest_is_unreadable(draft, deployment);
     true
 }
 
@@ -136,10 +149,8 @@ fn change(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
         draft.begin(OperationType::Restore, "spec.restore.nonce has changed");
         return true;
     }
-    let asked = draft.requests.rollback.clone();
-    if let Some(nonce) = asked.filter(|nonce| handled.rollback.as_ref() != Some(nonce)) {
-        draft.status.handled.rollback = Some(nonce);
-        return ask_rollback(draft);
+    if asked_rollback(draft) {
+        return true;
     }
     let revision = revision(spec);
     let current = draft.status.current_revision.as_deref();
@@ -163,12 +174,21 @@ fn change(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
     unstable(draft, spec)
 }
 
-fn ask_rollback(draft: &mut Draft<'_>) -> bool {
+/// Returns to an earlier revision if a person asks for it, once for each nonce, in place of the
+/// operation that is open.
+pub(super) fn asked_rollback(draft: &mut Draft<'_>) -> bool {
+    let handled = draft.status.handled.rollback.as_ref();
+    let asked = draft.requests.rollback.as_ref();
+    let Some(nonce) = asked.filter(|nonce| handled != Some(*nonce)).cloned() else {
+        return false;
+    };
+    draft.status.handled.rollback = Some(nonce);
     let to = draft.requests.rollback_to.clone();
     let to = to.or_else(|| draft.status.stable_revision.clone());
     let current = draft.status.current_revision.clone();
     match to {
         Some(to) if draft.observed.revisions.contains_key(&to) && Some(&to) != current.as_ref() => {
+            draft.close();
             rollback(draft, to, "a person asked for it");
             true
         }
@@ -208,6 +228,10 @@ fn unstable(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
     };
     if draft.status.handled.kept_revision.is_some() && draft.status.handled.kept_revision == current
     {
+        return false;
+    }
+    // No revision is to blame for what waits for a person.
+    if draft.problem.is_some() {
         return false;
     }
     let Some(restore) = &draft.status.restore else {
@@ -256,6 +280,10 @@ fn snapshots(draft: &mut Draft<'_>) {
             last.nonce.as_ref() == Some(&nonce) && last.state == SnapshotState::Failed
         });
         if retried {
+            continue;
+        }
+        if draft.current_spec().is_some_and(|spec| !keeps_state(spec)) {
+            snapshots::refuse(draft, kind, nonce, WITHOUT_STORAGE);
             continue;
         }
         draft.begin(
