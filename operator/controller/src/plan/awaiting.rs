@@ -312,7 +312,10 @@ pub(super) fn can_roll_back(draft: &Draft<'_>) -> bool {
     let unreadable = deployment.is_some_and(|deployment| not_read(draft, deployment).is_some());
     let current = draft.status.current_revision.as_ref();
     let wanted = current.is_some() && draft.status.handled.kept_revision.as_ref() == current;
-    enabled && !unreadable && !wanted && stable_to_return_to(draft).is_some()
+    // Nor to one that was itself returned from.
+    let failed = draft.status.failed_revision.as_ref();
+    let stable = stable_to_return_to(draft).filter(|stable| Some(*stable) != failed);
+    enabled && !unreadable && !wanted && stable.is_some()
 }
 
 /// The last stable revision, if that is another one than the one that runs, and is kept.

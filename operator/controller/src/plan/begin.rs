@@ -78,8 +78,12 @@ fn over(draft: &mut Draft<'_>, spec: &StreamJobSpec) {
         return;
     }
     let handled = &draft.status.handled;
-    let current = draft.status.current_revision.as_deref();
-    let asked = if revision(spec).whole != current.unwrap_or_default() {
+    let whole = Some(revision(spec).whole);
+    let known = [
+        &draft.status.current_revision,
+        &draft.status.failed_revision,
+    ];
+    let asked = if !known.contains(&&whole) {
         Some("the spec has changed")
     } else if spec.restart_nonce != handled.restart {
         Some("spec.restartNonce has changed")
@@ -218,37 +222,21 @@ pub(super) fn rollback(draft: &mut Draft<'_>, to: String, reason: &str) {
 
 /// A revision that has not become stable in time is replaced by the last one that was.
 fn unstable(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
-    let rollback_spec = &spec.rollback;
-    let (current, stable) = (
-        draft.status.current_revision.clone(),
-        draft.status.stable_revision.clone(),
-    );
-    let Some(stable) = stable.filter(|stable| Some(stable) != current.as_ref()) else {
-        return false;
-    };
-    if draft.status.handled.kept_revision.is_some() && draft.status.handled.kept_revision == current
-    {
-        return false;
-    }
     // No revision is to blame for what waits for a person.
-    if draft.problem.is_some() {
+    if draft.problem.is_some() || !awaiting::can_roll_back(draft) {
         return false;
     }
     let Some(restore) = &draft.status.restore else {
         return false;
     };
-    let checkpoints = spec.checkpoint.interval.get() * rollback_spec.min_checkpoints;
-    let time = rollback_spec.readiness_timeout.get() + rollback_spec.min_stable.get() + checkpoints;
+    let bounds = &spec.rollback;
+    let checkpoints = spec.checkpoint.interval.get() * bounds.min_checkpoints;
+    let time = bounds.readiness_timeout.get() + bounds.min_stable.get() + checkpoints;
     let late = i64::try_from(time.as_millis()).is_ok_and(|time| draft.since(&restore.at) > time);
-    if !rollback_spec.enabled || !late {
-        return false;
+    if late {
+        awaiting::roll_back(draft, "the new revision did not become stable in time");
     }
-    rollback(
-        draft,
-        stable,
-        "the new revision did not become stable in time",
-    );
-    true
+    late
 }
 
 /// Savepoints and checkpoints that a person asks for.

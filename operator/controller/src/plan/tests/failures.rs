@@ -382,3 +382,29 @@ fn a_snapshot_that_the_jobmanager_refuses_is_given_up_with_its_words() {
     world.denies = None;
     until(&mut world, runs_newest);
 }
+
+#[test]
+fn what_a_person_has_returned_from_does_not_come_back_by_itself() {
+    for fails in [true, false] {
+        let mut world = stable(16);
+        let first = world.runs().expect("it runs");
+        world.edit("job/args/v", json!("1"));
+        until(&mut world, |world| {
+            runs_newest(world) && world.status.phase == Some(Phase::Stable)
+        });
+        annotate(&mut world, annotation::ROLLBACK_NONCE, "1");
+        annotate(&mut world, annotation::ROLLBACK_TO, &first);
+        until(&mut world, |world| world.status.rollback.is_some());
+        let claims = world.claims.len();
+        // The one that it has come back to is no better.
+        if fails {
+            world.end_job(RunState::Failed);
+            until(&mut world, has_failed);
+        } else {
+            world.broken = Some("0".to_owned());
+        }
+        turns(&mut world, 200);
+        assert_eq!(world.status.current_revision, Some(first));
+        assert_eq!(world.claims.len(), claims);
+    }
+}
