@@ -5,13 +5,14 @@ mod image;
 mod objects;
 mod others;
 
+use hyper::StatusCode;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 use weir_controller::build::{Deployment, Objects, Owner, controller_revision};
 use weir_controller::names::{self, DEPLOYMENT_LABEL};
-use weir_controller::{Action, FINALIZER, Observed, PodView, Trouble};
+use weir_controller::{Action, Denied, FINALIZER, Observed, PodView, Trouble};
 use weir_crd::{StartFrom, StreamJobStatus};
 
 use self::objects::{key_of, name_of};
@@ -19,6 +20,7 @@ use crate::cache::{Cache, Ensured, Key, hash_of};
 use crate::manager::{self, ManagerError, Request};
 use crate::observe::Fetched;
 use crate::reconcile::MayAct;
+use crate::rest::RestError;
 use crate::status;
 
 /// Who owns the fields that the operator applies.
@@ -79,6 +81,19 @@ impl ApplyError {
                 message: format!("{action}: {source}"),
             }),
             Self::Manager(_) | Self::NotActing => None,
+        }
+    }
+
+    /// Why the JobManager refuses to do something. That it knows no such job is no refusal: another
+    /// one may be about to lead.
+    fn denial(&self) -> Option<String> {
+        match self {
+            Self::Manager(ManagerError::Rest(RestError::Refused { status, why }))
+                if status.is_client_error() && *status != StatusCode::NOT_FOUND =>
+            {
+                Some(why.clone())
+            }
+            _ => None,
         }
     }
 }
@@ -221,16 +236,22 @@ impl Applier<'_> {
             Action::RemoveOthers { keep } => self.remove_others(keep).await,
             Action::DeletePod { name, at_once } => self.delete_pod(name, *at_once).await,
             Action::Stop { operation, drain } => {
-                let (operation, drain) = (operation.clone(), *drain);
-                self.tell(Request::Stop { operation, drain }).await
+                let name = operation.clone();
+                let request = Request::Stop {
+                    operation: name,
+                    drain: *drain,
+                };
+                self.ask_for(operation, request).await
             }
             Action::Savepoint { operation } => {
-                let operation = operation.clone();
-                self.tell(Request::Savepoint { operation }).await
+                let name = operation.clone();
+                let request = Request::Savepoint { operation: name };
+                self.ask_for(operation, request).await
             }
             Action::Checkpoint { operation } => {
-                let operation = operation.clone();
-                self.tell(Request::Checkpoint { operation }).await
+                let name = operation.clone();
+                let request = Request::Checkpoint { operation: name };
+                self.ask_for(operation, request).await
             }
             Action::Forget { operation } => {
                 let operation = operation.clone();
@@ -456,6 +477,20 @@ impl Applier<'_> {
             return Ok(());
         };
         Ok(manager::tell(address, self.rest_port, &manager.job_id, request).await?)
+    }
+
+    /// Asks for what the open operation is for. A JobManager that refuses will do so again: what it
+    /// said is remembered for the next turn, which tells people.
+    async fn ask_for(&self, operation: &str, request: Request) -> Result<(), ApplyError> {
+        let asked = self.tell(request).await;
+        let denied = asked.as_ref().err().and_then(ApplyError::denial);
+        let denied = denied.map(|why| Denied {
+            operation: operation.to_owned(),
+            why,
+        });
+        let is_denied = denied.is_some();
+        self.cache.deny(self.key(), denied);
+        if is_denied { Ok(()) } else { asked }
     }
 
     async fn finalizer(&self, on: bool) -> Result<(), ApplyError> {

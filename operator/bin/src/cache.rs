@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::Value;
-use weir_controller::Trouble;
+use weir_controller::{Denied, Trouble};
 use weir_crd::StreamJobSpec;
 use weir_types::Timestamp;
 
@@ -106,6 +106,8 @@ impl<V: Clone> Store<V> {
 pub(crate) struct Kept {
     pub(crate) owner: String,
     pub(crate) revision: String,
+    /// How new it is.
+    pub(crate) number: i64,
     pub(crate) spec: StreamJobSpec,
 }
 
@@ -142,6 +144,8 @@ pub struct Cache {
     gates: Mutex<HashMap<Key, i64>>,
     /// Why the API server refused a job's pods, or what they need, the last time.
     refused: Mutex<HashMap<Key, Trouble>>,
+    /// What JobManagers refused to do the last time, by job.
+    denied: Mutex<HashMap<Key, Denied>>,
     /// Since when no JobManager of a job answers.
     silent: Mutex<HashMap<Key, Timestamp>>,
     /// What nodes say of pods whose container they can't make.
@@ -262,6 +266,20 @@ impl Cache {
         locked(&self.refused).get(job).cloned()
     }
 
+    /// A job's JobManager has refused to do something for an operation, or has not.
+    pub(crate) fn deny(&self, job: Key, denied: Option<Denied>) {
+        let mut known = locked(&self.denied);
+        match denied {
+            Some(denied) => known.insert(job, denied),
+            None => known.remove(&job),
+        };
+    }
+
+    /// What a job's JobManager refused to do the last time, if it did.
+    pub(crate) fn denied(&self, job: &Key) -> Option<Denied> {
+        locked(&self.denied).get(job).cloned()
+    }
+
     /// A job's JobManager has answered now, or not. Says for how long none has.
     pub(crate) fn silent_for(&self, job: Key, answers: bool, now: Timestamp) -> Duration {
         let mut silent = locked(&self.silent);
@@ -275,6 +293,7 @@ impl Cache {
     /// A job is gone, and what belongs to it goes too.
     pub(crate) fn forget(&self, job: &Key) {
         locked(&self.refused).remove(job);
+        locked(&self.denied).remove(job);
         locked(&self.silent).remove(job);
         self.mounts.forget(job);
         let own = |lease: &Key| lease.0 == job.0 && lease.1.starts_with(&format!("{}-", job.1));

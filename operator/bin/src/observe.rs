@@ -57,6 +57,7 @@ impl Fetched {
         let gone = cache.others.gone(&job.status, now);
         cache.mounts.recall(&mut self.observed);
         self.observed.refused = cache.refused(&key);
+        self.observed.denied = cache.denied(&key);
         let answers = self.observed.manager.is_some();
         self.observed.silent_for = cache.silent_for(key, answers, now);
         self.observed.operators = Operators {
@@ -127,15 +128,22 @@ impl Seen {
             view.standby = standby.get(&view.name).cloned();
             view
         });
-        let kept = self.kept.into_iter().filter(|kept| kept.owner == *uid);
+        let mut kept = self.kept;
+        kept.retain(|kept| kept.owner == *uid);
+        let numbers = kept.iter().map(|kept| (kept.revision.clone(), kept.number));
         Fetched {
             observed: Observed {
                 now_ms,
-                revisions: kept.map(|kept| (kept.revision, kept.spec)).collect(),
+                numbers: numbers.collect(),
+                revisions: kept
+                    .into_iter()
+                    .map(|kept| (kept.revision, kept.spec))
+                    .collect(),
                 pods: pods.collect(),
                 manager,
                 silent_for: Duration::ZERO,
                 refused: None,
+                denied: None,
                 operators: Operators::default(),
                 job: self.job,
             },
@@ -193,6 +201,7 @@ pub(crate) fn kept_spec(kept: &ControllerRevision) -> Option<Kept> {
     Some(Kept {
         owner: kept.owner_references().first()?.uid.clone(),
         revision: revision.clone(),
+        number: kept.revision,
         spec: serde_json::from_value(spec).ok()?,
     })
 }

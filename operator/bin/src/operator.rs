@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use kube::Client;
 use kube::core::DynamicObject;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::runtime::reflector::Store;
+use kube::{Client, Config};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
@@ -36,18 +36,49 @@ const SYNC_CHECK: Duration = Duration::from_millis(200);
 /// How often jobs are counted.
 const COUNT_INTERVAL: Duration = Duration::from_secs(15);
 
+/// How long a connection to the API server may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the API server may be silent when it is asked for something: then the job's turn has
+/// failed, and is made again.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Clients of the API server.
+struct Clients {
+    /// For all that is answered at once.
+    asks: Client,
+    /// For watches, which are silent while nothing happens, and for the Lease, which has times of
+    /// its own.
+    watches: Client,
+}
+
+impl Clients {
+    fn new(mut config: Config, answer: Duration) -> Result<Self, kube::Error> {
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        let watches = Client::try_from(config.clone())?;
+        config.read_timeout = Some(answer);
+        config.write_timeout = Some(answer);
+        // From when a request is sent, not from when its connection was used last.
+        config.reset_reader_on_write = true;
+        let asks = Client::try_from(config)?;
+        Ok(Self { asks, watches })
+    }
+}
+
 /// Runs until told to end, or until another operator acts.
 pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let client = Client::try_default()
+    let config = Config::infer()
         .await
         .context("find the API server: run in a pod, or name a kubeconfig in KUBECONFIG")?;
+    let clients =
+        Clients::new(config, ANSWER_TIMEOUT).context("make a client of the API server")?;
     for address in [args.health_address, args.metrics_address] {
         http::serve(address, Arc::clone(&metrics), Arc::clone(&clock)).await?;
     }
     let mut leader = lease::stand(
-        client.clone(),
+        clients.watches.clone(),
         &args,
         Arc::clone(&clock),
         Arc::clone(&metrics),
@@ -73,10 +104,11 @@ pub async fn run(args: RunArgs) -> anyhow::Result<()> {
     let own = format!("{}/{}", args.lease_namespace, args.lease_name);
     cache.others.identify(own);
     let context = Arc::new(Context {
-        client: client.clone(),
+        client: clients.asks.clone(),
+        watches: clients.watches,
         may_act: Arc::new(move || acting.is_acting()),
         clock,
-        recorder: Recorder::new(client, reporter(&args)),
+        recorder: Recorder::new(clients.asks, reporter(&args)),
         metrics: Arc::clone(&metrics),
         cache: Arc::new(cache),
         default_image: args.job_image.clone(),
@@ -153,5 +185,39 @@ async fn count(jobs: &[Store<DynamicObject>], metrics: &Metrics) {
             *phases.entry(phase).or_default() += 1;
         }
         metrics.count(phases);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::Api;
+    use kube::api::ListParams;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_api_server_that_never_answers_holds_up_no_request_for_long() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((connection, _)) = listener.accept().await {
+                open.push(connection);
+            }
+        });
+        let config = Config::new(format!("http://{address}").parse().expect("a URI"));
+        let clients = Clients::new(config, Duration::from_millis(200)).expect("clients");
+        let list = async |client: Client| {
+            let pods: Api<Pod> = Api::default_namespaced(client);
+            pods.list(&ListParams::default()).await.map(drop)
+        };
+        let asked = timeout(Duration::from_secs(20), list(clients.asks)).await;
+        assert!(asked.expect("it is given up").is_err());
+        let watched = timeout(Duration::from_secs(1), list(clients.watches)).await;
+        assert!(watched.is_err(), "a watch may wait");
+        server.abort();
     }
 }

@@ -35,6 +35,8 @@ pub type MayAct = Arc<dyn Fn() -> bool + Send + Sync>;
 pub struct Context {
     /// Asks the API server.
     pub client: Client,
+    /// The same for watches, over which nothing may come for long.
+    pub watches: Client,
     /// Whether this process may act.
     pub may_act: MayAct,
     /// The time.

@@ -57,7 +57,7 @@ impl Scope {
 
     /// Looks after the jobs, for ever.
     pub(crate) async fn look_after(self, context: Arc<Context>) {
-        let (client, cache) = (&context.client, &context.cache);
+        let (client, cache) = (&context.watches, &context.cache);
         let space = self.namespace.clone();
         let jobs = self.jobs();
         let told = stream::select_all([

@@ -31,7 +31,7 @@ impl Problem {
     }
 }
 
-pub(crate) use verdicts::{Found, Verdict};
+pub(crate) use verdicts::{Found, Verdict, is_bad};
 
 /// Fills in the rest of the status.
 pub(crate) fn report(draft: &mut Draft<'_>) {

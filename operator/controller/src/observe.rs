@@ -15,6 +15,8 @@ pub struct Observed {
     pub job: JobView,
     /// The specs that are kept, by revision.
     pub revisions: BTreeMap<String, StreamJobSpec>,
+    /// How new each of them is: the generation that it was kept of.
+    pub numbers: BTreeMap<String, i64>,
     /// The job's pods, of all deployments.
     pub pods: Vec<PodView>,
     /// What the JobManager that leads said, if one did.
@@ -24,6 +26,8 @@ pub struct Observed {
     /// What the API server said when it refused to make a pod of the job, or another object that
     /// its pods need, the last time.
     pub refused: Option<Trouble>,
+    /// What the JobManager refused to do for the operation that is open, the last time.
+    pub denied: Option<Denied>,
     /// Who else looks after jobs.
     pub operators: Operators,
 }
@@ -155,6 +159,15 @@ pub struct Trouble {
     pub message: String,
 }
 
+/// A request that the JobManager refused: it is no use to ask again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// The operation that asked.
+    pub operation: String,
+    /// Why, in the JobManager's words.
+    pub why: String,
+}
+
 /// What a JobManager reports as it ends, as its pod's termination message. It is read from the
 /// job's storage, so it is true of the job even if this JobManager did not lead.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +187,8 @@ pub struct JobReport {
     pub storage_unreachable: bool,
     /// The job must not start without state, and its storage has none.
     pub state_missing: bool,
+    /// The newest snapshot, or what names it, is there and can't be read.
+    pub state_unreadable: bool,
 }
 
 /// Where a job stands in its life, as its storage says.

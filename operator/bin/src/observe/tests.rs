@@ -90,3 +90,20 @@ fn a_spec_that_cant_be_read_is_told_and_a_newer_status_is_not_lost() {
     );
     assert_eq!(view.status.deployment, Some(4));
 }
+
+#[test]
+fn a_kept_spec_says_how_new_it_is() {
+    let kept: ControllerRevision = serde_json::from_value(json!({
+        "metadata": {
+            "name": "x-r", "annotations": { names::REVISION_ANNOTATION: "r" },
+            "ownerReferences": [
+                { "apiVersion": "weir.dev/v1alpha1", "kind": "StreamJob", "name": "x", "uid": "u" },
+            ],
+        },
+        "revision": 4,
+        "data": { "spec": { "job": { "program": "p" } } },
+    }))
+    .expect("a ControllerRevision");
+    let kept = kept_spec(&kept).expect("it can be read");
+    assert_eq!((kept.revision.as_str(), kept.number), ("r", 4));
+}

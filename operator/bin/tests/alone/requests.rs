@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
+use weir_controller::annotation;
 use weir_crd::{ConditionStatus, StreamJobStatus};
 use weir_types::{Clock, SystemClock};
 
@@ -113,6 +114,25 @@ async fn a_version_that_can_not_go_on_from_the_state_is_refused_before_the_job_s
     let (holds, text) = message.expect("a condition");
     assert_eq!(holds, ConditionStatus::False);
     assert!(text.contains("another kind of state"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_savepoint_that_the_jobmanager_refuses_is_given_up_at_once_with_its_words() {
+    let world = stable(&json!({})).await;
+    world.inside().storage.troubles.refuses = true;
+    world.annotate(annotation::SAVEPOINT_NONCE, "7").await;
+    let is_handled = async |world: &World| {
+        let handled = world.status().await.handled.savepoint;
+        handled.as_deref() == Some("7")
+    };
+    reach(&world, "a savepoint that is refused", is_handled).await;
+    let status = world.status().await;
+    let last = status.savepoint.and_then(|savepoint| savepoint.last);
+    let error = last.and_then(|last| last.error);
+    assert_eq!(error.as_deref(), Some("the job takes no snapshots"));
+    let told = world.inside().told.clone();
+    let asked = told.iter().filter(|told| told.ends_with("savepoint-7"));
+    assert_eq!(asked.count(), 1, "{told:?}");
 }
 
 /// The operator reads no Secret: it knows from the pod's node which one is missing.

@@ -85,6 +85,8 @@ impl Manager {
 pub(crate) struct Troubles {
     /// Savepoints fail.
     pub(crate) savepoints_fail: bool,
+    /// Requests are refused, as a job without checkpoints does.
+    pub(crate) refuses: bool,
     /// This version never comes to run.
     pub(crate) broken: Option<String>,
     /// A JobManager that has been told to stop does not do so in this many ticks.

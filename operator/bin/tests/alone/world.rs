@@ -103,6 +103,9 @@ impl Managers for Shared {
                 .unwrap_or_default()
                 .to_owned();
             inside.told.push(format!("{} {operation}", asked.path));
+            if inside.storage.troubles.refuses {
+                return Answer::Refused(409, "the job takes no snapshots".to_owned());
+            }
             return match path[..] {
                 ["jobs", JOB_ID, what] if leads => {
                     inside.storage.ask(manager, &operation, what == "stop");
@@ -232,6 +235,7 @@ impl World {
         Operator {
             context: Arc::new(Context {
                 client: client.clone(),
+                watches: client.clone(),
                 may_act: Arc::new(move || may_act.load(Ordering::SeqCst)),
                 clock,
                 recorder: Recorder::new(client, reporter),

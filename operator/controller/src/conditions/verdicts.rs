@@ -1,7 +1,7 @@
 //! The conditions, one function each. Their reasons, with what they mean and what to do about them,
 //! are in [`crate::reasons`].
 
-use weir_crd::{Condition, ConditionStatus, OperationType, Phase, Step};
+use weir_crd::{Condition, ConditionStatus, OperationType, Phase, Step, StreamJobStatus};
 
 use super::{checkpoints, restarts};
 use crate::observe::PodView;
@@ -81,8 +81,14 @@ pub(super) fn conditions(draft: &mut Draft<'_>) {
         ("Degraded", Some(degraded(draft, checkpoints.as_ref()))),
         ("Stalled", Some(stalled(draft))),
         ("CheckpointsHealthy", checkpoints),
-        ("StorageReachable", found(draft, Found::Storage)),
-        ("StateCompatible", found(draft, Found::State)),
+        (
+            "StorageReachable",
+            found(draft, Found::Storage).or_else(|| storage_again(draft)),
+        ),
+        (
+            "StateCompatible",
+            found(draft, Found::State).or_else(|| state_again(draft)),
+        ),
         ("RolledBack", rolled_back(draft)),
         ("Suspended", Some(suspended(draft))),
         ("ReconciliationPaused", Some(paused(draft))),
@@ -93,7 +99,10 @@ pub(super) fn conditions(draft: &mut Draft<'_>) {
     for (kind, verdict) in verdicts {
         let before = known.iter().find(|condition| condition.kind == kind);
         let Some(verdict) = verdict else {
-            let lasts = ["StorageReachable", "StateCompatible"].contains(&kind);
+            let lasts = match kind {
+                "StorageReachable" => !forgets_storage(draft, before),
+                kind => kind == "StateCompatible",
+            };
             draft
                 .status
                 .conditions
@@ -175,6 +184,57 @@ fn tell(draft: &mut Draft<'_>, kind: &str, before: Option<&Condition>, verdict: 
 /// What was found out in this turn.
 fn found(draft: &Draft<'_>, what: Found) -> Option<Verdict> {
     draft.found.get(&what).cloned()
+}
+
+/// A condition as it was written last.
+fn known<'a>(status: &'a StreamJobStatus, kind: &str) -> Option<&'a Condition> {
+    status.conditions.iter().find(|known| known.kind == kind)
+}
+
+/// Whether a condition that operations find out was bad when it was written last.
+pub(crate) fn is_bad(status: &StreamJobStatus, kind: &str) -> bool {
+    known(status, kind).is_some_and(|known| known.status == ConditionStatus::False)
+}
+
+/// Whether no operation looks at the storage, or is about to.
+fn is_idle(draft: &Draft<'_>) -> bool {
+    draft.status.operation.is_none() && draft.status.retry.is_none()
+}
+
+/// The operation that could not reach the storage has ended, and the job has stored something
+/// since.
+fn storage_again(draft: &Draft<'_>) -> Option<Verdict> {
+    let status = &draft.observed.job.status;
+    if !is_idle(draft) || !is_bad(status, "StorageReachable") {
+        return None;
+    }
+    // What is known was written with the condition, or later.
+    let known = status.checkpoint.as_ref();
+    let known = known.and_then(|known| known.last_completed_id);
+    let manager = draft.manager(draft.status.deployment?)?;
+    let newest = manager.latest.as_ref().map(|latest| latest.id);
+    let text = "the job has stored a checkpoint since it could not be reached";
+    (newest > known).then(|| Verdict::new(true, "Reached", text))
+}
+
+/// Whether nobody will find out any more if the storage that could not be reached is back.
+fn forgets_storage(draft: &Draft<'_>, before: Option<&Condition>) -> bool {
+    let bad = before.is_some_and(|before| before.status == ConditionStatus::False);
+    let phase = draft.status.phase;
+    let rests = phase.is_some_and(|phase| phase.is_terminal() || phase == Phase::Suspended);
+    let stores = draft.current_spec().is_some_and(super::takes_checkpoints);
+    bad && is_idle(draft) && (rests || !stores)
+}
+
+/// The revision that could not take over the job's state is not wanted any more: what runs is.
+fn state_again(draft: &Draft<'_>) -> Option<Verdict> {
+    let status = &draft.observed.job.status;
+    let refused = known(status, "StateCompatible");
+    let refused = refused.filter(|known| known.status == ConditionStatus::False)?;
+    let edited = refused.observed_generation != Some(draft.observed.job.generation);
+    let goes_on = edited && draft.status.operation.is_none() && is_current(draft);
+    let text = "the newest spec is the one whose state it is";
+    goes_on.then(|| Verdict::new(true, "Compatible", text))
 }
 
 fn accepted(draft: &Draft<'_>) -> Verdict {

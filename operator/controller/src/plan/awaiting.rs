@@ -1,5 +1,6 @@
 //! The new deployment is there: its job is to run.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use weir_crd::{
@@ -7,12 +8,13 @@ use weir_crd::{
     UpgradeMode,
 };
 
-use super::draft::Draft;
+use super::draft::{Draft, keeps_state};
 use super::settings::{
     asks_storage, is_named, leaves_state, restore_is_asked, start_from, wished_start,
 };
 use super::steps::{exceeds, is_same_start};
 use super::{Action, EventKind, begin};
+use crate::annotation;
 use crate::conditions::{Found, Problem};
 use crate::observe::RunState;
 
@@ -30,8 +32,8 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
         return has_started(draft, operation, manager.restored, manager.epoch);
     }
     if let Some(phase) = draft.terminal(deployment) {
-        let failed = phase == Phase::Failed;
-        return match failed && can_roll_back(draft, operation) {
+        let failed = phase == Phase::Failed && operation.kind != OperationType::Rollback;
+        return match failed && can_roll_back(draft) {
             true => roll_back(draft, "the job failed with the new revision"),
             false => draft.end(phase),
         };
@@ -41,7 +43,7 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
         return advance(draft, operation, deployment, found);
     }
     draft.ensure(deployment);
-    if newer_spec(draft, operation) {
+    if is_replaced(draft, operation) {
         return;
     }
     let Some(spec) = draft.policy() else {
@@ -52,7 +54,10 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
     }
     let text = waits_for(draft, deployment);
     draft.change(|operation| operation.message.clone_from(&text));
-    if storage_is_away(draft, operation, deployment, &text) || state_is_missing(draft, deployment) {
+    if storage_is_away(draft, operation, deployment, &text)
+        || state_is_missing(draft, deployment)
+        || latest_is_unreadable(draft, deployment)
+    {
         return;
     }
     let late = exceeds(
@@ -62,12 +67,20 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
     if !late {
         return;
     }
-    if spec.rollback.enabled && can_roll_back(draft, operation) {
+    if operation.kind != OperationType::Rollback && can_roll_back(draft) {
         return roll_back(draft, "the new revision did not run in time");
     }
+    let next = match stable_to_return_to(draft) {
+        Some(stable) => format!(
+            "repair what it waits for, or return to revision {stable} by another value of the \
+             annotation {}",
+            annotation::ROLLBACK_NONCE
+        ),
+        None => "or repair what it waits for".to_owned(),
+    };
     draft.problem = Some(Problem::stalled(
         "NotRunning",
-        format!("the job does not run: {text}. Edit the spec, or repair what it waits for"),
+        format!("the job does not run: {text}. Edit the spec, {next}"),
     ));
 }
 
@@ -204,8 +217,46 @@ fn storage_is_away(
     true
 }
 
+/// The newest snapshot is there and can't be read, whichever revision tries: a person has to name
+/// another one.
+pub(super) fn latest_is_unreadable(draft: &mut Draft<'_>, deployment: i64) -> bool {
+    let Some(error) = not_read(draft, deployment) else {
+        return false;
+    };
+    draft.problem = Some(unreadable(&error));
+    true
+}
+
+/// Why the JobManager could not read the newest snapshot, if that is why it ended.
+fn not_read(draft: &Draft<'_>, deployment: i64) -> Option<String> {
+    // One that leads has read it since.
+    let leads = draft.manager(deployment).is_some();
+    let report = draft.report(deployment).filter(|_| !leads)?;
+    let error = report.error.clone().unwrap_or_default();
+    report.state_unreadable.then_some(error)
+}
+
+/// What a person can do about a newest snapshot that can't be read.
+pub(super) fn unreadable(error: &str) -> Problem {
+    Problem::stalled(
+        "LatestUnreadable",
+        format!(
+            "the job's newest snapshot can't be read: {error}. Bring back what is missing; or name \
+             another snapshot: set spec.restore.from to Path, spec.restore.path to its folder, and \
+             raise spec.restore.nonce. What was published since then is published once more"
+        ),
+    )
+}
+
+/// Whether another operation takes the place of one that has not come to run.
+pub(super) fn is_replaced(draft: &mut Draft<'_>, operation: &Operation) -> bool {
+    let rests = draft.wanted.as_ref().is_ok_and(|it| it.spec.suspend);
+    let returns = !rests && !restore_is_asked(draft) && begin::asked_rollback(draft);
+    returns || newer_spec(draft, operation)
+}
+
 /// The newest spec wins over one that has not come to run.
-pub(super) fn newer_spec(draft: &mut Draft<'_>, operation: &Operation) -> bool {
+fn newer_spec(draft: &mut Draft<'_>, operation: &Operation) -> bool {
     let Ok(wanted) = &draft.wanted else {
         return false;
     };
@@ -254,15 +305,27 @@ fn starts_otherwise(draft: &Draft<'_>, operation: &Operation, spec: &StreamJobSp
     blocked && !start.require_state && !spec.restore.require_state
 }
 
-pub(super) fn can_roll_back(draft: &Draft<'_>, operation: &Operation) -> bool {
-    let stable = draft.status.stable_revision.as_ref();
-    let kept = stable.is_some_and(|stable| draft.observed.revisions.contains_key(stable));
+/// Whether the last stable revision may return by itself.
+pub(super) fn can_roll_back(draft: &Draft<'_>) -> bool {
+    let enabled = draft.policy().is_some_and(|spec| spec.rollback.enabled);
+    let deployment = draft.status.deployment;
+    let unreadable = deployment.is_some_and(|deployment| not_read(draft, deployment).is_some());
     let current = draft.status.current_revision.as_ref();
     let wanted = current.is_some() && draft.status.handled.kept_revision.as_ref() == current;
-    kept && !wanted && stable != current && operation.kind != OperationType::Rollback
+    // Nor to one that was itself returned from.
+    let failed = draft.status.failed_revision.as_ref();
+    let stable = stable_to_return_to(draft).filter(|stable| Some(*stable) != failed);
+    enabled && !unreadable && !wanted && stable.is_some()
 }
 
-fn roll_back(draft: &mut Draft<'_>, reason: &str) {
+/// The last stable revision, if that is another one than the one that runs, and is kept.
+fn stable_to_return_to<'a>(draft: &'a Draft<'_>) -> Option<&'a String> {
+    let stable = draft.status.stable_revision.as_ref();
+    let stable = stable.filter(|stable| draft.observed.revisions.contains_key(*stable));
+    stable.filter(|stable| Some(*stable) != draft.status.current_revision.as_ref())
+}
+
+pub(super) fn roll_back(draft: &mut Draft<'_>, reason: &str) {
     let Some(stable) = draft.status.stable_revision.clone() else {
         return;
     };
@@ -335,6 +398,10 @@ fn has_started(draft: &mut Draft<'_>, operation: &Operation, from: Option<i64>, 
         None => format!("{kind:?}: the job runs, with no state before"),
     };
     draft.tell(EventKind::Normal, "Running", text);
+    if draft.current_spec().is_some_and(keeps_state) {
+        let text = "the JobManager that leads has read from it and written to it";
+        draft.find(Found::Storage, true, "Reached", text);
+    }
     draft.close();
     prune(draft);
 }
@@ -351,15 +418,20 @@ fn failed_is_wanted(draft: &Draft<'_>) -> bool {
 fn prune(draft: &mut Draft<'_>) {
     let limit = draft.policy().map_or(5, |spec| spec.rollback.history_limit);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    if draft.observed.revisions.len() <= limit + 2 {
-        return;
-    }
     let status = &draft.status;
-    let keep = [
+    let needed = [
         &status.current_revision,
         &status.stable_revision,
         &status.failed_revision,
     ];
-    let keep: Vec<_> = keep.into_iter().flatten().cloned().collect();
+    let mut keep: Vec<_> = needed.into_iter().flatten().cloned().collect();
+    let kept = draft.observed.revisions.keys();
+    let mut others: Vec<_> = kept.filter(|kept| !keep.contains(kept)).collect();
+    if others.len() <= limit {
+        return;
+    }
+    let number = |revision: &String| draft.observed.numbers.get(revision).copied();
+    others.sort_by_key(|revision| Reverse(number(revision)));
+    keep.extend(others.into_iter().take(limit).cloned());
     draft.act(Action::DropRevisions { keep });
 }

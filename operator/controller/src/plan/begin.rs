@@ -2,12 +2,16 @@
 
 use weir_crd::{OperationType, Phase, SnapshotState, StreamJobSpec};
 
-use super::draft::Draft;
+use super::draft::{Draft, keeps_state};
 use super::settings::restore_is_asked;
-use super::{Action, EventKind, retention, schedule};
+use super::{Action, EventKind, awaiting, retention, schedule, snapshots};
 use crate::conditions::Problem;
 use crate::observe::RunState;
 use crate::{names, revision};
+
+/// Why a job without a storage takes no snapshot.
+const WITHOUT_STORAGE: &str = "the job keeps no checkpoints: set spec.storage, and ask again with \
+                               another nonce once the job runs with it";
 
 pub(super) fn run(draft: &mut Draft<'_>) {
     let Ok(wanted) = &draft.wanted else {
@@ -69,9 +73,17 @@ fn over(draft: &mut Draft<'_>, spec: &StreamJobSpec) {
     if spec.suspend {
         return;
     }
+    // What failed may be replaced by what ran before. The rest has come to its end.
+    if draft.status.phase == Some(Phase::Failed) && asked_rollback(draft) {
+        return;
+    }
     let handled = &draft.status.handled;
-    let current = draft.status.current_revision.as_deref();
-    let asked = if revision(spec).whole != current.unwrap_or_default() {
+    let whole = Some(revision(spec).whole);
+    let known = [
+        &draft.status.current_revision,
+        &draft.status.failed_revision,
+    ];
+    let asked = if !known.contains(&&whole) {
         Some("the spec has changed")
     } else if spec.restart_nonce != handled.restart {
         Some("spec.restartNonce has changed")
@@ -96,7 +108,11 @@ fn over(draft: &mut Draft<'_>, spec: &StreamJobSpec) {
 /// Looks after the job that runs. False if that is all that can be done.
 fn look_after(draft: &mut Draft<'_>, deployment: i64) -> bool {
     if let Some(phase) = draft.terminal(deployment) {
-        draft.end(phase);
+        let rests = draft.wanted.as_ref().is_ok_and(|it| it.spec.suspend);
+        match phase == Phase::Failed && !rests && awaiting::can_roll_back(draft) {
+            true => awaiting::roll_back(draft, "the new revision failed before it was stable"),
+            false => draft.end(phase),
+        }
         return false;
     }
     if let Some(found) = draft.superseded(deployment) {
@@ -119,6 +135,7 @@ fn look_after(draft: &mut Draft<'_>, deployment: i64) -> bool {
         return false;
     }
     draft.ensure(deployment);
+    awaiting::latest_is_unreadable(draft, deployment);
     true
 }
 
@@ -136,10 +153,8 @@ fn change(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
         draft.begin(OperationType::Restore, "spec.restore.nonce has changed");
         return true;
     }
-    let asked = draft.requests.rollback.clone();
-    if let Some(nonce) = asked.filter(|nonce| handled.rollback.as_ref() != Some(nonce)) {
-        draft.status.handled.rollback = Some(nonce);
-        return ask_rollback(draft);
+    if asked_rollback(draft) {
+        return true;
     }
     let revision = revision(spec);
     let current = draft.status.current_revision.as_deref();
@@ -163,12 +178,21 @@ fn change(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
     unstable(draft, spec)
 }
 
-fn ask_rollback(draft: &mut Draft<'_>) -> bool {
+/// Returns to an earlier revision if a person asks for it, once for each nonce, in place of the
+/// operation that is open.
+pub(super) fn asked_rollback(draft: &mut Draft<'_>) -> bool {
+    let handled = draft.status.handled.rollback.as_ref();
+    let asked = draft.requests.rollback.as_ref();
+    let Some(nonce) = asked.filter(|nonce| handled != Some(*nonce)).cloned() else {
+        return false;
+    };
+    draft.status.handled.rollback = Some(nonce);
     let to = draft.requests.rollback_to.clone();
     let to = to.or_else(|| draft.status.stable_revision.clone());
     let current = draft.status.current_revision.clone();
     match to {
         Some(to) if draft.observed.revisions.contains_key(&to) && Some(&to) != current.as_ref() => {
+            draft.close();
             rollback(draft, to, "a person asked for it");
             true
         }
@@ -198,33 +222,21 @@ pub(super) fn rollback(draft: &mut Draft<'_>, to: String, reason: &str) {
 
 /// A revision that has not become stable in time is replaced by the last one that was.
 fn unstable(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
-    let rollback_spec = &spec.rollback;
-    let (current, stable) = (
-        draft.status.current_revision.clone(),
-        draft.status.stable_revision.clone(),
-    );
-    let Some(stable) = stable.filter(|stable| Some(stable) != current.as_ref()) else {
-        return false;
-    };
-    if draft.status.handled.kept_revision.is_some() && draft.status.handled.kept_revision == current
-    {
+    // No revision is to blame for what waits for a person.
+    if draft.problem.is_some() || !awaiting::can_roll_back(draft) {
         return false;
     }
     let Some(restore) = &draft.status.restore else {
         return false;
     };
-    let checkpoints = spec.checkpoint.interval.get() * rollback_spec.min_checkpoints;
-    let time = rollback_spec.readiness_timeout.get() + rollback_spec.min_stable.get() + checkpoints;
+    let bounds = &spec.rollback;
+    let checkpoints = spec.checkpoint.interval.get() * bounds.min_checkpoints;
+    let time = bounds.readiness_timeout.get() + bounds.min_stable.get() + checkpoints;
     let late = i64::try_from(time.as_millis()).is_ok_and(|time| draft.since(&restore.at) > time);
-    if !rollback_spec.enabled || !late {
-        return false;
+    if late {
+        awaiting::roll_back(draft, "the new revision did not become stable in time");
     }
-    rollback(
-        draft,
-        stable,
-        "the new revision did not become stable in time",
-    );
-    true
+    late
 }
 
 /// Savepoints and checkpoints that a person asks for.
@@ -256,6 +268,10 @@ fn snapshots(draft: &mut Draft<'_>) {
             last.nonce.as_ref() == Some(&nonce) && last.state == SnapshotState::Failed
         });
         if retried {
+            continue;
+        }
+        if draft.current_spec().is_some_and(|spec| !keeps_state(spec)) {
+            snapshots::refuse(draft, kind, nonce, WITHOUT_STORAGE);
             continue;
         }
         draft.begin(

@@ -117,6 +117,13 @@ impl<'a> Draft<'a> {
         manager.filter(|manager| manager.deployment == deployment)
     }
 
+    /// Why the JobManager refused what the operation asked of it, if it did.
+    pub(crate) fn denied(&self, operation: &Operation) -> Option<String> {
+        let denied = self.observed.denied.as_ref();
+        let denied = denied.filter(|denied| denied.operation == operation.id)?;
+        Some(denied.why.clone())
+    }
+
     /// What JobManagers of the deployment reported as they ended, the most telling one.
     pub(crate) fn report(&self, deployment: i64) -> Option<&'a JobReport> {
         let reports = self.observed.pods.iter().filter_map(|pod| {
@@ -332,9 +339,8 @@ impl<'a> Draft<'a> {
     /// What state an upgrade of the running job starts from.
     pub(crate) fn mode(&self, spec: &StreamJobSpec) -> (UpgradeMode, UpgradeMode) {
         let current = self.current_spec();
-        let new_format = current.is_some_and(|now| now.state_version != spec.state_version);
         let requested = match spec.upgrade.mode {
-            UpgradeMode::LastState if new_format => UpgradeMode::Savepoint,
+            UpgradeMode::LastState if self.is_new_format(spec) => UpgradeMode::Savepoint,
             mode => mode,
         };
         if !keeps_state(current.unwrap_or(spec)) {
@@ -349,6 +355,12 @@ impl<'a> Draft<'a> {
             mode => mode,
         };
         (requested, effective)
+    }
+
+    /// Whether the spec's state has another format than what runs: only a savepoint leads there.
+    pub(crate) fn is_new_format(&self, spec: &StreamJobSpec) -> bool {
+        let current = self.current_spec();
+        current.is_some_and(|now| now.state_version != spec.state_version)
     }
 
     fn checkpoint_is_too_old(&self, spec: &StreamJobSpec) -> bool {

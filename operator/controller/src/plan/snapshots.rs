@@ -7,6 +7,7 @@ use weir_crd::{Operation, OperationType, Savepoint, SavepointStatus, SnapshotSta
 use super::draft::Draft;
 use super::steps::exceeds;
 use super::{Action, EventKind};
+use crate::names;
 use crate::observe::SnapshotView;
 
 /// How many savepoints the status lists.
@@ -36,13 +37,11 @@ pub(super) fn take(draft: &mut Draft<'_>, operation: &Operation) {
         .map_or(Duration::from_mins(10), |spec| spec.savepoint.timeout.get());
     let late = exceeds(draft.since(&operation.step_started_at), timeout);
     let ended = draft.terminal(deployment);
-    let outcome = outcome.or_else(|| {
-        (late || ended.is_some()).then(|| {
-            Err(match ended {
-                Some(phase) => format!("the job is {phase:?}"),
-                None => format!("it took longer than {}s", timeout.as_secs()),
-            })
-        })
+    let denied = draft.denied(operation);
+    let outcome = outcome.or_else(|| match (ended, denied) {
+        (Some(phase), _) => Some(Err(format!("the job is {phase:?}"))),
+        (None, Some(why)) => Some(Err(why)),
+        (None, None) => late.then(|| Err(format!("it took longer than {}s", timeout.as_secs()))),
     });
     let Some(outcome) = outcome else {
         let takes_checkpoint = operation.kind != OperationType::Savepoint;
@@ -66,49 +65,68 @@ pub(super) fn record(
     operation: &Operation,
     outcome: Result<SnapshotView, String>,
 ) {
-    let now = draft.now();
-    let is_checkpoint = operation.kind == OperationType::Checkpoint;
-    let word = if is_checkpoint {
-        "checkpoint"
-    } else {
-        "savepoint"
+    let mut entry = Savepoint {
+        nonce: operation.nonce.clone(),
+        operation: operation.id.clone(),
+        id: None,
+        path: None,
+        at: draft.now(),
+        state: SnapshotState::Failed,
+        error: None,
     };
-    let entry = match outcome {
+    let word = word(operation.kind);
+    match outcome {
         Ok(snapshot) => {
             let text = format!("{word} {} is complete: {}", snapshot.id, snapshot.path);
             draft.tell(EventKind::Normal, "SnapshotCompleted", text);
-            Savepoint {
-                nonce: operation.nonce.clone(),
-                operation: operation.id.clone(),
-                id: Some(snapshot.id),
-                path: Some(snapshot.path),
-                at: now,
-                state: SnapshotState::Completed,
-                error: None,
-            }
+            entry.id = Some(snapshot.id);
+            entry.path = Some(snapshot.path);
+            entry.state = SnapshotState::Completed;
         }
         Err(cause) => {
             let text = format!("the {word} {} was given up: {cause}", operation.id);
             draft.fail("SnapshotFailed", text);
-            Savepoint {
-                nonce: operation.nonce.clone(),
-                operation: operation.id.clone(),
-                id: None,
-                path: None,
-                at: now,
-                state: SnapshotState::Failed,
-                error: Some(cause),
-            }
+            entry.error = Some(cause);
         }
+    }
+    enter(draft, operation.kind, entry);
+}
+
+/// Refuses a snapshot that a person asks for: there is no use in asking the job for it.
+pub(super) fn refuse(draft: &mut Draft<'_>, kind: OperationType, nonce: String, cause: &str) {
+    let word = word(kind);
+    let operation = names::snapshot(word, &nonce);
+    let text = format!("the {word} {operation} is refused: {cause}");
+    draft.fail("SnapshotFailed", text);
+    let entry = Savepoint {
+        nonce: Some(nonce),
+        operation,
+        id: None,
+        path: None,
+        at: draft.now(),
+        state: SnapshotState::Failed,
+        error: Some(cause.to_owned()),
     };
-    if is_checkpoint {
-        draft.status.handled.checkpoint.clone_from(&operation.nonce);
+    enter(draft, kind, entry);
+}
+
+fn word(kind: OperationType) -> &'static str {
+    match kind {
+        OperationType::Checkpoint => "checkpoint",
+        _ => "savepoint",
+    }
+}
+
+/// Enters what became of a snapshot into the status.
+fn enter(draft: &mut Draft<'_>, kind: OperationType, entry: Savepoint) {
+    if kind == OperationType::Checkpoint {
+        draft.status.handled.checkpoint.clone_from(&entry.nonce);
         let checkpoint = draft.status.checkpoint.get_or_insert_default();
         checkpoint.last = Some(entry);
         return;
     }
-    if operation.kind == OperationType::Savepoint && operation.nonce.is_some() {
-        draft.status.handled.savepoint.clone_from(&operation.nonce);
+    if kind == OperationType::Savepoint && entry.nonce.is_some() {
+        draft.status.handled.savepoint.clone_from(&entry.nonce);
     }
     let savepoint: &mut SavepointStatus = draft.status.savepoint.get_or_insert_default();
     savepoint

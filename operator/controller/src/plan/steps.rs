@@ -17,7 +17,7 @@ use super::settings::{
 };
 use super::snapshots::record;
 use super::{Action, EventKind, awaiting, deletion, rederive, snapshots, warming};
-use crate::conditions::Problem;
+use crate::conditions::{self, Found, Problem};
 use crate::observe::RunState;
 
 pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
@@ -74,6 +74,10 @@ fn abort(draft: &mut Draft<'_>, operation: &Operation) -> bool {
             // Neither is what runs rolled back again by itself.
             let current = draft.status.current_revision.clone();
             draft.status.handled.kept_revision = current;
+            if conditions::is_bad(&draft.status, "StateCompatible") {
+                let text = "what runs stays, and goes on from its own state";
+                draft.find(Found::State, true, "Compatible", text);
+            }
         }
         _ => {}
     }
@@ -215,7 +219,13 @@ fn stopping(draft: &mut Draft<'_>, operation: &Operation) {
         }
         Some(RunState::Failed) if operation.kind != OperationType::Delete => {
             let cause = "the job failed while it was to stop".to_owned();
-            return fall_back(draft, operation, cause);
+            let goes_on = is_last_state_enough(draft, operation) || leaves_state(operation);
+            let ended = draft.terminal(deployment).filter(|_| !goes_on);
+            let Some(phase) = ended else {
+                return fall_back(draft, operation, cause);
+            };
+            record(draft, operation, Err(cause));
+            return draft.end(phase);
         }
         Some(RunState::Finished | RunState::Failed | RunState::Cancelled) => {
             if let Some(phase) = draft.terminal(deployment) {
@@ -246,6 +256,11 @@ fn stopping(draft: &mut Draft<'_>, operation: &Operation) {
     if let Some(cause) = failed {
         return fall_back(draft, operation, cause);
     }
+    if let Some(why) = draft.denied(operation) {
+        // It may have come to its end, which its pods will tell.
+        let text = format!("the JobManager refuses to stop the job: {why}");
+        draft.change(|operation| operation.message = text);
+    }
     let drain = spec.is_some_and(|spec| spec.upgrade.drain);
     draft.act(Action::Stop {
         operation: operation.id.clone(),
@@ -255,9 +270,6 @@ fn stopping(draft: &mut Draft<'_>, operation: &Operation) {
 
 /// There is no savepoint to stop with.
 fn fall_back(draft: &mut Draft<'_>, operation: &Operation, cause: String) {
-    let fallback = draft
-        .policy()
-        .map_or(UpgradeFallback::None, |spec| spec.upgrade.fallback);
     record(draft, operation, Err(cause.clone()));
     if leaves_state(operation) {
         // It was not to start from the savepoint anyway.
@@ -266,17 +278,36 @@ fn fall_back(draft: &mut Draft<'_>, operation: &Operation, cause: String) {
     if operation.kind == OperationType::Delete {
         return deletion::without_savepoint(draft, &cause);
     }
-    if fallback != UpgradeFallback::LastState {
+    if !is_last_state_enough(draft, operation) {
+        let next = match leads_to_new_format(draft, operation) {
+            true => {
+                "The new spec.stateVersion takes a savepoint: undo its change to go on from the \
+                 newest checkpoint"
+            }
+            false => "Set spec.upgrade.fallback to LastState to go on from the newest checkpoint",
+        };
         return draft.give_up(
             "SavepointFailed",
             format!(
-                "the savepoint failed: {cause}. The job goes on as it was; it is tried again. Set \
-                 spec.upgrade.fallback to LastState to go on from the newest checkpoint"
+                "the savepoint failed: {cause}. The job goes on as it was; it is tried again. \
+                 {next}"
             ),
         );
     }
     draft.change(|operation| operation.effective_mode = Some(UpgradeMode::LastState));
     draft.go_on(Step::Removing);
+}
+
+/// Whether the newest checkpoint will do where no savepoint can be had.
+fn is_last_state_enough(draft: &Draft<'_>, operation: &Operation) -> bool {
+    let fallback = draft.policy().map(|spec| spec.upgrade.fallback);
+    fallback == Some(UpgradeFallback::LastState) && !leads_to_new_format(draft, operation)
+}
+
+fn leads_to_new_format(draft: &Draft<'_>, operation: &Operation) -> bool {
+    let target = operation.target_revision.as_ref();
+    let spec = target.and_then(|target| draft.observed.revisions.get(target));
+    spec.is_some_and(|spec| draft.is_new_format(spec))
 }
 
 /// A newer spec takes the place of the one that the operation was begun for. Pods that are warm for
@@ -388,7 +419,7 @@ fn starting(draft: &mut Draft<'_>, operation: &Operation) {
     let Some(deployment) = operation.to_deployment else {
         return draft.close();
     };
-    if awaiting::newer_spec(draft, operation) {
+    if awaiting::is_replaced(draft, operation) {
         return;
     }
     draft.ensure(deployment);

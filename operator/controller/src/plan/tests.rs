@@ -1,3 +1,4 @@
+mod failures;
 mod model;
 mod owner;
 mod policies;

@@ -8,7 +8,7 @@
 
 use weir_crd::{Operation, OperationType, Phase, PreWarmFallback, Step, UpgradeStrategy};
 
-use super::awaiting::waits_for;
+use super::awaiting::{self, waits_for};
 use super::draft::Draft;
 use super::settings::{self, Settings};
 use super::steps::{exceeds, is_same_start};
@@ -33,6 +33,9 @@ pub(super) fn precedes(draft: &Draft<'_>, operation: &Operation) -> bool {
     let worth_it = draft.status.restore.is_some() || operation.kind == OperationType::Rollback;
     replaces && !over && worth_it && operation.from_deployment.is_some()
 }
+
+/// What a JobManager says of a newest snapshot, or of a pointer to it, that can't be read.
+const UNREADABLE: [&str; 2] = ["LatestUnreadable", "PointerDamaged"];
 
 /// What the new JobManagers have found out.
 enum Outcome {
@@ -206,6 +209,12 @@ fn outcome(draft: &Draft<'_>, to: i64) -> Outcome {
 /// The new revision can't go on from the job's state: it is not tried again until the spec changes.
 fn refuse(draft: &mut Draft<'_>, operation: &Operation, reason: &str, message: &str) {
     let revision = operation.target_revision.clone().unwrap_or_default();
+    if operation.kind == OperationType::Rollback && UNREADABLE.contains(&reason) {
+        // No revision is to blame, and the operation stays: what is missing may come back.
+        draft.problem = Some(awaiting::unreadable(message));
+        let text = format!("{reason}: {message}");
+        return draft.change(|operation| operation.message = text);
+    }
     if operation.kind == OperationType::Rollback {
         let text = format!("revision {revision} can't return: {message}");
         draft.find(Found::State, false, "StateIncompatible", &text);

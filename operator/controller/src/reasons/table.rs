@@ -265,8 +265,10 @@ pub const CONDITIONS: &[ConditionRow] = &[
             row(
                 "True",
                 "NotRunning",
-                "A revision does not come to run, and there is none to return to.",
-                "Edit the spec, or repair what the message names",
+                "A revision does not come to run, and there is none to return to, or none returns \
+                 by itself: `spec.rollback.enabled` is `false`, or a person gave the rollback up.",
+                "Edit the spec, or repair what the message names; `kubectl weir rollback` returns \
+                 to a revision that is kept",
             ),
             row(
                 "True",
@@ -290,6 +292,16 @@ pub const CONDITIONS: &[ConditionRow] = &[
                  started with no state.",
                 "Bring them back; or name a savepoint in `spec.restore.path`, or say \
                  `spec.restore.from: None`, and raise `spec.restore.nonce`",
+            ),
+            row(
+                "True",
+                "LatestUnreadable",
+                "The newest snapshot, or what names it, is there and can't be read: objects of it \
+                 were lost or damaged. No revision is to blame, so none is rolled back, and the \
+                 job never goes back by itself to an older one: its results would be published \
+                 again.",
+                "Bring back what the message names; or name another snapshot: `spec.restore.from: \
+                 Path`, its folder in `spec.restore.path`, and another `spec.restore.nonce`",
             ),
             row(
                 "True",
@@ -360,12 +372,14 @@ pub const CONDITIONS: &[ConditionRow] = &[
     },
     ConditionRow {
         kind: "StorageReachable",
-        meaning: "The job's storage could be used when it was last looked at.",
+        meaning: "The job's storage could be used when it was last looked at. There is no such \
+                  condition before that, and none where nobody will look again: the job rests, or \
+                  takes no checkpoints.",
         reasons: &[
             row(
                 "True",
                 "Reached",
-                "A new JobManager has read from it and written to it.",
+                "A JobManager has read from it and written to it.",
                 FINE,
             ),
             row(
@@ -386,7 +400,8 @@ pub const CONDITIONS: &[ConditionRow] = &[
             row(
                 "True",
                 "Compatible",
-                "The new JobManager has checked the newest snapshot against its program.",
+                "The new JobManager has checked the newest snapshot against its program, or the \
+                 spec that could not take over is undone: the newest one is what runs.",
                 FINE,
             ),
             row(

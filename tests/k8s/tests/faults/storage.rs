@@ -72,6 +72,7 @@ fn f08_a_job_never_starts_empty_because_the_storage_is_down() {
     stand.run(&["start", "s3"]);
     job.until_ready(secs(180));
     assert_eq!(job.told("/restore/checkpointId"), stopped_at);
+    job.until_condition("StorageReachable", true, secs(30));
     job.goes_on(secs(30));
     job.stops_exact();
 }

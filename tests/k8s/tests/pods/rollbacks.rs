@@ -30,6 +30,7 @@ fn is_refused(test: &str, strategy: &str, edit: &Value, back: &Value, word: &str
     assert_eq!(job.told("/epoch"), epoch, "the old job was stopped");
     job.edit(back);
     job.until_ready(secs(60));
+    job.until_condition("StateCompatible", true, secs(30));
     job.stops_exact();
 }
 

@@ -11,8 +11,8 @@ use weir_crd::{OperationType, Phase, RestoreFrom, StartFrom, StreamJobSpec, Stre
 use super::super::{Action, Outcome, decide};
 use crate::names;
 use crate::observe::{
-    Component, Ended, JobReport, JobView, ManagerView, Observed, OperationView, Operators, PodView,
-    RunState, SnapshotView, StandbyView, StateCheck, StateVerdict, Trouble,
+    Component, Denied, Ended, JobReport, JobView, ManagerView, Observed, OperationView, Operators,
+    PodView, RunState, SnapshotView, StandbyView, StateCheck, StateVerdict, Trouble,
 };
 
 pub(super) struct Random(pub(super) u64);
@@ -93,6 +93,7 @@ pub(super) struct World {
     pub(super) deleting: bool,
     pub(super) finalizer: bool,
     revisions: BTreeMap<String, StreamJobSpec>,
+    numbers: BTreeMap<String, i64>,
     pods: BTreeMap<String, Pod>,
     pub(super) pointer: Option<Pointer>,
     pub(super) claims: Vec<Claim>,
@@ -134,6 +135,12 @@ pub(super) struct World {
     pub(super) told: Vec<&'static str>,
     /// How operations ended.
     pub(super) ended: Vec<(OperationType, Outcome)>,
+    /// What the JobManager refused to do.
+    denied: Option<Denied>,
+    /// JobManagers refuse what they are asked to do, with these words.
+    pub(super) denies: Option<String>,
+    /// The newest snapshot of the storage can't be read.
+    pub(super) unreadable: bool,
     /// JobManagers do nothing that they are asked to do.
     pub(super) mute: bool,
     /// How often the JobManager has started the job again.
@@ -158,6 +165,7 @@ impl World {
             deleting: false,
             finalizer: false,
             revisions: BTreeMap::new(),
+            numbers: BTreeMap::new(),
             pods: BTreeMap::new(),
             pointer: None,
             claims: Vec::new(),
@@ -181,6 +189,9 @@ impl World {
             refused: None,
             told: Vec::new(),
             ended: Vec::new(),
+            denied: None,
+            denies: None,
+            unreadable: false,
             mute: false,
             restarts: 0,
         }
@@ -224,8 +235,10 @@ impl World {
             },
             silent_for: Duration::ZERO,
             refused: self.refusal.clone(),
+            denied: self.denied.clone(),
             operators: Operators::default(),
             revisions: self.revisions.clone(),
+            numbers: self.numbers.clone(),
             pods: self.pods.values().map(|pod| pod.view.clone()).collect(),
             manager: self.manager(),
         }
@@ -338,10 +351,15 @@ impl World {
             Action::KeepRevision { revision } => {
                 let spec = self.spec();
                 if crate::revision(&spec).whole == revision {
+                    let generation = self.generation;
+                    self.numbers.entry(revision.clone()).or_insert(generation);
                     self.revisions.insert(revision, spec);
                 }
             }
-            Action::DropRevisions { keep } => self.revisions.retain(|name, _| keep.contains(name)),
+            Action::DropRevisions { keep } => {
+                self.revisions.retain(|name, _| keep.contains(name));
+                self.numbers.retain(|name, _| keep.contains(name));
+            }
             Action::Ensure {
                 deployment,
                 revision,
@@ -507,6 +525,12 @@ impl World {
         if self.mute {
             return;
         }
+        if let Some(why) = &self.denies {
+            let (operation, why) = (operation.to_owned(), why.clone());
+            self.denied = Some(Denied { operation, why });
+            return;
+        }
+        self.denied = None;
         let leads = |pod: &&mut Pod| matches!(pod.process, Process::Leads { .. });
         if let Some(pod) = self.pods.values_mut().rev().find(leads) {
             let failed = pod.failed.as_deref() == Some(operation);
@@ -514,6 +538,18 @@ impl World {
                 pod.asked = Some((operation.to_owned(), stop));
             }
         }
+    }
+
+    /// All pods are lost at once.
+    pub(super) fn kill_all(&mut self) {
+        self.pods.clear();
+    }
+
+    /// The versions whose specs are kept.
+    pub(super) fn kept_versions(&self) -> BTreeSet<String> {
+        let kept = self.revisions.values();
+        let versions = kept.filter_map(|spec| spec.job.args.get("v").cloned());
+        versions.collect()
     }
 
     /// Kills a pod, as a node or a person would.
@@ -611,15 +647,21 @@ impl World {
         let made_from = self.made_from.get(&own);
         let ignores = made_from.is_some_and(|(_, start)| start.from == RestoreFrom::None);
         let fits = !self.is_incompatible(own) || snapshot.is_none() || ignores;
-        let verdict = match (self.storage_is_down, fits) {
+        let latest = made_from.is_some_and(|(_, start)| start.from == RestoreFrom::Latest);
+        let unreadable = self.unreadable && latest && snapshot.is_some();
+        let verdict = match (self.storage_is_down, fits && !unreadable) {
             (true, _) => StateVerdict::Unreachable,
             (false, true) => StateVerdict::Passed,
             (false, false) => StateVerdict::Failed,
         };
+        let reason = match unreadable {
+            true => "LatestUnreadable",
+            false => "StateIncompatible",
+        };
         pod.view.standby = Some(StandbyView {
             check: Some(StateCheck {
                 verdict,
-                reason: "StateIncompatible".to_owned(),
+                reason: reason.to_owned(),
                 message: "in the model".to_owned(),
                 snapshot: snapshot.map(|snapshot| snapshot.id),
                 deployment: pointer.map(|pointer| pointer.deployment),
@@ -684,6 +726,23 @@ impl World {
                     deployment: pointer.map(|pointer| pointer.deployment),
                     error: Some("there is no state".to_owned()),
                     state_missing: true,
+                    ..JobReport::default()
+                }),
+            });
+            return;
+        }
+        let is_read = latest.is_some() && !(first && from != RestoreFrom::Latest);
+        if is_read && self.unreadable {
+            let pointer = before.as_ref();
+            pod.process = Process::Ended(1);
+            pod.view.ready = false;
+            pod.view.ended = Some(Ended {
+                exit_code: 1,
+                report: Some(JobReport {
+                    run_state: pointer.map(|pointer| pointer.run_state.clone()),
+                    deployment: pointer.map(|pointer| pointer.deployment),
+                    error: Some("chk-1/_metadata is damaged".to_owned()),
+                    state_unreadable: true,
                     ..JobReport::default()
                 }),
             });
@@ -780,6 +839,7 @@ impl World {
                 operation: asked.as_ref().map(|(name, _)| name.clone()),
             };
             pod.completed += 1;
+            self.unreadable = false;
             pointer.latest = Some(snapshot.clone());
             if let Some((name, _)) = &asked {
                 *self.taken.entry(name.clone()).or_default() += 1;
@@ -803,6 +863,13 @@ impl World {
     pub(super) fn version_of(&self, revision: Option<&String>) -> Option<String> {
         let spec = self.revisions.get(revision?)?;
         spec.job.args.get("v").cloned()
+    }
+
+    /// The revision that is kept of a program argument.
+    pub(super) fn revision_of(&self, version: &str) -> Option<String> {
+        let mut kept = self.revisions.iter();
+        let found = kept.find(|(_, spec)| spec.job.args.get("v").is_some_and(|v| v == version));
+        found.map(|(revision, _)| revision.clone())
     }
 
     pub(super) fn pod_count(&self) -> usize {
@@ -829,9 +896,7 @@ fn exit(pod: &mut Pod, pointer: &Pointer, code: i32) {
             deployment: Some(pointer.deployment),
             epoch: Some(pointer.epoch),
             latest: pointer.latest.clone(),
-            error: None,
-            storage_unreachable: false,
-            state_missing: false,
+            ..JobReport::default()
         }),
     });
 }

@@ -361,3 +361,94 @@ fn a_job_that_need_not_have_state_any_more_is_started_without() {
     let operation = decide(&observed).status.operation.expect("an operation");
     assert_eq!(operation.kind, OperationType::Upgrade);
 }
+
+#[test]
+fn a_newest_snapshot_that_cant_be_read_waits_for_a_person_who_names_another() {
+    type Bring = fn(&mut World);
+    let stages: [(&str, Bring); 4] = [
+        ("stable", |world| {
+            world.unreadable = true;
+            world.kill_all();
+        }),
+        ("not stable yet", |world| {
+            world.edit("job/args/v", json!("1"));
+            until(world, runs_newest);
+            world.unreadable = true;
+            world.kill_all();
+        }),
+        ("upgrading", |world| {
+            world.edit("job/args/v", json!("1"));
+            until(world, |world| is_at(world, Step::Removing));
+            world.unreadable = true;
+        }),
+        ("resuming", |world| {
+            world.edit("suspend", json!(true));
+            until(world, |world| world.status.phase == Some(Phase::Suspended));
+            world.unreadable = true;
+            world.edit("suspend", json!(false));
+        }),
+    ];
+    for (stage, bring) in stages {
+        let mut world = stable(13);
+        // No newer one takes its place.
+        world.no_checkpoints = true;
+        bring(&mut world);
+        world.told.clear();
+        let unreadable = |world: &World| {
+            let stalled = condition(&world.status, "Stalled");
+            stalled.status == ConditionStatus::True && stalled.reason == "LatestUnreadable"
+        };
+        until(&mut world, unreadable);
+        let text = &condition(&world.status, "Stalled").message;
+        for part in [
+            "chk-1/_metadata is damaged",
+            "spec.restore.from to Path",
+            "spec.restore.path",
+            "spec.restore.nonce",
+        ] {
+            assert!(text.contains(part), "{stage}: {text}");
+        }
+        // Longer than a revision is given to prove itself.
+        for _ in 0..300 {
+            turns(&mut world, 1);
+            assert!(unreadable(&world), "{stage}: {:#?}", world.status);
+        }
+        assert!(!world.told.contains(&"RollingBack"), "{stage}");
+        assert_eq!(world.status.rollback, None, "{stage}");
+        let claims = world.claims.len();
+        world.edit("restore", by_path(Some(1)));
+        until(&mut world, runs_newest);
+        let claim = last(&world);
+        assert_eq!(told(claim).from, RestoreFrom::Path, "{stage}");
+        assert_eq!(claim.status.handled.restore, Some(1), "{stage}");
+        assert_eq!(world.claims.len(), claims + 1, "{stage}");
+        turns(&mut world, 2);
+        let stalled = condition(&world.status, "Stalled");
+        assert_eq!(stalled.status, ConditionStatus::False, "{stage}");
+    }
+}
+
+#[test]
+fn a_rollback_that_finds_the_newest_snapshot_unreadable_says_so_and_blames_no_revision() {
+    let mut world = stable(14);
+    world.broken = Some("1".to_owned());
+    world.no_checkpoints = true;
+    world.edit("job/args/v", json!("1"));
+    until(&mut world, |world| {
+        let operation = world.status.operation.as_ref();
+        operation.is_some_and(|it| it.kind == OperationType::Rollback)
+    });
+    world.unreadable = true;
+    until(&mut world, |world| {
+        condition(&world.status, "Stalled").reason == "LatestUnreadable"
+    });
+    turns(&mut world, 60);
+    let stalled = condition(&world.status, "Stalled");
+    assert_eq!(stalled.reason, "LatestUnreadable", "{}", stalled.message);
+    let compatible = world.status.conditions.iter();
+    let mut compatible = compatible.filter(|it| it.kind == "StateCompatible");
+    assert!(compatible.all(|it| it.status == ConditionStatus::True));
+    // What was missing comes back.
+    world.unreadable = false;
+    until(&mut world, |world| world.status.rollback.is_some());
+}
