@@ -8,6 +8,8 @@
 pub const JOB_LABEL: &str = "weir.dev/job";
 /// The label that says what a pod is: `jobmanager`, `taskmanager` or `cleaner`.
 pub const COMPONENT_LABEL: &str = "weir.dev/component";
+/// Its value on the operator's own pods, by which NetworkPolicies let the operator in.
+pub const OPERATOR: &str = "operator";
 /// The label that names the deployment.
 pub const DEPLOYMENT_LABEL: &str = "weir.dev/deployment";
 /// The label that the JobManager which leads puts on its own pod.

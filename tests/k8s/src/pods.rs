@@ -114,6 +114,19 @@ impl Pod {
         pages.sum::<f64>() / 1024.0
     }
 
+    /// The names of what is in a folder, as its program sees it.
+    #[track_caller]
+    pub fn names_in(&self, folder: &str) -> Vec<String> {
+        let processes = self.processes();
+        let process = processes.first().expect("the pod has a process");
+        let seen = format!("/proc/{process}/root{folder}");
+        let entries = fs::read_dir(&seen).unwrap_or_else(|error| unreachable!("{seen}: {error}"));
+        let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+        let mut names: Vec<_> = entries.flatten().map(name).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The processes of our programs in the pod's control group.
     fn processes(&self) -> Vec<u32> {
         let group = group(&self.uid);

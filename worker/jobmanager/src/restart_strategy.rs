@@ -30,8 +30,10 @@ pub enum RestartStrategy {
         /// The time before each restart.
         delay: Duration,
     },
-    /// Restarts without end, with a growing delay.
+    /// Restarts with a growing delay.
     ExponentialDelay {
+        /// How many restarts there may be without a quiet time in between; none: without end.
+        attempts: Option<u32>,
         /// The time before the first restart.
         initial_delay: Duration,
         /// The most time before a restart.
@@ -85,10 +87,9 @@ impl RestartBackoff {
             RestartStrategy::FixedDelay { attempts, delay } => {
                 self.count = self.count.saturating_add(1);
                 if self.count > attempts {
-                    let plural = if attempts == 1 { "" } else { "s" };
                     return Verdict::GiveUp(format!(
-                        "it was restarted {attempts} time{plural}, as often as the restart \
-                         strategy allows"
+                        "it was restarted {}, as often as the restart strategy allows",
+                        times(attempts)
                     ));
                 }
                 Verdict::Restart(delay)
@@ -109,13 +110,24 @@ impl RestartBackoff {
                 }
                 Verdict::Restart(delay)
             }
-            RestartStrategy::ExponentialDelay { reset_after, .. } => {
+            RestartStrategy::ExponentialDelay {
+                attempts,
+                reset_after,
+                ..
+            } => {
                 let quiet = self.failures.back().map(|last| now.since(*last));
                 if quiet.is_some_and(|quiet| quiet >= reset_after) {
                     self.count = 0;
                 }
                 self.failures.clear();
                 self.failures.push_back(now);
+                if attempts.is_some_and(|attempts| self.count >= attempts) {
+                    return Verdict::GiveUp(format!(
+                        "it was restarted {} without {reset_after:?} of quiet in between, as often \
+                         as the restart strategy allows",
+                        times(self.count)
+                    ));
+                }
                 let delay = self.exponential_delay(random);
                 self.count = self.count.saturating_add(1);
                 Verdict::Restart(delay)
@@ -143,6 +155,11 @@ impl RestartBackoff {
     }
 }
 
+fn times(count: u32) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} time{plural}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +174,7 @@ mod tests {
 
     fn exponential(jitter: f64) -> RestartBackoff {
         RestartBackoff::new(RestartStrategy::ExponentialDelay {
+            attempts: None,
             initial_delay: secs(1),
             max_delay: secs(10),
             multiplier: 2.0,
@@ -207,6 +225,26 @@ mod tests {
         let want = [1, 2, 4, 8, 10, 10].map(|n| Verdict::Restart(secs(n)));
         assert_eq!(delays, want);
         assert_eq!(growing.on_failure(at(105), 0.5), Verdict::Restart(secs(1)));
+    }
+
+    #[test]
+    fn an_exponential_delay_with_a_limit_ends_unless_a_quiet_time_comes_in_between() {
+        let mut limited = RestartBackoff::new(RestartStrategy::ExponentialDelay {
+            attempts: Some(2),
+            initial_delay: secs(1),
+            max_delay: secs(10),
+            multiplier: 2.0,
+            jitter: 0.0,
+            reset_after: secs(100),
+        });
+        for (time, delay) in [(0, 1), (10, 2), (200, 1), (210, 2)] {
+            let verdict = limited.on_failure(at(time), 0.5);
+            assert_eq!(verdict, Verdict::Restart(secs(delay)), "at {time}");
+        }
+        let Verdict::GiveUp(reason) = limited.on_failure(at(220), 0.5) else {
+            panic!("a third restart");
+        };
+        assert!(reason.contains("2 times"), "{reason}");
     }
 
     #[test]

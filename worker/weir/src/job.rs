@@ -94,12 +94,14 @@ fn restart(policy: RestartPolicy) -> RestartStrategy {
             delay,
         },
         RestartPolicy::ExponentialDelay {
+            attempts,
             initial_delay,
             max_delay,
             multiplier,
             jitter,
             reset_after,
         } => RestartStrategy::ExponentialDelay {
+            attempts,
             initial_delay,
             max_delay,
             multiplier,

@@ -120,9 +120,19 @@ fn budget(deployment: &Deployment<'_>, component: &str, pods: u32) -> Value {
     budget
 }
 
-/// The job's own pods reach each other; REST answers everyone in the cluster, where the operator
-/// and people's dashboards are.
+/// The job's own pods reach each other. REST answers everyone, as people's dashboards may be
+/// anywhere, or those that the spec names; the operator always, as it could not look after the job.
 fn policy(deployment: &Deployment<'_>) -> Value {
+    let mut rest = json!({ "ports": [{ "port": "rest", "protocol": "TCP" }] });
+    let named = &deployment.surroundings.network_policy.rest_from;
+    if !named.is_empty() {
+        let mut from = vec![json!({
+            "namespaceSelector": {},
+            "podSelector": { "matchLabels": { names::COMPONENT_LABEL: names::OPERATOR } },
+        })];
+        from.extend(named.iter().map(|peer| Value::Object(peer.0.clone())));
+        rest["from"] = Value::Array(from);
+    }
     let own = json!({ "matchLabels": { names::JOB_LABEL: deployment.owner.name } });
     let mut policy = deployment.lasting(
         "networking.k8s.io/v1",
@@ -134,7 +144,7 @@ fn policy(deployment: &Deployment<'_>) -> Value {
         "policyTypes": ["Ingress"],
         "ingress": [
             { "from": [{ "podSelector": own }] },
-            { "ports": [{ "port": "rest", "protocol": "TCP" }] },
+            rest,
         ],
     });
     policy
@@ -167,6 +177,27 @@ mod tests {
             default_image: "weir",
         };
         deployment.objects()
+    }
+
+    fn who_reaches_rest(change: &Value) -> Value {
+        let made = objects(change).applied;
+        let policy = made.iter().find(|made| made["kind"] == "NetworkPolicy");
+        policy.expect("a policy")["spec"]["ingress"][1].clone()
+    }
+
+    #[test]
+    fn everyone_reaches_rest_unless_the_spec_names_who_may_and_the_operator_always_does() {
+        let open = who_reaches_rest(&json!({}));
+        assert_eq!(open["ports"][0]["port"], "rest");
+        assert_eq!(open.get("from"), None);
+        let peer = json!({"namespaceSelector": {"matchLabels": {"name": "monitoring"}}});
+        let narrow = who_reaches_rest(&json!({"networkPolicy": {"restFrom": [peer]}}));
+        assert_eq!(narrow["ports"], open["ports"]);
+        let operator = json!({
+            "namespaceSelector": {},
+            "podSelector": {"matchLabels": {"weir.dev/component": "operator"}},
+        });
+        assert_eq!(narrow["from"], json!([operator, peer]));
     }
 
     #[test]

@@ -14,6 +14,10 @@ pub(super) const MAIN: &str = "main";
 /// Where the files of the storage's Secret are.
 const CREDENTIALS_DIR: &str = "/etc/weir/s3";
 const CA_DIR: &str = "/etc/weir/ca";
+/// Where the volume for state on the local disk is, whose size the spec limits.
+const STATE_DIR: &str = "/var/lib/weir";
+/// The key of `spec.job.config` that names another folder for it.
+const STATE_DIR_KEY: &str = "state.backend.rocksdb.localdir";
 /// Where a JobManager tells how the job ended.
 const TERMINATION_LOG: &str = "/dev/termination-log";
 /// How long a JobManager has to answer those who ask, after it was told to end.
@@ -94,16 +98,21 @@ pub(super) fn taskmanager(deployment: &Deployment<'_>, index: u32) -> Value {
         })
         .collect();
     let task_manager = &deployment.spec.task_manager;
+    let mut args = vec![
+        "taskmanager".to_owned(),
+        format!("--jobmanager={}", managers.join(",")),
+        format!("--slots={}", task_manager.slots),
+        format!("--data=0.0.0.0:{}", port::DATA),
+        format!("--deployment={number}"),
+        "--reconnect-timeout=24h".to_owned(),
+    ];
+    // Whoever names a folder has a disk of their own mounted there; the option would win over it.
+    if !deployment.spec.job.config.contains_key(STATE_DIR_KEY) {
+        args.push(format!("--local-dir={STATE_DIR}"));
+    }
     let container = json!({
         "name": MAIN,
-        "args": [
-            "taskmanager",
-            format!("--jobmanager={}", managers.join(",")),
-            format!("--slots={}", task_manager.slots),
-            format!("--data=0.0.0.0:{}", port::DATA),
-            format!("--deployment={number}"),
-            "--reconnect-timeout=24h",
-        ],
+        "args": args,
         "ports": [{ "name": "data", "containerPort": port::DATA, "protocol": "TCP" }],
         "resources": resources(&task_manager.resources),
     });
@@ -140,6 +149,7 @@ pub(super) fn pod(
     {
         merge_template(&mut template, &Value::Object(user.0.clone()));
     }
+    leave_silent_nodes(&mut template["spec"]);
     let mut pod = deployment.object("v1", "Pod", name);
     let labels =
         json!({ names::COMPONENT_LABEL: component, "app.kubernetes.io/component": component });
@@ -183,14 +193,6 @@ fn base_spec(deployment: &Deployment<'_>) -> Value {
             "items": [{ "key": ca.key, "path": "ca.crt" }],
         } }));
     }
-    let silent = |key: &str| {
-        json!({
-            "key": format!("node.kubernetes.io/{key}"),
-            "operator": "Exists",
-            "effect": "NoExecute",
-            "tolerationSeconds": SILENT_NODE_SECS,
-        })
-    };
     let pull: Vec<_> = spec
         .image_pull_secrets
         .iter()
@@ -209,16 +211,47 @@ fn base_spec(deployment: &Deployment<'_>) -> Value {
             "fsGroup": 65532,
             "seccompProfile": { "type": "RuntimeDefault" },
         },
-        "tolerations": [silent("not-ready"), silent("unreachable")],
+        // By itself, a resolver waits for 5 s for an answer that was lost.
+        "dnsConfig": { "options": [
+            { "name": "timeout", "value": "1" },
+            { "name": "attempts", "value": "3" },
+        ] },
         "volumes": volumes,
     })
+}
+
+/// Adds how soon a pod leaves a node that is silent, unless the user's templates say it. Tolerations
+/// have no names to merge them by, so a template's list would have taken the place of these.
+fn leave_silent_nodes(spec: &mut Value) {
+    let mut tolerations = match spec["tolerations"].take() {
+        Value::Array(theirs) => theirs,
+        _ => Vec::new(),
+    };
+    for key in [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ] {
+        let evicts = |theirs: &Value| matches!(theirs.as_str(), None | Some("" | "NoExecute"));
+        let is_said = tolerations
+            .iter()
+            .any(|theirs| theirs["key"] == key && evicts(&theirs["effect"]));
+        if !is_said {
+            tolerations.push(json!({
+                "key": key,
+                "operator": "Exists",
+                "effect": "NoExecute",
+                "tolerationSeconds": SILENT_NODE_SECS,
+            }));
+        }
+    }
+    spec["tolerations"] = Value::Array(tolerations);
 }
 
 fn base_container(deployment: &Deployment<'_>) -> Value {
     let spec = deployment.spec;
     let mut mounts = vec![
         json!({ "name": "tmp", "mountPath": "/tmp" }),
-        json!({ "name": "state", "mountPath": "/var/lib/weir" }),
+        json!({ "name": "state", "mountPath": STATE_DIR }),
         json!({ "name": "job", "mountPath": MANIFEST_DIR, "readOnly": true }),
     ];
     if secret(deployment).is_some() {
@@ -268,11 +301,7 @@ fn environment(deployment: &Deployment<'_>) -> Vec<Value> {
         from("POD_UID", "metadata.uid"),
         json!({ "name": "WEIR_LOG", "value": level }),
         json!({ "name": "WEIR_LOG_FORMAT", "value": format }),
-        json!({ "name": "WEIR_STATE_DIR", "value": "/var/lib/weir" }),
     ];
-    if secret(deployment).is_some() {
-        variables.push(json!({ "name": "WEIR_S3_CREDENTIALS_DIR", "value": CREDENTIALS_DIR }));
-    }
     if certificate(deployment).is_some() {
         variables.push(json!({ "name": "SSL_CERT_FILE", "value": format!("{CA_DIR}/ca.crt") }));
     }

@@ -89,6 +89,67 @@ fn templates_add_to_the_operators_containers_and_never_take_its_labels() {
 }
 
 #[test]
+fn state_lies_on_the_volume_whose_size_the_spec_limits() {
+    let size = json!({ "stateBackend": { "localSize": "3Gi" } });
+    let pod = &built(&spec(&size)).pods[2];
+    let container = &pod["spec"]["containers"][0];
+    let args = container["args"].as_array().expect("a list");
+    let folder = args
+        .iter()
+        .find_map(|arg| arg.as_str()?.strip_prefix("--local-dir="))
+        .expect("a folder");
+    let mounts = container["volumeMounts"].as_array().expect("a list");
+    let mount = mounts.iter().find(|mount| mount["mountPath"] == folder);
+    let volumes = pod["spec"]["volumes"].as_array().expect("a list");
+    let is_it = |volume: &&Value| Some(&volume["name"]) == mount.map(|mount| &mount["name"]);
+    let volume = volumes.iter().find(is_it).expect("a volume");
+    assert_eq!(volume["emptyDir"]["sizeLimit"], "3Gi");
+}
+
+#[test]
+fn a_folder_for_state_that_the_job_names_itself_is_left_to_it() {
+    let own = json!({ "job": { "config": { "state.backend.rocksdb.localdir": "/ssd" } } });
+    let pod = &built(&spec(&own)).pods[2];
+    let args = pod["spec"]["containers"][0]["args"].to_string();
+    assert!(!args.contains("--local-dir"), "{args}");
+}
+
+#[test]
+fn templates_with_tolerations_of_their_own_still_leave_a_silent_node_soon() {
+    let more =
+        |tolerations: Value| json!({ "podTemplate": { "spec": { "tolerations": tolerations } } });
+    let spot = json!({ "key": "spot", "operator": "Exists" });
+    let patient = json!({
+        "key": "node.kubernetes.io/unreachable",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": 60,
+    });
+    for (theirs, not_ready, unreachable) in [
+        (Value::Null, 10, 10),
+        (json!([]), 10, 10),
+        (json!([spot]), 10, 10),
+        (json!([spot, patient]), 10, 60),
+    ] {
+        let kept = theirs.as_array().map_or(0, Vec::len);
+        let spec = spec(&more(theirs.clone()));
+        for pod in built(&spec).pods {
+            let found = pod["spec"]["tolerations"].as_array().expect("a list");
+            assert_eq!(
+                found[..kept],
+                theirs.as_array().map_or(&[][..], |all| all)[..]
+            );
+            for (key, secs) in [("not-ready", not_ready), ("unreachable", unreachable)] {
+                let key = format!("node.kubernetes.io/{key}");
+                let of_key: Vec<_> = found.iter().filter(|one| one["key"] == key).collect();
+                assert_eq!(of_key.len(), 1, "{key} in {found:?}");
+                assert_eq!(of_key[0]["tolerationSeconds"], secs, "{key} in {found:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_pod_passes_the_restricted_standard() {
     for pod in built(&spec(&json!({}))).pods {
         let spec = &pod["spec"];

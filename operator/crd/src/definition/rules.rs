@@ -108,8 +108,14 @@ pub const RULES: &[Rule] = &[
     rule(
         "storage-moves-with-restore",
         "spec",
-        "!has(self.storage) || !has(oldSelf.storage) || !has(self.storage.s3) || !has(oldSelf.storage.s3) || (self.storage.s3.bucket == oldSelf.storage.s3.bucket && (has(self.storage.s3.prefix) ? self.storage.s3.prefix : '') == (has(oldSelf.storage.s3.prefix) ? oldSelf.storage.s3.prefix : '')) || (has(self.restore.nonce) && (!has(oldSelf.restore.nonce) || self.restore.nonce != oldSelf.restore.nonce))",
-        "storage.s3.bucket and prefix can only be changed together with restore.path and restore.nonce: the job's state is found there",
+        "!has(self.storage) || !has(oldSelf.storage) || (has(self.storage.s3) && has(oldSelf.storage.s3) ? (self.storage.s3.bucket == oldSelf.storage.s3.bucket && (has(self.storage.s3.prefix) ? self.storage.s3.prefix : '') == (has(oldSelf.storage.s3.prefix) ? oldSelf.storage.s3.prefix : '')) : (has(self.storage.local) && has(oldSelf.storage.local) && self.storage.local.path == oldSelf.storage.local.path)) || (has(self.restore.nonce) && (!has(oldSelf.restore.nonce) || self.restore.nonce != oldSelf.restore.nonce))",
+        "storage can only become another bucket, prefix, folder or kind together with a new restore.nonce, and restore.from and path for what the job is to start from: its state is found there",
+    ),
+    rule(
+        "storage-goes-when-loss-is-confirmed",
+        "spec",
+        "has(self.storage) || !has(oldSelf.storage) || self.upgrade.confirmStateLoss || (has(self.restore.nonce) && (!has(oldSelf.restore.nonce) || self.restore.nonce != oldSelf.restore.nonce))",
+        "without storage the job's state is thrown away: set upgrade.confirmStateLoss to true if that is meant",
     ),
     rule(
         "ports-differ",
@@ -226,10 +232,10 @@ pub const RULES: &[Rule] = &[
         "ha.retryPeriod must be more than 0s and less than ha.renewDeadline",
     ),
     rule(
-        "fixed-delay-fields",
+        "attempts-field",
         "spec.restartStrategy",
-        "!has(self.attempts) || (has(self.type) && self.type == 'FixedDelay')",
-        "restartStrategy.attempts needs type FixedDelay",
+        "!has(self.attempts) || (has(self.type) && self.type in ['FixedDelay', 'ExponentialDelay'])",
+        "restartStrategy.attempts needs type FixedDelay or ExponentialDelay",
     ),
     rule(
         "failure-rate-fields",
@@ -335,8 +341,8 @@ const HOST_NETWORK: &str =
     "!has(self.spec) || !has(self.spec.hostNetwork) || !self.spec.hostNetwork";
 const HOST_NETWORK_MESSAGE: &str =
     "spec.hostNetwork must not be true: the operator gives each pod ports of its own";
-const MAIN_CONTAINER: &str = "!has(self.spec) || !has(self.spec.containers) || self.spec.containers.all(c, c.name != 'main' || (!has(c.image) && !has(c.command)))";
-const MAIN_CONTAINER_MESSAGE: &str = "the container `main` must have neither image nor command: set spec.image; the operator sets the command";
+const MAIN_CONTAINER: &str = "!has(self.spec) || !has(self.spec.containers) || self.spec.containers.all(c, c.name != 'main' || (!has(c.image) && !has(c.command) && !has(c.args)))";
+const MAIN_CONTAINER_MESSAGE: &str = "the container `main` must have neither image, command nor args: set spec.image and spec.job.args; the operator sets the rest";
 
 /// Adds the rules, and the bounds that they need, to the schema of the whole object.
 pub(super) fn add(schema: &mut Value) {
@@ -443,6 +449,12 @@ fn pod_template() -> Value {
                                 "maxItems": 256,
                                 "items": { "type": "string" },
                                 "description": "The command; not for `main`."
+                            },
+                            "args": {
+                                "type": "array",
+                                "maxItems": 1024,
+                                "items": { "type": "string" },
+                                "description": "Its arguments; not for `main`: set `spec.job.args`."
                             },
                         },
                     },

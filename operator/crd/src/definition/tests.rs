@@ -43,6 +43,25 @@ fn the_checked_in_definition_is_that_of_the_types() {
     );
 }
 
+/// `kubectl apply` keeps what it applied in an annotation, which has no room for 262,144 bytes.
+#[test]
+fn the_definition_stays_so_small_that_it_can_be_applied_and_grow() {
+    let size = custom_resource_definition_yaml().len();
+    assert!(size < 120_000, "{size} bytes");
+}
+
+#[test]
+fn every_quantity_has_a_pattern() {
+    let mut quantities = 0;
+    each(&schema(), "", &mut |schema, path| {
+        if schema.get("x-kubernetes-int-or-string").is_some() {
+            assert!(schema.get("pattern").is_some(), "{path}");
+            quantities += 1;
+        }
+    });
+    assert_eq!(quantities, 5);
+}
+
 #[test]
 fn the_schema_is_structural() {
     let mut found = Vec::new();

@@ -30,7 +30,8 @@ pub struct UpgradeSpec {
     pub max_checkpoint_age: Option<ManifestDuration>,
     /// Send the greatest watermark before stopping, so that every window fires.
     pub drain: bool,
-    /// Must be `true` to move a job that has state to mode `Stateless`.
+    /// Must be `true` to move a job to mode `Stateless`, or to take out its storage without a new
+    /// `restore.nonce`: the job then starts without its state.
     pub confirm_state_loss: bool,
 }
 
@@ -130,7 +131,8 @@ pub enum RestoreFrom {
 pub struct RollbackSpec {
     /// Whether the last stable spec returns when a new one doesn't become stable.
     pub enabled: bool,
-    /// How long a new spec may take to become stable.
+    /// How long a new spec may take until it runs. One that runs is given this time, `minStable`
+    /// and `minCheckpoints` times the checkpoint interval, all three together, to become stable.
     pub readiness_timeout: ManifestDuration,
     /// How long a job must have run to count as stable.
     pub min_stable: ManifestDuration,

@@ -143,13 +143,21 @@ impl Default for UiSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]
 pub struct NetworkPolicySpec {
-    /// Whether only the job's own pods and the operator may connect to them.
+    /// Whether other pods are kept from the ports that the job's pods have for each other. Their
+    /// REST port, where jobs are watched, scraped and cancelled, is open to those of `restFrom`.
     pub enabled: bool,
+    /// Who may reach the REST port beside the job's own pods and the operator, as peers of a
+    /// NetworkPolicy. Without any, everyone may.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rest_from: Vec<Object>,
 }
 
 impl Default for NetworkPolicySpec {
     fn default() -> Self {
-        Self { enabled: true }
+        Self {
+            enabled: true,
+            rest_from: Vec::new(),
+        }
     }
 }
 

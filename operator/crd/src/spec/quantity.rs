@@ -32,6 +32,10 @@ impl Quantity {
     }
 }
 
+/// What [`read`] reads, for the API server: a text that it admits has a field's name in its answer.
+const PATTERN: &str =
+    r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,2})?$";
+
 /// The value of a quantity, if the text is one. The grammar is that of Kubernetes'
 /// `resource.Quantity`.
 fn read(text: &str) -> Option<f64> {
@@ -127,7 +131,7 @@ impl JsonSchema for Quantity {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "x-kubernetes-int-or-string": true })
+        json_schema!({ "x-kubernetes-int-or-string": true, "pattern": PATTERN })
     }
 }
 

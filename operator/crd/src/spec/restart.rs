@@ -28,7 +28,8 @@ pub struct RestartStrategySpec {
     /// The strategy. Without it, `ExponentialDelay` where checkpoints are on, otherwise `None`.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<RestartStrategyType>,
-    /// FixedDelay: how many restarts there may be, 1 if not given.
+    /// FixedDelay: how many restarts there may be, 1 if not given. ExponentialDelay: how many there
+    /// may be without a quiet time of `resetAfter` in between, without a limit if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub attempts: Option<u32>,
@@ -48,7 +49,7 @@ pub struct RestartStrategySpec {
     /// ExponentialDelay: the most time before a restart, `1m` if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<ManifestDuration>,
-    /// ExponentialDelay: by what the time grows with each restart, 2 if not given.
+    /// ExponentialDelay: by what the time grows with each restart, 1.5 if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub multiplier: Option<f64>,
@@ -71,7 +72,7 @@ pub enum RestartStrategyType {
     FixedDelay,
     /// Restarts until failures come too often.
     FailureRate,
-    /// Restarts without end, with a growing delay.
+    /// Restarts with a growing delay, without end if there is no limit.
     ExponentialDelay,
 }
 
@@ -96,8 +97,10 @@ pub enum RestartPolicy {
         /// The time before each restart.
         delay: Duration,
     },
-    /// Restarts without end, with a growing delay.
+    /// Restarts with a growing delay.
     ExponentialDelay {
+        /// How many restarts there may be without a quiet time in between; none: without end.
+        attempts: Option<u32>,
         /// The time before the first restart.
         initial_delay: Duration,
         /// The most time before a restart.
@@ -136,9 +139,10 @@ impl RestartStrategySpec {
                 delay: or(self.delay, 1),
             },
             RestartStrategyType::ExponentialDelay => RestartPolicy::ExponentialDelay {
+                attempts: self.attempts,
                 initial_delay: or(self.initial_delay, 1),
                 max_delay: or(self.max_delay, 60),
-                multiplier: self.multiplier.unwrap_or(2.0),
+                multiplier: self.multiplier.unwrap_or(1.5),
                 jitter: self.jitter.unwrap_or(0.1),
                 reset_after: or(self.reset_after, 3600),
             },

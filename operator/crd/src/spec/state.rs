@@ -284,7 +284,8 @@ pub struct StateBackendSpec {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     #[schemars(extend("default" = "rocksdb"))]
     pub kind: Option<StateBackendType>,
-    /// The size of each TaskManager's local disk for state.
+    /// The size of each TaskManager's local disk for state, a volume at `/var/lib/weir`. Where
+    /// `job.config` has `state.backend.rocksdb.localdir`, state is in that folder instead.
     pub local_size: Quantity,
     /// Whether a TaskManager keeps a copy of its newest checkpoint on the local disk, from which a
     /// restarted task is restored.

@@ -5,7 +5,7 @@
 //! backup.
 
 use super::{Violation, Violations};
-use crate::spec::{S3Storage, StreamJobSpec, UpgradeMode};
+use crate::spec::{S3Storage, StorageSpec, StreamJobSpec, UpgradeMode};
 use crate::stream_job::StreamJob;
 
 impl StreamJob {
@@ -68,19 +68,21 @@ fn changes(found: &mut Violations, before: &StreamJobSpec, now: &StreamJobSpec) 
         "spec.restore.nonce",
         "can't become less: raise it to restore again",
     );
-    let place = |spec: &StreamJobSpec| {
-        let s3 = spec
-            .storage
-            .as_ref()
-            .and_then(|storage| storage.s3.as_ref());
-        s3.map(|S3Storage { bucket, prefix, .. }| (bucket.clone(), prefix.clone()))
-    };
-    let moved = place(now).zip(place(before)).is_some_and(|(a, b)| a != b);
+    let restored = nonce.is_some() && nonce != nonce_before;
+    let (storage, storage_before) = (now.storage.as_ref(), before.storage.as_ref());
+    let moved = storage.zip(storage_before).is_some_and(is_elsewhere);
     found.check(
-        !moved || nonce != nonce_before,
-        "spec.storage.s3",
-        "has another bucket or prefix: that can only be changed together with \
-         `spec.restore.path` and `spec.restore.nonce`, as the job's state is found there",
+        !moved || restored,
+        "spec.storage",
+        "is another bucket, prefix, folder or kind: that takes a new `spec.restore.nonce`, and \
+         `spec.restore.from` and `path` for what the job is to start from, as its state is found \
+         there",
+    );
+    found.check(
+        storage.is_some() || storage_before.is_none() || restored || now.upgrade.confirm_state_loss,
+        "spec.storage",
+        "is gone, and with it the job's state: set `spec.upgrade.confirmStateLoss` to `true` if \
+         that is meant",
     );
     let loses =
         now.upgrade.mode == UpgradeMode::Stateless && before.upgrade.mode != UpgradeMode::Stateless;
@@ -90,4 +92,16 @@ fn changes(found: &mut Violations, before: &StreamJobSpec, now: &StreamJobSpec) 
         "`Stateless` throws the job's state away: set `spec.upgrade.confirmStateLoss` to `true` \
          if that is meant",
     );
+}
+
+/// Whether what is stored in one is not found in the other.
+fn is_elsewhere((now, before): (&StorageSpec, &StorageSpec)) -> bool {
+    match (&now.s3, &before.s3) {
+        (Some(now), Some(before)) => {
+            let prefix = |s3: &S3Storage| s3.prefix.clone().unwrap_or_default();
+            now.bucket != before.bucket || prefix(now) != prefix(before)
+        }
+        (None, None) => now.local != before.local,
+        _ => true,
+    }
 }

@@ -72,7 +72,11 @@ pub(super) fn lifecycle(found: &mut Violations, spec: &StreamJobSpec) {
 pub(super) fn restart_strategy(found: &mut Violations, strategy: &RestartStrategySpec) {
     use RestartStrategyType::{ExponentialDelay, FailureRate, FixedDelay};
     let given: [(&str, bool, &[RestartStrategyType]); 9] = [
-        ("attempts", strategy.attempts.is_some(), &[FixedDelay]),
+        (
+            "attempts",
+            strategy.attempts.is_some(),
+            &[FixedDelay, ExponentialDelay],
+        ),
         (
             "delay",
             strategy.delay.is_some(),

@@ -74,6 +74,10 @@ fn pod_template(found: &mut Violations, path: &str, template: &Object) {
         for (field, instead) in [
             ("image", "set `spec.image`"),
             ("command", "the operator sets the command"),
+            (
+                "args",
+                "the operator sets them; those of the program are in `spec.job.args`",
+            ),
         ] {
             if container.get(field).is_some() {
                 found.add(

@@ -191,16 +191,21 @@ fn restart_strategies_have_flinks_defaults() {
         job.spec.restart_strategy.policy(checkpoints_on)
     };
     let secs = std::time::Duration::from_secs;
-    let exponential = RestartPolicy::ExponentialDelay {
+    let exponential = |attempts| RestartPolicy::ExponentialDelay {
+        attempts,
         initial_delay: secs(1),
         max_delay: secs(60),
-        multiplier: 2.0,
+        multiplier: 1.5,
         jitter: 0.1,
         reset_after: secs(3600),
     };
-    assert_eq!(policy("{}", true), exponential);
+    assert_eq!(policy("{}", true), exponential(None));
     assert_eq!(policy("{}", false), RestartPolicy::None);
-    assert_eq!(policy("{type: ExponentialDelay}", false), exponential);
+    assert_eq!(policy("{type: ExponentialDelay}", false), exponential(None));
+    assert_eq!(
+        policy("{type: ExponentialDelay, attempts: 7}", true),
+        exponential(Some(7))
+    );
     assert_eq!(policy("{type: None}", true), RestartPolicy::None);
     assert_eq!(
         policy("{type: FixedDelay, attempts: 3}", true),

@@ -67,6 +67,55 @@ fn every_rule_has_examples_and_readers_judge_them_in_the_same_way() {
 }
 
 #[test]
+fn storage_that_goes_or_moves_takes_a_word_of_what_becomes_of_the_state() {
+    let examples: Value = serde_json::from_str(EXAMPLES).expect("JSON");
+    let base = &examples["base"];
+    let spec = |storage: &Value, more: &Value| {
+        let patch = json!({"spec": {"storage": storage, "checkpoint": {"interval": "0s"}}});
+        let patch = manifest(&patch, &json!({ "spec": more }));
+        read(manifest(base, &patch))
+    };
+    let s3 = |prefix: Value| json!({"s3": {"prefix": prefix}});
+    let local = |path: &str| json!({"s3": null, "local": {"path": path}});
+    let (none, bucket) = (Value::Null, s3(Value::Null));
+    let (a, b) = (local("/a"), local("/b"));
+    // Whether it needs a word, and whether that may be `confirmStateLoss`.
+    for (before, now, needs, may_confirm) in [
+        (&bucket, &bucket, false, true),
+        (&bucket, &s3(json!("")), false, true),
+        (&none, &none, false, true),
+        (&none, &bucket, false, true),
+        (&none, &a, false, true),
+        (&a, &a, false, true),
+        (&bucket, &none, true, true),
+        (&a, &none, true, true),
+        (&bucket, &s3(json!("b")), true, false),
+        (&bucket, &a, true, false),
+        (&a, &bucket, true, false),
+        (&a, &b, true, false),
+    ] {
+        let before = spec(before, &json!({})).spec;
+        let broken = |more: &Value| -> Vec<String> {
+            let judged = spec(now, more).validate_on_kubernetes(Some(&before));
+            judged.into_iter().map(|found| found.path).collect()
+        };
+        let from = &before.storage;
+        let paths = |broken: bool| {
+            if broken {
+                vec!["spec.storage"]
+            } else {
+                Vec::new()
+            }
+        };
+        assert_eq!(broken(&json!({})), paths(needs), "{from:?} to {now}");
+        let confirmed = json!({"upgrade": {"confirmStateLoss": true}});
+        assert_eq!(broken(&confirmed), paths(!may_confirm), "{from:?} to {now}");
+        let restored = json!({"restore": {"from": "None", "nonce": 1}});
+        assert_eq!(broken(&restored), paths(false), "{from:?} to {now}");
+    }
+}
+
+#[test]
 fn examples_are_merged_over_the_base() {
     let merged = manifest(
         &json!({"a": {"b": 1, "c": 2}}),

@@ -12,6 +12,9 @@ struct Wrong {
     value: Value,
 }
 
+/// The entry of a mapping that is made wrong: in mappings of quantities it is one.
+const ENTRY: &str = "memory";
+
 /// A manifest that holds every field, so that each can be changed alone.
 fn full() -> Value {
     let text = include_str!("../manifests/testdata/full.yaml");
@@ -25,6 +28,9 @@ fn misfit(schema: &Map<String, Value>) -> Value {
     let maximum = schema.get("maximum").and_then(Value::as_u64);
     if schema.contains_key("enum") {
         return json!("Nonsense");
+    }
+    if schema.contains_key("x-kubernetes-int-or-string") {
+        return json!("1GB");
     }
     match (kind, maximum) {
         (Some("integer"), Some(maximum)) => json!(maximum + 1),
@@ -61,6 +67,9 @@ fn collect(schema: &Value, pointer: &str, all: &mut Vec<Wrong>) {
     }
     if let Some(items) = object.get("items") {
         collect(items, &format!("{pointer}/0"), all);
+    }
+    if let Some(values) = object.get("additionalProperties") {
+        collect(values, &format!("{pointer}/{ENTRY}"), all);
     }
 }
 

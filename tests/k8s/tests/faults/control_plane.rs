@@ -59,6 +59,14 @@ fn f23_an_operator_that_stands_still_is_succeeded_and_acts_no_more_when_it_wakes
     job.stops_exact();
 }
 
+/// Waits until the job says that the operator in `weir-second` leaves it alone.
+#[track_caller]
+fn tells_of_the_second(job: &Job) {
+    let told = job.until_condition("Accepted", false, secs(40));
+    assert_eq!(told.reason, "ForeignOperator", "{told:?}");
+    assert!(told.message.contains("weir-second/"), "{told:?}");
+}
+
 #[test]
 #[ignore = "takes minutes: make k8s-faults"]
 fn f26_two_releases_do_not_both_look_after_a_job() {
@@ -76,13 +84,17 @@ fn f26_two_releases_do_not_both_look_after_a_job() {
         ]
         .concat(),
     );
+    tells_of_the_second(&job);
     job.edit(&revision("2"));
     job.until_ready(secs(60));
     job.goes_on(secs(20));
     rest(secs(5));
     assert_eq!(job.told("/deployment"), "2");
+    tells_of_the_second(&job);
     helm(&["uninstall", "second", "--namespace", "weir-second"]);
     kubectl(&["delete", "namespace", "weir-second", "--wait=false"]);
+    // Its Lease was given up, or is looked at for a while before it counts as nobody's.
+    job.until_condition("Accepted", true, secs(120));
     job.stops_exact();
 }
 

@@ -22,6 +22,14 @@ fn a_job_that_is_applied_becomes_ready_in_a_restricted_namespace_and_publishes_e
     assert_eq!(job.component("jobmanager").len(), 1);
     assert_eq!(job.component("taskmanager").len(), 1);
     job.goes_on(secs(20));
+    // State is where `localSize` is the limit, and not with other temporary files.
+    let worker = job.taskmanager();
+    let holds_state = |folder: &str| {
+        let names = worker.names_in(folder);
+        names.iter().any(|name| name.starts_with("weir-state-"))
+    };
+    assert!(holds_state("/var/lib/weir"), "no state on its volume");
+    assert!(!holds_state("/tmp"), "state beside its volume");
     job.until_stable();
     job.stops_exact();
 }
