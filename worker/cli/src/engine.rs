@@ -39,6 +39,8 @@ pub struct CheckpointArgs {
     pub interval: Option<Duration>,
     /// Which state it starts with. None: nothing was said.
     pub restore: Option<RestoreChoice>,
+    /// It starts with that though it has newer state of its own, which is left behind.
+    pub rewind: bool,
     /// State in the snapshot that belongs to no operator of the program is left behind.
     pub allow_non_restored_state: bool,
     /// It must not start with no state.

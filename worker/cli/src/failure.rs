@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use crate::logging;
+
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -79,10 +81,18 @@ impl Failure {
         text
     }
 
-    /// Tells it to the person at the terminal.
+    /// Whether this is the cause, or one that something was said to.
+    pub fn is<E: std::error::Error + Send + Sync + 'static>(&self) -> bool {
+        self.error.is::<E>()
+    }
+
+    /// Tells it to the person at the terminal, or to the program that reads the log.
     pub(crate) fn report(&self) -> Exit {
-        // With a closed stderr there is nobody to tell.
-        drop(writeln!(std::io::stderr().lock(), "{}", self.text()));
+        let text = self.text();
+        if !logging::took(text.trim_start_matches("error: ")) {
+            // With a closed stderr there is nobody to tell.
+            drop(writeln!(std::io::stderr().lock(), "{text}"));
+        }
         self.exit
     }
 }

@@ -1,6 +1,8 @@
-//! Where events of the runtime go: to stderr, filtered by the environment variable `WEIR_LOG`.
+//! Where events of the runtime go: to stderr, filtered by the environment variable `WEIR_LOG`, as
+//! `WEIR_LOG_FORMAT` says.
 
 use std::io::{self, IsTerminal};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::anyhow;
 use indicatif::MultiProgress;
@@ -11,6 +13,12 @@ use crate::Failure;
 
 /// The variable that says which events are shown, for example `info` or `weir_jobmanager=debug`.
 const VARIABLE: &str = "WEIR_LOG";
+
+/// The variable that says how a line looks: `text` (the default), or `json` for programs.
+const FORMAT: &str = "WEIR_LOG_FORMAT";
+
+/// Whether lines are for programs. A process has one log.
+static FOR_PROGRAMS: AtomicBool = AtomicBool::new(false);
 
 /// Sends events to stderr. What is returned is the terminal that they share with the progress.
 pub(crate) fn start(default: &str) -> Result<MultiProgress, Failure> {
@@ -24,15 +32,40 @@ pub(crate) fn start(default: &str) -> Result<MultiProgress, Failure> {
         })?,
         _ => EnvFilter::new(default),
     };
-    let started = tracing_subscriber::fmt()
+    let json = is_json(&std::env::var(FORMAT).unwrap_or_default())?;
+    let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(Stderr(terminal.clone()))
         .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .try_init();
+        .with_target(false);
+    let started = match json {
+        true => builder.json().flatten_event(true).try_init(),
+        false => builder.try_init(),
+    };
     // Another subscriber, for example a test's, may be there first.
-    drop(started);
+    FOR_PROGRAMS.store(json && started.is_ok(), Ordering::Relaxed);
     Ok(terminal)
+}
+
+/// Logs a text if the log is for programs, which can make nothing of other lines. False: it is for
+/// the caller to tell.
+pub(crate) fn took(error: &str) -> bool {
+    let takes = FOR_PROGRAMS.load(Ordering::Relaxed) && tracing::enabled!(tracing::Level::ERROR);
+    if takes {
+        tracing::error!("{error}");
+    }
+    takes
+}
+
+fn is_json(format: &str) -> Result<bool, Failure> {
+    match format {
+        "" | "text" => Ok(false),
+        "json" => Ok(true),
+        other => Err(Failure::usage(anyhow!(
+            "environment variable {FORMAT}: `{other}` is no format of log lines: want `text` or \
+             `json`"
+        ))),
+    }
 }
 
 /// Writes above the progress, where there is one.
@@ -54,5 +87,21 @@ impl<'a> MakeWriter<'a> for Stderr {
 
     fn make_writer(&'a self) -> Self {
         self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_that_does_not_exist_is_refused() {
+        let is = |format| is_json(format).map_err(|failure| failure.text());
+        assert_eq!(
+            (is(""), is("text"), is("json")),
+            (Ok(false), Ok(false), Ok(true))
+        );
+        let text = is("JSON").expect_err("no format");
+        assert!(text.contains("WEIR_LOG_FORMAT: `JSON`"), "{text}");
     }
 }

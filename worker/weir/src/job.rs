@@ -18,7 +18,7 @@ use weir_jobmanager::{
 };
 use weir_rest::{RestListener, RestServer};
 use weir_rpc::DispatcherGateway;
-use weir_types::{Clock, JobId, SystemClock};
+use weir_types::{Clock, Fault, JobId, SystemClock};
 
 use crate::program::Plan;
 use crate::signals::{Asked, Signals, end_at_once};
@@ -36,6 +36,17 @@ const ANSWERS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether another process has been elected.
 const LEADERSHIP_CHECK: Duration = Duration::from_millis(100);
+
+/// The job itself has failed, for good: not a process that was to run it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct JobFailed(pub(crate) String);
+
+impl JobFailed {
+    pub(crate) fn new(job: &str, fault: &Fault) -> Self {
+        Self(format!("job {job} failed: {fault}"))
+    }
+}
 
 /// Runs `body` on a runtime of its own.
 pub(crate) fn block_on<T>(body: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
@@ -167,9 +178,11 @@ pub(crate) async fn while_leading(
     }
 }
 
-/// Tells people what happens before the job runs.
+/// Tells people what happens before the job runs: those who watch it, or those who read the log.
 pub(crate) fn say(output: &Output, job: &str, text: &str) {
-    if !output.quiet {
+    if output.quiet {
+        tracing::info!("{job}: {text}");
+    } else {
         // With a closed stderr there is nobody to tell.
         drop(writeln!(std::io::stderr().lock(), "{job}: {text}"));
     }
@@ -255,10 +268,7 @@ impl Watched {
             JobResult::Finished => Exit::Finished,
             JobResult::Canceled => Exit::Canceled,
             JobResult::Failed(fault) => {
-                return Err(Failure::failed(anyhow!(
-                    "job {} failed: {fault}",
-                    self.name
-                )));
+                return Err(Failure::failed(JobFailed::new(&self.name, fault)));
             }
         };
         self.progress.finish(&result).await;

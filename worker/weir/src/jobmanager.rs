@@ -1,15 +1,16 @@
 //! `weir jobmanager`: the JobManager of one job.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use weir_cli::{Exit, Failure, JobManagerRequest};
-use weir_jobmanager::{JobManager, RpcPort};
+use weir_jobmanager::{JobManager, JobResult, RpcPort};
 
-use crate::job::{self, Watched};
-use crate::kubernetes::{self, Pod, gate};
+use crate::job::{self, JobFailed, Watched};
+use crate::kubernetes::{self, Ended, Pod, gate};
 use crate::registry::Registry;
 use crate::signals::{self, Signals};
 use crate::standby::Standby;
@@ -55,11 +56,7 @@ fn serve(registry: &Registry, request: JobManagerRequest) -> Result<Exit, Failur
     job::block_on(async {
         let listener = job::bind_rest(rest).await?;
         let port = RpcPort::bind(rpc).map_err(Failure::failed)?;
-        announce(&format!(
-            "jobmanager rpc {}\nrest {}\n",
-            port.address(),
-            listener.address()
-        ))?;
+        announce(&candidate, port.address(), listener.address())?;
         let say = |text: &str| job::say(&output, &job.name, text);
         let standby = Standby::default();
         let server = job::serve_rest(listener, Arc::new(standby.clone()));
@@ -75,16 +72,18 @@ fn serve(registry: &Registry, request: JobManagerRequest) -> Result<Exit, Failur
             state_folder::lead((&job).into(), &checkpoints, &plan, &candidate, &say)
         })?;
         let plan = start.adopted(registry, &job, plan, &say)?;
-        let lead = match start {
-            Start::Leads(lead) => Some(*lead),
-            Start::WithoutCheckpoints => None,
+        let (lead, by_lease) = match start {
+            Start::Leads(lead) => (Some(*lead), None),
+            Start::WithoutCheckpoints(leadership) => (None, leadership),
             Start::Over(exit) => return Ok(exit),
         };
+        let keeps_state = lead.is_some();
         let mut options = job::options(&job, &plan, lead.as_ref())?;
         if let Some(deployment) = deployment {
             options.deployment = deployment;
         }
         let (state, leadership) = job::split(lead);
+        let leadership = leadership.or(by_lease);
         let spec = job::spec(&job.name, &plan, &executable, state);
         let id = spec.id;
         let manager = JobManager::start_on(Some(port), options, spec).map_err(Failure::failed)?;
@@ -93,9 +92,24 @@ fn serve(registry: &Registry, request: JobManagerRequest) -> Result<Exit, Failur
         if candidate.pod.is_none() {
             watched = watched.cancelled_by_signals()?;
         }
-        let ended = job::while_leading(leadership, async { Ok(manager.wait().await) });
+        let ended = job::while_leading(leadership, async {
+            let result = manager.wait().await;
+            if let Some(pod) = candidate.pod.as_ref().filter(|_| !keeps_state) {
+                let ended = ended(&job.name, &result);
+                tokio::task::block_in_place(|| pod.conclude(&ended));
+            }
+            Ok(result)
+        });
         watched.until(ended, server).await
     })
+}
+
+fn ended(job: &str, result: &JobResult) -> Ended {
+    match result {
+        JobResult::Finished => Ended::Finished,
+        JobResult::Canceled => Ended::Cancelled,
+        JobResult::Failed(fault) => Ended::Failed(JobFailed::new(job, fault).to_string()),
+    }
 }
 
 /// A pod that is told to end is to make room for another one: the job goes on there. Whoever wants
@@ -112,8 +126,14 @@ async fn leave_on_signal(pod: Pod, mut signals: Signals) {
     signals::end_at_once();
 }
 
-/// Tells whoever started this process where it listens.
-fn announce(text: &str) -> Result<(), Failure> {
+/// Tells whoever started this process where it listens. In a pod everybody knows, and the lines of
+/// its log are for programs.
+fn announce(candidate: &Candidate, rpc: SocketAddr, rest: SocketAddr) -> Result<(), Failure> {
+    if candidate.pod.is_some() {
+        tracing::info!(%rpc, %rest, "listens");
+        return Ok(());
+    }
+    let text = format!("jobmanager rpc {rpc}\nrest {rest}\n");
     let mut stdout = std::io::stdout().lock();
     let written = stdout
         .write_all(text.as_bytes())

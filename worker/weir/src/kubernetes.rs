@@ -1,9 +1,10 @@
 //! What a JobManager needs of Kubernetes when it runs in a pod: the Lease by which the job's
 //! JobManagers elect their leader, and the label that leads clients to that leader's REST.
 //!
-//! No JobManager makes the Lease: the operator does, once the job is to start ([`gate`]).
+//! No JobManager makes the Lease: the operator does, once the job is to start ([`gate`]). The end of
+//! a job that keeps no state outside is told by its Lease ([`Ended`]), as nothing else lasts.
 //!
-//! Three requests to the API server, with the token of the pod's service account, are no reason to
+//! A few requests to the API server, with the token of the pod's service account, are no reason to
 //! build a Kubernetes client into every job: a blocking HTTP client of a few hundred lines is. Who
 //! leads is decided by `weir_lease`; that two leaders do no harm, by the pointer in the job's
 //! storage. So a JobManager that cannot reach the API server goes on.
@@ -13,6 +14,8 @@
 mod api;
 pub(crate) mod gate;
 mod lease_election;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,8 +26,21 @@ use anyhow::{Context, anyhow};
 use weir_cli::Failure;
 use weir_crd::ManifestDuration;
 
-use api::Api;
+use api::{Api, Lease};
 pub(crate) use lease_election::LeaseElection;
+
+/// How often it is tried to say on the Lease how the job ended.
+const CONCLUDE_TRIES: u32 = 3;
+
+/// How a job has ended that keeps no state outside: whoever finds it on the Lease, be it a
+/// JobManager that stood by or a container that was started once more, does not run the job again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Finished,
+    Cancelled,
+    /// Why.
+    Failed(String),
+}
 
 /// The pod that this process runs in.
 #[derive(Clone)]
@@ -42,6 +58,7 @@ pub(crate) struct Pod {
     api: Arc<Api>,
     leaving: Arc<AtomicBool>,
     left: Arc<AtomicBool>,
+    concluded: Arc<AtomicBool>,
 }
 
 impl Pod {
@@ -74,6 +91,7 @@ impl Pod {
             api: Arc::new(Api::in_cluster(&host, &port).map_err(Failure::failed)?),
             leaving: Arc::new(AtomicBool::new(false)),
             left: Arc::new(AtomicBool::new(false)),
+            concluded: Arc::new(AtomicBool::new(false)),
         };
         Ok(Some(pod))
     }
@@ -93,14 +111,48 @@ impl Pod {
         self.left.load(Ordering::Acquire)
     }
 
+    /// Says on the Lease how the job ended, and keeps it, so that nobody who stands by runs the job
+    /// again. Only the one who has the Lease may say so.
+    pub(crate) fn conclude(&self, ended: &Ended) {
+        self.concluded.store(true, Ordering::Release);
+        for _ in 0..CONCLUDE_TRIES {
+            let concluded = self.read_lease().and_then(|found| {
+                let own =
+                    |lease: &Lease| lease.observed.record.holder.starts_with(&self.identity());
+                match found.filter(own) {
+                    Some(Lease { observed, .. }) => {
+                        let version = &observed.resource_version;
+                        self.api
+                            .mark_ended(&self.namespace, &self.lease, ended, version)
+                    }
+                    None => Ok(()),
+                }
+            });
+            match concluded {
+                Ok(()) => return,
+                Err(error) => tracing::warn!("say on the Lease how the job ended: {error:#}"),
+            }
+        }
+    }
+
     /// The Lease, if it has been made for this job.
-    fn read_lease(&self) -> anyhow::Result<Option<weir_lease::Observed>> {
+    fn read_lease(&self) -> anyhow::Result<Option<Lease>> {
         self.api
             .lease(&self.namespace, &self.lease, &self.lease_owner)
     }
 
+    /// The beginning of the names of all processes of this pod: that of a pod may come again while
+    /// the one before it still runs on a node that is silent, its uid never does.
+    fn identity(&self) -> String {
+        format!("{}_{}_", self.name, self.uid)
+    }
+
     fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Acquire)
+    }
+
+    fn has_concluded(&self) -> bool {
+        self.concluded.load(Ordering::Acquire)
     }
 }
 

@@ -145,7 +145,7 @@ fn lead(name: &str, state: &LocalState, plan: &Plan) -> Result<Option<Lead>, Loc
         tracing::info!("{text}")
     }) {
         Ok(Start::Leads(lead)) => Ok(Some(*lead)),
-        Ok(Start::WithoutCheckpoints) => Ok(None),
+        Ok(Start::WithoutCheckpoints(_)) => Ok(None),
         Ok(Start::Over(_)) => Err(LocalError::Over),
         Err(failure) => Err(LocalError::State(failure.text())),
     }

@@ -29,7 +29,7 @@ pub(crate) fn run(registry: &Registry, request: RunRequest) -> Result<Exit, Fail
     let plan = start.adopted(registry, &job, plan, &say)?;
     let lead = match start {
         Start::Leads(lead) => Some(*lead),
-        Start::WithoutCheckpoints => None,
+        Start::WithoutCheckpoints(_) => None,
         Start::Over(exit) => return Ok(exit),
     };
     let options = LocalOptions {

@@ -1,7 +1,8 @@
 //! From `--checkpoint-dir` and `--restore` to a job that this process leads: opens the job's state
 //! folder, is elected, claims the job, and finds what it goes on from.
 //!
-//! The folder is `DIR/JOB`. Whatever stands in the way is found here, before anything is started.
+//! The folder is `DIR/JOB`. Whatever stands in the way is found here, before anything is started. A
+//! job that keeps no state outside has an election, too, if it runs in pods.
 
 mod check;
 mod options;
@@ -14,18 +15,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use weir_checkpoint::pointer::{Pointer, SnapshotKind};
-use weir_cli::{CheckpointArgs, Exit, Failure};
+use weir_checkpoint::pointer::{Pointer, SnapshotKind, SnapshotRef};
+use weir_cli::{CheckpointArgs, Exit, Failure, RestoreChoice};
 use weir_crd::{CheckpointSpec, LocalJob};
 use weir_jobmanager::{
     CheckpointOptions, Claim, ClaimError, Claimed, FileElection, LeaderElection, Leadership,
+    RestoreFrom,
 };
 use weir_storage::{ObjectStore, StoreOptions};
 use weir_types::{Clock, Epoch, JobId, SystemClock};
 
 use self::options::{absolute, options};
-use self::restore::Wish;
-use crate::kubernetes::{LeaseElection, Pod};
+use self::refusals::Words;
+use self::restore::{Newest, Wish};
+use crate::job::JobFailed;
+use crate::kubernetes::{Ended, LeaseElection, Pod};
 use crate::program::{self, Plan};
 use crate::random;
 use crate::registry::Registry;
@@ -71,8 +75,8 @@ pub(crate) struct Candidate {
 
 /// What became of the wish to run a job.
 pub(crate) enum Start {
-    /// It keeps no state outside.
-    WithoutCheckpoints,
+    /// It keeps no state outside. This process leads it, if there may be others.
+    WithoutCheckpoints(Option<Leadership>),
     /// This process leads it.
     Leads(Box<Lead>),
     /// There is nothing to run.
@@ -103,7 +107,7 @@ impl Start {
                 Some(from) => program::adopt(registry, job, plan, &from.metadata, say),
                 None => Ok(plan),
             },
-            Self::WithoutCheckpoints | Self::Over(_) => Ok(plan),
+            Self::WithoutCheckpoints(_) | Self::Over(_) => Ok(plan),
         }
     }
 }
@@ -122,15 +126,37 @@ pub(crate) fn lead(
                 "`--restore` needs `--checkpoint-dir`: it says where the job's state is kept";
             return Err(Failure::usage(anyhow!(text)));
         }
-        return Ok(Start::WithoutCheckpoints);
+        // Its pods are told apart by the Lease alone: no pointer keeps two leaders apart.
+        return match &candidate.pod {
+            Some(pod) => lead_by_lease(pod, say),
+            None => Ok(Start::WithoutCheckpoints(None)),
+        };
     };
+    let names_start = matches!(
+        args.restore,
+        Some(RestoreChoice::Path(_) | RestoreChoice::None)
+    );
+    if args.rewind && !names_start {
+        let text = "`--rewind` needs to be told what to go back to: `--restore PATH`, or \
+                    `--restore none`";
+        return Err(Failure::usage(anyhow!(text)));
+    }
     let folder = Folder::open(dir, job.name, args)?;
-    let leadership = folder.elect(candidate, say)?;
+    let leadership = match folder.elect(candidate, say)? {
+        Elected::Alone => None,
+        Elected::Leads(leadership) => Some(leadership),
+        Elected::Over(ended) => return over(ended, say),
+    };
     let Some(wish) = folder.wish(args, candidate, say)? else {
         return Ok(Start::Over(Exit::Finished));
     };
-    let claimed = folder.claim(&wish)?;
-    let (claimed, restore) = folder.restore(claimed, wish.named, candidate, plan, say)?;
+    let words = Words::of(candidate);
+    let claimed = folder.claim(&wish, words)?;
+    let (claimed, restore) = folder.restore(claimed, wish, candidate, plan, say)?;
+    if let Some(RestoreFrom { metadata, .. }) = &restore {
+        let allowed = args.allow_non_restored_state || job.allow_non_restored_state;
+        restore::tell_differences(metadata, &plan.program.job_graph, allowed, say);
+    }
     let pointer = &claimed.pointer;
     let (id, epoch, deployment) = (pointer.state_id, pointer.epoch, pointer.deployment);
     let options = options(&job, args, folder, claimed, restore);
@@ -141,6 +167,46 @@ pub(crate) fn lead(
         deployment,
         leadership,
     })))
+}
+
+/// What came of an election.
+enum Elected {
+    /// There is nobody else.
+    Alone,
+    Leads(Leadership),
+    /// The job has ended.
+    Over(Ended),
+}
+
+/// Leads a job that keeps no state outside.
+fn lead_by_lease(pod: &Pod, say: &dyn Fn(&str)) -> Result<Start, Failure> {
+    match elect_by_lease(pod, say)? {
+        Elected::Alone => Ok(Start::WithoutCheckpoints(None)),
+        Elected::Leads(leadership) => Ok(Start::WithoutCheckpoints(Some(leadership))),
+        Elected::Over(ended) => over(ended, say),
+    }
+}
+
+fn elect_by_lease(pod: &Pod, say: &dyn Fn(&str)) -> Result<Elected, Failure> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let mut election = LeaseElection::new(pod.clone(), random::word(), clock);
+    if let Some(leadership) = campaign(&mut election, say)? {
+        return Ok(Elected::Leads(leadership));
+    }
+    // Without the Lease nothing is claimed.
+    let left = || Failure::failed(anyhow!("the pod was told to end before it led the job"));
+    election.ended().map(Elected::Over).ok_or_else(left)
+}
+
+/// There is nothing to run: it ended before, and that is told once more.
+fn over(ended: Ended, say: &dyn Fn(&str)) -> Result<Start, Failure> {
+    let exit = match ended {
+        Ended::Finished => Exit::Finished,
+        Ended::Cancelled => Exit::Canceled,
+        Ended::Failed(text) => return Err(Failure::failed(JobFailed(text))),
+    };
+    say("the job has ended before: there is nothing left to do");
+    Ok(Start::Over(exit))
 }
 
 /// A job's state folder.
@@ -173,31 +239,29 @@ impl Folder {
         })
     }
 
-    fn elect(
-        &self,
-        candidate: &Candidate,
-        say: &dyn Fn(&str),
-    ) -> Result<Option<Leadership>, Failure> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    fn elect(&self, candidate: &Candidate, say: &dyn Fn(&str)) -> Result<Elected, Failure> {
         if let Some(pod) = &candidate.pod {
-            let mut election = LeaseElection::new(pod.clone(), random::word(), clock);
-            let won = campaign(&mut election, say)?;
-            // Without the Lease nothing is claimed.
-            let ended =
-                || Failure::failed(anyhow!("the pod was told to end before it led the job"));
-            return won.map(Some).ok_or_else(ended);
+            return elect_by_lease(pod, say);
         }
         let local = !self.address.contains("://");
         let dir = match &candidate.dir {
             Some(dir) => dir.clone(),
             None if local => PathBuf::from(&self.address),
-            None => return Ok(None),
+            None => return Ok(Elected::Alone),
         };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut election = FileElection::new(dir, holder(), random::word(), clock);
-        campaign(&mut election, say)
+        let won = campaign(&mut election, say)?;
+        Ok(won.map_or(Elected::Alone, Elected::Leads))
     }
 
-    fn claim(&self, wish: &Wish) -> Result<Claimed, Failure> {
+    /// Whether this still is the newest snapshot.
+    fn still_has(&self, latest: &SnapshotRef) -> bool {
+        let pointer = weir_jobmanager::read_pointer(self.store.as_ref());
+        pointer.is_ok_and(|now| now.is_some_and(|now| now.latest.as_ref() == Some(latest)))
+    }
+
+    fn claim(&self, wish: &Wish, words: Words) -> Result<Claimed, Failure> {
         let named = wish.named.as_ref();
         let claim = Claim {
             above: named.map_or(Epoch(0), |named| named.metadata.epoch),
@@ -206,7 +270,7 @@ impl Folder {
             anew: wish.anew,
             seed: random::word(),
         };
-        weir_jobmanager::claim(claim).map_err(Failure::failed)
+        weir_jobmanager::claim(claim).map_err(|error| self.refused(error, words))
     }
 }
 
@@ -217,7 +281,8 @@ fn campaign(
 ) -> Result<Option<Leadership>, Failure> {
     let mut said = false;
     let won = election.campaign(&mut |other| {
-        if !said {
+        // It may not have been looked yet who leads.
+        if !said && !other.is_empty() {
             say(&format!("standing by: {other} leads the job"));
             said = true;
         }
@@ -226,22 +291,53 @@ fn campaign(
     won.map_err(Failure::failed)
 }
 
-/// The address of a job's state folder and the pointer in it; none if the job keeps no state, has
-/// none yet, or nobody can make sense of it. An error: the store can't be asked.
-pub(crate) fn read(
-    job: &str,
-    args: &CheckpointArgs,
-) -> Result<Option<(String, Pointer)>, ClaimError> {
+/// What a job's state folder says of it.
+#[derive(Default)]
+pub(crate) struct Standing {
+    /// Its address and the pointer in it; none if the job keeps no state, or has none yet.
+    pub(crate) found: Option<(String, Pointer)>,
+    /// What of it could not be had.
+    pub(crate) trouble: Option<Trouble>,
+}
+
+/// Why a job's state can't be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The store can't be asked.
+    Unreachable,
+    /// What it has can't be read: the pointer, or the newest snapshot, which may be gone, too.
+    Unreadable,
+}
+
+/// Reads that without claiming anything, with the newest snapshot if it is asked for.
+pub(crate) fn read(job: &str, args: &CheckpointArgs, with_latest: bool) -> Standing {
     let Some(dir) = &args.dir else {
-        return Ok(None);
+        return Standing::default();
     };
     let Ok(folder) = Folder::at(dir, job, args) else {
-        return Ok(None);
+        return Standing::default();
+    };
+    let trouble = |trouble| Standing {
+        found: None,
+        trouble: Some(trouble),
     };
     match weir_jobmanager::read_pointer(folder.store.as_ref()) {
-        Ok(pointer) => Ok(pointer.map(|pointer| (folder.address, pointer))),
-        Err(error @ ClaimError::Store(_)) => Err(error),
-        Err(_) => Ok(None),
+        Ok(None) => Standing::default(),
+        Ok(Some(pointer)) => {
+            let latest = pointer.latest.as_ref().filter(|_| with_latest);
+            let trouble = latest.and_then(|latest| match folder.newest(latest) {
+                Newest::Read(_) => None,
+                // A job that runs elsewhere may have let go of it meanwhile.
+                Newest::Unreadable(_) => folder.still_has(latest).then_some(Trouble::Unreadable),
+                Newest::Unreachable(_) => Some(Trouble::Unreachable),
+            });
+            Standing {
+                found: Some((folder.address, pointer)),
+                trouble,
+            }
+        }
+        Err(ClaimError::Store(_)) => trouble(Trouble::Unreachable),
+        Err(_) => trouble(Trouble::Unreadable),
     }
 }
 
@@ -256,3 +352,6 @@ fn holder() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("process {} on {}", std::process::id(), host.trim())
 }
+
+#[cfg(test)]
+mod tests;

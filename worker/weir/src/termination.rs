@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use weir_checkpoint::pointer::{Pointer, RunState};
 use weir_cli::{CheckpointArgs, Exit, Failure};
 
-use crate::state_folder;
+use crate::job::JobFailed;
+use crate::state_folder::{self, Trouble};
 
 /// A termination message has at most 4,096 bytes.
 const ERROR_CHARS_MAX: usize = 1_500;
@@ -23,25 +24,39 @@ pub(crate) fn tell(
     deployment: Option<u64>,
     ended: &Result<Exit, Failure>,
 ) {
+    let failed = |failure: &Failure| failure.is::<JobFailed>();
+    let job_failed = ended.as_ref().is_err_and(failed);
+    // Where the job did not begin, its newest snapshot may be why.
+    let standing = state_folder::read(job, checkpoints, ended.is_err() && !job_failed);
+    let found = standing.found.as_ref();
+    let by_itself = match ended {
+        Ok(Exit::Finished) => Some(RunState::Finished),
+        Ok(Exit::Canceled) => Some(RunState::Cancelled),
+        // A pointer that can't be read may say that it goes on.
+        Err(_) if job_failed && checkpoints.dir.is_none() => Some(RunState::Failed),
+        _ => None,
+    };
     let error = ended.as_ref().err().map(Failure::text);
-    let pointer = state_folder::read(job, checkpoints);
-    let found = pointer.as_ref().ok().and_then(Option::as_ref);
-    let mut report = report(found, deployment, ended.as_ref().ok(), error);
-    if pointer.is_err() {
-        report["storageUnreachable"] = Value::Bool(true);
-    } else if ended.is_err() && checkpoints.require_state {
-        let has_state = found.is_some_and(|(_, pointer)| pointer.latest.is_some());
-        report["stateMissing"] = Value::Bool(!has_state);
+    let mut report = report(found, deployment, by_itself, error);
+    match standing.trouble {
+        Some(Trouble::Unreachable) => report["storageUnreachable"] = Value::Bool(true),
+        Some(Trouble::Unreadable) => report["stateUnreadable"] = Value::Bool(true),
+        None if ended.is_err() && checkpoints.require_state => {
+            let has_state = found.is_some_and(|(_, pointer)| pointer.latest.is_some());
+            report["stateMissing"] = Value::Bool(!has_state);
+        }
+        None => {}
     }
     if let Err(error) = std::fs::write(log, report.to_string()) {
         tracing::warn!(%error, log = %log.display(), "the termination message was not written");
     }
 }
 
+/// `by_itself` is how the job ended as far as this process alone can tell.
 fn report(
     pointer: Option<&(String, Pointer)>,
     deployment: Option<u64>,
-    exit: Option<&Exit>,
+    by_itself: Option<RunState>,
     error: Option<String>,
 ) -> Value {
     let mut report = match pointer {
@@ -57,14 +72,9 @@ fn report(
             })),
         }),
         // A job without a storage ends as its process does.
-        None => match exit {
-            Some(Exit::Finished) => {
-                json!({ "runState": { "state": "Finished" }, "deployment": deployment })
-            }
-            Some(Exit::Canceled) => {
-                json!({ "runState": { "state": "Cancelled" }, "deployment": deployment })
-            }
-            _ => json!({}),
+        None => match by_itself {
+            Some(ended) => json!({ "runState": run_state(&ended), "deployment": deployment }),
+            None => json!({}),
         },
     };
     if let Some(error) = error {
@@ -92,12 +102,23 @@ fn run_state(run_state: &RunState) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use weir_checkpoint::pointer::{OperationId, SnapshotKind, SnapshotRef};
+    use weir_checkpoint::pointer::{OperationId, POINTER, SnapshotKind, SnapshotRef};
+    use weir_storage::{LocalStore, ObjectPath, ObjectStore};
     use weir_types::{CheckpointId, Epoch, JobId};
 
     use super::*;
 
     fn pointer(run_state: RunState) -> Pointer {
+        let latest = SnapshotRef {
+            id: CheckpointId(9),
+            epoch: Epoch(7),
+            kind: SnapshotKind::Savepoint,
+            path: "savepoint-7-9".to_owned(),
+            sha256: String::new(),
+            size: 1,
+            completed_ms: 5,
+            operation: Some(OperationId("upgrade-4".to_owned())),
+        };
         Pointer {
             state_id: JobId(1),
             deployment: 4,
@@ -106,17 +127,8 @@ mod tests {
             nonce: 1,
             run_state,
             last_id: CheckpointId(9),
-            latest: Some(SnapshotRef {
-                id: CheckpointId(9),
-                epoch: Epoch(7),
-                kind: SnapshotKind::Savepoint,
-                path: "savepoint-7-9".to_owned(),
-                sha256: String::new(),
-                size: 1,
-                completed_ms: 5,
-                operation: Some(OperationId("upgrade-4".to_owned())),
-            }),
-            retained: Vec::new(),
+            latest: Some(latest.clone()),
+            retained: vec![latest],
             roots: Vec::new(),
             forgotten: Vec::new(),
         }
@@ -126,7 +138,7 @@ mod tests {
     fn a_stopped_job_names_its_operation_and_savepoint() {
         let stopped = RunState::Stopped(OperationId("upgrade-4".to_owned()));
         let found = ("s3://b/j".to_owned(), pointer(stopped));
-        let told = report(Some(&found), Some(4), Some(&Exit::Finished), None);
+        let told = report(Some(&found), Some(4), Some(RunState::Finished), None);
         let expected = json!({
             "runState": { "state": "Stopped", "operation": "upgrade-4" },
             "deployment": 4,
@@ -141,14 +153,87 @@ mod tests {
         assert_eq!(told, expected);
     }
 
+    /// What is told of a job that ended so, whose storage is this folder.
+    fn told(dir: Option<&Path>, require_state: bool, ended: &Result<Exit, Failure>) -> Value {
+        let logs = tempfile::tempdir().unwrap();
+        let log = logs.path().join("log");
+        let args = CheckpointArgs {
+            dir: dir.map(|dir| dir.to_str().unwrap().to_owned()),
+            require_state,
+            ..CheckpointArgs::default()
+        };
+        tell(&log, "x", &args, Some(2), ended);
+        serde_json::from_slice(&std::fs::read(&log).unwrap()).unwrap()
+    }
+
+    fn failed() -> Result<Exit, Failure> {
+        Err(Failure::failed(anyhow::anyhow!("no")))
+    }
+
     #[test]
     fn without_a_storage_the_process_tells_how_the_job_ended() {
-        let told = report(None, Some(2), Some(&Exit::Finished), None);
-        let expected = json!({ "runState": { "state": "Finished" }, "deployment": 2 });
-        assert_eq!(told, expected);
-        let long = "x".repeat(10_000);
-        let told = report(None, Some(2), None, Some(long));
-        assert!(told.to_string().len() < 4_096);
-        assert_eq!(told.get("runState"), None);
+        for (ended, state) in [
+            (Ok(Exit::Finished), "Finished"),
+            (Ok(Exit::Canceled), "Cancelled"),
+            (Err(Failure::failed(JobFailed("no".to_owned()))), "Failed"),
+        ] {
+            let told = told(None, false, &ended);
+            assert_eq!(told["runState"], json!({ "state": state }));
+            assert_eq!(told["deployment"], 2);
+        }
+        // Another process may lead the job.
+        let open = told(None, false, &failed());
+        assert_eq!(open, json!({ "error": "error: no" }));
+        let long = Err(Failure::failed(anyhow::anyhow!("x".repeat(10_000))));
+        assert!(told(None, false, &long).to_string().len() < 4_096);
+    }
+
+    /// A pointer in a local folder, and what was left of the file of its checkpoint.
+    fn folder_with(pointer: &[u8], metadata: Option<&[u8]>) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let store = LocalStore::open(dir.path().join("x")).unwrap();
+        let path = |path: &str| ObjectPath::new(path).unwrap();
+        store.swap_register(&path(POINTER), None, pointer).unwrap();
+        if let Some(bytes) = metadata {
+            let place = path("savepoint-7-9/_metadata");
+            store.create(&place, bytes).unwrap();
+        }
+        dir
+    }
+
+    /// Each asks for another next step.
+    #[test]
+    fn state_that_cant_be_read_is_told_apart_from_a_storage_that_cant_be_asked() {
+        let whole = pointer(RunState::Running).encode();
+        for (pointer, metadata) in [
+            (&b"damaged"[..], None),
+            (&whole[..], None),
+            (&whole[..], Some(&b"damaged"[..])),
+        ] {
+            let dir = folder_with(pointer, metadata);
+            let is_read = Pointer::decode(pointer).is_ok();
+            let told = told(Some(dir.path()), true, &failed());
+            assert_eq!(told["stateUnreadable"], true, "{told}");
+            let runs = told["runState"]["state"] == "Running";
+            assert_eq!(runs, is_read, "{told}");
+            for other in ["storageUnreachable", "stateMissing"] {
+                assert_eq!(told.get(other), None, "{told}");
+            }
+        }
+        // A folder where the file should be: nobody can read that.
+        let dir = folder_with(&whole, None);
+        std::fs::create_dir_all(dir.path().join("x/pointer.2")).unwrap();
+        let told = told(Some(dir.path()), true, &failed());
+        assert_eq!(told["storageUnreachable"], true, "{told}");
+        assert_eq!(told.get("stateUnreadable"), None, "{told}");
+    }
+
+    #[test]
+    fn the_newest_snapshot_is_not_why_a_job_has_failed_that_ran() {
+        let dir = folder_with(&pointer(RunState::Failed).encode(), None);
+        let ended = Err(Failure::failed(JobFailed("no".to_owned())));
+        let told = told(Some(dir.path()), false, &ended);
+        assert_eq!(told["runState"]["state"], "Failed");
+        assert_eq!(told.get("stateUnreadable"), None, "{told}");
     }
 }

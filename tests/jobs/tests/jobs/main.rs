@@ -11,6 +11,7 @@ mod cluster;
 mod damaged_state;
 mod docs;
 mod fraud_detection;
+mod going_back;
 mod harness;
 mod hostile;
 mod input_faults;

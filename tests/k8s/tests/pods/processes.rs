@@ -1,7 +1,7 @@
 //! Processes that are killed and pods that are deleted: the job goes on, its output is exact.
 
 use serde_json::json;
-use weir_tests_k8s::{Job, Stand, secs, until_within};
+use weir_tests_k8s::{Job, Stand, get, secs, until_within};
 
 #[test]
 fn a_jobmanager_that_is_killed_is_restarted_by_its_node_and_goes_on() {
@@ -86,4 +86,53 @@ fn all_pods_at_once_can_be_deleted() {
     job.goes_on(secs(60));
     job.until_ready(secs(30));
     job.stops_exact();
+}
+
+/// How many records the job's source has read, as REST says behind its Service.
+fn records_read(job: &Job) -> Option<u64> {
+    let namespace = &job.namespace;
+    let jobs = format!("/api/v1/namespaces/{namespace}/services/views-rest:rest/proxy/jobs");
+    let id = get(&jobs)?.pointer("/jobs/0/id")?.as_str()?.to_owned();
+    let details = get(&format!("{jobs}/{id}"))?;
+    details
+        .pointer("/vertices/0/metrics/read-records")?
+        .as_u64()
+}
+
+/// No pointer keeps the leaders of such a job apart: each JobManager would run it.
+#[test]
+fn of_two_jobmanagers_of_a_job_without_storage_one_leads_and_the_other_takes_over() {
+    let _stand = Stand::shared();
+    let job = Job::new("no-storage")
+        .with(&json!({
+            "job": { "args": { "output": "/tmp/views", "overwrite": "true" } },
+            "checkpoint": { "interval": "0s" },
+            "storage": null,
+            "jobManager": { "replicas": 2 },
+        }))
+        .started();
+    let goes_on = || {
+        let mut before = None;
+        until_within(secs(60), "records", || {
+            let now = records_read(&job);
+            before = before.or(now);
+            now > before
+        });
+    };
+    let leads = || {
+        let mut managers = job.component("jobmanager");
+        managers.retain(|pod| pod.leads);
+        managers
+    };
+    goes_on();
+    let leaders = leads();
+    assert_eq!(leaders.len(), 1, "{leaders:?}");
+    leaders[0].delete();
+    until_within(
+        secs(60),
+        "another one leads",
+        || matches!(&leads()[..], [leader] if leader.uid != leaders[0].uid),
+    );
+    goes_on();
+    assert_eq!(leads().len(), 1);
 }

@@ -27,18 +27,23 @@ Exit codes:
 
 Environment:
   WEIR_LOG  which log lines go to stderr: `error`, `warn`, `info`, `debug`, or per part, such as
-            `weir_jobmanager=debug` (default: `warn`)";
+            `weir_jobmanager=debug` (default: `warn`)
+  WEIR_LOG_FORMAT
+            how they look: `text`, or `json` for programs (default: `text`)";
 
 pub(super) const RUN_EXAMPLES: &str = "\
 Examples:
   weir run examples/wordcount.yaml --arg input=book.txt --arg output=counts
   weir run job.yaml --parallelism 4 --rest 127.0.0.1:8081
   weir run job.yaml --checkpoint-dir state --checkpoint-interval 1s --restore latest
-  weir run job.yaml --checkpoint-dir state --restore state/job/savepoint-1-12
+  weir run job.yaml --checkpoint-dir state --restore state/job/savepoint-1-12 --rewind
 
 The third one can be killed at any moment; the same command again goes on from the newest
 checkpoint, and the output is as if nothing had happened. `latest` begins without state only if the
-folder never held a checkpoint of this job.
+folder never held a checkpoint of this job. The last one goes back although there is newer state.
+
+`weir savepoint`, `weir stop` and the like ask 127.0.0.1:8081: name that with --rest, as the second
+one does, or name the address that is printed to them.
 
 While it runs, progress goes to stderr: in place on a terminal, else a line per operator every few
 seconds. Ctrl-C cancels the job and waits until everything is released; a second one ends at once.";
@@ -96,7 +101,7 @@ Examples:
   weir stop                                   the one job there is
   weir stop --drain                           for good: all windows fire first
   weir stop --operation upgrade-7             asked again, it tells the same savepoint
-  weir run new.yaml --checkpoint-dir state --restore \"$(weir stop)\"
+  weir run new.yaml --checkpoint-dir state --restore \"$(weir stop)\" --rest 127.0.0.1:8081
 
 It waits until the job has stopped and its results are committed, and writes the savepoint's folder
 to stdout, as the only line. What was not in the savepoint was not processed: a job that is restored

@@ -85,6 +85,11 @@ pub(crate) struct CheckpointOptions {
     #[arg(requires = "checkpoint_dir")]
     pub(crate) restore: Option<RestoreChoice>,
 
+    /// Go back to what --restore names, PATH or `none`, though the job has newer state: what it
+    /// published since then comes again. Each time that it is said
+    #[arg(long, requires = "restore")]
+    pub(crate) rewind: bool,
+
     /// Leave state behind that belongs to no operator of the program
     #[arg(long, requires = "checkpoint_dir")]
     pub(crate) allow_non_restored_state: bool,
@@ -104,6 +109,7 @@ impl CheckpointOptions {
             dir: self.checkpoint_dir,
             interval: self.checkpoint_interval.map(ManifestDuration::get),
             restore: self.restore,
+            rewind: self.rewind,
             allow_non_restored_state: self.allow_non_restored_state,
             require_state: self.require_state,
         }

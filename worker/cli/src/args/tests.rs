@@ -56,6 +56,7 @@ fn checkpoint_options_become_a_request() {
         dir: Some("s3://b/p".to_owned()),
         interval: Some(Duration::from_millis(100)),
         restore: Some(RestoreChoice::Latest),
+        rewind: false,
         allow_non_restored_state: true,
         require_state: false,
         store: store

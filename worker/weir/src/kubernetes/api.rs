@@ -10,6 +10,8 @@ use ureq::http::Response;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use weir_lease::{LeaseRecord, Observed, WriteError};
 
+use super::Ended;
+
 /// Where a pod finds the token of its service account, and the API server's certificate authority.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -24,6 +26,20 @@ const LEADER_LABEL: &str = "weir.dev/leader";
 
 /// The annotation that a leader puts on its pod while there is no Lease.
 const LEASE_MISSING_ANNOTATION: &str = "weir.dev/lease-missing";
+
+/// The annotations of the Lease of a job that keeps no state outside: how it ended, and why.
+const RUN_STATE_ANNOTATION: &str = "weir.dev/run-state";
+const ERROR_ANNOTATION: &str = "weir.dev/error";
+
+/// More of an error is not told: it goes on into a termination message.
+const ERROR_CHARS_MAX: usize = 1_500;
+
+/// A Lease as it was read.
+pub(super) struct Lease {
+    pub(super) observed: Observed,
+    /// The job has ended.
+    pub(super) ended: Option<Ended>,
+}
 
 /// The API server, as the pod's service account sees it.
 pub(super) struct Api {
@@ -48,7 +64,7 @@ impl Api {
         )
     }
 
-    fn new(address: String, authority: &[u8], token: String) -> anyhow::Result<Self> {
+    pub(super) fn new(address: String, authority: &[u8], token: String) -> anyhow::Result<Self> {
         let mut roots: Vec<Certificate<'static>> = Vec::new();
         for item in parse_pem(authority) {
             if let PemItem::Certificate(certificate) = item.context("read ca.crt")? {
@@ -80,7 +96,7 @@ impl Api {
         namespace: &str,
         name: &str,
         owner: &str,
-    ) -> anyhow::Result<Option<Observed>> {
+    ) -> anyhow::Result<Option<Lease>> {
         let request = self.agent.get(self.lease_url(namespace, name));
         let answer = request
             .header("Authorization", self.authorization()?)
@@ -93,9 +109,29 @@ impl Api {
             return Ok(None);
         }
         let observed = Observed::from_object(&object);
-        observed
-            .map(Some)
-            .ok_or_else(|| anyhow!("the answer is no Lease"))
+        let observed = observed.ok_or_else(|| anyhow!("the answer is no Lease"))?;
+        let ended = ended(&object);
+        Ok(Some(Lease { observed, ended }))
+    }
+
+    /// Says on the Lease, on condition that it is what it was, how the job ended.
+    pub(super) fn mark_ended(
+        &self,
+        namespace: &str,
+        name: &str,
+        ended: &Ended,
+        replaces: &str,
+    ) -> anyhow::Result<()> {
+        let (state, error) = match ended {
+            Ended::Finished => ("Finished", None),
+            Ended::Cancelled => ("Cancelled", None),
+            Ended::Failed(error) => ("Failed", Some(error)),
+        };
+        let error: Option<String> =
+            error.map(|error| error.chars().take(ERROR_CHARS_MAX).collect());
+        let annotations = json!({ RUN_STATE_ANNOTATION: state, ERROR_ANNOTATION: error });
+        let metadata = json!({ "annotations": annotations, "resourceVersion": replaces });
+        self.patch(self.lease_url(namespace, name), &metadata)
     }
 
     /// Writes the Lease on condition that it is what it was. What the operator has written on it
@@ -154,6 +190,10 @@ impl Api {
 
     fn patch_pod(&self, namespace: &str, pod: &str, metadata: &Value) -> anyhow::Result<()> {
         let url = format!("{}/api/v1/namespaces/{namespace}/pods/{pod}", self.address);
+        self.patch(url, metadata)
+    }
+
+    fn patch(&self, url: String, metadata: &Value) -> anyhow::Result<()> {
         let answer = self
             .agent
             .patch(url)
@@ -181,6 +221,21 @@ fn is_owned_by(object: &Value, uid: &str) -> bool {
     let owners = object.pointer("/metadata/ownerReferences");
     let owners = owners.and_then(Value::as_array);
     owners.is_some_and(|owners| owners.iter().any(|owner| owner["uid"] == uid))
+}
+
+/// What a Lease says of the job's end.
+fn ended(object: &Value) -> Option<Ended> {
+    let annotations = object.pointer("/metadata/annotations")?;
+    let text = |name: &str| annotations.get(name).and_then(Value::as_str);
+    match text(RUN_STATE_ANNOTATION)? {
+        "Finished" => Some(Ended::Finished),
+        "Cancelled" => Some(Ended::Cancelled),
+        "Failed" => {
+            let error = text(ERROR_ANNOTATION).unwrap_or("the job has failed");
+            Some(Ended::Failed(error.to_owned()))
+        }
+        _ => None,
+    }
 }
 
 fn body(mut answer: Response<ureq::Body>) -> anyhow::Result<Value> {

@@ -9,7 +9,7 @@ use weir_jobmanager::{ElectionError, LeaderElection, Leadership, Term};
 use weir_lease::{Action, Election, Event, OnMissing, OnSilence, Settings, WriteError, micro_time};
 use weir_types::{Clock, Timestamp};
 
-use super::Pod;
+use super::{Ended, Pod};
 
 /// A wait is cut into pieces of this length, so that a pod that is told to end does so soon.
 const SLICE: Duration = Duration::from_millis(50);
@@ -19,18 +19,27 @@ pub(crate) struct LeaseElection {
     pod: Pod,
     nonce: u64,
     clock: Arc<dyn Clock>,
+    ended: Option<Ended>,
 }
 
 impl LeaseElection {
     pub(crate) fn new(pod: Pod, nonce: u64, clock: Arc<dyn Clock>) -> Self {
-        Self { pod, nonce, clock }
+        Self {
+            pod,
+            nonce,
+            clock,
+            ended: None,
+        }
+    }
+
+    /// How the job has ended, if that is why there was no election.
+    pub(crate) fn ended(self) -> Option<Ended> {
+        self.ended
     }
 
     fn settings(&self) -> Settings {
-        // Containers of one pod follow each other, so nobody waits for the one before. The name of
-        // a pod may come again while the one before it still runs on a node that is silent, its
-        // uid never does.
-        let predecessors = format!("{}_{}_", self.pod.name, self.pod.uid);
+        // Containers of one pod follow each other, so nobody waits for the one before.
+        let predecessors = self.pod.identity();
         Settings {
             identity: format!("{predecessors}{:016x}", self.nonce),
             predecessors,
@@ -50,11 +59,12 @@ impl LeaderElection for LeaseElection {
         &mut self,
         waiting: &mut dyn FnMut(&str) -> bool,
     ) -> Result<Option<Leadership>, ElectionError> {
-        mark(&self.pod, false);
+        let mut marked = mark(&self.pod, false);
         let mut candidate = Candidate {
             election: Election::new(self.settings(), self.clock.now()),
             pod: self.pod.clone(),
             clock: Arc::clone(&self.clock),
+            ended: None,
         };
         let mut event = Event::Tick;
         loop {
@@ -62,25 +72,38 @@ impl LeaderElection for LeaseElection {
             if candidate.election.leads() {
                 return Ok(Some(lead(candidate, action)));
             }
-            let holder = candidate.election.holder().unwrap_or("nobody");
+            let holder = candidate.election.holder().unwrap_or_default();
             let holder = holder.split('_').next().unwrap_or_default().to_owned();
             if candidate.pod.is_leaving() || !waiting(&holder) {
                 candidate.pod.left.store(true, Ordering::Release);
                 return Ok(None);
             }
             event = candidate.perform(action);
+            if candidate.ended.is_some() {
+                self.ended = candidate.ended;
+                return Ok(None);
+            }
+            if !marked && is_answer(&event) {
+                marked = mark(&self.pod, false);
+            }
         }
     }
+}
+
+/// Whether the API server has just answered: something else may be asked of it.
+fn is_answer(event: &Event) -> bool {
+    matches!(event, Event::Read(_) | Event::Written(_))
 }
 
 struct Candidate {
     election: Election,
     pod: Pod,
     clock: Arc<dyn Clock>,
+    ended: Option<Ended>,
 }
 
 impl Candidate {
-    fn perform(&self, action: Action) -> Event {
+    fn perform(&mut self, action: Action) -> Event {
         let Pod {
             namespace, lease, ..
         } = &self.pod;
@@ -90,7 +113,10 @@ impl Candidate {
                 Event::Tick
             }
             Action::Read => match self.pod.read_lease() {
-                Ok(found) => Event::Read(found),
+                Ok(found) => Event::Read(found.map(|lease| {
+                    self.ended = lease.ended;
+                    lease.observed
+                })),
                 Err(error) => {
                     tracing::warn!("read the Lease {lease}: {error:#}");
                     Event::ReadFailed
@@ -128,9 +154,13 @@ fn lead(mut candidate: Candidate, mut action: Action) -> Leadership {
     let (leadership, term) = Leadership::begin();
     let pod = candidate.pod.clone();
     let keep = move || {
-        mark(&candidate.pod, true);
+        let mut marked = mark(&candidate.pod, true);
         let mut missing = false;
         loop {
+            if candidate.pod.has_concluded() {
+                // It is kept until it runs out: nobody is to take it before it says so.
+                return candidate.pod.left.store(true, Ordering::Release);
+            }
             if candidate.pod.is_leaving() || term.has_resigned() {
                 return give_up(&mut candidate);
             }
@@ -140,9 +170,14 @@ fn lead(mut candidate: Candidate, mut action: Action) -> Leadership {
                 Event::Written(_) => false,
                 _ => missing,
             };
-            if gone != missing {
+            // What could not be marked is tried again as long as the API server answers.
+            if !marked && is_answer(&event) {
+                marked = mark(&candidate.pod, true);
+                // That mark takes the other one off.
+                missing &= !marked;
+            }
+            if gone != missing && mark_lease(&candidate.pod, gone) {
                 missing = gone;
-                mark_lease(&candidate.pod, missing);
             }
             action = candidate.election.on_event(candidate.clock.now(), event);
             if !candidate.election.leads() {
@@ -182,20 +217,24 @@ fn give_up(candidate: &mut Candidate) {
     candidate.pod.left.store(true, Ordering::Release);
 }
 
-/// The label only leads clients to the leader's REST: without it the job runs all the same.
-fn mark(pod: &Pod, leads: bool) {
-    if let Err(error) = pod.api.mark_leader(&pod.namespace, &pod.name, leads) {
+/// The label only leads clients to the leader's REST: without it the job runs all the same. False:
+/// it is not there.
+fn mark(pod: &Pod, leads: bool) -> bool {
+    let marked = pod.api.mark_leader(&pod.namespace, &pod.name, leads);
+    if let Err(error) = &marked {
         tracing::warn!("mark pod {} as leader or not: {error:#}", pod.name);
     }
+    marked.is_ok()
 }
 
-/// Without the mark the Lease is made anew only once nobody leads any more.
-fn mark_lease(pod: &Pod, missing: bool) {
+/// Without the mark the Lease is made anew only once nobody leads any more. False: it is not there.
+fn mark_lease(pod: &Pod, missing: bool) -> bool {
     if missing {
         tracing::warn!("the Lease {} is gone: the job goes on without", pod.lease);
     }
     let marked = pod.api.mark_lease(&pod.namespace, &pod.name, missing);
-    if let Err(error) = marked {
+    if let Err(error) = &marked {
         tracing::warn!("mark pod {}: {error:#}", pod.name);
     }
+    marked.is_ok()
 }

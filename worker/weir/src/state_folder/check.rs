@@ -19,6 +19,7 @@ use weir_types::causes;
 
 use self::types::Types;
 use super::options::absolute;
+use super::refusals::Words;
 use super::restore::{has_begun, read_named, snapshot_folder};
 use super::{Folder, state_name};
 use crate::program;
@@ -87,7 +88,8 @@ impl Check {
         let folder = Folder::at(dir, state_name(&self.job), &self.args);
         let folder = folder.map_err(|failure| refused("StorageAddress", &failure))?;
         weir_storage::probe(folder.store.as_ref()).map_err(|error| store(&error))?;
-        let pointer = weir_jobmanager::read_pointer(folder.store.as_ref()).map_err(claim)?;
+        let pointer = weir_jobmanager::read_pointer(folder.store.as_ref())
+            .map_err(|error| self.claim(&folder, error))?;
         found.deployment = pointer.as_ref().map(|pointer| pointer.deployment);
         match &self.args.restore.clone() {
             None | Some(RestoreChoice::None) => {
@@ -118,12 +120,27 @@ impl Check {
         let Some(pointer) = over else {
             return Ok(());
         };
-        let left = folder.can_be_left(pointer);
-        left.map_err(|failure| refused("ResultsUnpublished", &failure))
+        let left = folder.can_be_left(pointer, self.words());
+        left.map(drop)
+            .map_err(|failure| refused("ResultsUnpublished", &failure))
+    }
+
+    fn claim(&self, folder: &Folder, error: ClaimError) -> Trouble {
+        let reason = match error {
+            ClaimError::Store(error) => return store(&error),
+            ClaimError::LatestUnreadable { .. } => "LatestUnreadable",
+            _ => "PointerDamaged",
+        };
+        refused(reason, &folder.refused(error, self.words()))
+    }
+
+    fn words(&self) -> Words {
+        Words::of_issued(self.deployment.is_some())
     }
 
     fn nothing(&self, folder: &Folder) -> Result<String, Trouble> {
-        let objects = weir_jobmanager::has_snapshots(folder.store.as_ref()).map_err(claim)?;
+        let objects = weir_jobmanager::has_snapshots(folder.store.as_ref())
+            .map_err(|error| self.claim(folder, error))?;
         if !objects && self.args.require_state {
             let message = format!("{} holds no state of the job any more", folder.address);
             return Err(Trouble::Refused("StateMissing", message));
@@ -164,7 +181,7 @@ impl Check {
         found: &mut Found,
     ) -> Result<String, Trouble> {
         if pointer.run_state == RunState::Deleted {
-            let failure = Failure::usage(folder.was_deleted(pointer));
+            let failure = Failure::usage(folder.was_deleted(pointer, self.words()));
             return Err(refused("StateDeleted", &failure));
         }
         if let Some(root) = pointer.begins_with(self.deployment.is_some()) {
@@ -185,7 +202,7 @@ impl Check {
         // The job may let go of its checkpoints while they are looked at.
         let (store, look) = (folder.store.as_ref(), Look::Metadata);
         let point = weir_jobmanager::restore_point(store, pointer, transactional, look);
-        let Some((metadata, _)) = point.map_err(claim)? else {
+        let Some((metadata, _)) = point.map_err(|error| self.claim(folder, error))? else {
             return Ok("the job starts with no state".to_owned());
         };
         found.snapshot = Some(metadata.id);
@@ -234,13 +251,5 @@ fn store(error: &StoreError) -> Trouble {
     }
 }
 
-fn claim(error: ClaimError) -> Trouble {
-    match error {
-        ClaimError::Store(error) => store(&error),
-        ClaimError::LatestUnreadable { .. } => Trouble::Refused("LatestUnreadable", causes(&error)),
-        error => Trouble::Refused("PointerDamaged", causes(&error)),
-    }
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

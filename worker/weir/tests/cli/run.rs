@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use serde_json::Value;
 use weir_testkit::{Process, until};
 
 use crate::harness::{Words, done, weir};
@@ -174,4 +175,52 @@ fn the_process_has_the_variables_that_the_job_lists() {
             .split(|byte| *byte == 0)
             .any(|entry| entry == b"WEIR_TEST_MODE=a b")
     });
+}
+
+/// A quiet run whose log is for programs; what it says is read line by line.
+#[track_caller]
+fn logged(words: &Words, more: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let mut command = weir(words.args("run"));
+    command
+        .arg("--quiet")
+        .args(more)
+        .env("WEIR_LOG", "info")
+        .env("WEIR_LOG_FORMAT", "json");
+    let ended = Process::start(command).wait();
+    let lines = ended.stderr.lines().map(|line| {
+        let parsed: Result<Value, _> = serde_json::from_str(line);
+        let line = parsed.unwrap_or_else(|error| unreachable!("{error}: {line}"));
+        for field in ["timestamp", "level", "message"] {
+            assert!(line[field].is_string(), "{field}: {line}");
+        }
+        line
+    });
+    (ended.code, lines.collect())
+}
+
+/// Whoever collects logs reads each line alone.
+#[test]
+fn the_log_and_the_error_at_the_end_are_lines_of_json_where_that_is_wanted() {
+    let words = Words::new(1);
+    let state = words.path("state").display().to_string();
+    let (code, lines) = logged(&words, &["--restore", "latest", "--checkpoint-dir", &state]);
+    assert_eq!(code, Some(0), "{lines:?}");
+    let message = |line: &Value| line["message"].as_str().unwrap_or_default().to_owned();
+    let told = |line: &Value| message(line).contains("it starts with no state");
+    assert!(lines.iter().any(told), "{lines:?}");
+
+    let words = Words::of_bytes(b"good\n\xff\n");
+    let (code, lines) = logged(&words, &[]);
+    assert_eq!(code, Some(1), "{lines:?}");
+    let last = lines.last().expect("a line");
+    assert_eq!(last["level"], "ERROR", "{last}");
+    assert!(
+        message(last).starts_with("job wordcount failed: "),
+        "{last}"
+    );
+
+    let mut command = weir(["explain", "examples/wordcount.yaml"]);
+    command.env("WEIR_LOG_FORMAT", "xml");
+    let refused = Process::start(command).wait();
+    refused.expect(2, &["WEIR_LOG_FORMAT: `xml`", "`json`"]);
 }

@@ -13,12 +13,12 @@ use super::super::{Candidate, Start, lead};
 use super::*;
 
 /// A job `x` whose newest checkpoint has state of an operator that `wordcount` lacks.
-fn leave_state(dir: &Path, run_state: RunState, uncommitted: bool) {
+pub(in crate::state_folder) fn leave_state(dir: &Path, run_state: RunState, uncommitted: bool) {
     leave(dir, run_state, gone(uncommitted));
 }
 
 /// State of an operator that `wordcount` lacks.
-fn gone(uncommitted: bool) -> OperatorMetadata {
+pub(in crate::state_folder) fn gone(uncommitted: bool) -> OperatorMetadata {
     OperatorMetadata {
         operator: OperatorId(99),
         name: "gone".to_owned(),
@@ -88,7 +88,11 @@ fn leave_counts<V: StateValue>(dir: &Path) {
 }
 
 /// Stores a checkpoint of job `x`. What its pointer says of it is for the caller to write.
-fn store_checkpoint(dir: &Path, id: u64, operator: OperatorMetadata) -> SnapshotRef {
+pub(in crate::state_folder) fn store_checkpoint(
+    dir: &Path,
+    id: u64,
+    operator: OperatorMetadata,
+) -> SnapshotRef {
     let store = LocalStore::open(dir.join("x")).unwrap();
     let metadata = CheckpointMetadata {
         state_id: JobId(1),
@@ -140,7 +144,7 @@ fn leave(dir: &Path, run_state: RunState, operator: OperatorMetadata) {
 }
 
 /// Moves the pointer of job `x`, as a process that leads it does.
-fn move_pointer(dir: &Path, change: impl FnOnce(&mut Pointer)) {
+pub(in crate::state_folder) fn move_pointer(dir: &Path, change: impl FnOnce(&mut Pointer)) {
     let store = LocalStore::open(dir.join("x")).unwrap();
     let register = ObjectPath::new(POINTER).unwrap();
     let (bytes, version) = store.read_register(&register).unwrap().unwrap();
@@ -154,25 +158,25 @@ fn move_pointer(dir: &Path, change: impl FnOnce(&mut Pointer)) {
 }
 
 /// Job `x` completes a checkpoint.
-fn complete(dir: &Path, id: u64) {
+pub(in crate::state_folder) fn complete(dir: &Path, id: u64) {
     let snapshot = store_checkpoint(dir, id, gone(false));
     move_pointer(dir, |pointer| pointer.complete(snapshot, 2));
 }
 
 /// A checkpoint of job `x`, by its folder.
-fn folder_of(dir: &Path, id: u64) -> String {
+pub(in crate::state_folder) fn folder_of(dir: &Path, id: u64) -> String {
     let folder = dir.join(format!("x/chk-3-{id}"));
     folder.to_str().unwrap().to_owned()
 }
 
-fn job() -> LocalJob {
+pub(in crate::state_folder) fn job() -> LocalJob {
     let manifest = "apiVersion: weir.dev/v1alpha1\nkind: StreamJob\nmetadata: {name: x}\nspec: \
                     {job: {program: wordcount, args: {input: a.txt, output: b}}}\n";
     let job = weir_crd::StreamJob::from_yaml("job.yaml", manifest).unwrap();
     job.resolve_local(&weir_crd::Overrides::default()).unwrap()
 }
 
-fn registry() -> Registry {
+pub(in crate::state_folder) fn registry() -> Registry {
     let programs = weir_programs::all().into_iter();
     let programs: Vec<_> = programs
         .map(|entry| crate::ProgramEntry {
@@ -184,7 +188,7 @@ fn registry() -> Registry {
     Registry::new(&programs)
 }
 
-fn args(dir: Option<&Path>, restore: RestoreChoice) -> CheckpointArgs {
+pub(in crate::state_folder) fn args(dir: Option<&Path>, restore: RestoreChoice) -> CheckpointArgs {
     CheckpointArgs {
         dir: dir.map(|dir| dir.to_str().unwrap().to_owned()),
         restore: Some(restore),
@@ -454,20 +458,25 @@ fn who_goes_on_from_a_deployment_that_stored_nothing_begins_with_what_that_one_w
     assert_eq!(restored(dir, RestoreChoice::Latest, Some(9)), None);
 }
 
-/// Otherwise a job whose state was deleted could never be started again.
+/// Otherwise a job whose state was deleted or damaged could never be started again.
 #[test]
-fn state_that_is_gone_can_be_left_for_something_else_that_a_person_names() {
-    for none in [true, false] {
+fn state_that_is_gone_or_damaged_can_be_left_for_something_else_that_a_person_names() {
+    for (none, damaged) in [(true, false), (false, false), (true, true), (false, true)] {
         let dir = tempfile::tempdir().unwrap();
         let dir = dir.path();
         leave_state(dir, RunState::Running, true);
         store_checkpoint(dir, 5, gone(false));
-        std::fs::remove_file(dir.join("x/chk-3-7/_metadata")).unwrap();
+        let newest = dir.join("x/chk-3-7/_metadata");
+        match damaged {
+            true => std::fs::write(&newest, "WEIRMETA, and no more").unwrap(),
+            false => std::fs::remove_file(&newest).unwrap(),
+        }
         let goes_on = start(dir, RestoreChoice::Latest, Some(5));
-        assert!(
-            goes_on.is_err(),
-            "it must not start with no state by itself"
-        );
+        let text = goes_on.err().unwrap_or_default();
+        for part in ["chk-3-7", "from: Path", "nonce"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("--restore"), "a StreamJob has none: {text}");
         let (named, restored_from) = match none {
             true => (RestoreChoice::None, None),
             false => (RestoreChoice::Path(folder_of(dir, 5)), Some(5)),
