@@ -1,6 +1,8 @@
 //! What a subtask reports of its snapshot, and what a subtask is restored from: pure data that
 //! names objects.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use weir_state::StateMeta;
 use weir_types::{CheckpointId, KeyGroupRange, OperatorId, SubtaskIndex};
@@ -201,9 +203,9 @@ pub struct OperatorRestore {
     /// Files of keyed state that hold key groups of this subtask, each former subtask's in the
     /// order in which they are to be read.
     pub keyed: Vec<KeyedHandle>,
-    /// The operator state of *all* former subtasks, by their indices: dealing it out needs all of
-    /// it.
-    pub operator_state: Vec<(SubtaskIndex, Stored)>,
+    /// The operator state of *all* former subtasks, by their indices: to take a part of it needs
+    /// all of it. All subtasks of the operator have the same, and share it within a process.
+    pub operator_state: Arc<[(SubtaskIndex, Stored)]>,
     /// How many former subtasks there were.
     pub former_parallelism: u32,
     /// What the former subtasks that this one continues kept for themselves.

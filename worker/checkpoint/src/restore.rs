@@ -4,8 +4,10 @@
 //!
 //! - Keyed state goes by key groups: a subtask gets the files of all former subtasks that share key
 //!   groups with it, each cut to those.
-//! - Operator state of all former subtasks goes to every subtask, which deals out its own part by
-//!   `weir_state::repartition`: a split list needs to see all of it.
+//! - Operator state of all former subtasks goes to every subtask, which takes its own part by
+//!   `weir_state::own_part`. Only the states' own bytes say which lists are in them and how long
+//!   these are, and larger ones lie in objects, which are not read here. All subtasks share one
+//!   copy.
 //! - What operators keep for themselves goes from former subtask `i` to subtask `i` modulo the new
 //!   parallelism, so that each is continued exactly once.
 //! - A subtask has ended if the same one had, at the same parallelism, or all had.
@@ -13,13 +15,14 @@
 mod check;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use weir_state::KeyedSnapshot;
 use weir_types::{CheckpointId, KeyGroupRange, OperatorId, SubtaskIndex, VertexId};
 
 pub use self::check::{RestoreError, WhichOperator};
 use crate::coordinator::OperatorInfo;
-use crate::handle::{KeyedHandle, OperatorRestore, OperatorSubtaskState, Stored, SubtaskRestore};
+use crate::handle::{KeyedHandle, OperatorRestore, Stored, SubtaskRestore};
 use crate::keyed_file::{self, Compression};
 use crate::metadata::{CheckpointMetadata, OperatorMetadata};
 
@@ -51,7 +54,10 @@ pub struct RestorePlan {
 #[derive(Clone, Debug)]
 struct Planned {
     info: OperatorInfo,
+    /// Its subtasks are in order, and without their operator state.
     former: Option<OperatorMetadata>,
+    /// That of all former subtasks.
+    operator_state: Arc<[(SubtaskIndex, Stored)]>,
 }
 
 /// Deals out a checkpoint or savepoint. `base` is the folder that its objects' names are relative
@@ -77,10 +83,7 @@ pub fn plan(
         if let Some(enumerator) = former.and_then(|former| former.enumerator.clone()) {
             enumerators.insert(info.operator, enumerator);
         }
-        operators.push(Planned {
-            info: info.clone(),
-            former: former.cloned(),
-        });
+        operators.push(Planned::new(info.clone(), former.cloned()));
     }
     Ok(RestorePlan {
         checkpoint: metadata.id,
@@ -107,8 +110,7 @@ impl RestorePlan {
             operators.filter(|planned| planned.info.vertex == vertex)
         };
         let operators = of_vertex().filter_map(|planned| {
-            let former = planned.former.as_ref()?;
-            let restore = operator_restore(self.checkpoint, former, &planned.info, subtask);
+            let restore = planned.restore(self.checkpoint, subtask)?;
             Some((planned.info.operator, restore))
         });
         SubtaskRestore {
@@ -123,45 +125,56 @@ impl RestorePlan {
 }
 
 impl Planned {
+    fn new(info: OperatorInfo, mut former: Option<OperatorMetadata>) -> Self {
+        let mut operator_state = Vec::new();
+        if let Some(former) = &mut former {
+            former.subtasks.sort_by_key(|(subtask, _)| *subtask);
+            let states = former.subtasks.iter_mut();
+            operator_state.extend(states.filter_map(|(subtask, state)| {
+                let stored = state.operator_state.take()?;
+                Some((*subtask, stored))
+            }));
+        }
+        Self {
+            info,
+            former,
+            operator_state: operator_state.into(),
+        }
+    }
+
+    /// What a subtask of it is restored from; none: the checkpoint does not know it.
+    fn restore(&self, checkpoint: CheckpointId, subtask: SubtaskIndex) -> Option<OperatorRestore> {
+        let former = self.former.as_ref()?;
+        let states = &former.subtasks;
+        let parallelism = self.info.parallelism;
+        let has_keyed = states.iter().any(|(_, state)| !state.keyed.is_empty());
+        let mut keyed = Vec::new();
+        if has_keyed {
+            let range = KeyGroupRange::of_subtask(former.max_parallelism, parallelism, subtask.0);
+            let handles = states.iter().flat_map(|(_, state)| &state.keyed);
+            keyed.extend(handles.filter_map(|handle| clipped(handle, range)));
+            let empty = former.empty_ranges();
+            let empty = empty.map(|range| former.empty_file(checkpoint, range));
+            keyed.extend(empty.filter_map(|handle| clipped(&handle, range)));
+        }
+        let raw = states
+            .iter()
+            .filter(|(former, _)| former.0 % parallelism == subtask.0)
+            .filter_map(|(former, state)| Some((*former, state.raw.clone()?)));
+        Some(OperatorRestore {
+            keyed,
+            operator_state: Arc::clone(&self.operator_state),
+            former_parallelism: former.parallelism,
+            raw: raw.collect(),
+        })
+    }
+
     fn has_ended(&self, subtask: SubtaskIndex) -> bool {
         self.former.as_ref().is_some_and(|former| {
             let all = former.ended.len() as u64 == u64::from(former.parallelism);
             let same = former.parallelism == self.info.parallelism;
             all || (same && former.ended.contains(&subtask))
         })
-    }
-}
-
-fn operator_restore(
-    checkpoint: CheckpointId,
-    former: &OperatorMetadata,
-    info: &OperatorInfo,
-    subtask: SubtaskIndex,
-) -> OperatorRestore {
-    let mut states: Vec<&(SubtaskIndex, OperatorSubtaskState)> = former.subtasks.iter().collect();
-    states.sort_by_key(|(former, _)| *former);
-    let has_keyed = states.iter().any(|(_, state)| !state.keyed.is_empty());
-    let mut keyed = Vec::new();
-    if has_keyed {
-        let range = KeyGroupRange::of_subtask(former.max_parallelism, info.parallelism, subtask.0);
-        let handles = states.iter().flat_map(|(_, state)| &state.keyed);
-        keyed.extend(handles.filter_map(|handle| clipped(handle, range)));
-        let empty = former.empty_ranges();
-        let empty = empty.map(|range| former.empty_file(checkpoint, range));
-        keyed.extend(empty.filter_map(|handle| clipped(&handle, range)));
-    }
-    let operator_state = states
-        .iter()
-        .filter_map(|(former, state)| Some((*former, state.operator_state.clone()?)));
-    let raw = states
-        .iter()
-        .filter(|(former, _)| former.0 % info.parallelism == subtask.0)
-        .filter_map(|(former, state)| Some((*former, state.raw.clone()?)));
-    OperatorRestore {
-        keyed,
-        operator_state: operator_state.collect(),
-        former_parallelism: former.parallelism,
-        raw: raw.collect(),
     }
 }
 

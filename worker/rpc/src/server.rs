@@ -198,6 +198,10 @@ fn turned_away(error: RegisterError) -> Result<pb::JobMasterMessage, Status> {
 /// Passes commands on to the socket, until the JobMaster drops the executor or the TaskManager
 /// hangs up. A command over the limit would break the connection, and again on the next one; the
 /// JobMaster is told instead that its subtask has failed.
+///
+/// A command is encoded when there is room for it; a deployment, which may hold the state of all
+/// former subtasks, when all before it have left the queue. Until then it shares that state with
+/// the others.
 async fn write(
     mut commands: TaskExecutorInbox,
     sender: mpsc::Sender<Result<pb::JobMasterMessage, Status>>,
@@ -205,6 +209,13 @@ async fn write(
     limit: usize,
 ) {
     while let TaskExecutorEvent::Command(command) = commands.next().await {
+        let places = match command.parts() {
+            (_, TaskExecutorCommand::Deploy(_)) => ENCODED_WAITING_MAX,
+            _ => 1,
+        };
+        let Ok(mut places) = sender.reserve_many(places).await else {
+            return;
+        };
         let message = command_to_wire(&command);
         let bytes = message.encoded_len();
         if bytes > limit
@@ -219,9 +230,8 @@ async fn write(
             }
             continue;
         }
-        drop(command);
-        if sender.send(Ok(message)).await.is_err() {
-            return;
+        if let Some(place) = places.next() {
+            place.send(Ok(message));
         }
     }
 }

@@ -78,7 +78,7 @@ pub use keyed::value_state::ValueState;
 pub use operator::backend::{OperatorStateBackend, OperatorStateContext};
 pub use operator::broadcast_state::BroadcastState;
 pub use operator::list_state::OperatorListState;
-pub use operator::repartition::repartition;
+pub use operator::repartition::{own_part, repartition};
 pub use operator::snapshot::{
     OperatorSnapshot, OperatorStateMeta, OperatorStateMode, OperatorStateSnapshot,
 };

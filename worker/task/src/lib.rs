@@ -271,7 +271,7 @@ impl Restoring {
 }
 
 /// The thread of a subtask, from its first state to its last.
-fn live(mut task: TaskLoop, mut intake: Intake, restoring: Restoring, place: &str) {
+fn live(mut task: TaskLoop, mut intake: Intake, mut restoring: Restoring, place: &str) {
     let (attempt, events) = (task.attempt, Arc::clone(&task.events));
     events.state_changed(attempt, ExecutionState::Initializing, None);
     let mut unproven = Vec::new();
@@ -285,6 +285,8 @@ fn live(mut task: TaskLoop, mut intake: Intake, restoring: Restoring, place: &st
         let now = task.clock.now();
         task.chain.metrics.restored.set(restored.sources);
         restoring.tell(place, restored.sources, now.since(began));
+        // It may hold the operator state of all former subtasks, and all of it has been read.
+        restoring.restore = None;
         events.state_changed(attempt, ExecutionState::Running, None);
         task.chain.metrics.times.begin(now);
         task.run(intake)

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use weir_checkpoint::blob::{self, BlobError};
 use weir_checkpoint::handle::{ObjectRef, OperatorRestore, Stored, SubtaskRestore};
 use weir_checkpoint::keyed_file::KeyedFileError;
-use weir_state::{StateError, repartition};
+use weir_state::{StateError, own_part};
 use weir_storage::{PathError, StoreError, StoreErrorKind};
 use weir_stream::source::AnySource;
 use weir_stream::{OperatorContext, OperatorError, OperatorSnapshot};
@@ -281,19 +281,19 @@ impl Reading<'_> {
         }
         let mut former =
             vec![weir_state::OperatorSnapshot::default(); restore.former_parallelism as usize];
-        for (SubtaskIndex(subtask), stored) in &restore.operator_state {
+        for (SubtaskIndex(subtask), stored) in restore.operator_state.iter() {
             let state = self.blob(stored)?;
             if let Some(place) = former.get_mut(*subtask as usize) {
                 *place = state;
             }
         }
-        let dealt = repartition(&former, self.context.parallelism as usize);
-        let mut dealt = dealt.map_err(|source| RestoreError::Deal {
+        let (parallelism, subtask) = (self.context.parallelism, self.context.attempt.subtask);
+        let own = own_part(&former, parallelism as usize, subtask.0 as usize);
+        let own = own.map_err(|source| RestoreError::Deal {
             source: Box::new(source),
             operator: Arc::clone(&self.context.name),
             checkpoint: self.checkpoint,
         })?;
-        let own = dealt.swap_remove(self.context.attempt.subtask.0 as usize);
         Ok(Some(own).filter(|state| !state.states.is_empty()))
     }
 

@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use weir_state::{
-    KeyedBackend, OperatorSnapshot, OperatorStateBackend, SnapshotKind as Size, repartition,
+    KeyedBackend, OperatorSnapshot, OperatorStateBackend, SnapshotKind as Size, own_part,
 };
 use weir_types::{Epoch, JobId, KeyGroup};
 
 use super::*;
 use crate::blob;
-use crate::handle::ObjectRef;
+use crate::handle::{ObjectRef, OperatorSubtaskState};
 use crate::pointer::SnapshotKind;
 
 const MAX: u32 = 16;
@@ -122,6 +122,35 @@ fn a_subtask_gets_its_key_groups_in_order_and_all_operator_state() {
     assert!(!restore.ended);
     let other = plan.subtask(VertexId(9), SubtaskIndex(0));
     assert!(other.operators.is_empty() && !other.ended);
+}
+
+/// Fails if a JobManager that restores `p` subtasks needs memory for `p * p` states.
+#[test]
+fn a_thousand_subtasks_share_the_former_operator_states() {
+    let mut operator = former(1, 1);
+    let (_, state) = operator.subtasks.remove(0);
+    operator.parallelism = 1_000;
+    // In another order than that of the indices, and one has none.
+    operator.subtasks = (0..1_000)
+        .rev()
+        .map(|subtask| {
+            let state = OperatorSubtaskState {
+                keyed: Vec::new(),
+                operator_state: inline(subtask).filter(|_| subtask != 7),
+                ..state.clone()
+            };
+            (SubtaskIndex(subtask), state)
+        })
+        .collect();
+    let plan = planned(&metadata(vec![operator]), &[info(1, 1_000)]).unwrap();
+    let restores = all_subtasks(&plan, 1_000);
+    let states = |restore: &SubtaskRestore| Arc::clone(&restore.operators[0].1.operator_state);
+    let shared = states(&restores[0]);
+    let all = restores.iter().map(states);
+    assert_eq!(all.filter(|of| Arc::ptr_eq(of, &shared)).count(), 1_000);
+    let want = (0..1_000).filter(|subtask| *subtask != 7);
+    let want = want.map(|subtask| (SubtaskIndex(subtask), inline(subtask).unwrap()));
+    assert_eq!(*shared, *want.collect::<Vec<_>>());
 }
 
 #[test]
@@ -284,7 +313,7 @@ proptest! {
                 let Stored::Inline(bytes) = stored else { unreachable!("all is inline") };
                 blob::decode(bytes).unwrap()
             }).collect();
-            let own = repartition(&former, now as usize).unwrap().remove(subtask as usize);
+            let own = own_part(&former, now as usize, subtask as usize).unwrap();
             let mut backend = OperatorStateBackend::restored(own);
             let list = backend.list_state::<u32>("split").unwrap();
             split.extend_from_slice(list.get(&mut backend).unwrap());

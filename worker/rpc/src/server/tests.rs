@@ -283,6 +283,57 @@ fn deployment(former_parallelism: u32) -> TaskExecutorCommand {
     }))
 }
 
+struct Nobody;
+
+impl JobMasterSession for Nobody {
+    fn tell(
+        &self,
+        _message: Fenced<TaskManagerMessage>,
+    ) -> crate::BoxFuture<'_, Result<(), GatewayError>> {
+        Box::pin(async { Err(GatewayError::Closed) })
+    }
+}
+
+/// Fails if a TaskManager that reads slowly has the JobManager hold the encoded state of all former
+/// subtasks for each of its own.
+#[tokio::test]
+async fn a_deployment_is_encoded_when_the_one_before_it_is_on_its_way() {
+    let (executor, commands) = LocalTaskExecutor::new();
+    let (sender, mut outbound) = mpsc::channel(ENCODED_WAITING_MAX);
+    let told: Weak<dyn JobMasterSession> = Weak::<Nobody>::new();
+    tokio::spawn(write(commands, sender, told, COMMAND_BYTES_MAX));
+    let command = deployment(2);
+    let TaskExecutorCommand::Deploy(task) = &command else {
+        unreachable!("it deploys")
+    };
+    let restore = task.restore.as_ref().expect("it restores");
+    let state = Arc::clone(&restore.operators[0].1.operator_state);
+    let tell = |command: TaskExecutorCommand| {
+        let told = executor.tell(Fenced::new(Epoch(3), command));
+        told.expect("there is room");
+    };
+    tell(TaskExecutorCommand::Heartbeat);
+    for _ in 0..5 {
+        tell(command.clone());
+    }
+    tell(TaskExecutorCommand::Heartbeat);
+    drop(command);
+    let mut kinds = Vec::new();
+    for encoded in [0, 1, 2, 3, 4, 5, 5] {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(Arc::strong_count(&state), 1 + 5 - encoded);
+        let message = outbound.recv().await.expect("all are sent");
+        let body = message.expect("a message").body;
+        kinds.push(matches!(
+            body,
+            Some(pb::job_master_message::Body::Deploy(_))
+        ));
+    }
+    assert_eq!(kinds, [false, true, true, true, true, true, false]);
+}
+
 async fn next_command(inbox: &mut TaskExecutorInbox) -> TaskExecutorCommand {
     match inbox.next().await {
         TaskExecutorEvent::Command(command) => command.open(Epoch(3)).expect("of this epoch"),

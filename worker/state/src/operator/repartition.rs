@@ -2,6 +2,7 @@
 //! `RoundRobinOperatorStateRepartitioner`). A pure function.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::error::StateError;
 use crate::operator::snapshot::{
@@ -19,37 +20,45 @@ pub fn repartition(
     parallelism: usize,
 ) -> Result<Vec<OperatorSnapshot>, StateError> {
     assert!(parallelism > 0, "an operator has at least one subtask");
-    let mut subtasks = vec![OperatorSnapshot::default(); parallelism];
+    let subtasks = 0..parallelism;
+    subtasks
+        .map(|subtask| own_part(snapshots, parallelism, subtask))
+        .collect()
+}
+
+/// What [`repartition`] gives to one of the subtasks, without a copy of what the others get: of
+/// union state each gets all.
+pub fn own_part(
+    snapshots: &[OperatorSnapshot],
+    parallelism: usize,
+    subtask: usize,
+) -> Result<OperatorSnapshot, StateError> {
+    assert!(
+        subtask < parallelism,
+        "no subtask {subtask} of {parallelism}"
+    );
+    let mut states = Vec::new();
     let mut first = 0;
     for (meta, parts) in by_name(snapshots)? {
-        let whole = || {
-            parts
-                .iter()
-                .flat_map(|(_, elements)| elements.iter())
-                .cloned()
-        };
-        let dealt: Vec<Vec<Vec<u8>>> = match meta.mode {
-            OperatorStateMode::Union => (0..parallelism).map(|_| whole().collect()).collect(),
-            OperatorStateMode::Broadcast => (0..parallelism)
-                .map(|subtask| parts[subtask % parts.len()].1.to_vec())
-                .collect(),
+        let whole = || parts.iter().flat_map(|(_, elements)| elements.iter());
+        let elements = match meta.mode {
+            OperatorStateMode::Union => whole().cloned().collect(),
+            OperatorStateMode::Broadcast => parts[subtask % parts.len()].1.to_vec(),
             OperatorStateMode::Split if snapshots.len() == parallelism => {
-                let mut dealt = vec![Vec::new(); parallelism];
-                for (subtask, elements) in &parts {
-                    dealt[*subtask] = elements.to_vec();
-                }
-                dealt
+                let own = parts.iter().find(|(former, _)| *former == subtask);
+                own.map_or_else(Vec::new, |(_, elements)| elements.to_vec())
             }
-            OperatorStateMode::Split => deal(whole().collect(), parallelism, &mut first),
+            OperatorStateMode::Split => {
+                let run = run(whole().count(), parallelism, subtask, &mut first);
+                whole().skip(run.start).take(run.len()).cloned().collect()
+            }
         };
-        for (subtask, elements) in subtasks.iter_mut().zip(dealt) {
-            subtask.states.push(OperatorStateSnapshot {
-                meta: meta.clone(),
-                elements,
-            });
-        }
+        states.push(OperatorStateSnapshot {
+            meta: meta.clone(),
+            elements,
+        });
     }
-    Ok(subtasks)
+    Ok(OperatorSnapshot { states })
 }
 
 /// A state's elements in each subtask that had it, with the subtask's index.
@@ -78,18 +87,14 @@ fn by_name(
     Ok(states.into_values().collect())
 }
 
-/// Deals elements out in runs, the first one to subtask `first`, which moves on to the one behind
-/// the last longer run.
-fn deal(elements: Vec<Vec<u8>>, parallelism: usize, first: &mut usize) -> Vec<Vec<Vec<u8>>> {
-    let (short, longer) = (elements.len() / parallelism, elements.len() % parallelism);
-    let mut dealt = vec![Vec::new(); parallelism];
-    let mut elements = elements.into_iter();
-    for nth in 0..parallelism {
-        let run = short + usize::from(nth < longer);
-        dealt[(*first + nth) % parallelism] = elements.by_ref().take(run).collect();
-    }
+/// The subtask's run of so many elements. They are dealt out in runs, the first one to subtask
+/// `first`, which moves on to the one behind the last longer run.
+fn run(elements: usize, parallelism: usize, subtask: usize, first: &mut usize) -> Range<usize> {
+    let (short, longer) = (elements / parallelism, elements % parallelism);
+    let nth = (subtask + parallelism - *first) % parallelism;
+    let start = nth * short + nth.min(longer);
     *first = (*first + longer) % parallelism;
-    dealt
+    start..start + short + usize::from(nth < longer)
 }
 
 #[cfg(test)]

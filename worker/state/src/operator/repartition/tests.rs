@@ -93,7 +93,44 @@ fn subtasks_that_disagree_about_a_state_are_refused() {
     );
 }
 
+/// The elements of several lists by hand: runs are taken off the front, longer ones first, and
+/// given to one subtask after the other.
+fn dealt_by_hand(lists: &[Vec<u8>], parallelism: usize) -> Vec<Vec<Vec<u8>>> {
+    let mut first = 0;
+    let mut all = Vec::new();
+    for list in lists {
+        let (short, longer) = (list.len() / parallelism, list.len() % parallelism);
+        let mut dealt = vec![Vec::new(); parallelism];
+        let mut list = list.iter().copied();
+        for nth in 0..parallelism {
+            let run = short + usize::from(nth < longer);
+            dealt[(first + nth) % parallelism] = list.by_ref().take(run).collect();
+        }
+        first = (first + longer) % parallelism;
+        all.push(dealt);
+    }
+    all
+}
+
 proptest! {
+    #[test]
+    fn each_subtask_finds_the_run_that_is_dealt_to_it(
+        lists in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..5),
+        parallelism in 2usize..8,
+    ) {
+        let mut old = vec![OperatorSnapshot::default()];
+        for (list, name) in lists.iter().zip(["a", "b", "c", "d"]) {
+            let more = snapshots(name, OperatorStateMode::Split, &[list]);
+            old[0].states.extend(more[0].states.clone());
+        }
+        let new: Result<Vec<_>, _> =
+            (0..parallelism).map(|subtask| own_part(&old, parallelism, subtask)).collect();
+        let new = new.unwrap();
+        for (state, want) in dealt_by_hand(&lists, parallelism).iter().enumerate() {
+            prop_assert_eq!(&elements(&new, state), want);
+        }
+    }
+
     #[test]
     fn no_element_of_split_state_is_lost_or_doubled(
         parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 1..6),
