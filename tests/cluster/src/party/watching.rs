@@ -64,6 +64,26 @@ impl Party {
         }
     }
 
+    /// When the leader noticed something with this text that went wrong at `since` or later, by the
+    /// wall clock in milliseconds; waits for it. What else the machine is busy with, and how often
+    /// the leader is asked, does not count.
+    #[track_caller]
+    pub fn noticed_ms(&self, limit: Duration, part: &str, since_ms: i64) -> i64 {
+        let mut found = None;
+        until_within(limit, &format!("`{part}` among what went wrong"), || {
+            let answer = self.ask_job("/exceptions").unwrap_or_default();
+            let entries = answer["entries"].as_array().into_iter().flatten();
+            let of_part = entries.filter(|entry| {
+                let text = entry["exception"].as_str();
+                text.is_some_and(|text| text.contains(part))
+            });
+            let times = of_part.filter_map(|entry| entry["timestamp"].as_i64());
+            found = times.filter(|ms| *ms >= since_ms).min();
+            found.is_some()
+        });
+        found.expect("it was found")
+    }
+
     /// How many checkpoints the leader has completed.
     pub fn checkpoints(&self) -> u64 {
         let answer = self.ask_job("/checkpoints");

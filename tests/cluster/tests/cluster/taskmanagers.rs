@@ -5,10 +5,16 @@ use std::time::Duration;
 
 use weir_testkit::{Job, Random, until_within};
 use weir_tests_cluster::{Party, StateBackend, TASKMANAGERS};
+use weir_types::{Clock, SystemClock};
 
 use crate::{busy_one, in_a_folder, on_s3, word_count};
 
-/// A connection that breaks is noticed at once; the machine may be busy.
+/// A connection that breaks is noticed at once, by the JobManager's own clock. It passes through a
+/// proxy of this process, and all processes may have to wait for the processor: now and then that
+/// takes longer, but not most times.
+const DETECTION_MS: i64 = 1_000;
+
+/// Within this it is noticed however busy the machine is.
 const DETECTION_MAX: Duration = Duration::from_secs(5);
 
 /// Kills one at random every one or two seconds, until the job has written everything.
@@ -89,13 +95,21 @@ fn killed_ones_cost_nothing_where_state_is_on_s3() {
 #[test]
 fn a_death_is_noticed_when_connections_break_and_rest_names_it() {
     let mut random = Random::printed();
-    let mut party = in_a_folder(word_count(&mut random, 6));
+    let mut party = in_a_folder(word_count(&mut random, 16));
     party.until_output();
-    let busy = busy_one(&party);
-    party.kill_taskmanager(busy);
-    party.until_exception(DETECTION_MAX, &["TaskManager"]);
-    // The third has a slot for what the killed one did.
-    party.until_progress("a TaskManager's death");
+    let mut took_ms = Vec::new();
+    for _ in 0..3 {
+        let busy = busy_one(&party);
+        let killed_ms = SystemClock.unix_ms();
+        party.kill_taskmanager(busy);
+        let noticed_ms = party.noticed_ms(DETECTION_MAX, "TaskManager", killed_ms);
+        took_ms.push(noticed_ms - killed_ms);
+        // The third has a slot for what the killed one did.
+        party.until_progress("a TaskManager's death");
+        party.start_taskmanager(busy);
+    }
+    took_ms.sort_unstable();
+    assert!(took_ms[1] <= DETECTION_MS, "noticed after {took_ms:?} ms");
     party.finish();
 }
 

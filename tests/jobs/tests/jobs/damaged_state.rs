@@ -47,10 +47,16 @@ const FLIPPED: Way = ("flipped", |bytes| {
 const CUT: Way = ("cut", |bytes| bytes[..bytes.len() / 2].to_vec());
 const EMPTIED: Way = ("emptied", |_| Vec::new());
 
-/// Damages files in each of these ways, and expects each time that the job says so, that it
-/// publishes nothing, and that it goes on to exact output once the files are whole again.
+/// Damages files in each of these ways, and expects each time that the job says so in one of these
+/// ways and what to do next, that it publishes nothing, and that it goes on to exact output once
+/// the files are whole again.
 #[track_caller]
-fn refused_while_damaged(which: impl Fn(&Path) -> bool, ways: &[Way], parts: &[&str]) {
+fn refused_while_damaged(
+    which: impl Fn(&Path) -> bool,
+    ways: &[Way],
+    parts: &[&str],
+    next_step: &str,
+) {
     let job = killed_in_the_middle();
     let published = job.published();
     let found: Vec<PathBuf> = files(&job.path("state"))
@@ -67,7 +73,7 @@ fn refused_while_damaged(which: impl Fn(&Path) -> bool, ways: &[Way], parts: &[&
             fs::write(path, damage(bytes)).expect("written");
         }
         let ended = ended_again(&job, &LATEST);
-        ended.expect(1, &[]);
+        ended.expect(1, &[next_step]);
         let named = parts.iter().any(|part| ended.stderr.contains(part));
         assert!(named, "{way}: none of {parts:?} in {}", ended.stderr);
         assert_eq!(job.published(), published, "{way}: {}", ended.stderr);
@@ -85,7 +91,8 @@ fn a_damaged_pointer_is_refused() {
     refused_while_damaged(
         |path| name(path).starts_with("pointer"),
         &[FLIPPED, CUT, EMPTIED],
-        &["pointer"],
+        &["read the pointer in"],
+        "repair it or restore a snapshot by name",
     );
 }
 
@@ -94,7 +101,8 @@ fn damaged_metadata_is_refused() {
     refused_while_damaged(
         |path| name(path) == "_metadata",
         &[FLIPPED, CUT, EMPTIED],
-        &["metadata", "checkpoint"],
+        &["its metadata has another checksum than the pointer says"],
+        "repair the snapshot",
     );
 }
 
@@ -108,12 +116,14 @@ fn is_state_object(path: &Path) -> bool {
 
 #[test]
 fn damaged_state_objects_are_refused() {
-    refused_while_damaged(is_state_object, &[FLIPPED], &["checksum", "damaged"]);
+    let parts = ["checksum", "damaged"];
+    refused_while_damaged(is_state_object, &[FLIPPED], &parts, "`--restore PATH`");
 }
 
 #[test]
 fn state_objects_that_are_cut_off_are_refused() {
-    refused_while_damaged(is_state_object, &[CUT, EMPTIED], &["cut off"]);
+    let ways = [CUT, EMPTIED];
+    refused_while_damaged(is_state_object, &ways, &["cut off"], "`--restore PATH`");
 }
 
 #[test]
