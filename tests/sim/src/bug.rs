@@ -50,10 +50,16 @@ pub enum Bug {
     AbortedDirtyLost,
     /// Prepared results are committed when the checkpoint is acknowledged, before the pointer.
     CommitTooEarly,
+    /// A region that fails while the job is drained starts again alone: it reads on, and what the
+    /// others had not read when they were ended stays unread.
+    DrainedApart,
+    /// A region that fails when the last checkpoint is complete starts again alone, and waits for
+    /// ever for others, which have finished, to take part in the next one.
+    FinishedLeftBehind,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 22] = [
+pub const BUGS: [Bug; 24] = [
     Bug::UnreadableIgnored,
     Bug::PointerCleaned,
     Bug::TaskDiscards,
@@ -76,4 +82,6 @@ pub const BUGS: [Bug; 22] = [
     Bug::RewrittenLate,
     Bug::AbortedDirtyLost,
     Bug::CommitTooEarly,
+    Bug::DrainedApart,
+    Bug::FinishedLeftBehind,
 ];

@@ -1,6 +1,7 @@
 //! A seeded simulator of a whole job: JobManagers that stand for election and claim the job,
-//! TaskManagers, a source, a keyed count and a sink that commits in two phases; over a store and a
-//! network that lose, delay and repeat, and processes that are killed and paused at any step.
+//! TaskManagers, a source, a keyed count and a sink that commits in two phases, once or twice side
+//! by side; over a store and a network that lose, delay and repeat, and processes that are killed
+//! and paused at any step.
 //!
 //! The decisions are those of the product's pure cores: claim, pointer writer, coordinator,
 //! aligner, restore plan and collector of `weir_checkpoint`. What moves data and starts tasks is a
@@ -13,9 +14,11 @@
 //! - only what the pointer names is committed, `latest` never goes back, and a restore takes it;
 //! - nothing that the pointer needs is deleted, and no object is written twice;
 //! - an operation has one savepoint at most;
+//! - a job of which all is committed is not started again by the same leader;
 //! - once nothing fails any more, the job comes to its end.
 
 mod bug;
+mod graph;
 mod jobmanager;
 mod message;
 mod plan;
@@ -45,8 +48,10 @@ pub struct Report {
     pub ended_at: Ms,
     /// How many checkpoints and savepoints were completed.
     pub completed: u32,
-    /// How often the job was restarted within an epoch.
+    /// How often the job, or a region of it, was restarted within an epoch.
     pub restarts: u32,
+    /// How often a region was, while another one ran on.
+    pub partial_restarts: u32,
     /// How many epochs there were.
     pub epochs: u64,
     /// What happened, if it was asked for.
@@ -73,6 +78,7 @@ fn run_with(plan: Plan, traced: bool) -> Report {
         ended_at: world.now,
         completed: world.completed,
         restarts: world.restarts,
+        partial_restarts: world.partial_restarts,
         epochs: world.store.epoch().0,
         violation: world.violation,
         trace: world.trace.unwrap_or_default(),

@@ -19,10 +19,10 @@ pub(crate) enum ToJm {
     Read(ReadResult, bool),
     Loaded(Option<Box<CheckpointMetadata>>),
     MetadataWritten(CheckpointId, Result<(), String>),
-    /// It is the enumerator's turn to say what it keeps.
-    Enumerator(CheckpointId),
+    /// It is the turn of a region's enumerator to say what it keeps.
+    Enumerator(CheckpointId, usize),
     /// What it has said.
-    Enumerated(CheckpointId, Vec<u8>),
+    Enumerated(CheckpointId, usize, Vec<u8>),
     Request(SnapshotRequest),
     /// A person wants the job to end here and now.
     Cancel,
@@ -59,6 +59,8 @@ pub(crate) enum FromTask {
     NeedsSplit,
     InputDone,
     Committed(CheckpointId),
+    /// It has come to its end.
+    Finished,
 }
 
 /// To a TaskManager.
@@ -70,8 +72,9 @@ pub(crate) enum ToTm {
     Deploy(Box<Deployment>),
     /// All are deployed: read.
     Go(ExecutionAttemptId),
-    /// Of this and older attempts of the epoch.
+    /// Of this and older attempts of a region in the epoch.
     Cancel {
+        region: usize,
         attempt: u32,
     },
     Trigger {
@@ -86,6 +89,8 @@ pub(crate) enum ToTm {
     Complete {
         attempt: ExecutionAttemptId,
         id: CheckpointId,
+        /// The job is over after it.
+        last: bool,
     },
     Assign {
         attempt: ExecutionAttemptId,

@@ -1,10 +1,14 @@
 //! What happens in a run: the job, the faults, what people ask for. Drawn from a seed, or written
 //! by hand for a named scenario.
 
+mod draw;
+
 use weir_checkpoint::coordinator::Then;
 
 use crate::bug::Bug;
-use crate::rng::Rng;
+use crate::graph::reads;
+
+pub use draw::random_fate;
 
 /// Milliseconds since the start of the run.
 pub type Ms = u64;
@@ -132,9 +136,11 @@ pub struct Plan {
     pub job_managers: usize,
     /// How many TaskManagers there are.
     pub task_managers: usize,
-    /// How many records each split has.
+    /// How many regions the job has, which exchange no records: one or two.
+    pub regions: usize,
+    /// How many records each split has. With two regions each reads every other split.
     pub splits: Vec<u8>,
-    /// By deployment, the parallelism of source, count and sink; the last one stays.
+    /// By deployment, the parallelism of each source, count and sink; the last one stays.
     pub parallelism: Vec<[u32; 3]>,
     /// From checkpoint to checkpoint.
     pub interval: Ms,
@@ -156,6 +162,8 @@ pub struct Plan {
     pub commit_errors_per_mille: u64,
     /// What people ask for.
     pub operations: Vec<Operation>,
+    /// After so many refusals they still ask again.
+    pub patience: u32,
     /// Whether the collector runs.
     pub collects: bool,
 }
@@ -168,6 +176,7 @@ impl Plan {
             bug: None,
             job_managers: 2,
             task_managers: 2,
+            regions: 1,
             splits: vec![7, 5, 8, 6],
             parallelism: vec![[2, 2, 2]],
             interval: 25,
@@ -180,97 +189,8 @@ impl Plan {
             twice_per_mille: 0,
             commit_errors_per_mille: 0,
             operations: Vec::new(),
+            patience: 3,
             collects: true,
-        }
-    }
-
-    /// The run of a seed.
-    pub fn random(seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
-        let mut plan = Self::quiet(rng.draw());
-        plan.job_managers = 1 + rng.index(3);
-        plan.task_managers = 1 + rng.index(3);
-        let splits = rng.between(2, 5);
-        plan.splits = (0..splits).map(|_| small(&mut rng, 9)).collect();
-        let mut draw = || 1 + u32::from(small(&mut rng, 1));
-        plan.parallelism = (0..3).map(|_| [draw(), draw(), draw()]).collect();
-        plan.interval = rng.between(12, 60);
-        plan.max_concurrent = if rng.chance(300) { 2 } else { 1 };
-        plan.retained = 1 + u32::from(rng.chance(300));
-        for _ in 0..rng.below(5) {
-            let fault = plan.random_fault(&mut rng);
-            plan.faults.push((rng.below(CALM), fault));
-        }
-        for _ in 0..rng.below(4) {
-            let point = POINTS[rng.index(POINTS.len())];
-            let fault = match rng.below(5) {
-                0 | 1 => PointFault::Kill,
-                2 => PointFault::Pause(rng.between(5, 250)),
-                3 => PointFault::Fate(random_fate(&mut rng)),
-                _ => PointFault::FailTask,
-            };
-            let nth = u32::from(small(&mut rng, 5));
-            plan.points.push((point, nth, fault));
-        }
-        // Most runs have few kinds of trouble, so that each shows its own.
-        let mut some = |share: u64, most: u64| match rng.chance(share) {
-            true => rng.below(most),
-            false => 0,
-        };
-        plan.fates_per_mille = some(400, 500);
-        plan.errors_per_mille = some(300, 200);
-        plan.twice_per_mille = some(300, 200);
-        plan.commit_errors_per_mille = some(200, 300);
-        for _ in 0..rng.below(3) {
-            let then = match rng.below(8) {
-                0 | 1 => Then::Stop,
-                2 => Then::Drain,
-                _ => Then::Continue,
-            };
-            let at = rng.below(CALM / 2);
-            plan.operations.push(Operation { at, then });
-        }
-        plan.add_outages(&mut rng);
-        plan
-    }
-
-    /// Long outages of one service for some, and people who clean up meanwhile.
-    fn add_outages(&mut self, rng: &mut Rng) {
-        if rng.chance(120) {
-            let cut = PointFault::CutStore(rng.between(20, 400));
-            let nth = u32::from(small(rng, 3));
-            self.points.push((Point::WritePointer, nth, cut));
-        }
-        if rng.chance(50) {
-            let cut = Fault::StoreCut(rng.index(self.job_managers), rng.between(20, 300));
-            self.faults.push((rng.below(CALM), cut));
-        }
-        if rng.chance(80) {
-            let down = Fault::ElectionDown(rng.between(20, 200));
-            self.faults.push((rng.below(CALM - 200), down));
-        }
-        if rng.chance(50) {
-            self.faults.push((rng.below(CALM), Fault::Collect));
-        }
-        if rng.chance(50) {
-            self.faults.push((rng.below(CALM), Fault::CancelJob));
-        }
-    }
-
-    fn random_fault(&self, rng: &mut Rng) -> Fault {
-        let jm = rng.index(self.job_managers);
-        let tm = rng.index(self.task_managers);
-        match rng.below(14) {
-            0 | 1 => Fault::KillJm(jm),
-            2 | 3 => Fault::PauseJm(jm, rng.between(20, 300)),
-            4 | 5 => Fault::KillTm(tm),
-            6 => Fault::PauseTm(tm, rng.between(10, 200)),
-            7 => Fault::CutDown(jm, tm, rng.between(5, 150)),
-            8 => Fault::CutUp(jm, tm, rng.between(5, 150)),
-            9 | 10 => Fault::FailTask,
-            11 => Fault::StoreDown(rng.between(10, 120)),
-            12 => Fault::ClockBack,
-            _ => Fault::Upgrade(rng.chance(500)),
         }
     }
 
@@ -280,18 +200,10 @@ impl Plan {
         let index = usize::try_from(deployment.saturating_sub(1)).unwrap_or(last);
         self.parallelism[index.min(last)]
     }
-}
 
-/// Any fate but a fine one.
-pub fn random_fate(rng: &mut Rng) -> Fate {
-    match rng.below(8) {
-        0..3 => Fate::LostAnswer,
-        3..6 => Fate::Late(rng.between(1, 150)),
-        6 => Fate::Lost,
-        _ => Fate::Refused,
+    /// The splits that the source of a region reads.
+    pub(crate) fn splits_of(&self, region: usize) -> impl Iterator<Item = u8> {
+        let splits = (0..self.splits.len()).map(|split| u8::try_from(split).unwrap_or(0));
+        splits.filter(move |split| reads(self.regions, *split) == region)
     }
-}
-
-fn small(rng: &mut Rng, most: u64) -> u8 {
-    u8::try_from(rng.below(most + 1)).unwrap_or(0)
 }

@@ -13,6 +13,8 @@ use crate::plan::Ms;
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
 )]
 pub(crate) struct Txn {
+    /// The sink's vertex.
+    pub(crate) sink: u128,
     pub(crate) epoch: u64,
     pub(crate) checkpoint: u64,
     pub(crate) subtask: u32,
@@ -47,8 +49,8 @@ pub(crate) struct Store {
     pub(crate) of_operation: BTreeMap<String, BTreeSet<CheckpointId>>,
     /// Prepared results, and since when.
     pub(crate) pending: BTreeMap<Txn, (Ms, Vec<Row>)>,
-    /// By subtask of the sink, when the prepared results of older attempts were last cleaned up.
-    pub(crate) cleaned: BTreeMap<u32, Ms>,
+    /// By sink and its subtask, when the prepared results of older attempts were last cleaned up.
+    pub(crate) cleaned: BTreeMap<(u128, u32), Ms>,
     pub(crate) committed: BTreeMap<Txn, Vec<Row>>,
     /// Results that were committed a second time by a planted bug.
     pub(crate) repeated: Vec<Row>,

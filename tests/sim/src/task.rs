@@ -15,16 +15,12 @@ use weir_checkpoint::handle::{KeyedHandle, SubtaskState};
 use weir_types::{CheckpointBarrier, CheckpointId, ExecutionAttemptId};
 
 use crate::bug::Bug;
+use crate::graph::{COUNT, SOURCE, place_of};
 use crate::message::{Deployment, FromTask};
 use crate::store::{Content, Row, Txn};
 use crate::world::World;
 
 pub(crate) use records::{expected, positions};
-
-pub(crate) const SOURCE: u128 = 1;
-pub(crate) const COUNT: u128 = 2;
-pub(crate) const SINK: u128 = 3;
-pub(crate) const KEY_GROUPS: u32 = 8;
 
 /// After so many deltas the state is written as a whole again.
 const DELTAS_MAX: usize = 3;
@@ -89,6 +85,8 @@ pub(crate) struct Task {
     only_commits: bool,
     pub(crate) stepping: bool,
     input_done: bool,
+    /// The last checkpoint is complete, and it has done what that asks of it.
+    pub(crate) finished: bool,
     uploads: BTreeMap<CheckpointId, Upload>,
     /// What it has uploaded and not seen completed.
     uploaded: BTreeMap<CheckpointId, Vec<String>>,
@@ -102,7 +100,7 @@ impl Task {
         world: &mut World,
     ) -> Result<Self, String> {
         let (attempt, parallelism) = (deployment.attempt, deployment.parallelism);
-        let (kind, channels) = match attempt.vertex.0 {
+        let (kind, channels) = match place_of(attempt.vertex) {
             SOURCE => (Kind::Source(Source::default()), 0),
             COUNT => (Kind::Count(Count::default()), parallelism[0]),
             _ => (Kind::Sink(Sink::default()), parallelism[1]),
@@ -121,6 +119,7 @@ impl Task {
             only_commits: deployment.only_commits,
             stepping: false,
             input_done: false,
+            finished: false,
             uploads: BTreeMap::new(),
             uploaded: BTreeMap::new(),
         };
@@ -168,24 +167,32 @@ impl Task {
         }
     }
 
-    /// A checkpoint is complete. An error fails the task.
-    pub(crate) fn completed(&mut self, world: &mut World, id: CheckpointId) -> Result<(), String> {
+    /// A checkpoint is complete. An error fails the task; after the last one it has finished.
+    pub(crate) fn completed(
+        &mut self,
+        world: &mut World,
+        id: CheckpointId,
+        last: bool,
+    ) -> Result<(), String> {
         self.uploaded.retain(|older, _| *older > id);
         match &mut self.kind {
-            Kind::Source(_) => Ok(()),
+            Kind::Source(_) => {}
             Kind::Count(count) => {
                 if let Some(base) = count.pending.remove(&id) {
                     count.base = base;
                 }
                 count.pending.retain(|pending, _| *pending > id);
-                Ok(())
             }
             Kind::Sink(_) => {
                 self.commit(world, id)?;
                 world.tell(self, FromTask::Committed(id));
-                Ok(())
             }
         }
+        if last {
+            self.finished = true;
+            world.tell(self, FromTask::Finished);
+        }
+        Ok(())
     }
 
     /// One turn. An error fails the task.

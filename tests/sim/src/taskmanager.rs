@@ -3,6 +3,7 @@
 
 use weir_types::{Epoch, ExecutionAttemptId};
 
+use crate::graph::region_of;
 use crate::message::{Event, FromTask, ToJm, ToTm};
 use crate::plan::Ms;
 use crate::task::Task;
@@ -192,8 +193,11 @@ impl TaskManager {
                 task.go(world);
                 Ok(())
             }),
-            ToTm::Cancel { attempt } => {
-                Self::cancel_slowly(world, tm, |task| task.attempt.attempt.0 <= attempt);
+            ToTm::Cancel { region, attempt } => {
+                let meant = |id: ExecutionAttemptId| {
+                    region_of(id.vertex) == region && id.attempt.0 <= attempt
+                };
+                Self::cancel_slowly(world, tm, |task| meant(task.attempt));
             }
             ToTm::Trigger {
                 attempt,
@@ -207,8 +211,10 @@ impl TaskManager {
                 task.aborted(world, id);
                 Ok(())
             }),
-            ToTm::Complete { attempt, id } => {
-                Self::with(world, tm, attempt, |task, world| task.completed(world, id));
+            ToTm::Complete { attempt, id, last } => {
+                Self::with(world, tm, attempt, |task, world| {
+                    task.completed(world, id, last)
+                })
             }
             ToTm::Assign { attempt, split } => Self::with(world, tm, attempt, |task, world| {
                 task.assign(world, split);

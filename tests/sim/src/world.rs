@@ -108,6 +108,9 @@ pub(crate) struct World {
     pub(crate) over: BTreeSet<u64>,
     pub(crate) completed: u32,
     pub(crate) restarts: u32,
+    pub(crate) partial_restarts: u32,
+    /// Epochs in which all was committed, and a leader was to record that the job has ended.
+    pub(crate) decided: BTreeSet<Epoch>,
     pub(crate) violation: Option<String>,
     pub(crate) finished: bool,
     pub(crate) trace: Option<Vec<String>>,
@@ -158,6 +161,8 @@ impl World {
             over: BTreeSet::new(),
             completed: 0,
             restarts: 0,
+            partial_restarts: 0,
+            decided: BTreeSet::new(),
             violation: None,
             finished: false,
             trace: None,
@@ -320,7 +325,7 @@ impl World {
         }
     }
 
-    /// Lets a task do something; an error fails it.
+    /// Lets a task do something; an error fails it. One that has finished is gone.
     pub(crate) fn with_task(
         &mut self,
         attempt: ExecutionAttemptId,
@@ -330,6 +335,7 @@ impl World {
             return;
         };
         match work(&mut task, self) {
+            Ok(()) if task.finished => {}
             Ok(()) => {
                 self.tasks.insert(attempt, task);
             }

@@ -1,43 +1,10 @@
 //! The interleavings that the rules of checkpoints and fencing exist for, each by its name, over a
 //! range of seeds for all that the scenario leaves open.
 
-use std::panic::catch_unwind;
+mod support;
 
-use weir_tests_sim::{Bug, Fate, Fault, Operation, Plan, Point, PointFault, Report, Then, run};
-
-const RUNS: u64 = 60;
-
-/// Runs a scenario again and again; gives all reports of it.
-fn scenario(change: impl Fn(&mut Plan)) -> Vec<Report> {
-    let run_one = |seed| {
-        let mut plan = Plan::quiet(seed);
-        change(&mut plan);
-        let report = run(plan);
-        assert_eq!(report.violation, None, "seed {seed}");
-        report
-    };
-    (0..RUNS).map(run_one).collect()
-}
-
-/// The same with a planted bug, which the scenario is there for: it must show.
-fn finds(bug: Bug, change: impl Fn(&mut Plan)) {
-    let shows = |seed| {
-        let mut plan = Plan::quiet(seed);
-        change(&mut plan);
-        plan.bug = Some(bug);
-        catch_unwind(|| run(plan)).map_or(true, |report| report.violation.is_some())
-    };
-    assert!((0..RUNS).any(shows), "{bug:?} does not show");
-}
-
-fn some(reports: &[Report], wanted: impl Fn(&Report) -> bool) {
-    let count = reports.iter().filter(|report| wanted(report)).count();
-    assert!(
-        count > reports.len() / 4,
-        "it happened in {count} of {} runs only",
-        reports.len()
-    );
-}
+use support::{RUNS, finds, scenario, some};
+use weir_tests_sim::{Bug, Fate, Fault, Operation, Plan, Point, PointFault, Then, run};
 
 /// A leader that is stopped just before it writes a checkpoint's metadata, and wakes when its
 /// successor has completed a checkpoint of the same number, must not overwrite that.

@@ -68,4 +68,5 @@ fn the_runs_are_full_of_trouble_and_of_progress() {
     assert!(share(&|r| r.completed >= 3) > 800, "checkpoints complete");
     assert!(share(&|r| r.epochs >= 2) > 300, "leaders change");
     assert!(share(&|r| r.restarts >= 1) > 300, "jobs are restarted");
+    assert!(share(&|r| r.partial_restarts >= 1) > 100, "regions are");
 }

@@ -1,32 +1,29 @@
-//! A leader: the driver of the real coordinator, with a model of scheduling and failover. The whole
-//! job is one region, as every task exchanges records with every other.
+//! A leader: the driver of the real coordinator, with a model of scheduling and failover.
 
 mod acting;
 mod deploying;
+mod regions;
 mod splits;
 mod storing;
 mod telling;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use weir_checkpoint::claim::LeaderTask;
-use weir_checkpoint::coordinator::{
-    Coordinator, CoordinatorConfig, Event, OperatorInfo, Participant,
-};
+use weir_checkpoint::coordinator::{Coordinator, CoordinatorConfig, Event, OperatorInfo};
 use weir_checkpoint::handle::SnapshotMetrics;
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Nonces, Pointer, PointerWriter, RunState};
-use weir_graph::NodeId;
-use weir_types::{CheckpointId, Epoch, ExecutionAttemptId, OperatorId, VertexId};
+use weir_types::{Epoch, ExecutionAttemptId, OperatorId};
 
+use crate::graph::{COUNT, KEY_GROUPS, SINK, SOURCE, node_of, region_of, vertex_at};
 use crate::message::{FromTask, ToJm, ToTm};
 use crate::plan::{Ms, Plan, Point};
-use crate::task::{COUNT, KEY_GROUPS, SINK, SOURCE};
 use crate::taskmanager::HEARTBEAT_TIMEOUT;
 use crate::world::{Collector, World};
+use regions::Region;
 
-const NODE: NodeId = NodeId(0);
 const CHECKPOINT_TIMEOUT: Ms = 80;
 const SAVEPOINT_TIMEOUT: Ms = 120;
 
@@ -36,14 +33,6 @@ pub(super) enum Ended {
     Killed,
     Fenced,
     Over(RunState),
-}
-
-#[derive(Clone, Debug)]
-enum Phase {
-    /// To be deployed from then on.
-    Waiting(Ms),
-    Deploying(BTreeSet<ExecutionAttemptId>),
-    Running,
 }
 
 struct Registered {
@@ -60,37 +49,39 @@ pub(super) struct Leader {
     operators: Vec<OperatorInfo>,
     parallelism: [u32; 3],
     only_commits: bool,
-    phase: Phase,
+    regions: Vec<Region>,
+    /// All of them run, and the coordinator knows.
+    started: bool,
     attempt: u32,
     tms: BTreeMap<usize, Registered>,
     assigned: BTreeMap<ExecutionAttemptId, usize>,
+    /// Those that have processed all their input.
     done: BTreeSet<ExecutionAttemptId>,
-    /// Splits that no reader has.
-    splits: VecDeque<u8>,
-    /// Readers that wait for one.
-    readers: VecDeque<ExecutionAttemptId>,
-    /// Checkpoints whose enumerator is to say what it keeps.
-    asked: BTreeSet<CheckpointId>,
-    /// Checkpoints whose enumerator's snapshot is taken, and whose sources are not told.
-    holding: BTreeSet<CheckpointId>,
+    /// Those that have come to their end, after the last checkpoint.
+    finished: BTreeSet<ExecutionAttemptId>,
     draining: bool,
+    /// Tasks were told that the last checkpoint is complete: they come to their end, whether they
+    /// have said so or not.
+    ending: bool,
     wake: Option<Ms>,
     ended: Option<Ended>,
     collects_at: Ms,
 }
 
-fn operators(parallelism: [u32; 3]) -> Vec<OperatorInfo> {
-    let ids = [SOURCE, COUNT, SINK].into_iter().zip(parallelism);
-    let info = |(id, parallelism)| OperatorInfo {
-        operator: OperatorId(id),
-        vertex: VertexId(id),
-        name: String::new(),
-        uid: None,
-        parallelism,
-        max_parallelism: KEY_GROUPS,
-        source: (id == SOURCE).then_some(NODE),
+fn operators(regions: usize, parallelism: [u32; 3]) -> Vec<OperatorInfo> {
+    let of_region = |region| {
+        let places = [SOURCE, COUNT, SINK].into_iter().zip(parallelism);
+        places.map(move |(place, parallelism)| OperatorInfo {
+            operator: OperatorId(vertex_at(region, place).0),
+            vertex: vertex_at(region, place),
+            name: String::new(),
+            uid: None,
+            parallelism,
+            max_parallelism: KEY_GROUPS,
+            source: (place == SOURCE).then_some(node_of(region)),
+        })
     };
-    ids.map(info).collect()
+    (0..regions).flat_map(of_region).collect()
 }
 
 fn config(plan: &Plan, operators: Vec<OperatorInfo>) -> CoordinatorConfig {
@@ -114,7 +105,7 @@ impl Leader {
         metadata: Option<Box<CheckpointMetadata>>,
     ) -> Self {
         let parallelism = world.plan.parallelism_of(deployment);
-        let operators = operators(parallelism);
+        let operators = operators(world.plan.regions, parallelism);
         let config = config(&world.plan, operators.clone());
         let seed = world.rng.draw();
         let writer = PointerWriter::new(pointer.clone(), version, Nonces::new(!seed));
@@ -132,16 +123,17 @@ impl Leader {
             operators,
             parallelism,
             only_commits: matches!(task, LeaderTask::FinishCommits(_)),
-            phase: Phase::Waiting(world.now),
+            regions: (0..world.plan.regions)
+                .map(|_| Region::new(world.now))
+                .collect(),
+            started: false,
             attempt: 0,
             tms: BTreeMap::new(),
             assigned: BTreeMap::new(),
             done: BTreeSet::new(),
-            splits: VecDeque::new(),
-            readers: VecDeque::new(),
-            asked: BTreeSet::new(),
-            holding: BTreeSet::new(),
+            finished: BTreeSet::new(),
             draining: false,
+            ending: false,
             wake: None,
             ended: None,
             collects_at: world.now + 50,
@@ -157,14 +149,15 @@ impl Leader {
     }
 
     pub(super) fn is_restarting(&self) -> bool {
-        matches!(self.phase, Phase::Waiting(_))
+        self.regions.iter().any(|region| region.waits().is_some())
     }
 
     pub(super) fn describe(&self) -> String {
+        let phases = self.regions.iter().map(|region| &region.phase);
         format!(
             "leads epoch {} {:?}, attempt {}, in doubt {}, pending {}, tms {:?}, done {}",
             self.epoch,
-            self.phase,
+            phases.collect::<Vec<_>>(),
             self.attempt,
             self.coordinator.in_doubt(),
             self.coordinator.history().pending_count(),
@@ -215,18 +208,9 @@ impl Leader {
                 let result = result.map(|()| ("00".repeat(32), 1));
                 self.feed(world, me, Event::MetadataWritten { id, result });
             }
-            ToJm::Enumerator(id) => self.enumerate(world, me, id),
-            ToJm::Enumerated(id, state) => {
-                let result = Ok(state);
-                self.feed(
-                    world,
-                    me,
-                    Event::EnumeratorState {
-                        id,
-                        node: NODE,
-                        result,
-                    },
-                );
+            ToJm::Enumerator(id, region) => self.enumerate(world, me, (id, region)),
+            ToJm::Enumerated(id, region, state) => {
+                self.enumerated(world, me, (id, region), state);
             }
             ToJm::Request(request) => self.feed(world, me, Event::Request(request)),
             ToJm::Cancel => self.cancel(world, me),
@@ -279,8 +263,12 @@ impl Leader {
     fn lose(&mut self, world: &mut World, me: (usize, u32), tm: usize) {
         world.note(|| format!("jm {} has lost tm {tm}", me.0));
         self.tms.remove(&tm);
-        if self.assigned.values().any(|assigned| *assigned == tm) {
-            self.fail(world, me, "a TaskManager is lost");
+        let there = self.live().filter(|(_, home)| *home == tm);
+        let failed: BTreeSet<usize> = there
+            .map(|(attempt, _)| region_of(attempt.vertex))
+            .collect();
+        if !failed.is_empty() {
+            self.fail(world, me, failed, "a TaskManager is lost");
         }
     }
 
@@ -297,15 +285,11 @@ impl Leader {
             return;
         }
         match told {
-            FromTask::Deployed => {
-                if let Phase::Deploying(waiting) = &mut self.phase
-                    && waiting.remove(&attempt)
-                    && waiting.is_empty()
-                {
-                    self.started(world, me);
-                }
+            FromTask::Deployed => self.deployed(world, me, attempt),
+            FromTask::Failed => {
+                let region = BTreeSet::from([region_of(attempt.vertex)]);
+                self.fail(world, me, region, "a task has failed");
             }
-            FromTask::Failed => self.fail(world, me, "a task has failed"),
             FromTask::Acknowledged(id, state) => {
                 let event = Event::Acknowledged {
                     id,
@@ -328,31 +312,18 @@ impl Leader {
                 );
             }
             FromTask::NeedsSplit => {
-                self.readers.push_back(attempt);
+                let region = region_of(attempt.vertex);
+                self.regions[region].readers.push_back(attempt);
                 self.hand_out(world, me);
             }
             FromTask::InputDone => {
                 self.done.insert(attempt);
-                let running = matches!(self.phase, Phase::Running);
-                if running && self.done.len() == self.assigned.len() {
-                    self.feed(world, me, Event::EndOfInput);
-                }
+                self.end_if_all_is_done(world, me);
             }
             FromTask::Committed(id) => self.feed(world, me, Event::Committed { id, attempt }),
+            FromTask::Finished => {
+                self.finished.insert(attempt);
+            }
         }
-    }
-
-    fn started(&mut self, world: &mut World, me: (usize, u32)) {
-        self.phase = Phase::Running;
-        for (attempt, tm) in self.assigned.clone() {
-            self.send(world, me, tm, ToTm::Go(attempt));
-        }
-        let participants = self.assigned.keys().map(|attempt| Participant {
-            attempt: *attempt,
-            source: attempt.vertex.0 == SOURCE,
-            commits: attempt.vertex.0 == SINK,
-        });
-        let participants = participants.collect();
-        self.feed(world, me, Event::Started { participants });
     }
 }

@@ -1,10 +1,11 @@
 //! Channels: what comes in through them, what is done with it, and what goes out.
 
 use weir_checkpoint::align::AlignAction;
-use weir_types::{ExecutionAttemptId, SubtaskIndex, Timestamp, VertexId};
+use weir_types::{ExecutionAttemptId, SubtaskIndex, Timestamp};
 
-use super::{COUNT, Element, Kind, SINK, Task};
+use super::{Element, Kind, Task};
 use crate::bug::Bug;
+use crate::graph::{COUNT, SINK, region_of, vertex_at};
 use crate::message::FromTask;
 use crate::store::Row;
 use crate::world::World;
@@ -98,8 +99,9 @@ impl Task {
         to: u32,
         element: Element,
     ) -> Result<(), String> {
+        let region = region_of(self.attempt.vertex);
         let target = ExecutionAttemptId {
-            vertex: VertexId(self.targets().0),
+            vertex: vertex_at(region, self.targets().0),
             subtask: SubtaskIndex(to),
             ..self.attempt
         };

@@ -2,7 +2,7 @@
 
 use weir_types::CheckpointId;
 
-use super::{Kind, SINK, Task};
+use super::{Kind, Task};
 use crate::bug::Bug;
 use crate::store::Txn;
 use crate::world::World;
@@ -10,21 +10,18 @@ use crate::world::World;
 impl Task {
     /// Of older attempts of this sink, whatever the restored snapshot does not hold.
     pub(super) fn abort_others(&self, world: &mut World) -> Result<(), String> {
-        if self.attempt.vertex.0 != SINK {
+        if !matches!(self.kind, Kind::Sink(_)) {
             return Ok(());
         }
+        let (sink, subtask) = (self.attempt.vertex.0, self.attempt.subtask.0);
         if world.is_current(self.attempt) {
-            world
-                .store
-                .cleaned
-                .insert(self.attempt.subtask.0, world.now);
+            world.store.cleaned.insert((sink, subtask), world.now);
         }
         if !world.has(Bug::Lingering) {
             let own = (self.attempt.epoch.0, self.attempt.attempt.0);
             let sinks = self.parallelism[2];
-            let subtask = self.attempt.subtask.0;
-            let older =
-                |txn: &Txn| (txn.epoch, txn.attempt) < own && txn.subtask % sinks == subtask;
+            let of_this = |txn: &Txn| txn.sink == sink && txn.subtask % sinks == subtask;
+            let older = |txn: &Txn| (txn.epoch, txn.attempt) < own && of_this(txn);
             world.store.pending.retain(|txn, _| !older(txn));
         }
         Ok(())

@@ -6,6 +6,7 @@ use weir_checkpoint::handle::Stored;
 use weir_types::KeyGroup;
 
 use super::Position;
+use crate::graph::{key_of, reads};
 use crate::store::Row;
 
 pub(super) fn encode<T: serde::Serialize>(value: &T) -> Stored {
@@ -28,21 +29,17 @@ pub(crate) fn key_group(key: u8) -> KeyGroup {
     KeyGroup(u16::from(key) % 8)
 }
 
-/// The key of a record.
-pub(crate) fn key_of(split: u8, index: u8) -> u8 {
-    (split.wrapping_mul(3).wrapping_add(index.wrapping_mul(5))) % 11
-}
-
 /// Everything that the sources had read, as a reader of the output would see it.
-pub(crate) fn expected(positions: &[Position]) -> Vec<Row> {
+pub(crate) fn expected(regions: usize, positions: &[Position]) -> Vec<Row> {
     let mut counts: BTreeMap<u8, u32> = BTreeMap::new();
     let mut rows = Vec::new();
     let unique: BTreeSet<&Position> = positions.iter().collect();
     for (split, end) in unique {
         for index in 0..*end {
-            let seen = counts.entry(key_of(*split, index)).or_default();
+            let key = key_of(reads(regions, *split), *split, index);
+            let seen = counts.entry(key).or_default();
             *seen += 1;
-            rows.push((key_of(*split, index), *seen));
+            rows.push((key, *seen));
         }
     }
     rows.sort_unstable();

@@ -4,7 +4,8 @@ use weir_checkpoint::handle::{KeyedHandle, Stored};
 use weir_types::{ExecutionAttemptId, KeyGroupRange, SubtaskIndex};
 
 use super::records::{decode, key_group, positions};
-use super::{KEY_GROUPS, Kind, Task};
+use super::{Kind, Task};
+use crate::graph::KEY_GROUPS;
 use crate::message::Deployment;
 use crate::store::{Content, Row, Txn};
 use crate::world::World;

@@ -5,8 +5,9 @@ use weir_types::{CheckpointBarrier, ExecutionAttemptId, KeyGroupRange, OperatorI
 
 use super::records::encode;
 use super::restoring::own_range;
-use super::{Count, DELTAS_MAX, Element, KEY_GROUPS, Kind, Task, Upload};
+use super::{Count, DELTAS_MAX, Element, Kind, Task, Upload};
 use crate::bug::Bug;
+use crate::graph::KEY_GROUPS;
 use crate::message::Event;
 use crate::store::{Row, Txn};
 use crate::world::World;
@@ -57,6 +58,7 @@ impl Task {
                 state.ended = inputs_ended;
                 let named = !world.has(Bug::NamesReused);
                 let txn = Txn {
+                    sink: attempt.vertex.0,
                     epoch: if named { attempt.epoch.0 } else { 0 },
                     checkpoint: if named {
                         barrier.id.0
@@ -95,7 +97,8 @@ impl Count {
         objects: &mut Vec<(String, Vec<Row>)>,
     ) -> Vec<KeyedHandle> {
         let (subtask, n, id) = (attempt.subtask, attempt.attempt, barrier.id);
-        let name = format!("{}-{id}-count-{subtask}-{n}", barrier.epoch);
+        let vertex = attempt.vertex.0;
+        let name = format!("{}-{id}-{vertex}-{subtask}-{n}", barrier.epoch);
         let savepoint = barrier.kind == weir_types::BarrierKind::Savepoint;
         let all = || self.counts.iter().map(|(key, count)| (*key, *count));
         let (base_counts, base) = &self.base;

@@ -3,8 +3,9 @@
 use weir_checkpoint::coordinator::Then;
 use weir_types::{CheckpointBarrier, subtask_of_key_group};
 
-use super::records::{key_group, key_of};
-use super::{Element, KEY_GROUPS, Kind, Task};
+use super::records::key_group;
+use super::{Element, Kind, Task};
+use crate::graph::{KEY_GROUPS, key_of, region_of};
 use crate::message::FromTask;
 use crate::world::World;
 
@@ -61,7 +62,7 @@ impl Task {
             .iter_mut()
             .find(|(split, next)| *next < lengths[usize::from(*split)]);
         if let Some((split, next)) = open {
-            let key = key_of(*split, *next);
+            let key = key_of(region_of(self.attempt.vertex), *split, *next);
             *next += 1;
             let to = subtask_of_key_group(key_group(key), KEY_GROUPS, self.parallelism[1]);
             return self.send(world, to, Element::Row((key, 0)));

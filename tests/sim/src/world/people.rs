@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use weir_checkpoint::coordinator::Then;
 use weir_checkpoint::pointer::{OperationId, RunState, SnapshotRef};
+use weir_types::VertexId;
 
 use super::{Event, Process, World, to_jm};
 use crate::bug::Bug;
+use crate::graph::{SOURCE, place_of};
 use crate::jobmanager::JobManager;
 use crate::message::ToJm;
 use crate::store::Txn;
@@ -102,11 +104,7 @@ impl World {
                 return;
             }
         };
-        let drained = self
-            .asked
-            .iter()
-            .any(|asked| asked.request.then == Then::Drain);
-        if *state == RunState::Finished && !drained {
+        if *state == RunState::Finished && !self.is_drained() {
             let lengths = self.plan.splits.iter().enumerate();
             let all = lengths.map(|(split, length)| (u8::try_from(split).unwrap_or(0), *length));
             let all: BTreeSet<Position> = all.filter(|(_, length)| *length > 0).collect();
@@ -119,7 +117,8 @@ impl World {
                 self.violate(format!("finished at {read:?}, the input is {all:?}"));
             }
         }
-        let (want, have) = (task::expected(&positions), self.store.output());
+        let want = task::expected(self.plan.regions, &positions);
+        let have = self.store.output();
         if want != have {
             let lost: Vec<_> = want.iter().filter(|row| !have.contains(row)).collect();
             let text = format!(
@@ -132,7 +131,10 @@ impl World {
         // A task that does not know yet that it is cancelled may still leave something; the next
         // restore would clean that up.
         let sinks = self.plan.parallelism_of(self.deployment)[2];
-        let cleaned = |txn: &Txn| self.store.cleaned.get(&(txn.subtask % sinks)).copied();
+        let cleaned = |txn: &Txn| {
+            let at = self.store.cleaned.get(&(txn.sink, txn.subtask % sinks));
+            at.copied()
+        };
         let left = self.store.pending.iter();
         let left = left.filter(|(txn, (since, _))| cleaned(txn).is_none_or(|at| *since < at));
         let left: Vec<_> = left.map(|(txn, _)| *txn).collect();
@@ -144,6 +146,14 @@ impl World {
         }
     }
 
+    /// Whether sources were ended by a person, and a savepoint says so: what they had not read by
+    /// then nobody will.
+    fn is_drained(&self) -> bool {
+        let drains = self.asked.iter().map(|asked| &asked.request);
+        let mut drains = drains.filter(|request| request.then == Then::Drain);
+        drains.any(|request| self.store.of_operation.contains_key(&request.operation.0))
+    }
+
     pub(super) fn positions(&self, latest: &SnapshotRef) -> Result<Vec<Position>, String> {
         let metadata = self
             .store
@@ -153,7 +163,7 @@ impl World {
         let sources = metadata
             .operators
             .iter()
-            .filter(|o| o.operator.0 == task::SOURCE);
+            .filter(|o| place_of(VertexId(o.operator.0)) == SOURCE);
         for (_, state) in sources.flat_map(|operator| &operator.subtasks) {
             if let Some(raw) = &state.raw {
                 all.extend(task::positions(raw)?);
@@ -189,7 +199,7 @@ impl World {
             if asked.request.operation.0 == name {
                 asked.refusals += u32::from(result.is_err());
                 // A person gives up some time.
-                asked.answered |= result.is_ok() || asked.refusals > 3;
+                asked.answered |= result.is_ok() || asked.refusals > self.plan.patience;
             }
         }
     }

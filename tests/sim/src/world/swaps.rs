@@ -1,6 +1,6 @@
 //! Writes of the pointer, on their way to the store and back.
 
-use weir_checkpoint::pointer::{Pointer, SwapResult};
+use weir_checkpoint::pointer::{Pointer, RunState, SwapResult};
 
 use super::{Event, STORE_TIMEOUT, World, brief, to_jm};
 use crate::message::ToJm;
@@ -24,6 +24,9 @@ impl World {
             None => Fate::Fine,
         };
         self.note(|| format!("jm {jm} writes the pointer, {fate:?}: {}", brief(&content)));
+        if matches!(content.run_state, RunState::Finished | RunState::Stopped(_)) {
+            self.decided.insert(content.epoch);
+        }
         let arrives = self.rng.between(1, 4);
         let mut swap = Event::Swap {
             expected,

@@ -1,12 +1,17 @@
 //! What tells one run from another.
 
-use weir_types::ExecutionAttemptId;
+use weir_types::{CheckpointId, ExecutionAttemptId};
 
 use super::Event;
 use crate::message::{FromTask, ToJm};
 
 fn of(kind: u64, index: usize, rest: u64) -> u64 {
     kind << 56 | (index as u64) << 40 | rest
+}
+
+/// Of a checkpoint, and a region.
+fn of_region(kind: u64, id: CheckpointId, region: usize) -> u64 {
+    (region as u64) << 24 | (kind + id.0)
 }
 
 fn of_attempt(kind: u64, attempt: &ExecutionAttemptId) -> u64 {
@@ -25,8 +30,8 @@ pub(super) fn tag(event: &Event) -> u64 {
                 ToJm::Read(..) => 3,
                 ToJm::Loaded(_) => 4,
                 ToJm::MetadataWritten(id, _) => 0x100 + id.0,
-                ToJm::Enumerator(id) => 0x200 + id.0,
-                ToJm::Enumerated(id, _) => 0x400 + id.0,
+                ToJm::Enumerator(id, region) => of_region(0x200, *id, *region),
+                ToJm::Enumerated(id, region, _) => of_region(0x400, *id, *region),
                 ToJm::Request(_) => 5,
                 ToJm::Cancel => 10,
                 ToJm::Register { reg, .. } => 0x10_000 + reg,

@@ -7,6 +7,7 @@ use weir_checkpoint::pointer::RunState;
 use weir_types::Timestamp;
 
 use super::{Ended, Leader, storing};
+use crate::graph::region_of_node;
 use crate::message::{ToJm, ToTm};
 use crate::plan::Point;
 use crate::world::{World, to_jm};
@@ -54,10 +55,8 @@ impl Leader {
         events: &mut VecDeque<Event>,
     ) {
         match action {
-            Action::SnapshotEnumerator { id, .. } => {
-                self.asked.insert(id);
-                let delay = world.rng.between(0, 6);
-                world.push(delay, to_jm(me.0, me.1, ToJm::Enumerator(id)));
+            Action::SnapshotEnumerator { id, node } => {
+                self.ask(world, me, (id, region_of_node(node)));
             }
             Action::Trigger {
                 barrier,
@@ -77,15 +76,12 @@ impl Leader {
                     };
                     self.send_to(world, me, trigger, attempt);
                 }
-                self.holding.remove(&barrier.id);
-                self.hand_out(world, me);
+                self.release(world, me, barrier.id);
             }
             Action::Abort { id, reason } => {
                 world.note(|| format!("jm {} gives up {id}: {reason}", me.0));
                 self.send_each(world, me, |attempt| ToTm::Abort { attempt, id });
-                self.asked.remove(&id);
-                self.holding.remove(&id);
-                self.hand_out(world, me);
+                self.release(world, me, id);
             }
             Action::WriteMetadata { path, metadata } => {
                 if !self.killed_at(world, me, Point::WriteMetadata) {
@@ -99,11 +95,12 @@ impl Leader {
                     self.write_action(world, me, Some(action), events);
                 }
             }
-            Action::Complete { id, .. } => {
+            Action::Complete { id, last, .. } => {
                 if !self.killed_at(world, me, Point::Complete) {
                     world.completed += 1;
+                    self.ending |= last;
                     world.note(|| format!("jm {} completes {id}", me.0));
-                    self.send_each(world, me, |attempt| ToTm::Complete { attempt, id });
+                    self.send_each(world, me, |attempt| ToTm::Complete { attempt, id, last });
                 }
             }
             Action::Answer { operation, result } => world.answer(&operation, &result),
@@ -120,7 +117,8 @@ impl Leader {
             }
             Action::Fail { reason } => {
                 world.note(|| format!("jm {}: {reason}", me.0));
-                self.fail(world, me, "too many checkpoints failed");
+                let all = (0..self.regions.len()).collect();
+                self.fail(world, me, all, "too many checkpoints failed");
             }
             Action::Fenced { reason } => {
                 world.note(|| format!("jm {} is fenced: {reason}", me.0));

@@ -1,66 +1,54 @@
-//! A leader starts the job, and starts it again.
+//! A leader starts the job's regions, and starts them again.
+
+use std::collections::BTreeSet;
 
 use weir_checkpoint::coordinator::Event;
 use weir_checkpoint::pointer::{RunState, SnapshotKind};
 use weir_checkpoint::restore::{self, RestoreOptions, RestorePlan};
 use weir_types::{AttemptNumber, ExecutionAttemptId, OperatorId, SubtaskIndex};
 
-use super::{Ended, Leader, Phase};
+use super::regions::Phase;
+use super::{Ended, Leader};
 use crate::bug::Bug;
+use crate::graph::{SOURCE, region_of, vertex_at};
 use crate::message::{Deployment, ToTm};
 use crate::plan::{Ms, Point};
-use crate::task::SOURCE;
 use crate::world::World;
 
 impl Leader {
-    /// Something of the job has failed: all of it starts again.
-    pub(super) fn fail(&mut self, world: &mut World, me: (usize, u32), reason: &str) {
-        if matches!(self.phase, Phase::Waiting(_)) || self.ended.is_some() {
-            return;
-        }
-        world.restarts += 1;
-        world.note(|| format!("jm {} restarts the job: {reason}", me.0));
-        self.phase = Phase::Waiting(world.now + world.rng.between(2, 10));
-        self.cancel_tasks(world, me);
-        let reason = reason.to_owned();
-        self.feed(world, me, Event::Interrupted { reason });
-    }
-
-    fn cancel_tasks(&mut self, world: &mut World, me: (usize, u32)) {
-        let attempt = self.attempt;
-        self.send_all(world, me, &ToTm::Cancel { attempt });
-        self.assigned.clear();
-        self.readers.clear();
-        self.asked.clear();
-        self.holding.clear();
-        self.done.clear();
-        self.draining = false;
-    }
-
     /// A person has cancelled the job: its tasks end, and the pointer is to say so.
     pub(super) fn cancel(&mut self, world: &mut World, me: (usize, u32)) {
         if self.ended.is_none() {
             world.note(|| format!("jm {} cancels the job", me.0));
-            self.phase = Phase::Waiting(Ms::MAX);
-            self.cancel_tasks(world, me);
+            for region in 0..self.regions.len() {
+                self.regions[region].phase = Phase::Waiting(Ms::MAX);
+                self.cancel_tasks(world, me, region);
+            }
+            self.stand_still();
             self.feed(world, me, Event::Ended(RunState::Cancelled));
         }
     }
 
-    /// Starts the job from the newest snapshot, if nothing is in the way.
+    /// Starts what waits from the newest snapshot, if nothing is in the way.
     pub(super) fn deploy(&mut self, world: &mut World, me: (usize, u32)) {
-        let Phase::Waiting(since) = self.phase else {
-            return;
+        let due = |region: &usize| {
+            let since = self.regions[*region].waits();
+            since.is_some_and(|since| since <= world.now)
         };
+        let due: BTreeSet<usize> = (0..self.regions.len()).filter(due).collect();
         // What was in doubt may have ended with the news that somebody else leads.
-        if self.ended.is_some() {
+        if due.is_empty() || self.ended.is_some() {
             return;
         }
-        if since > world.now || self.tms.is_empty() || self.coordinator.in_doubt() {
+        if self.tms.is_empty() || self.coordinator.in_doubt() || self.coordinator.is_decided() {
             return;
         }
         if world.at_point(me.0, Point::Deploy) {
             self.ended = Some(Ended::Killed);
+            return;
+        }
+        if world.decided.contains(&self.epoch) {
+            world.violate("a job of which all is committed is started again".to_owned());
             return;
         }
         let plan = match self.plan(world) {
@@ -73,45 +61,65 @@ impl Leader {
         let state = &self.coordinator.pointer().run_state;
         self.only_commits = matches!(state, RunState::Stopping(_));
         self.attempt += 1;
-        let splits = match &plan {
-            None => (0..world.plan.splits.len())
-                .map(|split| u8::try_from(split).unwrap_or(0))
-                .collect(),
-            Some(plan) => plan
-                .enumerators
-                .get(&OperatorId(SOURCE))
-                .cloned()
-                .unwrap_or_default()
-                .into(),
-        };
-        if self.attempt == 1 || !world.has(Bug::SplitsNotGivenBack) {
-            self.splits = splits;
-        }
-        let mut deployments = Vec::new();
-        for info in &self.operators {
-            for subtask in 0..info.parallelism {
-                let attempt = ExecutionAttemptId {
-                    epoch: self.epoch,
-                    vertex: info.vertex,
-                    subtask: SubtaskIndex(subtask),
-                    attempt: AttemptNumber(self.attempt),
-                };
-                let subtask = |plan: &RestorePlan| plan.subtask(info.vertex, SubtaskIndex(subtask));
-                deployments.push(Deployment {
-                    attempt,
-                    parallelism: self.parallelism,
-                    restore: plan.as_ref().map(subtask),
-                    only_commits: self.only_commits,
-                });
-            }
+        for region in &due {
+            self.rewind(world, *region, plan.as_ref());
         }
         let tms: Vec<usize> = self.tms.keys().copied().collect();
-        for deployment in deployments {
+        for deployment in self.deployments(&due, plan.as_ref()) {
             let tm = tms[world.rng.index(tms.len())];
             self.assigned.insert(deployment.attempt, tm);
             self.send(world, me, tm, ToTm::Deploy(Box::new(deployment)));
         }
-        self.phase = Phase::Deploying(self.assigned.keys().copied().collect());
+        for region in due {
+            let all = self.assigned.keys().copied();
+            let own = all.filter(|attempt| region_of(attempt.vertex) == region);
+            self.regions[region].phase = Phase::Deploying(own.collect());
+        }
+    }
+
+    /// A region's enumerator goes back to where the snapshot has it.
+    fn rewind(&mut self, world: &World, region: usize, plan: Option<&RestorePlan>) {
+        let source = OperatorId(vertex_at(region, SOURCE).0);
+        let splits = match plan {
+            None => world.plan.splits_of(region).collect(),
+            Some(plan) => {
+                let kept = plan.enumerators.get(&source);
+                kept.cloned().unwrap_or_default().into()
+            }
+        };
+        let region = &mut self.regions[region];
+        if region.attempt == 0 || !world.has(Bug::SplitsNotGivenBack) {
+            region.splits = splits;
+        }
+        region.attempt = self.attempt;
+    }
+
+    /// What the tasks of these regions need.
+    fn deployments(
+        &self,
+        regions: &BTreeSet<usize>,
+        plan: Option<&RestorePlan>,
+    ) -> Vec<Deployment> {
+        let operators = self.operators.iter();
+        let due = operators.filter(|info| regions.contains(&region_of(info.vertex)));
+        let mut deployments = Vec::new();
+        for info in due {
+            for subtask in (0..info.parallelism).map(SubtaskIndex) {
+                let attempt = ExecutionAttemptId {
+                    epoch: self.epoch,
+                    vertex: info.vertex,
+                    subtask,
+                    attempt: AttemptNumber(self.attempt),
+                };
+                deployments.push(Deployment {
+                    attempt,
+                    parallelism: self.parallelism,
+                    restore: plan.map(|plan| plan.subtask(info.vertex, subtask)),
+                    only_commits: self.only_commits,
+                });
+            }
+        }
+        deployments
     }
 
     pub(super) fn plan(&self, world: &mut World) -> Result<Option<RestorePlan>, String> {

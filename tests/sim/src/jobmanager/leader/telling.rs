@@ -26,6 +26,12 @@ impl Leader {
         }
     }
 
+    /// The tasks that have not come to their end, and where they are.
+    pub(super) fn live(&self) -> impl Iterator<Item = (ExecutionAttemptId, usize)> {
+        let all = self.assigned.iter().map(|(attempt, tm)| (*attempt, *tm));
+        all.filter(|(attempt, _)| !self.finished.contains(attempt))
+    }
+
     /// To every task.
     pub(super) fn send_each(
         &self,
@@ -33,8 +39,8 @@ impl Leader {
         me: (usize, u32),
         message: impl Fn(ExecutionAttemptId) -> ToTm,
     ) {
-        for (attempt, tm) in &self.assigned {
-            self.send(world, me, *tm, message(*attempt));
+        for (attempt, tm) in self.live() {
+            self.send(world, me, tm, message(attempt));
         }
     }
 
