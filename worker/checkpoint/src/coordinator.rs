@@ -149,6 +149,12 @@ impl Coordinator {
         self.closing.as_ref().is_some_and(Closing::is_done)
     }
 
+    /// Whether subtasks were told that the last checkpoint is complete: whoever hears it commits and
+    /// finishes, and takes part in no other.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
     /// Whether sources were told to end before their input has: those that have done so will not
     /// read on, whatever becomes of the others.
     pub fn is_draining(&self) -> bool {

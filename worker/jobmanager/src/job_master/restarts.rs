@@ -86,14 +86,15 @@ impl JobMaster {
     }
 
     /// Whether the job has begun to end, with checkpoints. Then it goes back as a whole, whatever
-    /// its regions: sources that a drain has ended do not read on, and subtasks that have finished
-    /// take part in no other last checkpoint.
+    /// its regions: sources that a drain has ended do not read on, and subtasks that have finished,
+    /// or were told to, take part in no other last checkpoint.
     fn ends_as_one(&self) -> bool {
         let Some(checkpoints) = &self.checkpoints else {
             return false;
         };
         let mut executions = self.graph.executions().iter();
         checkpoints.coordinator.is_draining()
+            || checkpoints.coordinator.is_closing()
             || executions.any(|execution| execution.state == ExecutionState::Finished)
     }
 

@@ -197,6 +197,24 @@ fn a_failure_after_a_subtask_has_finished_restarts_all_and_the_job_comes_to_its_
     assert!(again > id);
 }
 
+/// Found by the simulator: the first was left out, and the second waited for it for ever.
+#[test]
+fn a_failure_before_a_subtask_says_that_it_has_finished_restarts_it_too() {
+    let mut rig = running();
+    let [first, second] = both(&rig);
+    let id = committing(&mut rig);
+    committed(&mut rig, first, id);
+    rig.fail(second, "boom");
+    // It had been told to before the failure, and is quicker than its cancellation.
+    rig.state(first, ExecutionState::Finished);
+    rig.pass_ms(500);
+    rig.prepare_all();
+    rig.run_all();
+    assert!(rig.master.graph.all_running());
+    let again = committing(&mut rig);
+    assert!(again > id);
+}
+
 #[test]
 fn a_failure_behind_the_savepoint_that_a_job_stops_with_brings_nothing_back_that_reads() {
     let mut rig = running();
