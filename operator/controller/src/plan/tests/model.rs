@@ -717,36 +717,21 @@ impl World {
         let from = start.from;
         let latest = before.as_ref().and_then(|pointer| pointer.latest.clone());
         if latest.is_none() && start.require_state {
-            let pointer = before.as_ref();
-            pod.process = Process::Ended(1);
-            pod.view.ended = Some(Ended {
-                exit_code: 1,
-                report: Some(JobReport {
-                    run_state: pointer.map(|pointer| pointer.run_state.clone()),
-                    deployment: pointer.map(|pointer| pointer.deployment),
-                    error: Some("there is no state".to_owned()),
-                    state_missing: true,
-                    ..JobReport::default()
-                }),
-            });
-            return;
+            let report = JobReport {
+                error: Some("there is no state".to_owned()),
+                state_missing: true,
+                ..JobReport::default()
+            };
+            return fail(pod, before.as_ref(), report);
         }
         let is_read = latest.is_some() && !(first && from != RestoreFrom::Latest);
         if is_read && self.unreadable {
-            let pointer = before.as_ref();
-            pod.process = Process::Ended(1);
-            pod.view.ready = false;
-            pod.view.ended = Some(Ended {
-                exit_code: 1,
-                report: Some(JobReport {
-                    run_state: pointer.map(|pointer| pointer.run_state.clone()),
-                    deployment: pointer.map(|pointer| pointer.deployment),
-                    error: Some("chk-1/_metadata is damaged".to_owned()),
-                    state_unreadable: true,
-                    ..JobReport::default()
-                }),
-            });
-            return;
+            let report = JobReport {
+                error: Some("chk-1/_metadata is damaged".to_owned()),
+                state_unreadable: true,
+                ..JobReport::default()
+            };
+            return fail(pod, before.as_ref(), report);
         }
         let restored = latest
             .clone()
@@ -884,6 +869,20 @@ pub(super) fn turns(world: &mut World, seconds: u32) {
         world.control(None);
         world.pass();
     }
+}
+
+/// A process that can't start the job ends, and says why.
+fn fail(pod: &mut Pod, pointer: Option<&Pointer>, report: JobReport) {
+    pod.process = Process::Ended(1);
+    pod.view.ready = false;
+    pod.view.ended = Some(Ended {
+        exit_code: 1,
+        report: Some(JobReport {
+            run_state: pointer.map(|pointer| pointer.run_state.clone()),
+            deployment: pointer.map(|pointer| pointer.deployment),
+            ..report
+        }),
+    });
 }
 
 fn exit(pod: &mut Pod, pointer: &Pointer, code: i32) {
