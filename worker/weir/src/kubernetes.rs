@@ -1,8 +1,8 @@
 //! What a JobManager needs of Kubernetes when it runs in a pod: the Lease by which the job's
 //! JobManagers elect their leader, and the label that leads clients to that leader's REST.
 //!
-//! No JobManager makes the Lease: the operator does, once the job is to start ([`gate`]). The end of
-//! a job that keeps no state outside is told by its Lease ([`Ended`]), as nothing else lasts.
+//! No JobManager makes the Lease: the operator does, once the job is to start ([`gate`]). The end
+//! of a job that keeps no state outside is told by its Lease ([`Ended`]), as nothing else lasts.
 //!
 //! A few requests to the API server, with the token of the pod's service account, are no reason to
 //! build a Kubernetes client into every job: a blocking HTTP client of a few hundred lines is. Who

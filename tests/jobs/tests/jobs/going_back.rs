@@ -1,5 +1,5 @@
-//! A job that goes on from a savepoint that is named, in the folder that holds it, and one that goes
-//! back to it although it has newer state.
+//! A job that goes on from a savepoint that is named, in the folder that holds it, and one that
+//! goes back to it although it has newer state.
 
 use weir_testkit::{Job, Process, Random, until};
 

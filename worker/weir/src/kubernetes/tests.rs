@@ -137,7 +137,7 @@ impl Objects {
         }
         if method == "PATCH" {
             let wanted = body.pointer("/metadata/resourceVersion");
-            if wanted.is_some_and(|wanted| *wanted != self.version.to_string()) {
+            if wanted.is_some_and(|wanted| *wanted != Value::from(self.version.to_string())) {
                 return (409, json!({}));
             }
             merge(&mut self.lease, body);
