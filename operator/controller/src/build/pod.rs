@@ -220,8 +220,8 @@ fn base_spec(deployment: &Deployment<'_>) -> Value {
     })
 }
 
-/// Adds how soon a pod leaves a node that is silent, unless the user's templates say it. Tolerations
-/// have no names to merge them by, so a template's list would have taken the place of these.
+/// Adds how soon a pod leaves a node that is silent, unless the user's templates say it.
+/// Tolerations have no names to merge them by: a template's list would take the place of these.
 fn leave_silent_nodes(spec: &mut Value) {
     let mut tolerations = match spec["tolerations"].take() {
         Value::Array(theirs) => theirs,
