@@ -136,8 +136,9 @@ impl Objects {
             return (200, json!({}));
         }
         if method == "PATCH" {
+            let version = self.version.to_string();
             let wanted = body.pointer("/metadata/resourceVersion");
-            if wanted.is_some_and(|wanted| *wanted != Value::from(self.version.to_string())) {
+            if wanted.is_some_and(|wanted| wanted != version.as_str()) {
                 return (409, json!({}));
             }
             merge(&mut self.lease, body);
