@@ -6,13 +6,15 @@
     reason = "a test fails by panicking"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use weir_state::{
-    BackendRequest, FileSnapshot, HeapFactory, KeyedBackend, SnapshotKind, StateBackendFactory,
-    StateDescriptor, StateError, TakenSnapshot, TtlConfig, TtlVisibility, key_hash,
+    BackendRequest, FileSnapshot, HeapFactory, KeyedBackend, SnapshotFile, SnapshotKind,
+    StateBackendFactory, StateDescriptor, StateError, TakenSnapshot, TtlConfig, TtlVisibility,
+    key_hash,
 };
 use weir_state_rocksdb::{ReadingHeapFactory, RocksDbFactory, RocksDbOptions};
 use weir_types::{AttemptNumber, CheckpointId, Epoch, ExecutionAttemptId, KeyGroupRange};
@@ -403,8 +405,63 @@ fn rescaled(folder: &Path, parallelism: u32, files: &[FileSnapshot]) -> Vec<Keye
     (0..parallelism).map(open).collect()
 }
 
+/// The same entries after RocksDB has merged all files of each state, as it may at any time: what
+/// was removed, and key groups that were cut off, are not in them any more.
+fn merged(files: &FileSnapshot, folder: &Path) -> FileSnapshot {
+    let (database, linked) = (folder.join("database"), folder.join("linked"));
+    fs::create_dir_all(&database).unwrap();
+    for file in &files.files {
+        fs::copy(files.folder.join(&file.name), database.join(&file.name)).unwrap();
+    }
+    let options = rocksdb::Options::default();
+    let states = rocksdb::DB::list_cf(&options, &database).unwrap();
+    let db = rocksdb::DB::open_cf(&options, &database, &states).unwrap();
+    let mut all = rocksdb::CompactOptions::default();
+    all.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
+    for state in &states {
+        let state = db.cf_handle(state).unwrap();
+        db.compact_range_cf_opt(&state, None::<&[u8]>, None::<&[u8]>, &all);
+    }
+    let links = rocksdb::checkpoint::Checkpoint::new(&db).unwrap();
+    links.create_checkpoint(&linked).unwrap();
+    let found = fs::read_dir(&linked).unwrap().map(Result::unwrap);
+    let found = found.map(|entry| SnapshotFile {
+        bytes: entry.metadata().unwrap().len(),
+        name: entry.file_name().into_string().unwrap(),
+        shared: false,
+    });
+    let found: Vec<_> = found
+        .filter(|file| !file.name.starts_with("OPTIONS-"))
+        .collect();
+    let name = |file: &SnapshotFile| file.name.clone();
+    let tables = |files: &[SnapshotFile]| -> BTreeSet<String> {
+        let names = files.iter().map(name);
+        names.filter(|name| name.ends_with(".sst")).collect()
+    };
+    assert!(
+        tables(&found).is_disjoint(&tables(&files.files)),
+        "all were written anew: {found:?}"
+    );
+    FileSnapshot {
+        folder: linked,
+        files: found,
+        ..files.clone()
+    }
+}
+
 #[test]
 fn files_restore_at_any_parallelism_with_removals_in_between() {
+    rescaled_again_and_again(|files, _| files);
+}
+
+#[test]
+fn files_restore_at_any_parallelism_with_removals_and_merges_in_between() {
+    rescaled_again_and_again(|files, folder| merged(&files, folder));
+}
+
+/// `change`: what becomes of each subtask's files before they are restored; the folder is its own.
+#[track_caller]
+fn rescaled_again_and_again(change: impl Fn(FileSnapshot, &Path) -> FileSnapshot) {
     let folder = tempfile::tempdir().unwrap();
     let mut subtasks = rescaled(&folder.path().join("0"), 1, &[]);
     let keys = 30_000;
@@ -431,11 +488,12 @@ fn files_restore_at_any_parallelism_with_removals_in_between() {
                 *of_key = Some(key + step as u64);
             }
         }
-        let files = subtasks
-            .iter_mut()
-            .map(|keyed| files_of(keyed, step as u64 + 1).unwrap());
-        let files: Vec<_> = files.collect();
         let folder = folder.path().join((step + 1).to_string());
+        let files = subtasks.iter_mut().enumerate().map(|(subtask, keyed)| {
+            let files = files_of(keyed, step as u64 + 1).unwrap();
+            change(files, &folder.join(format!("changed-{subtask}")))
+        });
+        let files: Vec<_> = files.collect();
         subtasks = rescaled(&folder, parallelism, &files);
     }
 }
