@@ -1,5 +1,6 @@
 //! Jobs of two regions that exchange no records: what fails of them is not always all of it.
 
+#[path = "support/scenarios.rs"]
 mod support;
 
 use support::{finds, scenario, some};

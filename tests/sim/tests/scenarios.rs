@@ -1,6 +1,7 @@
 //! The interleavings that the rules of checkpoints and fencing exist for, each by its name, over a
 //! range of seeds for all that the scenario leaves open.
 
+#[path = "support/scenarios.rs"]
 mod support;
 
 use support::{RUNS, finds, scenario, some};

@@ -149,8 +149,8 @@ impl Coordinator {
         self.closing.as_ref().is_some_and(Closing::is_done)
     }
 
-    /// Whether subtasks were told that the last checkpoint is complete: whoever hears it commits and
-    /// finishes, and takes part in no other.
+    /// Whether subtasks were told that the last checkpoint is complete: whoever hears it commits
+    /// and finishes, and takes part in no other.
     pub fn is_closing(&self) -> bool {
         self.closing.is_some()
     }

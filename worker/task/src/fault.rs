@@ -178,7 +178,7 @@ mod tests {
         for part in [
             "from checkpoint 7: object `chk-1-7/keyed` in /state: its checksum is",
             "`weir checkpoints ls`",
-            "`--restore PATH`",
+            "`--restore PATH --rewind`",
             "`from: Path` and a new `nonce`",
         ] {
             assert!(cause.contains(part), "{part} is missing in {cause}");

@@ -109,7 +109,7 @@ impl RestoreError {
         let stays = matches!(self, Self::Read { .. }) && self.class() == FaultClass::NonRecoverable;
         stays.then_some(
             "repair it, or restore an older snapshot by name: `weir checkpoints ls` shows which \
-             there are, `--restore PATH` restores one, and so does `spec.restore` with `from: \
+             there are, `--restore PATH --rewind` restores one, and so does `spec.restore` with `from: \
              Path` and a new `nonce` on Kubernetes; results since then are written once more",
         )
     }

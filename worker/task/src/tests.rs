@@ -287,7 +287,7 @@ fn an_object_that_is_damaged_or_gone_fails_the_restore_and_is_named() {
         let run = job.start(2, Some(&taken));
         let cause = run.wait_for_failure();
         assert!(cause.contains(&object), "{damage:?}: {cause}");
-        let next_step = "`--restore PATH`";
+        let next_step = "`--restore PATH --rewind`";
         assert!(cause.contains(next_step), "{damage:?}: {cause}");
         run.kill();
     }

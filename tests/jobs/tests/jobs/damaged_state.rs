@@ -92,7 +92,7 @@ fn a_damaged_pointer_is_refused() {
         |path| name(path).starts_with("pointer"),
         &[FLIPPED, CUT, EMPTIED],
         &["read the pointer in"],
-        "repair it or restore a snapshot by name",
+        "repair it, or give the job another `--checkpoint-dir`",
     );
 }
 
@@ -117,13 +117,23 @@ fn is_state_object(path: &Path) -> bool {
 #[test]
 fn damaged_state_objects_are_refused() {
     let parts = ["checksum", "damaged"];
-    refused_while_damaged(is_state_object, &[FLIPPED], &parts, "`--restore PATH`");
+    refused_while_damaged(
+        is_state_object,
+        &[FLIPPED],
+        &parts,
+        "`--restore PATH --rewind`",
+    );
 }
 
 #[test]
 fn state_objects_that_are_cut_off_are_refused() {
     let ways = [CUT, EMPTIED];
-    refused_while_damaged(is_state_object, &ways, &["cut off"], "`--restore PATH`");
+    refused_while_damaged(
+        is_state_object,
+        &ways,
+        &["and should have"],
+        "`--restore PATH --rewind`",
+    );
 }
 
 #[test]

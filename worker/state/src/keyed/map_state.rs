@@ -11,9 +11,9 @@ use crate::ttl::{Timed, TtlConfig};
 
 state_handle! {
     /// A map per key. Single entries are read, written and removed without the others, so that a
-    /// map on disk may be larger than memory; what looks at all entries takes memory for all of them
-    /// ([`Self::clear`], too), but for [`Self::for_each`]. Iteration is in the order in which entries came into memory:
-    /// that in which they were added, as long as there is room for them.
+    /// map on disk may be larger than memory; what looks at all entries takes memory for all of
+    /// them ([`Self::clear`], too), but for [`Self::for_each`]. Iteration is in the order in which
+    /// entries came into memory: that in which they were added, as long as there is room for them.
     MapState<U: StateKey, V: StateValue>
 }
 
@@ -120,8 +120,9 @@ impl<U: StateKey, V: StateValue, N: StateKey> MapState<U, V, N> {
             .map(|timed| timed.value))
     }
 
-    /// Shows all user keys and values, in no particular order. With state on disk this takes no memory
-    /// for those that are not in it already, unlike [`Self::iter`]. It renews no time to live.
+    /// Shows all user keys and values, in no particular order. With state on disk this takes no
+    /// memory for those that are not in it already, unlike [`Self::iter`]. It renews no time to
+    /// live.
     pub fn for_each<C: KeyedContext>(
         &self,
         ctx: &mut C,
