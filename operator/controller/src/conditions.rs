@@ -31,6 +31,7 @@ impl Problem {
     }
 }
 
+pub(crate) use checkpoints::SILENCE_MAX;
 pub(crate) use verdicts::{Found, Verdict, is_bad};
 
 /// Fills in the rest of the status.

@@ -15,7 +15,7 @@
 
 use weir_types::{CheckpointId, Epoch, JobId};
 
-use crate::pointer::{Nonces, OperationId, Pointer, ReadResult, RunState, SwapResult};
+use crate::pointer::{Nonces, OperationId, Pointer, ReadResult, Root, RunState, SwapResult};
 
 /// Who wants to lead.
 #[derive(Clone, Debug)]
@@ -177,6 +177,7 @@ pub struct Claim {
     /// The epoch is to be higher than this.
     above: Epoch,
     anew: bool,
+    begins_with: Option<Root>,
 }
 
 impl Claim {
@@ -191,6 +192,7 @@ impl Claim {
             reads: 1,
             above: Epoch(0),
             anew: false,
+            begins_with: None,
         };
         (claim, ClaimAction::Read { tries: 0 })
     }
@@ -209,6 +211,13 @@ impl Claim {
     #[must_use]
     pub fn anew(mut self, anew: bool) -> Self {
         self.anew = anew;
+        self
+    }
+
+    /// The snapshot that it begins with then, if there is one.
+    #[must_use]
+    pub fn begins_with(mut self, root: Option<Root>) -> Self {
+        self.begins_with = root;
         self
     }
 
@@ -282,10 +291,18 @@ impl Claim {
         if !own {
             content.run_state = RunState::Running;
             if self.anew {
-                content.latest = None;
+                self.begin_anew(&mut content);
             }
         }
         self.swap(Some(version), content)
+    }
+
+    /// In one write: in between, the job would have no state at all, or that of an older wish.
+    fn begin_anew(&self, content: &mut Pointer) {
+        let former = OperationId::of_restore(None);
+        content.latest = None;
+        content.roots.retain(|root| root.operation != former);
+        content.roots.extend(self.begins_with.clone());
     }
 
     fn may_claim(&self, found: &Pointer) -> Result<(), ClaimRefused> {

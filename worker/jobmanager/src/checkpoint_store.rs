@@ -47,6 +47,8 @@ pub struct Claim {
     pub above: Epoch,
     /// The job begins anew; see [`claim::Claim::anew`].
     pub anew: bool,
+    /// What it begins with then, if that is a snapshot.
+    pub begins_with: Option<Root>,
 }
 
 /// A job that is led by this process.
@@ -143,9 +145,10 @@ pub fn claim(claim: Claim) -> Result<Claimed, ClaimError> {
         seed,
         above,
         anew,
+        begins_with,
     } = claim;
     let (claiming, mut next) = claim::Claim::new(claimant, Nonces::new(seed));
-    let mut claiming = claiming.above(above).anew(anew);
+    let mut claiming = claiming.above(above).anew(anew).begins_with(begins_with);
     loop {
         next = match next {
             ClaimAction::Read { tries } => {

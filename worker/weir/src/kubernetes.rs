@@ -20,6 +20,7 @@ pub(crate) mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -29,8 +30,10 @@ use weir_crd::ManifestDuration;
 use api::{Api, Lease};
 pub(crate) use lease_election::LeaseElection;
 
-/// How often it is tried to say on the Lease how the job ended.
-const CONCLUDE_TRIES: u32 = 3;
+/// How often it is tried to say on the Lease how the job ended, and how long is waited in between:
+/// together for about as long as the Lease lasts, which is not renewed meanwhile.
+const CONCLUDE_TRIES: u32 = 8;
+const CONCLUDE_PAUSE: Duration = Duration::from_millis(400);
 
 /// How a job has ended that keeps no state outside: whoever finds it on the Lease, be it a
 /// JobManager that stood by or a container that was started once more, does not run the job again.
@@ -115,7 +118,10 @@ impl Pod {
     /// again. Only the one who has the Lease may say so.
     pub(crate) fn conclude(&self, ended: &Ended) {
         self.concluded.store(true, Ordering::Release);
-        for _ in 0..CONCLUDE_TRIES {
+        for number in 0..CONCLUDE_TRIES {
+            if number > 0 {
+                thread::sleep(CONCLUDE_PAUSE);
+            }
             let concluded = self.read_lease().and_then(|found| {
                 let own =
                     |lease: &Lease| lease.observed.record.holder.starts_with(&self.identity());

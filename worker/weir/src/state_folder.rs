@@ -26,8 +26,9 @@ use weir_storage::{ObjectStore, StoreOptions};
 use weir_types::{Clock, Epoch, JobId, SystemClock};
 
 use self::options::{absolute, options};
+pub(crate) use self::refusals::LatestUnreadable;
 use self::refusals::Words;
-use self::restore::{Newest, Wish};
+use self::restore::{Named, Newest, Wish, root_of};
 use crate::job::JobFailed;
 use crate::kubernetes::{Ended, LeaseElection, Pod};
 use crate::program::{self, Plan};
@@ -151,7 +152,7 @@ pub(crate) fn lead(
         return Ok(Start::Over(Exit::Finished));
     };
     let words = Words::of(candidate);
-    let claimed = folder.claim(&wish, words)?;
+    let claimed = folder.claim(&wish, candidate, words)?;
     let (claimed, restore) = folder.restore(claimed, wish, candidate, plan, say)?;
     if let Some(RestoreFrom { metadata, .. }) = &restore {
         let allowed = args.allow_non_restored_state || job.allow_non_restored_state;
@@ -261,13 +262,16 @@ impl Folder {
         pointer.is_ok_and(|now| now.is_some_and(|now| now.latest.as_ref() == Some(latest)))
     }
 
-    fn claim(&self, wish: &Wish, words: Words) -> Result<Claimed, Failure> {
+    fn claim(&self, wish: &Wish, candidate: &Candidate, words: Words) -> Result<Claimed, Failure> {
         let named = wish.named.as_ref();
+        let root = |named: &Named| root_of(&named.path, candidate);
+        let begins_with = named.filter(|_| wish.anew).map(root).transpose()?;
         let claim = Claim {
             above: named.map_or(Epoch(0), |named| named.metadata.epoch),
             store: Arc::clone(&self.store),
             claimant: wish.claimant.clone(),
             anew: wish.anew,
+            begins_with,
             seed: random::word(),
         };
         weir_jobmanager::claim(claim).map_err(|error| self.refused(error, words))

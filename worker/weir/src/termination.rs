@@ -11,7 +11,7 @@ use weir_checkpoint::pointer::{Pointer, RunState};
 use weir_cli::{CheckpointArgs, Exit, Failure};
 
 use crate::job::JobFailed;
-use crate::state_folder::{self, Trouble};
+use crate::state_folder::{self, LatestUnreadable, Trouble};
 
 /// A termination message has at most 4,096 bytes.
 const ERROR_CHARS_MAX: usize = 1_500;
@@ -38,7 +38,13 @@ pub(crate) fn tell(
     };
     let error = ended.as_ref().err().map(Failure::text);
     let mut report = report(found, deployment, by_itself, error);
-    match standing.trouble {
+    // Its objects were looked at by whoever was to go on from it.
+    let unreadable = |failure: &Failure| failure.is::<LatestUnreadable>();
+    let unreadable = ended.as_ref().is_err_and(unreadable);
+    match standing
+        .trouble
+        .or(unreadable.then_some(Trouble::Unreadable))
+    {
         Some(Trouble::Unreachable) => report["storageUnreachable"] = Value::Bool(true),
         Some(Trouble::Unreadable) => report["stateUnreadable"] = Value::Bool(true),
         None if ended.is_err() && checkpoints.require_state => {
@@ -226,6 +232,17 @@ mod tests {
         let told = told(Some(dir.path()), true, &failed());
         assert_eq!(told["storageUnreachable"], true, "{told}");
         assert_eq!(told.get("stateUnreadable"), None, "{told}");
+    }
+
+    /// Its metadata is fine, so that whoever was to go on from it has to say so.
+    #[test]
+    fn an_object_that_the_newest_snapshot_lacks_is_told_as_state_that_cant_be_read() {
+        let mut unread = pointer(RunState::Running);
+        unread.latest = None;
+        let dir = folder_with(&unread.encode(), None);
+        let ended = Err(Failure::failed(LatestUnreadable("gone".to_owned())));
+        let told = told(Some(dir.path()), false, &ended);
+        assert_eq!(told["stateUnreadable"], true, "{told}");
     }
 
     #[test]

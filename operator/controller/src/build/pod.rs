@@ -232,9 +232,14 @@ fn leave_silent_nodes(spec: &mut Value) {
         "node.kubernetes.io/unreachable",
     ] {
         let evicts = |theirs: &Value| matches!(theirs.as_str(), None | Some("" | "NoExecute"));
+        // Without a key it is of all of them.
+        let is_of = |theirs: &Value| match theirs.as_str() {
+            None | Some("") => true,
+            Some(theirs) => theirs == key,
+        };
         let is_said = tolerations
             .iter()
-            .any(|theirs| theirs["key"] == key && evicts(&theirs["effect"]));
+            .any(|theirs| is_of(&theirs["key"]) && evicts(&theirs["effect"]));
         if !is_said {
             tolerations.push(json!({
                 "key": key,

@@ -11,7 +11,7 @@ use crate::plan::draft::Draft;
 
 /// For how long a JobManager's last word holds that does not answer any more: its job is asked
 /// after every ten seconds or so.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// None: the job takes none, or is not to run.
 pub(super) fn verdict(draft: &Draft<'_>) -> Option<Verdict> {

@@ -233,7 +233,11 @@ fn not_read(draft: &Draft<'_>, deployment: i64) -> Option<String> {
     let leads = draft.manager(deployment).is_some();
     let report = draft.report(deployment).filter(|_| !leads)?;
     let error = report.error.clone().unwrap_or_default();
-    report.state_unreadable.then_some(error)
+    // One that was to begin with something else, and has not run yet, has not read it.
+    let started = draft.status.start_from.as_ref();
+    let reads = draft.status.restore.is_some()
+        || started.is_none_or(|start| start.from == RestoreFrom::Latest);
+    (report.state_unreadable && reads).then_some(error)
 }
 
 /// What a person can do about a newest snapshot that can't be read.

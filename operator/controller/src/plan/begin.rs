@@ -5,7 +5,7 @@ use weir_crd::{OperationType, Phase, SnapshotState, StreamJobSpec};
 use super::draft::{Draft, keeps_state};
 use super::settings::restore_is_asked;
 use super::{Action, EventKind, awaiting, retention, schedule, snapshots};
-use crate::conditions::Problem;
+use crate::conditions::{Problem, SILENCE_MAX};
 use crate::observe::RunState;
 use crate::{names, revision};
 
@@ -108,8 +108,7 @@ fn over(draft: &mut Draft<'_>, spec: &StreamJobSpec) {
 /// Looks after the job that runs. False if that is all that can be done.
 fn look_after(draft: &mut Draft<'_>, deployment: i64) -> bool {
     if let Some(phase) = draft.terminal(deployment) {
-        let rests = draft.wanted.as_ref().is_ok_and(|it| it.spec.suspend);
-        match phase == Phase::Failed && !rests && awaiting::can_roll_back(draft) {
+        match phase == Phase::Failed && is_unanswered(draft) && awaiting::can_roll_back(draft) {
             true => awaiting::roll_back(draft, "the new revision failed before it was stable"),
             false => draft.end(phase),
         }
@@ -135,8 +134,25 @@ fn look_after(draft: &mut Draft<'_>, deployment: i64) -> bool {
         return false;
     }
     draft.ensure(deployment);
-    awaiting::latest_is_unreadable(draft, deployment);
+    // A container that died of it once keeps its report: what has run since says otherwise, even if
+    // it does not answer for a moment.
+    if draft.status.running_since.is_none() || draft.observed.silent_for >= SILENCE_MAX {
+        awaiting::latest_is_unreadable(draft, deployment);
+    }
     true
+}
+
+/// Whether a person has not said yet what is to become of a revision that has failed: by another
+/// spec, a snapshot to begin with, a revision to return to, or that the job is to rest.
+fn is_unanswered(draft: &Draft<'_>) -> bool {
+    let current = draft.status.current_revision.as_ref();
+    let edited = draft
+        .wanted
+        .as_ref()
+        .is_ok_and(|wanted| wanted.spec.suspend || Some(&wanted.revision.whole) != current);
+    let asked = draft.requests.rollback.as_ref();
+    let returns = asked.is_some() && asked != draft.status.handled.rollback.as_ref();
+    !edited && !returns && !restore_is_asked(draft)
 }
 
 /// Begins an operation that replaces the running job, if there is a reason.

@@ -52,6 +52,10 @@ pub(super) fn take(draft: &mut Draft<'_>, operation: &Operation) {
         return;
     };
     if operation.kind == OperationType::Rescale {
+        // What has ended needs no other size.
+        if let Some(phase) = ended {
+            return draft.end(phase);
+        }
         // Without a fresh checkpoint, the newest one will do: more is read again.
         return draft.go_on(Step::Removing);
     }

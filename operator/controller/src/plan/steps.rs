@@ -93,8 +93,9 @@ fn abort(draft: &mut Draft<'_>, operation: &Operation) -> bool {
 fn accepted(draft: &mut Draft<'_>, operation: &Operation) {
     notice_what_ran(draft);
     if let Some(deployment) = operation.from_deployment {
-        // The old job goes on until it is stopped.
-        let is_over = draft.status.phase.is_some_and(Phase::is_terminal);
+        // The old job goes on until it is stopped. What is over stays so: without storage its pods
+        // would run it again.
+        let is_over = draft.status.ended_at.is_some();
         if operation.kind != OperationType::Deploy && !is_over {
             draft.ensure(deployment);
         }

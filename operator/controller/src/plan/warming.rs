@@ -60,7 +60,9 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
     ) else {
         return draft.go_on(Step::Removing);
     };
-    draft.ensure(from);
+    if draft.status.ended_at.is_none() {
+        draft.ensure(from);
+    }
     // What came to its end needs no successor.
     if let Some(phase @ (Phase::Finished | Phase::Cancelled)) = draft.terminal(from) {
         return draft.end(phase);

@@ -1,6 +1,7 @@
 //! Who may claim, as a table, and claims in doubt.
 
 use super::*;
+use crate::pointer::{SnapshotKind, SnapshotRef};
 
 fn claimant(deployment: u64, from: Option<u64>) -> Claimant {
     Claimant {
@@ -142,6 +143,36 @@ fn a_job_whose_checkpoints_were_deleted_begins_anew_if_a_person_says_so() {
     assert_eq!(content.run_state, RunState::Running);
     assert_eq!(content.epoch.0, deleted.epoch.0 + 1);
     assert_eq!(content.last_id, deleted.last_id);
+}
+
+/// Killed between two writes it would have no state, or that of an older wish.
+#[test]
+fn the_write_that_lets_go_of_the_newest_state_notes_what_the_job_begins_with() {
+    let root = |issued: Option<u64>, path: &str| Root {
+        operation: OperationId::of_restore(issued),
+        path: path.to_owned(),
+    };
+    let mut running = pointer(1, RunState::Running);
+    running.latest = Some(SnapshotRef {
+        id: CheckpointId(30),
+        epoch: Epoch(7),
+        kind: SnapshotKind::Checkpoint,
+        path: "chk-7-30".to_owned(),
+        sha256: String::new(),
+        size: 0,
+        completed_ms: 0,
+        operation: None,
+    });
+    running.roots = vec![root(None, "former"), root(Some(1), "issued")];
+    for next in [None, Some(root(None, "next"))] {
+        let mut claim = begin(2, Some(1)).anew(true).begins_with(next.clone());
+        let content = content(claim.on_read(found(&running, "v"), true));
+        assert_eq!(content.latest, None);
+        let mut roots = vec![root(Some(1), "issued")];
+        roots.extend(next.clone());
+        assert_eq!(content.roots, roots);
+        assert_eq!(content.begins_with(false), next.as_ref());
+    }
 }
 
 #[test]

@@ -42,6 +42,7 @@ fn claim_of(store: &Arc<dyn ObjectStore>, deployment: u64) -> crate::Claimed {
         seed: deployment,
         above: Epoch(0),
         anew: false,
+        begins_with: None,
     })
     .expect("nobody else is there")
 }
@@ -496,6 +497,7 @@ fn a_job_that_takes_its_checkpoints_with_it_leaves_the_pointer_and_says_so() {
         seed: 9,
         above: Epoch(0),
         anew: false,
+        begins_with: None,
     });
     let said = claimed.expect_err("its checkpoints are gone").to_string();
     assert!(said.contains("its checkpoints were deleted"), "{said}");

@@ -23,8 +23,10 @@ impl Partial {
     pub(crate) fn remove(&mut self, key: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>) {
         let mut bytes = Vec::new();
         if key(&mut bytes).is_ok() {
-            self.key_bytes += bytes.len();
-            self.removed.insert(bytes.into_boxed_slice());
+            let len = bytes.len();
+            if self.removed.insert(bytes.into_boxed_slice()) {
+                self.key_bytes += len;
+            }
         }
     }
 

@@ -75,6 +75,7 @@ fn let_go(folder: &Folder, pointer: &Pointer, deployment: u64) -> Result<(), Fai
         seed: random::word(),
         above: Epoch(0),
         anew: true,
+        begins_with: None,
     };
     let claimed = match weir_jobmanager::claim(claim) {
         // By this command, before it was interrupted.

@@ -52,17 +52,24 @@ impl Words {
     }
 }
 
+/// The newest snapshot, or an object of it, is damaged or missing.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct LatestUnreadable(pub(crate) String);
+
 impl Folder {
     /// A claim, or reading what it needs, was refused.
     pub(super) fn refused(&self, error: ClaimError, words: Words) -> Failure {
         let address = &self.address;
         match error {
-            ClaimError::LatestUnreadable { path, cause } => Failure::failed(anyhow!(
-                "restore {path}: {cause}; results after an older snapshot may be committed \
-                 already, so the job does not go back by itself: repair the snapshot, or name \
-                 another by {}. `weir checkpoints ls --dir {address}` shows what there is",
-                words.named("PATH")
-            )),
+            ClaimError::LatestUnreadable { path, cause } => {
+                Failure::failed(LatestUnreadable(format!(
+                    "restore {path}: {cause}; results after an older snapshot may be committed \
+                     already, so the job does not go back by itself: repair the snapshot, or name \
+                     another by {}. `weir checkpoints ls --dir {address}` shows what there is",
+                    words.named("PATH")
+                )))
+            }
             ClaimError::Damaged { folder, cause } => Failure::failed(anyhow!(
                 "read the pointer in {folder}: {cause}; nothing is started, as it might begin with \
                  old state: repair it, or give the job {} and name a snapshot to begin with",

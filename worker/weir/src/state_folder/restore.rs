@@ -371,10 +371,7 @@ impl Folder {
         path: &str,
         candidate: &Candidate,
     ) -> Result<Claimed, Failure> {
-        let root = Root {
-            operation: OperationId::of_restore(candidate.deployment),
-            path: absolute(path)?,
-        };
+        let root = root_of(path, candidate)?;
         let mut newest_first = claimed.pointer.roots.iter().rev();
         let before = newest_first.find(|other| other.operation == root.operation);
         if before == Some(&root) {
@@ -384,6 +381,14 @@ impl Folder {
         let noted = weir_jobmanager::record_root(self.store.as_ref(), claimed, root, seed);
         noted.map_err(Failure::failed)
     }
+}
+
+/// The note in the pointer that a job begins with a snapshot.
+pub(super) fn root_of(path: &str, candidate: &Candidate) -> Result<Root, Failure> {
+    Ok(Root {
+        operation: OperationId::of_restore(candidate.deployment),
+        path: absolute(path)?,
+    })
 }
 
 /// Tells which operators a snapshot and a program that goes on from it do not have in common.

@@ -115,6 +115,11 @@ fn a_person_starts_with_no_state_beside_state_only_by_saying_so() {
     assert!(text.contains("--rewind"), "{text}");
     none.rewind = true;
     assert_eq!(restored(&none), None);
+    // What was named before is left behind, too.
+    complete(dir, 8);
+    assert_eq!(restored(&from(dir, 8, false)), Some(8));
+    assert_eq!(restored(&none), None);
+    assert_eq!(restored(&args(Some(dir), RestoreChoice::Latest)), None);
     let mut latest = args(Some(dir), RestoreChoice::Latest);
     latest.rewind = true;
     let text = start(&latest).err().unwrap_or_default();

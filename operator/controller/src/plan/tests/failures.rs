@@ -184,6 +184,36 @@ fn a_revision_that_failed_is_not_gone_back_from_to_one_that_can_not_read_its_sta
     );
 }
 
+/// It waits for a state that can't be had, and a person says what is to run instead.
+#[test]
+fn a_return_from_a_revision_that_failed_gives_way_to_a_newer_spec_and_to_a_named_snapshot() {
+    for edits in [true, false] {
+        let mut world = stable(6);
+        world.edit("job/args/v", json!("1"));
+        until(&mut world, runs_newest);
+        turns(&mut world, 5);
+        world.incompatible = Some("0".to_owned());
+        world.end_job(RunState::Failed);
+        until(&mut world, is_stalled);
+        let claims = world.claims.len();
+        match edits {
+            true => world.edit("job/args/v", json!("2")),
+            false => world.edit("restore", json!({ "from": "None", "nonce": 1 })),
+        }
+        until(&mut world, |world| {
+            world.claims.len() > claims && world.status.operation.is_none()
+        });
+        assert!(runs_newest(&world), "{edits}: {:#?}", world.status);
+        turns(&mut world, 60);
+        assert_eq!(
+            world.claims.len(),
+            claims + 1,
+            "{edits}: {:#?}",
+            world.status
+        );
+    }
+}
+
 #[test]
 fn as_many_earlier_specs_are_kept_as_the_limit_says_and_the_newest_of_them() {
     let mut world = stable(7);
