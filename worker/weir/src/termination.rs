@@ -41,10 +41,8 @@ pub(crate) fn tell(
     // Its objects were looked at by whoever was to go on from it.
     let unreadable = |failure: &Failure| failure.is::<LatestUnreadable>();
     let unreadable = ended.as_ref().is_err_and(unreadable);
-    match standing
-        .trouble
-        .or(unreadable.then_some(Trouble::Unreadable))
-    {
+    let unreadable = unreadable.then_some(Trouble::Unreadable);
+    match standing.trouble.or(unreadable) {
         Some(Trouble::Unreachable) => report["storageUnreachable"] = Value::Bool(true),
         Some(Trouble::Unreadable) => report["stateUnreadable"] = Value::Bool(true),
         None if ended.is_err() && checkpoints.require_state => {
