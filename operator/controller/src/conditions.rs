@@ -178,19 +178,11 @@ fn stability(draft: &mut Draft<'_>) {
         draft.status.running_since = None;
         return;
     }
-    let (Some(spec), Some(manager)) = (draft.current_spec(), draft.manager(deployment)) else {
-        return;
-    };
     let current = draft.status.current_revision.clone();
     if current.is_none() || current == draft.status.stable_revision {
         return;
     }
-    let rollback = draft.policy().unwrap_or_else(|| spec.clone()).rollback;
-    let long = i64::try_from(rollback.min_stable.get().as_millis())
-        .is_ok_and(|time| draft.since(&since) >= time);
-    let checkpoints =
-        !takes_checkpoints(spec) || manager.completed >= u64::from(rollback.min_checkpoints);
-    if long && checkpoints {
+    if has_proved_itself(draft, deployment, &since) {
         draft.status.stable_revision.clone_from(&current);
         let revision = current.unwrap_or_default();
         draft.tell(
@@ -199,6 +191,20 @@ fn stability(draft: &mut Draft<'_>) {
             format!("revision {revision} is stable"),
         );
     }
+}
+
+/// Whether what has run since then has done so for long enough, by what the newest spec asks for. It
+/// may not have been recorded: the spec asks for less now, or no operator looked.
+pub(crate) fn has_proved_itself(draft: &Draft<'_>, deployment: i64, since: &str) -> bool {
+    let Some((spec, manager)) = draft.current_spec().zip(draft.manager(deployment)) else {
+        return false;
+    };
+    let rollback = draft.policy().unwrap_or_else(|| spec.clone()).rollback;
+    let long = i64::try_from(rollback.min_stable.get().as_millis())
+        .is_ok_and(|time| draft.since(since) >= time);
+    let checkpoints =
+        !takes_checkpoints(spec) || manager.completed >= u64::from(rollback.min_checkpoints);
+    manager.is_running() && long && checkpoints
 }
 
 fn takes_checkpoints(spec: &StreamJobSpec) -> bool {

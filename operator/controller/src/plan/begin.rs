@@ -5,7 +5,7 @@ use weir_crd::{OperationType, Phase, SnapshotState, StreamJobSpec};
 use super::draft::{Draft, keeps_state};
 use super::settings::restore_is_asked;
 use super::{Action, EventKind, awaiting, retention, schedule, snapshots};
-use crate::conditions::{Problem, SILENCE_MAX};
+use crate::conditions::{Problem, SILENCE_MAX, has_proved_itself};
 use crate::observe::RunState;
 use crate::{names, revision};
 
@@ -245,6 +245,13 @@ fn unstable(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
     let Some(restore) = &draft.status.restore else {
         return false;
     };
+    let runs = draft
+        .status
+        .deployment
+        .zip(draft.status.running_since.as_ref());
+    if runs.is_some_and(|(deployment, since)| has_proved_itself(draft, deployment, since)) {
+        return false;
+    }
     let bounds = &spec.rollback;
     let checkpoints = spec.checkpoint.interval.get() * bounds.min_checkpoints;
     let time = bounds.readiness_timeout.get() + bounds.min_stable.get() + checkpoints;

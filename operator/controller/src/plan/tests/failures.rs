@@ -214,6 +214,32 @@ fn a_return_from_a_revision_that_failed_gives_way_to_a_newer_spec_and_to_a_named
     }
 }
 
+/// It had run for long when the spec began to ask for less than that.
+#[test]
+fn a_revision_that_runs_well_is_not_returned_from_because_it_is_to_prove_less() {
+    let mut world = stable(8);
+    world.edit("rollback/minStable", json!("30m"));
+    turns(&mut world, 5);
+    world.edit("job/args/v", json!("1"));
+    until(&mut world, runs_newest);
+    for _ in 0..20 {
+        turns(&mut world, 60);
+    }
+    assert_ne!(world.status.phase, Some(Phase::Stable), "not for so long");
+    let runs = world.runs();
+    world.edit("rollback/readinessTimeout", json!("1s"));
+    world.edit("rollback/minStable", json!("1s"));
+    turns(&mut world, 60);
+    assert_eq!(world.runs(), runs);
+    assert_eq!(
+        world.status.phase,
+        Some(Phase::Stable),
+        "{:#?}",
+        world.status
+    );
+    assert!(!world.told.contains(&"RollingBack"));
+}
+
 #[test]
 fn as_many_earlier_specs_are_kept_as_the_limit_says_and_the_newest_of_them() {
     let mut world = stable(7);
