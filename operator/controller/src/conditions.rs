@@ -193,8 +193,8 @@ fn stability(draft: &mut Draft<'_>) {
     }
 }
 
-/// Whether what has run since then has done so for long enough, by what the newest spec asks for. It
-/// may not have been recorded: the spec asks for less now, or no operator looked.
+/// Whether what has run since then has done so for long enough, by what the newest spec asks for.
+/// It may not have been recorded: the spec asks for less now, or no operator looked.
 pub(crate) fn has_proved_itself(draft: &Draft<'_>, deployment: i64, since: &str) -> bool {
     let Some((spec, manager)) = draft.current_spec().zip(draft.manager(deployment)) else {
         return false;
