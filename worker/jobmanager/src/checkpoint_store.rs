@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use weir_checkpoint::claim::{self, ClaimAction, ClaimOutcome, ClaimRefused, Claimant, LeaderTask};
 use weir_checkpoint::collector::METADATA;
 use weir_checkpoint::coordinator::PointerOutcome;
-use weir_checkpoint::metadata::{self, CheckpointMetadata, MetadataError, sha256_hex};
+use weir_checkpoint::metadata::{self, CheckpointMetadata, sha256_hex};
 use weir_checkpoint::pointer::{
     Nonces, POINTER, Pointer, PointerWriter, ReadResult, Root, RunState, SnapshotRef, SwapResult,
     WriterAction,
@@ -207,30 +207,51 @@ pub fn has_snapshots(store: &dyn ObjectStore) -> Result<bool, ClaimError> {
         .any(|object| of_snapshots(object.path.as_str())))
 }
 
-/// A snapshot's metadata, checked against what the pointer says of it.
-pub fn read_snapshot(
-    store: &dyn ObjectStore,
-    snapshot: &SnapshotRef,
-) -> Result<CheckpointMetadata, String> {
-    let path = ObjectPath::new(format!("{}/{METADATA}", snapshot.path));
-    let path = path.map_err(|error| error.to_string())?;
-    let bytes = store.get(&path).map_err(|error| causes(&error))?;
-    check_metadata(snapshot, &bytes)
+/// A snapshot that the pointer names.
+pub enum Found {
+    /// It is there.
+    Whole(Box<CheckpointMetadata>),
+    /// Something of it is gone, or not what was written.
+    Unreadable(String),
 }
 
-/// The same of bytes that were read.
-pub(crate) fn check_metadata(
-    snapshot: &SnapshotRef,
-    bytes: &[u8],
-) -> Result<CheckpointMetadata, String> {
-    if sha256_hex(bytes) != snapshot.sha256 {
-        return Err(format!(
+/// A snapshot's metadata, checked against what the pointer says of it. A store that does not answer
+/// says nothing about it.
+pub fn find_snapshot(store: &dyn ObjectStore, snapshot: &SnapshotRef) -> Result<Found, StoreError> {
+    let path = match ObjectPath::new(format!("{}/{METADATA}", snapshot.path)) {
+        Ok(path) => path,
+        Err(error) => return Ok(Found::Unreadable(error.to_string())),
+    };
+    let bytes = match store.get(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind == StoreErrorKind::NotFound => {
+            return Ok(Found::Unreadable(causes(&error)));
+        }
+        Err(error) => return Err(error),
+    };
+    if sha256_hex(&bytes) != snapshot.sha256 {
+        return Ok(Found::Unreadable(format!(
             "its metadata has another checksum than the pointer says ({} bytes, {} expected)",
             bytes.len(),
             snapshot.size
-        ));
+        )));
     }
-    metadata::decode(bytes).map_err(|error: MetadataError| causes(&error))
+    Ok(match metadata::decode(&bytes) {
+        Ok(metadata) => Found::Whole(Box::new(metadata)),
+        Err(error) => Found::Unreadable(causes(&error)),
+    })
+}
+
+/// The same where it does not matter why there is none.
+pub(crate) fn read_snapshot(
+    store: &dyn ObjectStore,
+    snapshot: &SnapshotRef,
+) -> Result<CheckpointMetadata, String> {
+    match find_snapshot(store, snapshot) {
+        Ok(Found::Whole(metadata)) => Ok(*metadata),
+        Ok(Found::Unreadable(cause)) => Err(cause),
+        Err(error) => Err(causes(&error)),
+    }
 }
 
 /// Notes in the pointer of a claimed job that an operation needs something, before that is read.

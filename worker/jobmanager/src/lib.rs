@@ -23,6 +23,8 @@ mod dispatcher;
 mod driver;
 mod election;
 mod failover;
+#[cfg(test)]
+mod fixtures;
 mod history;
 mod job_master;
 mod random;
@@ -34,7 +36,7 @@ mod source_coordinator;
 mod taskmanagers;
 
 pub use checkpoint_store::{
-    Claim, ClaimError, Claimed, claim, has_snapshots, let_go, read_pointer, read_snapshot,
+    Claim, ClaimError, Claimed, Found, claim, find_snapshot, has_snapshots, let_go, read_pointer,
     record_root,
 };
 pub use election::{ElectionError, FileElection, LeaderElection, Leadership, Term};

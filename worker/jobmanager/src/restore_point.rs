@@ -2,28 +2,19 @@
 
 use std::collections::HashMap;
 
-use weir_checkpoint::collector::METADATA;
 use weir_checkpoint::fsck::{self, Check};
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Pointer, SnapshotRef};
-use weir_storage::{ObjectPath, ObjectStore, StoreError, StoreErrorKind};
-use weir_types::causes;
+use weir_storage::{ObjectPath, ObjectStore, StoreError};
 
-use crate::checkpoint_store::{ClaimError, check_metadata};
-
-/// What a snapshot that the pointer names is good for.
-enum Found {
-    Whole(Box<CheckpointMetadata>),
-    /// Something of it is gone, or not what was written.
-    Unreadable(String),
-}
+use crate::checkpoint_store::{ClaimError, Found, find_snapshot};
 
 /// How closely a snapshot is looked at before it is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Look {
     /// Its metadata alone: the job still runs, and may let go of it at any moment.
     Metadata,
-    /// Whether all of its objects are there, too, with the bytes that they should have.
+    /// Whether all of its objects are there, too, with as many bytes as they should have.
     Objects,
 }
 
@@ -42,33 +33,22 @@ impl Listed {
     }
 }
 
-/// Looks at a snapshot. A store that does not answer says nothing about it.
+/// Looks at a snapshot.
 fn look_at(
     store: &dyn ObjectStore,
     snapshot: &SnapshotRef,
     look: Look,
     listed: &mut Listed,
 ) -> Result<Found, StoreError> {
-    let path = match ObjectPath::new(format!("{}/{METADATA}", snapshot.path)) {
-        Ok(path) => path,
-        Err(error) => return Ok(Found::Unreadable(error.to_string())),
-    };
-    let bytes = match store.get(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if matches!(error.kind, StoreErrorKind::NotFound) => {
-            return Ok(Found::Unreadable(causes(&error)));
-        }
-        Err(error) => return Err(error),
-    };
-    let metadata = match check_metadata(snapshot, &bytes) {
-        Ok(metadata) => metadata,
-        Err(cause) => return Ok(Found::Unreadable(cause)),
+    let found = find_snapshot(store, snapshot)?;
+    let Found::Whole(metadata) = &found else {
+        return Ok(found);
     };
     if look == Look::Metadata {
-        return Ok(Found::Whole(Box::new(metadata)));
+        return Ok(found);
     }
     // What lies in the metadata itself is covered by its checksum.
-    let (objects, _) = fsck::checks(&snapshot.path, &metadata);
+    let (objects, _) = fsck::checks(&snapshot.path, metadata);
     let mut defects = Vec::new();
     if !objects.is_empty() {
         let sizes = listed.sizes(store)?;
@@ -76,7 +56,7 @@ fn look_at(
         defects.extend(objects.iter().filter_map(|object| verify(object).err()));
     }
     match defects.split_first() {
-        None => Ok(Found::Whole(Box::new(metadata))),
+        None => Ok(found),
         Some((first, [])) => Ok(Found::Unreadable(first.to_string())),
         Some((first, more)) => {
             let cause = format!(

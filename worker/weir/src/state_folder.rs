@@ -19,7 +19,7 @@ use weir_checkpoint::pointer::{Pointer, SnapshotKind, SnapshotRef};
 use weir_cli::{CheckpointArgs, Exit, Failure, RestoreChoice};
 use weir_crd::{CheckpointSpec, LocalJob};
 use weir_jobmanager::{
-    CheckpointOptions, Claim, ClaimError, Claimed, FileElection, LeaderElection, Leadership,
+    CheckpointOptions, Claim, ClaimError, Claimed, FileElection, Found, LeaderElection, Leadership,
     RestoreFrom,
 };
 use weir_storage::{ObjectStore, StoreOptions};
@@ -28,7 +28,7 @@ use weir_types::{Clock, Epoch, JobId, SystemClock};
 use self::options::{absolute, options};
 pub(crate) use self::refusals::LatestUnreadable;
 use self::refusals::Words;
-use self::restore::{Named, Newest, Wish, root_of};
+use self::restore::{Named, Wish, root_of};
 use crate::job::JobFailed;
 use crate::kubernetes::{Ended, LeaseElection, Pod};
 use crate::program::{self, Plan};
@@ -329,11 +329,12 @@ pub(crate) fn read(job: &str, args: &CheckpointArgs, with_latest: bool) -> Stand
         Ok(None) => Standing::default(),
         Ok(Some(pointer)) => {
             let latest = pointer.latest.as_ref().filter(|_| with_latest);
-            let trouble = latest.and_then(|latest| match folder.newest(latest) {
-                Newest::Read(_) => None,
+            let find = |latest| weir_jobmanager::find_snapshot(folder.store.as_ref(), latest);
+            let trouble = latest.and_then(|latest| match find(latest) {
+                Ok(Found::Whole(_)) => None,
                 // A job that runs elsewhere may have let go of it meanwhile.
-                Newest::Unreadable(_) => folder.still_has(latest).then_some(Trouble::Unreadable),
-                Newest::Unreachable(_) => Some(Trouble::Unreachable),
+                Ok(Found::Unreadable(_)) => folder.still_has(latest).then_some(Trouble::Unreadable),
+                Err(_) => Some(Trouble::Unreachable),
             });
             Standing {
                 found: Some((folder.address, pointer)),

@@ -14,7 +14,7 @@ use crate::job::JobFailed;
 use crate::state_folder::{self, LatestUnreadable, Trouble};
 
 /// A termination message has at most 4,096 bytes.
-const ERROR_CHARS_MAX: usize = 1_500;
+pub(crate) const ERROR_CHARS_MAX: usize = 1_500;
 
 /// Writes how it ended. What can't be written is only logged: the process ends anyway.
 pub(crate) fn tell(

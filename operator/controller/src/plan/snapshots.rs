@@ -69,15 +69,7 @@ pub(super) fn record(
     operation: &Operation,
     outcome: Result<SnapshotView, String>,
 ) {
-    let mut entry = Savepoint {
-        nonce: operation.nonce.clone(),
-        operation: operation.id.clone(),
-        id: None,
-        path: None,
-        at: draft.now(),
-        state: SnapshotState::Failed,
-        error: None,
-    };
+    let mut entry = failed(draft, operation.nonce.clone(), operation.id.clone());
     let word = word(operation.kind);
     match outcome {
         Ok(snapshot) => {
@@ -102,16 +94,22 @@ pub(super) fn refuse(draft: &mut Draft<'_>, kind: OperationType, nonce: String, 
     let operation = names::snapshot(word, &nonce);
     let text = format!("the {word} {operation} is refused: {cause}");
     draft.fail("SnapshotFailed", text);
-    let entry = Savepoint {
-        nonce: Some(nonce),
+    let mut entry = failed(draft, Some(nonce), operation);
+    entry.error = Some(cause.to_owned());
+    enter(draft, kind, entry);
+}
+
+/// What is entered of a snapshot that has not come about.
+fn failed(draft: &Draft<'_>, nonce: Option<String>, operation: String) -> Savepoint {
+    Savepoint {
+        nonce,
         operation,
         id: None,
         path: None,
         at: draft.now(),
         state: SnapshotState::Failed,
-        error: Some(cause.to_owned()),
-    };
-    enter(draft, kind, entry);
+        error: None,
+    }
 }
 
 fn word(kind: OperationType) -> &'static str {

@@ -6,16 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use weir_checkpoint::claim::Claimant;
 use weir_checkpoint::collector::metadata_objects;
 use weir_checkpoint::coordinator::PointerOutcome;
-use weir_checkpoint::handle::{KeyedHandle, ObjectRef, OperatorSubtaskState, Stored};
-use weir_checkpoint::metadata::{CheckpointMetadata, OperatorMetadata};
+use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::SnapshotKind;
 use weir_storage::{Call, Fault, FaultyStore, MemoryStore, Operation};
-use weir_types::{
-    CheckpointId, JobId, KeyGroupRange, OperatorId, SubtaskIndex, SystemClock, hash128,
-};
+use weir_types::{CheckpointId, JobId, SystemClock};
 
 use super::*;
 use crate::checkpoint_store::{Claim, StoreThread, StoreWork, claim};
+use crate::fixtures::{checkpoint, keyed};
 
 const QUICK: Duration = Duration::from_millis(20);
 
@@ -93,47 +91,10 @@ impl Leader {
         let bytes = id.to_le_bytes();
         let name = ObjectPath::new(own.as_str()).expect("a path");
         self.store.create(&name, &bytes).expect("it is new");
-        let handle = |path: String, id: u64| KeyedHandle {
-            stored: Stored::Object(ObjectRef {
-                path,
-                size: 8,
-                checksum: hash128(&id.to_le_bytes()),
-            }),
-            checkpoint: CheckpointId(id),
-            base: None,
-            range: KeyGroupRange { start: 0, end: 0 },
-            max_parallelism: 1,
-            states: Vec::new(),
-        };
         let former = self.pointer.latest.as_ref();
-        let former = former.map(|former| handle(format!("{}/keyed", former.path), former.id.0));
-        let state = OperatorSubtaskState {
-            operator: OperatorId(1),
-            keyed: former.into_iter().chain([handle(own, id)]).collect(),
-            operator_state: None,
-            raw: None,
-            uncommitted: false,
-        };
-        let metadata = CheckpointMetadata {
-            state_id: JobId(1),
-            id: CheckpointId(id),
-            epoch: self.pointer.epoch,
-            kind: SnapshotKind::Checkpoint,
-            operation: None,
-            triggered_ms: 0,
-            completed_ms: 0,
-            weir_version: String::new(),
-            operators: vec![OperatorMetadata {
-                operator: OperatorId(1),
-                name: String::new(),
-                uid: None,
-                parallelism: 1,
-                max_parallelism: 1,
-                enumerator: None,
-                subtasks: vec![(SubtaskIndex(0), state)],
-                ended: Vec::new(),
-            }],
-        };
+        let former = former.map(|former| keyed(format!("{}/keyed", former.path), former.id.0));
+        let handles = former.into_iter().chain([keyed(own, id)]).collect();
+        let metadata = checkpoint(self.pointer.epoch, id, handles);
         (path, metadata)
     }
 

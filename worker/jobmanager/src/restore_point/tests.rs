@@ -2,63 +2,29 @@
 
 use std::sync::Arc;
 
-use weir_checkpoint::handle::{KeyedHandle, ObjectRef, OperatorSubtaskState, Stored};
-use weir_checkpoint::metadata::{self, OperatorMetadata, sha256_hex};
+use weir_checkpoint::collector::METADATA;
+use weir_checkpoint::handle::KeyedHandle;
+use weir_checkpoint::metadata::{self, sha256_hex};
 use weir_checkpoint::pointer::{RunState, SnapshotKind};
-use weir_storage::{Call, Fault, FaultyStore, MemoryStore, Operation};
-use weir_types::{CheckpointId, Epoch, JobId, KeyGroupRange, OperatorId, SubtaskIndex, hash128};
+use weir_storage::{Call, Fault, FaultyStore, MemoryStore, Operation, StoreErrorKind};
+use weir_types::{CheckpointId, Epoch, JobId};
 
 use super::*;
+use crate::fixtures::{checkpoint, keyed};
 
 fn path(of: &str) -> ObjectPath {
     ObjectPath::new(of).expect("a path")
 }
 
 fn handle(id: u64) -> KeyedHandle {
-    KeyedHandle {
-        stored: Stored::Object(ObjectRef {
-            path: format!("shared/{id}"),
-            size: 8,
-            checksum: hash128(&id.to_le_bytes()),
-        }),
-        checkpoint: CheckpointId(id),
-        base: None,
-        range: KeyGroupRange { start: 0, end: 0 },
-        max_parallelism: 1,
-        states: Vec::new(),
-    }
+    keyed(format!("shared/{id}"), id)
 }
 
 fn store_checkpoint(store: &dyn ObjectStore, id: u64) -> SnapshotRef {
     let written = store.create(&path(&format!("shared/{id}")), &id.to_le_bytes());
     written.expect("it is new");
-    let state = OperatorSubtaskState {
-        operator: OperatorId(1),
-        keyed: (1..=id).map(handle).collect(),
-        operator_state: None,
-        raw: None,
-        uncommitted: false,
-    };
-    let bytes = metadata::encode(&CheckpointMetadata {
-        state_id: JobId(1),
-        id: CheckpointId(id),
-        epoch: Epoch(1),
-        kind: SnapshotKind::Checkpoint,
-        operation: None,
-        triggered_ms: 0,
-        completed_ms: 0,
-        weir_version: String::new(),
-        operators: vec![OperatorMetadata {
-            operator: OperatorId(1),
-            name: "sums".to_owned(),
-            uid: None,
-            parallelism: 1,
-            max_parallelism: 1,
-            enumerator: None,
-            subtasks: vec![(SubtaskIndex(0), state)],
-            ended: Vec::new(),
-        }],
-    });
+    let handles = (1..=id).map(handle).collect();
+    let bytes = metadata::encode(&checkpoint(Epoch(1), id, handles));
     let folder = format!("chk-1-{id}");
     let written = store.create(&path(&format!("{folder}/{METADATA}")), &bytes);
     written.expect("it is new");

@@ -11,6 +11,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_p
 use weir_lease::{LeaseRecord, Observed, WriteError};
 
 use super::Ended;
+use crate::termination::ERROR_CHARS_MAX;
 
 /// Where a pod finds the token of its service account, and the API server's certificate authority.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -30,9 +31,6 @@ const LEASE_MISSING_ANNOTATION: &str = "weir.dev/lease-missing";
 /// The annotations of the Lease of a job that keeps no state outside: how it ended, and why.
 const RUN_STATE_ANNOTATION: &str = "weir.dev/run-state";
 const ERROR_ANNOTATION: &str = "weir.dev/error";
-
-/// More of an error is not told: it goes on into a termination message.
-const ERROR_CHARS_MAX: usize = 1_500;
 
 /// A Lease as it was read.
 pub(super) struct Lease {
@@ -127,6 +125,7 @@ impl Api {
             Ended::Cancelled => ("Cancelled", None),
             Ended::Failed(error) => ("Failed", Some(error)),
         };
+        // It goes on into a termination message.
         let error: Option<String> =
             error.map(|error| error.chars().take(ERROR_CHARS_MAX).collect());
         let annotations = json!({ RUN_STATE_ANNOTATION: state, ERROR_ANNOTATION: error });

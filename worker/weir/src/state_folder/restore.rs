@@ -6,14 +6,14 @@ use std::sync::Arc;
 use anyhow::Context;
 use weir_checkpoint::claim::Claimant;
 use weir_checkpoint::collector::METADATA;
-use weir_checkpoint::metadata::{self, CheckpointMetadata, OperatorMetadata, sha256_hex};
-use weir_checkpoint::pointer::{OperationId, Pointer, Root, RunState, SnapshotKind, SnapshotRef};
+use weir_checkpoint::metadata::{self, CheckpointMetadata, OperatorMetadata};
+use weir_checkpoint::pointer::{OperationId, Pointer, Root, RunState, SnapshotKind};
 use weir_checkpoint::restore::WhichOperator;
 use weir_cli::{CheckpointArgs, Failure, RestoreChoice};
 use weir_graph::JobGraph;
-use weir_jobmanager::{Claimed, Look, RestoreFrom};
-use weir_storage::{ObjectPath, StoreError, StoreErrorKind, StoreOptions};
-use weir_types::{JobId, causes};
+use weir_jobmanager::{Claimed, Found, Look, RestoreFrom};
+use weir_storage::{ObjectPath, StoreOptions};
+use weir_types::JobId;
 
 use super::options::absolute;
 use super::refusals::Words;
@@ -40,15 +40,6 @@ pub(super) struct Named {
     /// What its objects' names are relative to.
     pub(super) base: String,
     pub(super) metadata: CheckpointMetadata,
-}
-
-/// The newest snapshot, read.
-pub(super) enum Newest {
-    Read(CheckpointMetadata),
-    /// It is gone, or not what was written.
-    Unreadable(String),
-    /// The store can't be asked.
-    Unreachable(StoreError),
 }
 
 /// What a person says, beside what the pointer says.
@@ -224,29 +215,6 @@ impl Folder {
         Ok((snapshot_folder(path)? == own).then(|| path.clone()))
     }
 
-    /// Reads the newest snapshot.
-    pub(super) fn newest(&self, latest: &SnapshotRef) -> Newest {
-        let path = match ObjectPath::new(format!("{}/{METADATA}", latest.path)) {
-            Ok(path) => path,
-            Err(error) => return Newest::Unreadable(error.to_string()),
-        };
-        let bytes = match self.store.get(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind == StoreErrorKind::NotFound => {
-                return Newest::Unreadable(causes(&error));
-            }
-            Err(error) => return Newest::Unreachable(error),
-        };
-        if sha256_hex(&bytes) != latest.sha256 {
-            let text = "its metadata has another checksum than the pointer says";
-            return Newest::Unreadable(text.to_owned());
-        }
-        match metadata::decode(&bytes) {
-            Ok(metadata) => Newest::Read(metadata),
-            Err(error) => Newest::Unreadable(causes(&error)),
-        }
-    }
-
     /// Whether all results that the newest state promises are published. Those that are not would
     /// be lost if the job began with something else. State that is gone or damaged can keep no
     /// promise any more, and a person who names something else has been told so; the warning says
@@ -263,16 +231,16 @@ impl Folder {
             return Ok(None);
         }
         let (address, path) = (&self.address, &latest.path);
-        let metadata = match self.newest(latest) {
-            Newest::Read(metadata) => metadata,
-            Newest::Unreadable(cause) => {
+        let metadata = match weir_jobmanager::find_snapshot(self.store.as_ref(), latest) {
+            Ok(Found::Whole(metadata)) => metadata,
+            Ok(Found::Unreadable(cause)) => {
                 return Ok(Some(format!(
                     "{address}/{path}, the newest snapshot, can't be read ({cause}), and is left \
                      behind: results that its sinks had not published by then may be missing, or \
                      come again"
                 )));
             }
-            Newest::Unreachable(error) => {
+            Err(error) => {
                 return Err(Failure::failed(error).context(format!(
                     "find out whether {address}/{path} holds results that are still to be published"
                 )));

@@ -156,14 +156,20 @@ fn a_stable_revision_that_fails_and_a_job_that_is_to_rest_are_not_rolled_back() 
     assert_eq!(world.status.rollback, None);
 }
 
-#[test]
-fn a_revision_that_failed_is_not_gone_back_from_to_one_that_can_not_read_its_state() {
+/// Version 1 has run and failed, and version 0 can't go on from its state.
+fn failed_without_return() -> World {
     let mut world = stable(6);
     world.edit("job/args/v", json!("1"));
     until(&mut world, runs_newest);
     turns(&mut world, 5);
     world.incompatible = Some("0".to_owned());
     world.end_job(RunState::Failed);
+    world
+}
+
+#[test]
+fn a_revision_that_failed_is_not_gone_back_from_to_one_that_can_not_read_its_state() {
+    let mut world = failed_without_return();
     let claims = world.claims.len();
     until(&mut world, is_stalled);
     let stalled = condition(&world, "Stalled").expect("there");
@@ -188,12 +194,7 @@ fn a_revision_that_failed_is_not_gone_back_from_to_one_that_can_not_read_its_sta
 #[test]
 fn a_return_from_a_revision_that_failed_gives_way_to_a_newer_spec_and_to_a_named_snapshot() {
     for edits in [true, false] {
-        let mut world = stable(6);
-        world.edit("job/args/v", json!("1"));
-        until(&mut world, runs_newest);
-        turns(&mut world, 5);
-        world.incompatible = Some("0".to_owned());
-        world.end_job(RunState::Failed);
+        let mut world = failed_without_return();
         until(&mut world, is_stalled);
         let claims = world.claims.len();
         match edits {
