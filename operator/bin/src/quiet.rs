@@ -24,9 +24,11 @@ pub(crate) async fn look(job: &DynamicObject, context: &Context) -> Option<Next>
     if !context.cache.is_complete() {
         return None;
     }
+    let acts = |why: &str| tracing::debug!(why, "the job needs more than a look");
     let view = job_view(job);
     let now = context.clock.now();
     if context.cache.others.are_due(&view.status, now) {
+        acts("another operator's Lease is to be looked at");
         return None;
     }
     let pods = context.cache.pods.of_job(&view.namespace, &view.name);
@@ -40,6 +42,7 @@ pub(crate) async fn look(job: &DynamicObject, context: &Context) -> Option<Next>
     };
     let mut fetched = seen.ask(context.rest_port, context.clock.unix_ms()).await;
     if context.cache.mounts.are_due(&fetched.observed, now) {
+        acts("a pod does not come up");
         return None;
     }
     fetched.recall(&context.cache, now);
@@ -50,11 +53,12 @@ pub(crate) async fn look(job: &DynamicObject, context: &Context) -> Option<Next>
     }
     let decision = decide(observed);
     let applier = applier(context, &fetched);
-    if !decision
+    let mut open = decision
         .actions
         .iter()
-        .all(|action| applier.is_done(action))
-    {
+        .filter(|action| !applier.is_done(action));
+    if let Some(action) = open.next() {
+        acts(&format!("{action:?}"));
         return None;
     }
     if decision.status != observed.job.status {
@@ -62,6 +66,8 @@ pub(crate) async fn look(job: &DynamicObject, context: &Context) -> Option<Next>
         // anything newer.
         let same = decision.status.operation == observed.job.status.operation;
         if !same || !decision.events.is_empty() || applier.still_acts().is_err() {
+            let events = decision.events.iter().map(|event| event.reason);
+            acts(&format!("events {:?}", events.collect::<Vec<_>>()));
             return None;
         }
         applier.write_status(&decision.status).await.ok()?;

@@ -131,6 +131,9 @@ impl Connection {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::new(body));
         let request = request.map_err(|error| self.garbled(&error))?;
+        // The connection may still be busy with the end of the answer before.
+        let ready = self.sender.ready().await;
+        ready.map_err(|error| unreachable(&self.address, &error))?;
         let answer = self.sender.send_request(request).await;
         let answer = answer.map_err(|error| unreachable(&self.address, &error))?;
         let status = answer.status();

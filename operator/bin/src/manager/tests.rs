@@ -65,3 +65,15 @@ async fn a_job_without_checkpoints_is_seen_without_them() {
     assert_eq!((view.restored, view.completed), (None, 0));
     assert!(view.is_running());
 }
+
+/// Fails, after some hundred questions, if one is asked while the connection is still busy with the
+/// end of the answer before: of a thousand jobs at a time, fifty were taken for silent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn each_of_many_questions_over_one_connection_is_answered() {
+    let (address, port) = manager((200, "{}")).await;
+    let mut connection = connect(&address, port).await.unwrap();
+    for number in 0..5_000 {
+        let answer: Result<Jobs, _> = connection.get("/jobs").await;
+        assert!(answer.is_ok(), "question {number}: {answer:?}");
+    }
+}
