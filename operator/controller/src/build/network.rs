@@ -130,7 +130,9 @@ fn policy(deployment: &Deployment<'_>) -> Value {
             "namespaceSelector": {},
             "podSelector": { "matchLabels": { names::COMPONENT_LABEL: names::OPERATOR } },
         })];
-        from.extend(named.iter().map(|peer| Value::Object(peer.0.clone())));
+        // Only values that serialize by construction.
+        let peer = |peer| serde_json::to_value(peer).unwrap_or_default();
+        from.extend(named.iter().map(peer));
         rest["from"] = Value::Array(from);
     }
     let own = json!({ "matchLabels": { names::JOB_LABEL: deployment.owner.name } });
