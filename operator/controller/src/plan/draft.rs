@@ -85,6 +85,11 @@ impl<'a> Draft<'a> {
         });
     }
 
+    /// Something is waited for that only time tells.
+    pub(crate) fn look_again_soon(&mut self) {
+        self.busy = true;
+    }
+
     /// Whether nothing has been told yet.
     pub(crate) fn is_silent(&self) -> bool {
         self.events.is_empty()

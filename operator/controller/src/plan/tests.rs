@@ -1,7 +1,9 @@
 mod failures;
 mod model;
 mod owner;
+mod pods;
 mod policies;
+mod random;
 mod restores;
 mod schedules;
 mod table;
