@@ -30,6 +30,7 @@ mod outcome;
 mod owner;
 mod pods;
 mod rederive;
+mod requests;
 mod retention;
 mod schedule;
 mod settings;

@@ -295,6 +295,10 @@ pub struct HandledNonces {
     /// back by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_revision: Option<String>,
+    /// The newest spec's revision, if a person returned to another one: it is not tried again until
+    /// the spec changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passed_revision: Option<String>,
 }
 
 /// What a deployment's processes are told to start from. Those that come later go on from what the

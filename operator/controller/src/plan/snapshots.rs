@@ -88,6 +88,16 @@ pub(super) fn record(
     enter(draft, operation.kind, entry);
 }
 
+/// Begins to take a snapshot that a person asks for.
+pub(super) fn begin(draft: &mut Draft<'_>, kind: OperationType, nonce: String) {
+    let word = word(kind);
+    let reason = format!("the annotation weir.dev/{word}-nonce is {nonce}");
+    let id = names::snapshot(word, &nonce);
+    let operation = draft.begin(kind, &reason);
+    operation.id = id;
+    operation.nonce = Some(nonce);
+}
+
 /// Refuses a snapshot that a person asks for: there is no use in asking the job for it.
 pub(super) fn refuse(draft: &mut Draft<'_>, kind: OperationType, nonce: String, cause: &str) {
     let word = word(kind);

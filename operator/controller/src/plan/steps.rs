@@ -16,13 +16,16 @@ use super::settings::{
     Settings, after_warming, is_named, leaves_state, restore_is_handled, start_from, wished_start,
 };
 use super::snapshots::record;
-use super::{Action, EventKind, awaiting, deletion, rederive, snapshots, warming};
+use super::{Action, EventKind, awaiting, deletion, rederive, requests, snapshots, warming};
 use crate::conditions::{self, Found, Problem};
 use crate::observe::RunState;
 
 pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
     let wants_abort = draft.requests.abort.as_deref() == Some(operation.id.as_str());
     if wants_abort && abort(draft, operation) {
+        return;
+    }
+    if requests::rollback_instead(draft, operation) {
         return;
     }
     match operation.step {
@@ -51,6 +54,18 @@ fn abort(draft: &mut Draft<'_>, operation: &Operation) -> bool {
         draft.change(|operation| operation.message = text);
         return false;
     }
+    leave(draft, operation);
+    draft.close();
+    draft.tell(
+        EventKind::Warning,
+        "OperationAborted",
+        format!("operation {} was given up, as a person asked", operation.id),
+    );
+    true
+}
+
+/// A person does not want what the operation leads to: it is not begun again by itself.
+pub(super) fn leave(draft: &mut Draft<'_>, operation: &Operation) {
     match operation.kind {
         OperationType::Savepoint if operation.nonce.is_some() => {
             draft.status.handled.savepoint.clone_from(&operation.nonce);
@@ -81,13 +96,6 @@ fn abort(draft: &mut Draft<'_>, operation: &Operation) -> bool {
         }
         _ => {}
     }
-    draft.close();
-    draft.tell(
-        EventKind::Warning,
-        "OperationAborted",
-        format!("operation {} was given up, as a person asked", operation.id),
-    );
-    true
 }
 
 fn accepted(draft: &mut Draft<'_>, operation: &Operation) {

@@ -4,6 +4,7 @@ mod owner;
 mod pods;
 mod policies;
 mod random;
+mod requests;
 mod restores;
 mod schedules;
 mod table;
