@@ -233,8 +233,9 @@ fn stopping(draft: &mut Draft<'_>, operation: &Operation) {
             let Some(phase) = ended else {
                 return fall_back(draft, operation, cause);
             };
+            let next = after_a_failed_stop(draft, operation);
             record(draft, operation, Err(cause));
-            return draft.end(phase);
+            return draft.end_with(phase, &next);
         }
         Some(RunState::Finished | RunState::Failed | RunState::Cancelled) => {
             if let Some(phase) = draft.terminal(deployment) {
@@ -275,6 +276,21 @@ fn stopping(draft: &mut Draft<'_>, operation: &Operation) {
         operation: operation.id.clone(),
         drain,
     });
+}
+
+/// What becomes of a job that failed as it was to stop: nobody can take a savepoint of it any more,
+/// and what is started next is for the newest spec to say.
+fn after_a_failed_stop(draft: &Draft<'_>, operation: &Operation) -> String {
+    let next = match operation.kind {
+        OperationType::Suspend => "it is left as it is, as spec.suspend is true",
+        OperationType::Restart => "raise spec.restartNonce to start it from its newest checkpoint",
+        _ if leads_to_new_format(draft, operation) => {
+            "the newest spec is started from its newest checkpoint, although its spec.stateVersion \
+             is another one: a job that has failed takes no savepoint"
+        }
+        _ => "the newest spec is started from its newest checkpoint",
+    };
+    format!("That was while it was to stop with a savepoint, and there is none: {next}")
 }
 
 /// There is no savepoint to stop with.
