@@ -229,6 +229,12 @@ pub struct SnapshotView {
     /// The operation that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
+    /// The bytes of all that it refers to, if the JobManager that took it still says so.
+    #[serde(skip)]
+    pub size_bytes: Option<i64>,
+    /// How long it took, in milliseconds, in the same way.
+    #[serde(skip)]
+    pub duration_ms: Option<i64>,
 }
 
 /// What the JobManager that leads said.

@@ -336,6 +336,8 @@ impl<'a> Draft<'a> {
         checkpoint.last_completed_id = Some(latest.id);
         checkpoint.last_completed_time = Some(rfc3339(latest.at_ms));
         checkpoint.path = Some(latest.path);
+        checkpoint.size_bytes = latest.size_bytes;
+        checkpoint.duration_ms = latest.duration_ms;
     }
 
     pub(crate) fn keep_finalizer(&mut self) {

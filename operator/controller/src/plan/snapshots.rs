@@ -77,6 +77,8 @@ pub(super) fn record(
             draft.tell(EventKind::Normal, "SnapshotCompleted", text);
             entry.id = Some(snapshot.id);
             entry.path = Some(snapshot.path);
+            entry.size_bytes = snapshot.size_bytes;
+            entry.duration_ms = snapshot.duration_ms;
             entry.state = SnapshotState::Completed;
         }
         Err(cause) => {
@@ -117,6 +119,8 @@ fn failed(draft: &Draft<'_>, nonce: Option<String>, operation: String) -> Savepo
         id: None,
         path: None,
         at: draft.now(),
+        size_bytes: None,
+        duration_ms: None,
         state: SnapshotState::Failed,
         error: None,
     }

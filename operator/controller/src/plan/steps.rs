@@ -430,6 +430,8 @@ fn removing(draft: &mut Draft<'_>, operation: &Operation) {
         known.last_completed_id = None;
         known.last_completed_time = None;
         known.path = None;
+        known.size_bytes = None;
+        known.duration_ms = None;
     }
     draft.status.deployment = operation.to_deployment;
     draft.status.current_revision = Some(revision);

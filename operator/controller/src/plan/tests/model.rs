@@ -816,6 +816,8 @@ impl World {
                 path: format!("/s/{}", self.last_id),
                 at_ms: self.now_ms,
                 operation: asked.as_ref().map(|(name, _)| name.clone()),
+                size_bytes: Some(1_000 + self.last_id),
+                duration_ms: Some(20),
             };
             pod.completed += 1;
             self.unreadable = false;
