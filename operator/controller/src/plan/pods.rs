@@ -51,14 +51,14 @@ impl<'a> Draft<'a> {
 
     /// Which of a deployment's pods can be made now. A TaskManager asks for the JobManagers' names
     /// as soon as it runs; one that nobody knows yet is remembered as such, by resolvers on the
-    /// way, for longer than all else of a start takes. So the first JobManager to have an address
-    /// comes before them, unless that takes its time: their images are to be fetched, too.
+    /// way, for longer than all else of a start takes. So all JobManagers, of which any may lead,
+    /// have addresses first, unless that takes its time: images are to be fetched meanwhile.
     pub(crate) fn to_make(&mut self, deployment: i64) -> Pods {
         let now = self.observed.now_ms;
         let managers = self.pods(deployment, Component::JobManager);
+        let known = !managers.is_empty() && managers.iter().all(|pod| pod.has_address);
         let mut managers = managers.iter();
-        let comes = managers.any(|pod| pod.has_address || now - pod.made_ms >= ADDRESS_MS);
-        if comes {
+        if known || managers.any(|pod| now - pod.made_ms >= ADDRESS_MS) {
             return Pods::All;
         }
         self.look_again_soon();

@@ -5,7 +5,7 @@ use weir_crd::Step;
 
 use super::super::{Action, Pods, decide};
 use super::model::{World, stable, turns, until};
-use crate::observe::Component;
+use crate::observe::{Component, Observed};
 
 fn managers(world: &World) -> Vec<String> {
     world.pods_of(Component::JobManager)
@@ -43,6 +43,28 @@ fn a_jobmanager_that_gets_no_address_holds_the_others_up_for_five_seconds_only()
     until(&mut world, |world| !workers(world).is_empty());
     let waited = (world.now_ms - made) / 1000;
     assert!((4..=6).contains(&waited), "{waited}s");
+}
+
+#[test]
+fn all_jobmanagers_are_waited_for_as_any_of_them_may_lead() {
+    let mut world = World::new(5);
+    world.no_addresses = true;
+    until(&mut world, |world| !managers(world).is_empty());
+    let mut observed = world.observed();
+    let mut second = observed.pods[0].clone();
+    second.name = "x-j1-1".to_owned();
+    observed.pods[0].has_address = true;
+    observed.pods.push(second);
+    let pods = |observed: &Observed| {
+        let mut actions = decide(observed).actions.into_iter();
+        actions.find_map(|action| match action {
+            Action::Ensure { pods, .. } => Some(pods),
+            _ => None,
+        })
+    };
+    assert_eq!(pods(&observed), Some(Pods::JobManagers));
+    observed.pods[1].has_address = true;
+    assert_eq!(pods(&observed), Some(Pods::All));
 }
 
 #[test]
