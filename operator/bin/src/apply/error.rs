@@ -64,8 +64,8 @@ impl ApplyError {
         }
     }
 
-    /// What the API server said, whatever it is: also that a webhook of the cluster does not answer.
-    /// None: it did not say anything, or this process must not act.
+    /// What the API server said, whatever it is: also that a webhook of the cluster does not
+    /// answer. None: it did not say anything, or this process must not act.
     pub(super) fn answer(&self) -> Option<Trouble> {
         let said = match self {
             Self::Api { source, .. } => match source.as_ref() {
