@@ -220,8 +220,10 @@ fn manager_view(
         latest: retained
             .iter()
             .max_by_key(|kept| kept.id)
-            .map(snapshot_view),
-        savepoints: savepoints.map(snapshot_view).collect(),
+            .map(|kept| snapshot_view(kept, checkpoints)),
+        savepoints: savepoints
+            .map(|kept| snapshot_view(kept, checkpoints))
+            .collect(),
         restarts: job.restarts,
         completed: checkpoints.map_or(0, |checkpoints| checkpoints.counts.completed),
         operation,
@@ -236,13 +238,27 @@ fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn snapshot_view(kept: &RetainedCheckpoint) -> SnapshotView {
+fn snapshot_view(kept: &RetainedCheckpoint, all: Option<&Checkpoints>) -> SnapshotView {
+    let (size_bytes, duration_ms) = measure(kept.id, all);
     SnapshotView {
         id: signed(kept.id),
         path: kept.location.clone(),
         at_ms: kept.completed_timestamp,
         operation: kept.operation.clone(),
+        size_bytes,
+        duration_ms,
     }
+}
+
+/// The size of a snapshot, and how long it took, if it is one of the last that this JobManager has
+/// taken.
+fn measure(id: u64, all: Option<&Checkpoints>) -> (Option<i64>, Option<i64>) {
+    let mut history = all.map_or(&[][..], |all| &all.history).iter();
+    let taken = history.find(|taken| taken.id == id && taken.status == SnapshotStatus::Completed);
+    let figures = taken.map(|taken| (taken.state_size, taken.end_to_end_duration));
+    figures
+        .map(|(size, took)| (signed(size), signed(took)))
+        .unzip()
 }
 
 fn operation_view(
@@ -253,8 +269,11 @@ fn operation_view(
         .then(|| {
             let id = operation.id?;
             let kept = checkpoints?.retained.iter().find(|kept| kept.id == id);
+            let (size_bytes, duration_ms) = measure(id, checkpoints);
             Some(SnapshotView {
                 id: i64::try_from(id).ok()?,
+                size_bytes,
+                duration_ms,
                 path: operation.location.clone().unwrap_or_default(),
                 at_ms: kept.map_or(0, |kept| kept.completed_timestamp),
                 operation: Some(operation.operation.clone()),

@@ -214,6 +214,8 @@ mod tests {
                 path: String::new(),
                 at_ms: 1_500,
                 operation: None,
+                size_bytes: None,
+                duration_ms: None,
             }),
             savepoints: Vec::new(),
             completed: 1,

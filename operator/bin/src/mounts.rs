@@ -170,6 +170,8 @@ mod tests {
             trouble: None,
             // 2026-01-01T00:00:00Z
             creating_since_ms: Some(1_767_225_600_000),
+            made_ms: 0,
+            has_address: false,
             lease_missing: false,
             standby: None,
         }

@@ -303,6 +303,12 @@ fn pod_view(pod: &Pod) -> Option<PodView> {
                 let since = scheduled?.last_transition_time.as_ref()?;
                 Some(since.0.as_millisecond())
             }),
+        made_ms: pod
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map_or(0, |made| made.0.as_millisecond()),
+        has_address: status.pod_ip.is_some_and(|address| !address.is_empty()),
         lease_missing: pod
             .annotations()
             .contains_key(names::LEASE_MISSING_ANNOTATION),

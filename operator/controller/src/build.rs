@@ -52,8 +52,10 @@ pub struct Deployment<'a> {
 /// The objects of a deployment.
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
-    /// What is applied, and put right when it differs.
+    /// What the pods need: it is applied before them, and put right when it differs.
     pub applied: Vec<Value>,
+    /// What stands around the pods, in the same way: the job goes on without it.
+    pub around: Vec<Value>,
     /// Pods, which are made when they are missing.
     pub pods: Vec<Value>,
     /// What the spec has switched off: API version, kind and name. It goes if it is there.
@@ -79,13 +81,14 @@ impl Deployment<'_> {
     pub fn objects(&self) -> Objects {
         let mut applied = vec![self.config_map()];
         applied.extend(rbac::objects(self));
-        applied.extend(network::objects(self));
+        applied.push(network::jobmanagers(self));
         let job_managers = self.spec.job_manager.replicas;
         let managers = (0..job_managers).map(|index| pod::jobmanager(self, index));
         let task_managers = self.task_managers();
         let workers = (0..task_managers).map(|index| pod::taskmanager(self, index));
         Objects {
             applied,
+            around: network::around(self),
             pods: managers.chain(workers).collect(),
             unwanted: network::unwanted(self),
         }

@@ -29,6 +29,8 @@ pub use observe::{
     Component, Denied, Ended, JobReport, JobView, ManagerView, Observed, OperationView, Operators,
     PodView, RunState, SnapshotView, StandbyView, StateCheck, StateVerdict, Trouble,
 };
-pub use plan::{Action, Decision, EndedOperation, Event, EventKind, FINALIZER, Outcome, decide};
+pub use plan::{
+    Action, Decision, EndedOperation, Event, EventKind, FINALIZER, Outcome, Pods, decide,
+};
 pub use revision::{Revision, revision};
 pub use weir_lease::{parse_rfc3339, rfc3339};

@@ -100,6 +100,10 @@ pub struct PodView {
     pub trouble: Option<Trouble>,
     /// Since when its node has been making its container: it fetches the image and mounts volumes.
     pub creating_since_ms: Option<i64>,
+    /// When it was made, in milliseconds since 1970, by the API server's clock.
+    pub made_ms: i64,
+    /// Whether it has an address, by which others find it.
+    pub has_address: bool,
     /// It leads its job, and says that the Lease of its deployment is missing.
     pub lease_missing: bool,
     /// What it said of itself before it leads, if it was asked.
@@ -225,6 +229,12 @@ pub struct SnapshotView {
     /// The operation that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
+    /// The bytes of all that it refers to, if the JobManager that took it still says so.
+    #[serde(skip)]
+    pub size_bytes: Option<i64>,
+    /// How long it took, in milliseconds, in the same way.
+    #[serde(skip)]
+    pub duration_ms: Option<i64>,
 }
 
 /// What the JobManager that leads said.

@@ -30,6 +30,7 @@ mod outcome;
 mod owner;
 mod pods;
 mod rederive;
+mod requests;
 mod retention;
 mod schedule;
 mod settings;
@@ -78,6 +79,8 @@ pub enum Action {
         deployment: i64,
         /// The revision whose spec they are made from.
         revision: String,
+        /// Which of its pods.
+        pods: Pods,
     },
     /// Make the objects of a deployment that is to follow, and its pods, but not its Lease: without
     /// one its JobManagers stand by, and check the job's state.
@@ -86,8 +89,8 @@ pub enum Action {
         deployment: i64,
         /// The revision whose spec they are made from.
         revision: String,
-        /// All its pods; otherwise only the first JobManager.
-        all: bool,
+        /// Which of its pods.
+        pods: Pods,
     },
     /// Make the Lease of a deployment, if it is missing: from then on one of its JobManagers leads.
     OpenGate {
@@ -139,6 +142,17 @@ pub enum Action {
     Finalizer(bool),
     /// Delete the StreamJob.
     DeleteJob,
+}
+
+/// Which pods of a deployment are to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pods {
+    /// The first JobManager only.
+    First,
+    /// All JobManagers, and no TaskManager yet.
+    JobManagers,
+    /// All of them.
+    All,
 }
 
 /// Something to tell people.

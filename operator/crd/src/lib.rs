@@ -35,14 +35,15 @@ pub use manifest::{
 };
 pub use spec::{
     CheckpointCompression, CheckpointExternalized, CheckpointMode, CheckpointSpec, DurationError,
-    EnvVar, FailoverStrategy, HaSpec, HealthSpec, ImagePullPolicy, JobManagerSpec, JobSpec, KeyRef,
-    LocalStorage, LogFormat, LogLevel, LoggingSpec, ManifestDuration, MetricsSpec,
-    NetworkPolicySpec, Object, OnDeleteSpec, OnDeleteState, PdbSpec, PreWarmFallback, Quantity,
-    QuantityError, ResourcesSpec, RestartPolicy, RestartStrategySpec, RestartStrategyType,
-    RestoreFrom, RestoreSpec, RollbackSpec, S3Credentials, S3SecretRef, S3Storage,
-    SavepointOnDelete, SavepointSpec, SecretName, SnapshotRetention, SseSpec, SseType,
-    StateBackendSpec, StateBackendType, StorageSpec, StreamJobSpec, TaskManagerSpec, UiSpec,
-    UpgradeFallback, UpgradeMode, UpgradeSpec, UpgradeStrategy, WorkloadIdentity,
+    EnvVar, FailoverStrategy, HaSpec, HealthSpec, ImagePullPolicy, IpBlock, JobManagerSpec,
+    JobSpec, KeyRef, LabelOperator, LabelRequirement, LabelSelector, LocalStorage, LogFormat,
+    LogLevel, LoggingSpec, ManifestDuration, MetricsSpec, NetworkPeer, NetworkPolicySpec, Object,
+    OnDeleteSpec, OnDeleteState, PdbSpec, PreWarmFallback, Quantity, QuantityError, ResourcesSpec,
+    RestartPolicy, RestartStrategySpec, RestartStrategyType, RestoreFrom, RestoreSpec,
+    RollbackSpec, S3Credentials, S3SecretRef, S3Storage, SavepointOnDelete, SavepointSpec,
+    SecretName, SnapshotRetention, SseSpec, SseType, StateBackendSpec, StateBackendType,
+    StorageSpec, StreamJobSpec, TaskManagerSpec, UiSpec, UpgradeFallback, UpgradeMode, UpgradeSpec,
+    UpgradeStrategy, WorkloadIdentity,
 };
 pub use status::{
     CheckpointStatus, Condition, ConditionStatus, HandledNonces, JobManagerStatus, LastError,

@@ -6,6 +6,7 @@
 mod duration;
 mod job;
 mod lifecycle;
+mod network;
 mod object;
 mod pods;
 mod quantity;
@@ -18,10 +19,13 @@ pub use lifecycle::{
     HealthSpec, OnDeleteSpec, OnDeleteState, PreWarmFallback, RestoreFrom, RestoreSpec,
     RollbackSpec, SavepointOnDelete, UpgradeFallback, UpgradeMode, UpgradeSpec, UpgradeStrategy,
 };
+pub use network::{
+    IpBlock, LabelOperator, LabelRequirement, LabelSelector, NetworkPeer, NetworkPolicySpec,
+};
 pub use object::Object;
 pub use pods::{
     HaSpec, ImagePullPolicy, JobManagerSpec, LogFormat, LogLevel, LoggingSpec, MetricsSpec,
-    NetworkPolicySpec, PdbSpec, ResourcesSpec, SecretName, TaskManagerSpec, UiSpec,
+    PdbSpec, ResourcesSpec, SecretName, TaskManagerSpec, UiSpec,
 };
 pub use quantity::{Quantity, QuantityError};
 pub use restart::{FailoverStrategy, RestartPolicy, RestartStrategySpec, RestartStrategyType};

@@ -295,6 +295,10 @@ pub struct HandledNonces {
     /// back by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept_revision: Option<String>,
+    /// The newest spec's revision, if a person returned to another one: it is not tried again until
+    /// the spec changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passed_revision: Option<String>,
 }
 
 /// What a deployment's processes are told to start from. Those that come later go on from what the
@@ -347,6 +351,12 @@ pub struct CheckpointStatus {
     /// Its folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// The bytes of all that it refers to, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<i64>,
+    /// How long it took, in milliseconds, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<i64>,
     /// The last handled `weir.dev/checkpoint-nonce` and what became of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<Savepoint>,
@@ -384,6 +394,12 @@ pub struct Savepoint {
     pub path: Option<String>,
     /// When it was complete or given up.
     pub at: String,
+    /// The bytes of all that it refers to. Not known of one that the job stopped with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<i64>,
+    /// How long it took, in milliseconds. Not known of one that the job stopped with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<i64>,
     /// What became of it.
     pub state: SnapshotState,
     /// Why it was given up, if it was.

@@ -10,6 +10,7 @@ mod job;
 mod kubernetes;
 mod lifecycle;
 mod names;
+mod network;
 mod pods;
 mod state;
 
@@ -52,6 +53,7 @@ impl StreamJobSpec {
         lifecycle::lifecycle(&mut found, self);
         lifecycle::restart_strategy(&mut found, &self.restart_strategy);
         pods::pods(&mut found, self);
+        network::network(&mut found, &self.network_policy);
         found.0
     }
 }

@@ -219,7 +219,6 @@ fn takeover(end: impl Fn()) -> f64 {
 }
 
 fn operator(count: usize) -> Vec<Measured> {
-    let count = count.min(5);
     let told = (0..count).map(|_| takeover(|| Stand::acting().signal("TERM")));
     let told = told.collect();
     let killed = (0..count).map(|_| takeover(|| Stand::acting().kill_nine()));

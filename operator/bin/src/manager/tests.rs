@@ -77,3 +77,39 @@ async fn each_of_many_questions_over_one_connection_is_answered() {
         assert!(answer.is_ok(), "question {number}: {answer:?}");
     }
 }
+
+/// The JobManager lists what is kept in one place, and what it was like in another.
+#[tokio::test]
+async fn the_size_of_a_snapshot_and_how_long_it_took_come_from_the_history() {
+    let none = r#"{ "min": 0, "max": 0, "avg": 0 }"#;
+    let taken = |id: u64, status: &str| {
+        format!(
+            r#"{{ "id": {id}, "kind": "savepoint", "status": "{status}", "trigger-timestamp": 1,
+            "end-to-end-duration": 250, "state-size": 4096, "checkpointed-size": 1,
+            "alignment-duration": 0.0, "alignment-buffered": 0, "sync-duration": 0.0,
+            "num-subtasks": 1, "num-acknowledged-subtasks": 1 }}"#
+        )
+    };
+    let kept = |id: u64| {
+        format!(
+            r#"{{ "id": {id}, "epoch": 1, "kind": "savepoint", "location": "/s/{id}",
+            "completed-timestamp": 5 }}"#
+        )
+    };
+    let (first, second) = (taken(1, "COMPLETED"), taken(2, "FAILED"));
+    let body = format!(
+        r#"{{ "folder": "/s", "counts": {{ "in-progress": 0, "completed": 1, "failed": 0 }},
+        "summary": {{ "end-to-end-duration": {none}, "state-size": {none},
+        "checkpointed-size": {none}, "alignment-buffered": {none} }},
+        "retained": [{}, {}], "history": [{second}, {first}] }}"#,
+        kept(1),
+        kept(2),
+    );
+    let view = asked((200, body.leak())).await.expect("it leads");
+    let figures: Vec<_> = view
+        .savepoints
+        .iter()
+        .map(|kept| (kept.size_bytes, kept.duration_ms))
+        .collect();
+    assert_eq!(figures, [(Some(4096), Some(250)), (None, None)]);
+}

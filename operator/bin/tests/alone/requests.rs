@@ -218,6 +218,34 @@ async fn an_object_that_is_refused_is_told_and_the_job_starts_once_it_is_not() {
     assert_eq!(degraded.0, ConditionStatus::False, "{degraded:?}");
 }
 
+/// A spec may say of what stands around the pods what only the API server finds wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_networkpolicy_that_is_refused_keeps_no_lost_pod_from_being_made_again() {
+    let world = stable(&json!({})).await;
+    let labels = json!({ "matchLabels": { "no label": "x" } });
+    let peers = json!({ "restFrom": [{ "podSelector": labels }] });
+    world.edit(&json!({ "networkPolicy": peers })).await;
+    reach(&world, "a policy that is refused", is_refused).await;
+    let degraded = condition(&world, "Degraded").await;
+    assert!(degraded.2.contains("NetworkPolicy"), "{degraded:?}");
+    let accepted = condition(&world, "Accepted").await;
+    assert_eq!(accepted.0, ConditionStatus::False);
+    assert!(
+        accepted.2.contains("restFrom[0].podSelector"),
+        "{accepted:?}"
+    );
+    let pod = "x-t1-0";
+    world.end_pod(pod).await;
+    let pods = world.api("", "v1", "Pod");
+    let is_back = async |_: &World| pods.get_opt(pod).await.expect("an answer").is_some();
+    reach(&world, "the pod is back", is_back).await;
+    assert!(is_refused(&world).await, "it is still told");
+    world.edit(&json!({ "networkPolicy": null })).await;
+    settle(&world, "the policy is mended").await;
+    let degraded = condition(&world, "Degraded").await;
+    assert_eq!(degraded.0, ConditionStatus::False, "{degraded:?}");
+}
+
 async fn condition(world: &World, kind: &str) -> (ConditionStatus, String, String) {
     let status = world.status().await;
     let mut conditions = status.conditions.into_iter();

@@ -356,6 +356,8 @@ fn snapshot(id: i64, at_ms: i64, operation: Option<&str>) -> SnapshotView {
         path: format!("/s/{id}"),
         at_ms,
         operation: operation.map(str::to_owned),
+        size_bytes: None,
+        duration_ms: None,
     }
 }
 

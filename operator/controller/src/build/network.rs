@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use super::{Deployment, port};
 use crate::names;
 
-pub(super) fn objects(deployment: &Deployment<'_>) -> Vec<Value> {
+/// What the job goes on without.
+pub(super) fn around(deployment: &Deployment<'_>) -> Vec<Value> {
     let spec = deployment.surroundings;
-    let mut objects = vec![jobmanagers(deployment)];
+    let mut objects = Vec::new();
     if spec.ui.enabled || spec.metrics.enabled {
         objects.push(rest(deployment));
     }
@@ -55,7 +56,7 @@ fn budget_name(deployment: &Deployment<'_>, component: &str) -> String {
 }
 
 /// By which TaskManagers find the JobManagers, leader or not: by the name of each pod.
-fn jobmanagers(deployment: &Deployment<'_>) -> Value {
+pub(super) fn jobmanagers(deployment: &Deployment<'_>) -> Value {
     let name = names::jobmanagers(&deployment.owner.name, deployment.number);
     let mut service = deployment.object("v1", "Service", &name);
     service["spec"] = json!({
@@ -130,7 +131,9 @@ fn policy(deployment: &Deployment<'_>) -> Value {
             "namespaceSelector": {},
             "podSelector": { "matchLabels": { names::COMPONENT_LABEL: names::OPERATOR } },
         })];
-        from.extend(named.iter().map(|peer| Value::Object(peer.0.clone())));
+        // Only values that serialize by construction.
+        let peer = |peer| serde_json::to_value(peer).unwrap_or_default();
+        from.extend(named.iter().map(peer));
         rest["from"] = Value::Array(from);
     }
     let own = json!({ "matchLabels": { names::JOB_LABEL: deployment.owner.name } });
@@ -180,7 +183,7 @@ mod tests {
     }
 
     fn who_reaches_rest(change: &Value) -> Value {
-        let made = objects(change).applied;
+        let made = objects(change).around;
         let policy = made.iter().find(|made| made["kind"] == "NetworkPolicy");
         policy.expect("a policy")["spec"]["ingress"][1].clone()
     }
@@ -221,7 +224,8 @@ mod tests {
                 .collect();
             assert_eq!(names, expected, "{change}");
             for (version, kind, name) in &objects.unwanted {
-                let made = objects.applied.iter().any(|made| {
+                let mut all = objects.applied.iter().chain(&objects.around);
+                let made = all.any(|made| {
                     made["apiVersion"] == *version
                         && made["kind"] == *kind
                         && made["metadata"]["name"] == **name

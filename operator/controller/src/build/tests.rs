@@ -48,7 +48,8 @@ fn built_by(kept: &StreamJobSpec, newest: &StreamJobSpec) -> Objects {
 }
 
 fn all(objects: &Objects) -> Vec<&Value> {
-    objects.applied.iter().chain(&objects.pods).collect()
+    let applied = objects.applied.iter().chain(&objects.around);
+    applied.chain(&objects.pods).collect()
 }
 
 #[test]
@@ -235,12 +236,44 @@ fn what_surrounds_the_pods_can_be_switched_off() {
         "networkPolicy": { "enabled": false },
         "serviceAccountName": "mine",
     });
-    let kinds: Vec<_> = built(&spec(&off))
-        .applied
-        .iter()
-        .map(|object| object["kind"].as_str().unwrap_or_default().to_owned())
-        .collect();
-    assert_eq!(kinds, ["ConfigMap", "Role", "RoleBinding", "Service"]);
+    let objects = built(&spec(&off));
+    assert_eq!(
+        kinds(&objects.applied),
+        ["ConfigMap", "Role", "RoleBinding", "Service"]
+    );
+    assert_eq!(kinds(&objects.around), Vec::<String>::new());
+}
+
+fn kinds(objects: &[Value]) -> Vec<String> {
+    let kinds = objects.iter().map(|object| object["kind"].as_str());
+    kinds
+        .map(|kind| kind.unwrap_or_default().to_owned())
+        .collect()
+}
+
+/// The first of the two is applied before pods are made.
+#[test]
+fn what_pods_need_is_told_from_what_the_job_goes_on_without() {
+    let objects = built(&spec(&json!({})));
+    assert_eq!(
+        kinds(&objects.applied),
+        [
+            "ConfigMap",
+            "ServiceAccount",
+            "Role",
+            "RoleBinding",
+            "Service"
+        ]
+    );
+    assert_eq!(
+        kinds(&objects.around),
+        [
+            "Service",
+            "PodDisruptionBudget",
+            "PodDisruptionBudget",
+            "NetworkPolicy"
+        ]
+    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::settings::{
     asks_storage, is_named, leaves_state, restore_is_asked, start_from, wished_start,
 };
 use super::steps::{exceeds, is_same_start};
-use super::{Action, EventKind, begin};
+use super::{Action, EventKind, begin, requests};
 use crate::annotation;
 use crate::conditions::{Found, Problem};
 use crate::observe::RunState;
@@ -255,7 +255,7 @@ pub(super) fn unreadable(error: &str) -> Problem {
 /// Whether another operation takes the place of one that has not come to run.
 pub(super) fn is_replaced(draft: &mut Draft<'_>, operation: &Operation) -> bool {
     let rests = draft.wanted.as_ref().is_ok_and(|it| it.spec.suspend);
-    let returns = !rests && !restore_is_asked(draft) && begin::asked_rollback(draft);
+    let returns = !rests && !restore_is_asked(draft) && requests::rollback(draft);
     returns || newer_spec(draft, operation)
 }
 

@@ -1,56 +1,55 @@
 //! No operation is open: is one to be begun?
 
-use weir_crd::{OperationType, Phase, SnapshotState, StreamJobSpec};
+use weir_crd::{OperationType, Phase, StreamJobSpec};
 
-use super::draft::{Draft, keeps_state};
+use super::draft::Draft;
 use super::settings::restore_is_asked;
-use super::{Action, EventKind, awaiting, retention, schedule, snapshots};
+use super::{Action, EventKind, awaiting, requests, retention, schedule};
 use crate::conditions::{Problem, SILENCE_MAX, has_proved_itself};
 use crate::observe::RunState;
-use crate::{names, revision};
-
-/// Why a job without a storage takes no snapshot.
-const WITHOUT_STORAGE: &str = "the job keeps no checkpoints: set spec.storage, and ask again with \
-                               another nonce once the job runs with it";
+use crate::revision;
 
 pub(super) fn run(draft: &mut Draft<'_>) {
-    let Ok(wanted) = &draft.wanted else {
-        // What runs goes on as if nothing had been edited.
-        if let Some(deployment) = active(draft) {
-            look_after(draft, deployment);
-        }
-        return;
-    };
-    let spec = wanted.spec;
+    requests::forget_what_was_passed_over(draft);
+    let wanted = draft.wanted.as_ref().ok();
+    // None: it breaks a rule, and what there is goes on as if nothing had been edited.
+    let spec = wanted.map(|wanted| wanted.spec);
     let phase = draft.status.phase;
-    if phase.is_some_and(Phase::is_terminal) {
-        return over(draft, spec);
+    if let Some(phase) = phase.filter(|phase| phase.is_terminal()) {
+        return over(draft, phase, spec);
     }
     if phase == Some(Phase::Suspended) {
-        schedule::forget(draft);
-        draft.remove_pods(&[]);
-        draft.act(Action::RemoveOthers { keep: Vec::new() });
-        if !spec.suspend {
+        at_rest(draft);
+        requests::refuse_at_rest(draft, Phase::Suspended);
+        if spec.is_some_and(|spec| !spec.suspend) {
             draft.begin(OperationType::Deploy, "the job is resumed");
         }
         return;
     }
     let Some(deployment) = draft.status.deployment else {
-        if spec.suspend {
-            draft.status.phase = Some(Phase::Suspended);
-        } else {
-            draft.begin(OperationType::Deploy, "the job is new");
+        match spec {
+            Some(spec) if spec.suspend => draft.status.phase = Some(Phase::Suspended),
+            Some(_) => drop(draft.begin(OperationType::Deploy, "the job is new")),
+            None => {}
         }
         return;
     };
     if !look_after(draft, deployment) {
         return;
     }
-    if change(draft, spec) {
+    let replaced = match spec {
+        Some(spec) => change(draft, spec),
+        None => requests::rollback(draft),
+    };
+    if replaced {
         return;
     }
-    snapshots(draft);
-    if draft.status.operation.is_none() {
+    requests::snapshot(draft);
+    if draft.status.operation.is_some() {
+        return;
+    }
+    if spec.is_some() {
+        nothing_is_left(draft);
         schedule::run(draft);
     }
     if draft.status.operation.is_none() {
@@ -58,30 +57,43 @@ pub(super) fn run(draft: &mut Draft<'_>) {
     }
 }
 
-/// The deployment that is to run.
-fn active(draft: &Draft<'_>) -> Option<i64> {
-    let rests = |phase: Phase| phase.is_terminal() || phase == Phase::Suspended;
-    let deployment = draft.status.deployment;
-    deployment.filter(|_| !draft.status.phase.is_some_and(rests))
-}
-
-/// The job has ended by itself. It runs again only if a person asks for it.
-fn over(draft: &mut Draft<'_>, spec: &StreamJobSpec) {
+/// The job has no pods, and takes no savepoints.
+fn at_rest(draft: &mut Draft<'_>) {
     schedule::forget(draft);
     draft.remove_pods(&[]);
     draft.act(Action::RemoveOthers { keep: Vec::new() });
-    if spec.suspend {
-        return;
+}
+
+/// An operation that had failed was not begun again.
+fn nothing_is_left(draft: &mut Draft<'_>) {
+    if draft.status.retry.is_some() && !draft.waits_for_retry() {
+        draft.status.retry = None;
+        draft.tell(
+            EventKind::Normal,
+            "Recovered",
+            "nothing is left to be tried again",
+        );
     }
+}
+
+/// The job has ended by itself. It runs again only if a person asks for it.
+fn over(draft: &mut Draft<'_>, phase: Phase, spec: Option<&StreamJobSpec>) {
+    at_rest(draft);
+    let rests = spec.is_some_and(|spec| spec.suspend);
     // What failed may be replaced by what ran before. The rest has come to its end.
-    if draft.status.phase == Some(Phase::Failed) && asked_rollback(draft) {
+    if phase == Phase::Failed && !rests && requests::rollback(draft) {
         return;
     }
+    requests::refuse_at_rest(draft, phase);
+    let Some(spec) = spec.filter(|spec| !spec.suspend) else {
+        return;
+    };
     let handled = &draft.status.handled;
     let whole = Some(revision(spec).whole);
     let known = [
         &draft.status.current_revision,
         &draft.status.failed_revision,
+        &handled.passed_revision,
     ];
     let asked = if !known.contains(&&whole) {
         Some("the spec has changed")
@@ -161,21 +173,24 @@ fn change(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
         draft.begin(OperationType::Suspend, "spec.suspend is true");
         return true;
     }
-    if draft.waits_for_retry() {
+    if !restore_is_asked(draft) && requests::rollback(draft) {
         return true;
+    }
+    if draft.waits_for_retry() {
+        return false;
     }
     let handled = draft.status.handled.clone();
     if restore_is_asked(draft) {
         draft.begin(OperationType::Restore, "spec.restore.nonce has changed");
         return true;
     }
-    if asked_rollback(draft) {
-        return true;
-    }
     let revision = revision(spec);
-    let current = draft.status.current_revision.as_deref();
-    let failed = draft.status.failed_revision.as_deref();
-    if current != Some(&revision.whole) && failed != Some(&revision.whole) {
+    let known = [
+        &draft.status.current_revision,
+        &draft.status.failed_revision,
+        &handled.passed_revision,
+    ];
+    if !known.contains(&&Some(revision.whole.clone())) {
         let shape = draft.current_spec().map(|now| crate::revision(now).shape);
         match shape.as_ref() == Some(&revision.shape) {
             true => draft.begin(OperationType::Rescale, "the parallelism has changed"),
@@ -192,37 +207,6 @@ fn change(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
         return true;
     }
     unstable(draft, spec)
-}
-
-/// Returns to an earlier revision if a person asks for it, once for each nonce, in place of the
-/// operation that is open.
-pub(super) fn asked_rollback(draft: &mut Draft<'_>) -> bool {
-    let handled = draft.status.handled.rollback.as_ref();
-    let asked = draft.requests.rollback.as_ref();
-    let Some(nonce) = asked.filter(|nonce| handled != Some(*nonce)).cloned() else {
-        return false;
-    };
-    draft.status.handled.rollback = Some(nonce);
-    let to = draft.requests.rollback_to.clone();
-    let to = to.or_else(|| draft.status.stable_revision.clone());
-    let current = draft.status.current_revision.clone();
-    match to {
-        Some(to) if draft.observed.revisions.contains_key(&to) && Some(&to) != current.as_ref() => {
-            draft.close();
-            rollback(draft, to, "a person asked for it");
-            true
-        }
-        _ => {
-            let kept: Vec<_> = draft.observed.revisions.keys().cloned().collect();
-            let text = format!(
-                "there is no other stable revision to return to; name one with the annotation \
-                 weir.dev/rollback-to. Kept are: {}",
-                kept.join(", ")
-            );
-            draft.fail("RollbackRefused", text);
-            false
-        }
-    }
 }
 
 /// Returns to a revision. What it replaces is not tried again.
@@ -260,60 +244,4 @@ fn unstable(draft: &mut Draft<'_>, spec: &StreamJobSpec) -> bool {
         awaiting::roll_back(draft, "the new revision did not become stable in time");
     }
     late
-}
-
-/// Savepoints and checkpoints that a person asks for.
-fn snapshots(draft: &mut Draft<'_>) {
-    let handled = draft.status.handled.clone();
-    for (kind, word, asked, handled) in [
-        (
-            OperationType::Savepoint,
-            "savepoint",
-            draft.requests.savepoint.clone(),
-            handled.savepoint,
-        ),
-        (
-            OperationType::Checkpoint,
-            "checkpoint",
-            draft.requests.checkpoint.clone(),
-            handled.checkpoint,
-        ),
-    ] {
-        let Some(nonce) = asked.filter(|nonce| Some(nonce) != handled.as_ref()) else {
-            continue;
-        };
-        let last = draft
-            .status
-            .savepoint
-            .as_ref()
-            .and_then(|s| s.last.as_ref());
-        let retried = last.is_some_and(|last| {
-            last.nonce.as_ref() == Some(&nonce) && last.state == SnapshotState::Failed
-        });
-        if retried {
-            continue;
-        }
-        if draft.current_spec().is_some_and(|spec| !keeps_state(spec)) {
-            snapshots::refuse(draft, kind, nonce, WITHOUT_STORAGE);
-            continue;
-        }
-        draft.begin(
-            kind,
-            &format!("the annotation weir.dev/{word}-nonce is {nonce}"),
-        );
-        let id = names::snapshot(word, &nonce);
-        draft.change(|operation| {
-            operation.id = id;
-            operation.nonce = Some(nonce);
-        });
-        return;
-    }
-    if draft.status.retry.is_some() && !draft.waits_for_retry() {
-        draft.status.retry = None;
-        draft.tell(
-            EventKind::Normal,
-            "Recovered",
-            "nothing is left to be tried again",
-        );
-    }
 }

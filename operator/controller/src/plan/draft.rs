@@ -85,6 +85,11 @@ impl<'a> Draft<'a> {
         });
     }
 
+    /// Something is waited for that only time tells.
+    pub(crate) fn look_again_soon(&mut self) {
+        self.busy = true;
+    }
+
     /// Whether nothing has been told yet.
     pub(crate) fn is_silent(&self) -> bool {
         self.events.is_empty()
@@ -296,6 +301,11 @@ impl<'a> Draft<'a> {
 
     /// The job ended by itself.
     pub(crate) fn end(&mut self, phase: Phase) {
+        self.end_with(phase, "");
+    }
+
+    /// The same, with what else is to be said of it.
+    pub(crate) fn end_with(&mut self, phase: Phase, more: &str) {
         self.close();
         self.status.phase = Some(phase);
         self.status.running_since = None;
@@ -308,8 +318,12 @@ impl<'a> Draft<'a> {
         }
         let error = report.and_then(|report| report.error.clone());
         let error = error.unwrap_or_default();
-        let message = format!("the job is {phase:?}. {error}");
-        let message = message.trim_end().to_owned();
+        let mut message = format!("the job is {phase:?}. {error}");
+        message.truncate(message.trim_end().len());
+        if !more.is_empty() {
+            let end = if error.is_empty() { "" } else { "." };
+            message.push_str(&format!("{end} {more}"));
+        }
         match phase {
             Phase::Failed => self.fail("JobEnded", message),
             _ => self.tell(EventKind::Normal, "JobEnded", message),
@@ -322,6 +336,8 @@ impl<'a> Draft<'a> {
         checkpoint.last_completed_id = Some(latest.id);
         checkpoint.last_completed_time = Some(rfc3339(latest.at_ms));
         checkpoint.path = Some(latest.path);
+        checkpoint.size_bytes = latest.size_bytes;
+        checkpoint.duration_ms = latest.duration_ms;
     }
 
     pub(crate) fn keep_finalizer(&mut self) {

@@ -2,13 +2,16 @@
 
 use weir_crd::Step;
 
-use super::Action;
 use super::draft::Draft;
+use super::{Action, Pods};
 use crate::observe::{Component, ManagerView, PodView, Trouble};
 
 /// A pod that is being deleted for this much longer than it was given is on a node that does not
 /// answer. Its deployment's number keeps it from doing harm, so nobody waits for it.
 const LOST_NODE_MS: i64 = 30_000;
+
+/// A JobManager that has no address this long after it was made is not waited for.
+const ADDRESS_MS: i64 = 5_000;
 
 /// A container is made within this time, unless its image is large or something is missing.
 const CREATING_SECS: i64 = 15;
@@ -38,10 +41,28 @@ impl<'a> Draft<'a> {
         if self.needs_gate(deployment) {
             self.act(Action::OpenGate { deployment });
         }
+        let pods = self.to_make(deployment);
         self.act(Action::Ensure {
             deployment,
             revision,
+            pods,
         });
+    }
+
+    /// Which of a deployment's pods can be made now. A TaskManager asks for the JobManagers' names
+    /// as soon as it runs; one that nobody knows yet is remembered as such, by resolvers on the
+    /// way, for longer than all else of a start takes. So all JobManagers, of which any may lead,
+    /// have addresses first, unless that takes its time: images are to be fetched meanwhile.
+    pub(crate) fn to_make(&mut self, deployment: i64) -> Pods {
+        let now = self.observed.now_ms;
+        let managers = self.pods(deployment, Component::JobManager);
+        let known = !managers.is_empty() && managers.iter().all(|pod| pod.has_address);
+        let mut managers = managers.iter();
+        if known || managers.any(|pod| now - pod.made_ms >= ADDRESS_MS) {
+            return Pods::All;
+        }
+        self.look_again_soon();
+        Pods::JobManagers
     }
 
     /// The deployments whose pods stay: this one, and the one that an operation warms up.

@@ -112,6 +112,8 @@ mod tests {
             path: format!("/s/savepoint-1-{id}"),
             at_ms,
             operation: Some(format!("savepoint-{id}")),
+            size_bytes: None,
+            duration_ms: None,
         }
     }
 

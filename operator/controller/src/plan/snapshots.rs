@@ -77,6 +77,8 @@ pub(super) fn record(
             draft.tell(EventKind::Normal, "SnapshotCompleted", text);
             entry.id = Some(snapshot.id);
             entry.path = Some(snapshot.path);
+            entry.size_bytes = snapshot.size_bytes;
+            entry.duration_ms = snapshot.duration_ms;
             entry.state = SnapshotState::Completed;
         }
         Err(cause) => {
@@ -86,6 +88,16 @@ pub(super) fn record(
         }
     }
     enter(draft, operation.kind, entry);
+}
+
+/// Begins to take a snapshot that a person asks for.
+pub(super) fn begin(draft: &mut Draft<'_>, kind: OperationType, nonce: String) {
+    let word = word(kind);
+    let reason = format!("the annotation weir.dev/{word}-nonce is {nonce}");
+    let id = names::snapshot(word, &nonce);
+    let operation = draft.begin(kind, &reason);
+    operation.id = id;
+    operation.nonce = Some(nonce);
 }
 
 /// Refuses a snapshot that a person asks for: there is no use in asking the job for it.
@@ -107,6 +119,8 @@ fn failed(draft: &Draft<'_>, nonce: Option<String>, operation: String) -> Savepo
         id: None,
         path: None,
         at: draft.now(),
+        size_bytes: None,
+        duration_ms: None,
         state: SnapshotState::Failed,
         error: None,
     }

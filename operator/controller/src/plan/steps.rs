@@ -16,13 +16,16 @@ use super::settings::{
     Settings, after_warming, is_named, leaves_state, restore_is_handled, start_from, wished_start,
 };
 use super::snapshots::record;
-use super::{Action, EventKind, awaiting, deletion, rederive, snapshots, warming};
+use super::{Action, EventKind, awaiting, deletion, rederive, requests, snapshots, warming};
 use crate::conditions::{self, Found, Problem};
 use crate::observe::RunState;
 
 pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
     let wants_abort = draft.requests.abort.as_deref() == Some(operation.id.as_str());
     if wants_abort && abort(draft, operation) {
+        return;
+    }
+    if requests::rollback_instead(draft, operation) {
         return;
     }
     match operation.step {
@@ -51,6 +54,18 @@ fn abort(draft: &mut Draft<'_>, operation: &Operation) -> bool {
         draft.change(|operation| operation.message = text);
         return false;
     }
+    leave(draft, operation);
+    draft.close();
+    draft.tell(
+        EventKind::Warning,
+        "OperationAborted",
+        format!("operation {} was given up, as a person asked", operation.id),
+    );
+    true
+}
+
+/// A person does not want what the operation leads to: it is not begun again by itself.
+pub(super) fn leave(draft: &mut Draft<'_>, operation: &Operation) {
     match operation.kind {
         OperationType::Savepoint if operation.nonce.is_some() => {
             draft.status.handled.savepoint.clone_from(&operation.nonce);
@@ -81,13 +96,6 @@ fn abort(draft: &mut Draft<'_>, operation: &Operation) -> bool {
         }
         _ => {}
     }
-    draft.close();
-    draft.tell(
-        EventKind::Warning,
-        "OperationAborted",
-        format!("operation {} was given up, as a person asked", operation.id),
-    );
-    true
 }
 
 fn accepted(draft: &mut Draft<'_>, operation: &Operation) {
@@ -225,8 +233,9 @@ fn stopping(draft: &mut Draft<'_>, operation: &Operation) {
             let Some(phase) = ended else {
                 return fall_back(draft, operation, cause);
             };
+            let next = after_a_failed_stop(draft, operation);
             record(draft, operation, Err(cause));
-            return draft.end(phase);
+            return draft.end_with(phase, &next);
         }
         Some(RunState::Finished | RunState::Failed | RunState::Cancelled) => {
             if let Some(phase) = draft.terminal(deployment) {
@@ -267,6 +276,21 @@ fn stopping(draft: &mut Draft<'_>, operation: &Operation) {
         operation: operation.id.clone(),
         drain,
     });
+}
+
+/// What becomes of a job that failed as it was to stop: nobody can take a savepoint of it any more,
+/// and what is started next is for the newest spec to say.
+fn after_a_failed_stop(draft: &Draft<'_>, operation: &Operation) -> String {
+    let next = match operation.kind {
+        OperationType::Suspend => "it is left as it is, as spec.suspend is true",
+        OperationType::Restart => "raise spec.restartNonce to start it from its newest checkpoint",
+        _ if leads_to_new_format(draft, operation) => {
+            "the newest spec is started from its newest checkpoint, although its spec.stateVersion \
+             is another one: a job that has failed takes no savepoint"
+        }
+        _ => "the newest spec is started from its newest checkpoint",
+    };
+    format!("That was while it was to stop with a savepoint, and there is none: {next}")
 }
 
 /// There is no savepoint to stop with.
@@ -406,6 +430,8 @@ fn removing(draft: &mut Draft<'_>, operation: &Operation) {
         known.last_completed_id = None;
         known.last_completed_time = None;
         known.path = None;
+        known.size_bytes = None;
+        known.duration_ms = None;
     }
     draft.status.deployment = operation.to_deployment;
     draft.status.current_revision = Some(revision);

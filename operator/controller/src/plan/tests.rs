@@ -1,7 +1,10 @@
 mod failures;
 mod model;
 mod owner;
+mod pods;
 mod policies;
+mod random;
+mod requests;
 mod restores;
 mod schedules;
 mod table;

@@ -12,7 +12,7 @@ use super::awaiting::{self, waits_for};
 use super::draft::Draft;
 use super::settings::{self, Settings};
 use super::steps::{exceeds, is_same_start};
-use super::{Action, EventKind};
+use super::{Action, EventKind, Pods};
 use crate::conditions::{Found, Problem};
 use crate::observe::{Component, PodView, StateVerdict};
 use crate::{build, names};
@@ -72,10 +72,14 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
     }
     let all = operation.effective_strategy == Some(UpgradeStrategy::PreWarm);
     remove_what_has_ended(draft, to);
+    let pods = match all {
+        true => draft.to_make(to),
+        false => Pods::First,
+    };
     draft.act(Action::Warm {
         deployment: to,
         revision: revision.clone(),
-        all,
+        pods,
     });
     match outcome(draft, to) {
         Outcome::Failed { reason, message } => refuse(draft, operation, &reason, &message),

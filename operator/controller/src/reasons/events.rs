@@ -25,7 +25,7 @@ pub const EVENTS: &[EventRow] = &[
     event(
         "OperationSuperseded",
         "Normal",
-        "An operation that had stopped nothing yet gives way to a newer spec.",
+        "An operation that had stopped nothing yet gives way to a newer spec, or to a person who wants what runs.",
     ),
     event(
         "StrategyChanged",
@@ -84,7 +84,7 @@ pub const EVENTS: &[EventRow] = &[
     event(
         "SnapshotFailed",
         "Warning",
-        "A savepoint or checkpoint that was asked for was given up; the message says why. The job goes on.",
+        "A savepoint or checkpoint that was asked for was given up, or refused, as to a job at rest; the message says why. What runs goes on.",
     ),
     event(
         "SavepointFailed",
@@ -100,7 +100,7 @@ pub const EVENTS: &[EventRow] = &[
     event(
         "RollbackRefused",
         "Warning",
-        "There is no revision that the rollback could return to.",
+        "The rollback that was asked for leads nowhere, or the job is at rest; the message says which. It is not made up for.",
     ),
     event(
         "DeploymentAdvanced",

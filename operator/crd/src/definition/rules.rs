@@ -298,6 +298,24 @@ pub const RULES: &[Rule] = &[
         RESOURCES_MESSAGE,
     ),
     rule(
+        "peer-is-of-one-kind",
+        "spec.networkPolicy.restFrom[]",
+        "has(self.ipBlock) != (has(self.podSelector) || has(self.namespaceSelector))",
+        "needs either an `ipBlock`, or one or both of `podSelector` and `namespaceSelector`",
+    ),
+    rule(
+        "pod-label-has-values",
+        "spec.networkPolicy.restFrom[].podSelector.matchExpressions[]",
+        LABEL_VALUES,
+        LABEL_VALUES_MESSAGE,
+    ),
+    rule(
+        "namespace-label-has-values",
+        "spec.networkPolicy.restFrom[].namespaceSelector.matchExpressions[]",
+        LABEL_VALUES,
+        LABEL_VALUES_MESSAGE,
+    ),
+    rule(
         "no-host-network",
         "spec.podTemplate",
         HOST_NETWORK,
@@ -335,6 +353,10 @@ pub const RULES: &[Rule] = &[
     ),
 ];
 
+const LABEL_VALUES: &str =
+    "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)";
+const LABEL_VALUES_MESSAGE: &str =
+    "`In` and `NotIn` need values, `Exists` and `DoesNotExist` have none";
 const RESOURCES: &str = "['cpu', 'memory'].all(r, !has(self.requests) || !has(self.limits) || !(r in self.requests) || !(r in self.limits) || quantity(string(self.requests[r])).compareTo(quantity(string(self.limits[r]))) <= 0)";
 const RESOURCES_MESSAGE: &str = "a request for cpu or memory is more than the limit: lower it";
 const HOST_NETWORK: &str =
@@ -363,6 +385,14 @@ pub(super) fn add(schema: &mut Value) {
     for (place, pattern) in PATTERNS {
         if let Some(object) = at(schema, place) {
             object.insert("pattern".to_owned(), json!(pattern));
+        }
+    }
+    for place in [
+        "spec.networkPolicy.restFrom[].ipBlock.cidr",
+        "spec.networkPolicy.restFrom[].ipBlock.except[]",
+    ] {
+        if let Some(text) = at(schema, place) {
+            text.insert("format".to_owned(), json!("cidr"));
         }
     }
     for rule in RULES {
@@ -398,6 +428,22 @@ const BOUNDS: &[(&str, &str, u32)] = &[
     ("spec.jobManager.resources.limits", "maxProperties", 16),
     ("spec.taskManager.resources.requests", "maxProperties", 16),
     ("spec.taskManager.resources.limits", "maxProperties", 16),
+    ("spec.networkPolicy.restFrom", "maxItems", 64),
+    (
+        "spec.networkPolicy.restFrom[].ipBlock.except",
+        "maxItems",
+        64,
+    ),
+    (
+        "spec.networkPolicy.restFrom[].podSelector.matchExpressions",
+        "maxItems",
+        64,
+    ),
+    (
+        "spec.networkPolicy.restFrom[].namespaceSelector.matchExpressions",
+        "maxItems",
+        64,
+    ),
 ];
 
 /// What a text must look like.

@@ -139,28 +139,6 @@ impl Default for UiSpec {
     }
 }
 
-/// The NetworkPolicy of the job's pods.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, rename_all = "camelCase")]
-pub struct NetworkPolicySpec {
-    /// Whether other pods are kept from the ports that the job's pods have for each other. Their
-    /// REST port, where jobs are watched, scraped and cancelled, is open to those of `restFrom`.
-    pub enabled: bool,
-    /// Who may reach the REST port beside the job's own pods and the operator, as peers of a
-    /// NetworkPolicy. Without any, everyone may.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub rest_from: Vec<Object>,
-}
-
-impl Default for NetworkPolicySpec {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            rest_from: Vec::new(),
-        }
-    }
-}
-
 /// The PodDisruptionBudgets of the job's pods.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, rename_all = "camelCase")]

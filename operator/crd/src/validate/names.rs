@@ -70,6 +70,47 @@ pub(super) fn state_id(id: &str) -> Result<(), String> {
     ))
 }
 
+/// The longest value of a label, and the longest name in its key.
+const LABEL_CHARS_MAX: usize = 63;
+
+/// A label's value.
+pub(super) fn label_value(value: &str) -> Result<(), String> {
+    match value.is_empty() || is_label(value) {
+        true => Ok(()),
+        false => Err(no_label(value)),
+    }
+}
+
+/// A label's key: a name, with a DNS name and `/` before it, or without.
+pub(super) fn label_key(key: &str) -> Result<(), String> {
+    let (prefix, name) = match key.split_once('/') {
+        Some((prefix, name)) => (Some(prefix), name),
+        None => (None, key),
+    };
+    let is_prefix =
+        |prefix: &str| prefix.len() <= 253 && prefix.split('.').all(|it| dns_label(it, 63).is_ok());
+    match is_label(name) && prefix.is_none_or(is_prefix) {
+        true => Ok(()),
+        false => Err(no_label(key)),
+    }
+}
+
+fn is_label(text: &str) -> bool {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    let mut chars = text.chars();
+    let whole = text.len() <= LABEL_CHARS_MAX && text.chars().all(legal);
+    whole && ends(chars.next()) && ends(text.chars().next_back())
+}
+
+fn no_label(text: &str) -> String {
+    format!(
+        "is {}; labels are letters, digits, `-`, `_` and `.`, at most {LABEL_CHARS_MAX}, and begin \
+         and end with a letter or digit",
+        quoted(text)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

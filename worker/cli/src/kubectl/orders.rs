@@ -194,7 +194,10 @@ pub(super) fn restarted(
 pub(super) fn rollback(kubectl: &Kubectl, args: &RollbackArgs) -> Result<String, Failure> {
     let (order, name) = (&args.order, args.order.name.as_str());
     let job = kubectl.job(name)?;
-    runs(&job)?;
+    if job.status.phase != Some(Phase::Failed) {
+        // What failed may be replaced by what ran before.
+        runs(&job)?;
+    }
     let to = match &args.to {
         Some(to) => {
             known_revision(kubectl, &job, to)?;
@@ -241,6 +244,8 @@ pub(super) fn rolled_back(
             let text = format!("`{}` was not rolled back", job.name());
             Err(Failure::failed(anyhow!(now.message.clone())).context(text))
         }
+        // What runs was meant: only what was to take its place has been given up.
+        _ if is_up(status) => Ok(Look::Done(status.clone())),
         _ => again(job).map(|()| Look::Goes),
     }
 }

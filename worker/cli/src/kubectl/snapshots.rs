@@ -1,6 +1,7 @@
 //! `snapshots`: the savepoints that the status remembers, and what the JobManager keeps.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 use weir_crd::{Savepoint, SnapshotState};
@@ -13,25 +14,23 @@ use super::client::{Kubectl, Refusal};
 use super::names;
 use super::objects::Job;
 use super::status::age;
-use crate::Failure;
 use crate::query::json as json_text;
 use crate::table::Table;
+use crate::{Failure, human};
 
 pub(super) fn snapshots(kubectl: &Kubectl, args: &SnapshotsArgs) -> Result<String, Failure> {
     let job = kubectl.job(&args.name)?;
     let kept = match has_leader(&job) {
-        true => ask(kubectl, &job)
-            .map(|all| all.retained)
-            .map_err(|refusal| {
-                format!("the checkpoints are not listed, the JobManager was not reached: {refusal}")
-            }),
+        true => ask(kubectl, &job).map_err(|refusal| {
+            format!("the checkpoints are not listed, the JobManager was not reached: {refusal}")
+        }),
         false => Err(
             "the checkpoints are not listed: no JobManager runs. `weir checkpoints ls \
                       --dir s3://BUCKET/PREFIX` reads the bucket"
                 .to_owned(),
         ),
     };
-    let all = listed(&job, kept.as_deref().unwrap_or_default());
+    let all = listed(&job, kept.as_ref().ok());
     if args.output.is_json() {
         return json_text(&all);
     }
@@ -68,6 +67,10 @@ struct Listed {
     state: &'static str,
     at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    size_bytes: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     operation: Option<String>,
@@ -78,7 +81,7 @@ struct Listed {
 }
 
 /// All of them, each once, the newest first.
-fn listed(job: &Job, kept: &[dto::RetainedCheckpoint]) -> Vec<Listed> {
+fn listed(job: &Job, told: Option<&dto::Checkpoints>) -> Vec<Listed> {
     let mut complete: BTreeMap<i64, Listed> = BTreeMap::new();
     let mut failed = Vec::new();
     if let Some(newest) = &job.status.checkpoint
@@ -86,9 +89,12 @@ fn listed(job: &Job, kept: &[dto::RetainedCheckpoint]) -> Vec<Listed> {
     {
         let path = newest.path.clone();
         // The newest snapshot may be a savepoint, too; then it is found below.
-        complete.insert(id, of_status("checkpoint", id, at, path));
+        let mut listed = of_status("checkpoint", id, at, path);
+        listed.size_bytes = newest.size_bytes;
+        listed.duration_ms = newest.duration_ms;
+        complete.insert(id, listed);
     }
-    for each in kept {
+    for each in told.map_or(&[][..], |told| &told.retained) {
         let kind = match each.kind {
             dto::SnapshotKind::Checkpoint => "checkpoint",
             dto::SnapshotKind::Savepoint => "savepoint",
@@ -97,6 +103,11 @@ fn listed(job: &Job, kept: &[dto::RetainedCheckpoint]) -> Vec<Listed> {
         let at = rfc3339(each.completed_timestamp);
         let mut listed = of_status(kind, id, &at, Some(each.location.clone()));
         listed.operation.clone_from(&each.operation);
+        let mut taken = told.into_iter().flat_map(|told| &told.history);
+        if let Some(taken) = taken.find(|taken| taken.id == each.id) {
+            listed.size_bytes = i64::try_from(taken.state_size).ok();
+            listed.duration_ms = i64::try_from(taken.end_to_end_duration).ok();
+        }
         complete.insert(id, listed);
     }
     let history = job
@@ -105,9 +116,15 @@ fn listed(job: &Job, kept: &[dto::RetainedCheckpoint]) -> Vec<Listed> {
         .as_ref()
         .map(|all| all.history.as_slice());
     for savepoint in history.unwrap_or_default() {
-        let listed = of_savepoint(savepoint);
+        let mut listed = of_savepoint(savepoint);
         match listed.id {
-            Some(id) => drop(complete.insert(id, listed)),
+            Some(id) => {
+                if let Some(known) = complete.get(&id) {
+                    listed.size_bytes = listed.size_bytes.or(known.size_bytes);
+                    listed.duration_ms = listed.duration_ms.or(known.duration_ms);
+                }
+                complete.insert(id, listed);
+            }
             None => failed.push(listed),
         }
     }
@@ -122,6 +139,8 @@ fn of_status(kind: &'static str, id: i64, at: &str, path: Option<String>) -> Lis
         kind,
         state: "complete",
         at: at.to_owned(),
+        size_bytes: None,
+        duration_ms: None,
         path,
         operation: None,
         nonce: None,
@@ -138,6 +157,8 @@ fn of_savepoint(savepoint: &Savepoint) -> Listed {
             SnapshotState::Failed => "failed",
         },
         at: savepoint.at.clone(),
+        size_bytes: savepoint.size_bytes,
+        duration_ms: savepoint.duration_ms,
         path: savepoint.path.clone(),
         operation: Some(savepoint.operation.clone()),
         nonce: savepoint.nonce.clone(),
@@ -152,7 +173,9 @@ fn text(job: &Job, all: &[Listed], now_ms: i64) -> String {
             job.name()
         );
     }
-    let mut table = Table::new(&[">ID", "KIND", "STATE", ">AGE", "BY", "FOLDER"]);
+    let mut table = Table::new(&[
+        ">ID", "KIND", "STATE", ">AGE", ">SIZE", ">TOOK", "BY", "FOLDER",
+    ]);
     for each in all {
         let by = match (&each.nonce, &each.operation) {
             (Some(nonce), _) => format!("nonce {nonce}"),
@@ -165,11 +188,21 @@ fn text(job: &Job, all: &[Listed], now_ms: i64) -> String {
             each.kind.to_owned(),
             each.state.to_owned(),
             age(&each.at, now_ms),
+            figure(each.size_bytes, human::bytes),
+            figure(each.duration_ms, |ms| {
+                human::duration(Duration::from_millis(ms))
+            }),
             by,
             place.unwrap_or_default(),
         ]);
     }
     table.to_string()
+}
+
+/// A number that may not be known.
+fn figure(number: Option<i64>, show: impl Fn(u64) -> String) -> String {
+    let number = number.and_then(|number| u64::try_from(number).ok());
+    number.map_or_else(|| "-".to_owned(), show)
 }
 
 #[cfg(test)]
@@ -193,8 +226,32 @@ mod tests {
             kept(41, dto::SnapshotKind::Checkpoint, 9_000),
             kept(42, dto::SnapshotKind::Checkpoint, 4_000),
         ];
+        let taken = |id, bytes, ms| dto::Checkpoint {
+            id,
+            kind: dto::SnapshotKind::Checkpoint,
+            status: dto::SnapshotStatus::Completed,
+            failure_message: None,
+            operation: None,
+            trigger_timestamp: NOW_MS,
+            end_to_end_duration: ms,
+            state_size: bytes,
+            checkpointed_size: bytes,
+            alignment_duration: 0.0,
+            alignment_buffered: 0,
+            sync_duration: 0.0,
+            num_subtasks: 1,
+            num_acknowledged_subtasks: 1,
+        };
+        let told = dto::Checkpoints {
+            folder: "s3://weir/jobs/default/quickstart".to_owned(),
+            counts: dto::CheckpointCounts::default(),
+            restored: None,
+            summary: dto::CheckpointSummaries::default(),
+            retained: kept.to_vec(),
+            history: vec![taken(42, 2_000_000, 1_250), taken(41, 1_900_000, 90)],
+        };
         let job = job("running");
-        let all = listed(&job, &kept);
+        let all = listed(&job, Some(&told));
         let ids: Vec<_> = all.iter().filter_map(|each| each.id).collect();
         let mut once = ids.clone();
         once.dedup();

@@ -307,6 +307,39 @@ fn a_job_that_fails_as_it_is_to_stop_is_not_said_to_go_on() {
 }
 
 #[test]
+fn what_is_told_of_a_job_that_fails_as_it_is_to_stop_says_what_comes_next() {
+    for (field, value, next) in [
+        (
+            "job/args/v",
+            json!("1"),
+            "is started from its newest checkpoint",
+        ),
+        ("stateVersion", json!("2"), "although its spec.stateVersion"),
+        ("suspend", json!(true), "as spec.suspend is true"),
+        ("restartNonce", json!(1), "raise spec.restartNonce"),
+    ] {
+        let mut world = stable(17);
+        world.edit("upgrade/fallback", json!("None"));
+        world.mute = true;
+        world.edit(field, value);
+        until(&mut world, |world| is_at(world, Step::Stopping));
+        turns(&mut world, 2);
+        world.end_job(RunState::Failed);
+        let is_told = |world: &World| world.told.contains(&"JobEnded");
+        until(&mut world, is_told);
+        let error = world.status.last_error.clone().expect("an error");
+        let text = &error.message;
+        assert!(text.contains("there is none"), "{field}: {text}");
+        assert!(text.contains(next), "{field}: {text}");
+        // It is as was said.
+        let starts = text.contains("is started from");
+        let claims = world.claims.len();
+        turns(&mut world, 60);
+        assert_eq!(world.claims.len() > claims, starts, "{field}");
+    }
+}
+
+#[test]
 fn a_storage_that_was_away_is_told_to_be_back_once_the_job_has_come_to_run() {
     let mut world = stable(10);
     world.edit("suspend", json!(true));

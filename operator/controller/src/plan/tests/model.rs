@@ -8,28 +8,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weir_crd::{OperationType, Phase, RestoreFrom, StartFrom, StreamJobSpec, StreamJobStatus};
 
-use super::super::{Action, Outcome, decide};
+use super::super::{Action, Outcome, Pods, decide};
+pub(super) use super::random::Random;
 use crate::names;
 use crate::observe::{
     Component, Denied, Ended, JobReport, JobView, ManagerView, Observed, OperationView, Operators,
     PodView, RunState, SnapshotView, StandbyView, StateCheck, StateVerdict, Trouble,
 };
-
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-
-    pub(super) fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-}
 
 #[derive(Clone, Debug)]
 pub(super) struct Pointer {
@@ -145,6 +130,8 @@ pub(super) struct World {
     pub(super) mute: bool,
     /// How often the JobManager has started the job again.
     pub(super) restarts: u64,
+    /// Nodes take their time to give pods an address.
+    pub(super) no_addresses: bool,
 }
 
 impl World {
@@ -194,6 +181,7 @@ impl World {
             unreadable: false,
             mute: false,
             restarts: 0,
+            no_addresses: false,
         }
     }
 
@@ -363,16 +351,17 @@ impl World {
             Action::Ensure {
                 deployment,
                 revision,
+                pods,
             } => {
-                self.make(deployment, &revision, observed.start_from.as_ref(), true);
+                self.make(deployment, &revision, observed.start_from.as_ref(), pods);
             }
             Action::Warm {
                 deployment,
                 revision,
-                all,
+                pods,
             } => {
                 let operation = observed.operation.as_ref().expect("an operation");
-                self.make(deployment, &revision, operation.start_from.as_ref(), all);
+                self.make(deployment, &revision, operation.start_from.as_ref(), pods);
             }
             Action::OpenGate { deployment } => {
                 let mut pods = self.pods.values();
@@ -436,7 +425,7 @@ impl World {
     }
 
     /// Makes a deployment's pods that are missing.
-    fn make(&mut self, deployment: i64, revision: &str, from: Option<&StartFrom>, all: bool) {
+    fn make(&mut self, deployment: i64, revision: &str, from: Option<&StartFrom>, pods: Pods) {
         let spec = self.revisions.get(revision).expect("a kept revision");
         let spec = spec.clone();
         let refused = self.no_pods.is_some() && spec.job.args.get("v") == self.no_pods.as_ref();
@@ -467,8 +456,12 @@ impl World {
             let name = names::taskmanager("x", deployment, index);
             (Component::TaskManager, name)
         });
-        for (component, name) in managers.into_iter().chain(workers.filter(|_| all)) {
+        for (component, name) in managers
+            .into_iter()
+            .chain(workers.filter(|_| pods == Pods::All))
+        {
             let mut pod = new_pod(&name, component, deployment);
+            pod.view.made_ms = self.now_ms;
             pod.view.revision = Some(revision.to_owned());
             self.pods.entry(name).or_insert(pod);
         }
@@ -632,6 +625,7 @@ impl World {
             let starts = self.random.one_in(2);
             if let Some(pod) = self.pods.get_mut(&name) {
                 pod.scheduled = room;
+                pod.view.has_address |= room && !self.no_addresses;
                 pod.view.ready |= is_worker && starts && trouble.is_none();
                 pod.view.trouble = trouble;
             }
@@ -822,6 +816,8 @@ impl World {
                 path: format!("/s/{}", self.last_id),
                 at_ms: self.now_ms,
                 operation: asked.as_ref().map(|(name, _)| name.clone()),
+                size_bytes: Some(1_000 + self.last_id),
+                duration_ms: Some(20),
             };
             pod.completed += 1;
             self.unreadable = false;
@@ -855,6 +851,13 @@ impl World {
         let mut kept = self.revisions.iter();
         let found = kept.find(|(_, spec)| spec.job.args.get("v").is_some_and(|v| v == version));
         found.map(|(revision, _)| revision.clone())
+    }
+
+    /// The names of the pods that are for something.
+    pub(super) fn pods_of(&self, kind: Component) -> Vec<String> {
+        let pods = self.pods.values();
+        let own = pods.filter(|pod| pod.view.component == kind);
+        own.map(|pod| pod.view.name.clone()).collect()
     }
 
     pub(super) fn pod_count(&self) -> usize {
@@ -913,6 +916,8 @@ fn new_pod(name: &str, component: Component, deployment: i64) -> Pod {
             ended: None,
             trouble: None,
             creating_since_ms: None,
+            made_ms: 0,
+            has_address: false,
             lease_missing: false,
             standby: None,
         },

@@ -194,6 +194,25 @@ fn two_nonces_set_quickly_are_both_done_in_order_and_an_old_one_does_nothing() {
 }
 
 #[test]
+fn the_size_of_a_snapshot_and_how_long_it_took_are_recorded() {
+    let mut world = stable(19, |_| {});
+    annotate(&mut world, annotation::SAVEPOINT_NONCE, "7");
+    annotate(&mut world, annotation::CHECKPOINT_NONCE, "8");
+    run_until(&mut world, |world| {
+        world.status.handled.checkpoint.is_some() && world.status.operation.is_none()
+    });
+    let savepoint = world.status.savepoint.clone().and_then(|it| it.last);
+    let newest = world.status.checkpoint.clone().expect("a checkpoint");
+    for entry in [savepoint, newest.last] {
+        let entry = entry.expect("an entry");
+        let size = entry.id.map(|id| 1_000 + id);
+        assert_eq!((entry.size_bytes, entry.duration_ms), (size, Some(20)));
+    }
+    let size = newest.last_completed_id.map(|id| 1_000 + id);
+    assert_eq!((newest.size_bytes, newest.duration_ms), (size, Some(20)));
+}
+
+#[test]
 fn savepoints_beyond_what_is_retained_go_and_those_that_are_needed_stay() {
     for delete in [true, false] {
         let mut world = stable(3, |world| {

@@ -237,7 +237,23 @@ fn a_refused_rollback_says_why() {
     let refused = look(&status(Some("there is no other stable revision"), "n"));
     let text = refused.err().expect("refused").text();
     assert!(text.contains("there is no other stable revision"), "{text}");
-    assert!(look(&status(None, "n")).is_ok());
+    // It runs what was asked for already.
+    let there = look(&status(None, "n"));
+    assert!(matches!(there, Ok(super::super::wait::Look::Done(_))));
+}
+
+#[test]
+fn a_job_that_failed_may_be_rolled_back_and_one_that_finished_may_not() {
+    let order = |phase: &str| {
+        let cluster = Cluster::new();
+        cluster.job_is(&[json!({ "status": { "phase": phase } })]);
+        let ordered = cluster.run("rollback quickstart --wait=false");
+        ordered.map(|_| cluster.order())
+    };
+    let asked = order("Failed").expect("asked");
+    assert!(asked.contains("weir.dev/rollback-nonce="), "{asked}");
+    let text = order("Finished").expect_err("it is over").text();
+    assert!(text.contains("is Finished"), "{text}");
 }
 
 #[test]
