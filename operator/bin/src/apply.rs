@@ -99,7 +99,7 @@ impl Applier<'_> {
         written.map_err(failed("write the status")).map(drop)
     }
 
-    /// Does one thing. The largest of them lie apart, so that each turn is small.
+    /// Does one thing.
     pub(crate) async fn act(&self, action: &Action) -> Result<(), ApplyError> {
         match action {
             Action::KeepRevision { revision } => self.keep(revision).await,
@@ -108,12 +108,12 @@ impl Applier<'_> {
                 deployment,
                 revision,
                 pods,
-            } => Box::pin(self.ensure(*deployment, revision, *pods)).await,
+            } => self.ensure(*deployment, revision, *pods).await,
             Action::Warm {
                 deployment,
                 revision,
                 pods,
-            } => Box::pin(self.warm(*deployment, revision, *pods)).await,
+            } => self.warm(*deployment, revision, *pods).await,
             Action::OpenGate { deployment } => self.open_gate(*deployment).await,
             Action::RemoveOthers { keep } => self.remove_others(keep).await,
             Action::DeletePod { name, at_once } => self.delete_pod(name, *at_once).await,
