@@ -99,9 +99,9 @@ pub async fn reconcile(
         step = tracing::field::Empty,
     );
     let result = async {
-        match quiet::look(&job, &context).await {
+        match Box::pin(quiet::look(&job, &context)).await {
             Some(next) => Ok(next),
-            None => turns(&job, &context).await,
+            None => Box::pin(turns(&job, &context)).await,
         }
     };
     let result = result.instrument(span).await;

@@ -240,8 +240,7 @@ impl Applier<'_> {
 
 /// Those of the pods that are to be made.
 fn chosen(objects: &Objects, which: Pods) -> Vec<&Value> {
-    let is_manager =
-        |pod: &&Value| pod["metadata"]["labels"][COMPONENT_LABEL] == Value::from("jobmanager");
+    let is_manager = |pod: &&Value| pod["metadata"]["labels"][COMPONENT_LABEL] == "jobmanager";
     let pods = objects.pods.iter();
     match which {
         Pods::First => pods.take(1).collect(),

@@ -41,7 +41,7 @@ impl<'a> Draft<'a> {
         if self.needs_gate(deployment) {
             self.act(Action::OpenGate { deployment });
         }
-        let pods = self.to_make(deployment);
+        let pods = self.pods_to_make(deployment);
         self.act(Action::Ensure {
             deployment,
             revision,
@@ -53,7 +53,7 @@ impl<'a> Draft<'a> {
     /// as soon as it runs; one that nobody knows yet is remembered as such, by resolvers on the
     /// way, for longer than all else of a start takes. So all JobManagers, of which any may lead,
     /// have addresses first, unless that takes its time: images are to be fetched meanwhile.
-    pub(crate) fn to_make(&mut self, deployment: i64) -> Pods {
+    pub(crate) fn pods_to_make(&mut self, deployment: i64) -> Pods {
         let now = self.observed.now_ms;
         let managers = self.pods(deployment, Component::JobManager);
         let known = !managers.is_empty() && managers.iter().all(|pod| pod.has_address);

@@ -73,7 +73,7 @@ pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
     let all = operation.effective_strategy == Some(UpgradeStrategy::PreWarm);
     remove_what_has_ended(draft, to);
     let pods = match all {
-        true => draft.to_make(to),
+        true => draft.pods_to_make(to),
         false => Pods::First,
     };
     draft.act(Action::Warm {

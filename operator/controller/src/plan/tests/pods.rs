@@ -51,6 +51,7 @@ fn all_jobmanagers_are_waited_for_as_any_of_them_may_lead() {
     world.no_addresses = true;
     until(&mut world, |world| !managers(world).is_empty());
     let mut observed = world.observed();
+    observed.manager = None;
     let mut second = observed.pods[0].clone();
     second.name = "x-j1-1".to_owned();
     observed.pods[0].has_address = true;
