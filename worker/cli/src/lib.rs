@@ -43,7 +43,7 @@ use weir_crd::LocalJob;
 pub use engine::{
     CheckpointArgs, ClearRequest, Engine, FsckReport, FsckRequest, GarbageObject, GcReport,
     GcRequest, InspectRequest, JobCheck, JobGarbage, JobManagerRequest, OperatorReport,
-    ProgramSummary, RestoreChoice, RunRequest, SnapshotCheck, SnapshotChoice, SnapshotReport,
+    ProgramSummary, RestoreChoice, Rewind, RunRequest, SnapshotCheck, SnapshotChoice, SnapshotReport,
     StateReport, StoreListing, StoreRequest, StoredJob, StoredSnapshot, SubtaskReport,
     TaskManagerRequest,
 };

@@ -47,29 +47,47 @@ fn look_at(
     if look == Look::Metadata {
         return Ok(found);
     }
+    let cause = what_is_missing(store, &snapshot.path, metadata, listed)?;
+    Ok(cause.map_or(found, Found::Unreadable))
+}
+
+/// What of a snapshot's objects is not there, or has another size. `path`: its folder in the store.
+fn what_is_missing(
+    store: &dyn ObjectStore,
+    path: &str,
+    metadata: &CheckpointMetadata,
+    listed: &mut Listed,
+) -> Result<Option<String>, StoreError> {
     // What lies in the metadata itself is covered by its checksum.
-    let (objects, _) = fsck::checks(&snapshot.path, metadata);
+    let (objects, _) = fsck::checks(path, metadata);
     let mut defects = Vec::new();
     if !objects.is_empty() {
         let sizes = listed.sizes(store)?;
         let verify = |object: &Check| object.verify_size(sizes.get(&object.path).copied());
         defects.extend(objects.iter().filter_map(|object| verify(object).err()));
     }
-    match defects.split_first() {
-        None => Ok(found),
-        Some((first, [])) => Ok(Found::Unreadable(first.to_string())),
-        Some((first, more)) => {
-            let cause = format!(
-                "{first}, and {} more of its objects are no good",
-                more.len()
-            );
-            Ok(Found::Unreadable(cause))
-        }
-    }
+    Ok(match defects.split_first() {
+        None => None,
+        Some((first, [])) => Some(first.to_string()),
+        Some((first, more)) => Some(format!(
+            "{first}, and {} more of its objects are no good",
+            more.len()
+        )),
+    })
+}
+
+/// What is not there of a snapshot that a person named. The store holds what the names of its
+/// objects are relative to.
+pub fn missing_objects(
+    store: &dyn ObjectStore,
+    metadata: &CheckpointMetadata,
+) -> Result<Option<String>, StoreError> {
+    what_is_missing(store, "", metadata, &mut Listed::default())
 }
 
 /// What a claimed job goes on from, and a warning for people if that is not its newest snapshot.
-/// Only a job whose results cannot have been committed beyond it may fall back by itself.
+/// Only a job whose results cannot have been committed beyond it may fall back by itself, and never
+/// to what it has left behind as it began anew.
 pub fn restore_point(
     store: &dyn ObjectStore,
     pointer: &Pointer,
@@ -87,7 +105,8 @@ pub fn restore_point(
         Found::Unreadable(cause) => cause,
     };
     let older = pointer.retained.iter().rev();
-    for older in older.filter(|older| !transactional && older.id < latest.id) {
+    let older = older.filter(|older| pointer.is_own_branch(older) && older.id < latest.id);
+    for older in older.filter(|_| !transactional) {
         if let Found::Whole(metadata) = found(older)? {
             let warning = format!(
                 "{} cannot be read ({cause}): the job goes back to {}",

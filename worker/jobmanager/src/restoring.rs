@@ -36,18 +36,37 @@ impl RestoreFrom {
     }
 }
 
-/// Whether a job can go on from a snapshot, as its start would find out. `folder` is the job's
+/// Whether a job can go on from a snapshot, as its start would find out, and what people should know
+/// of it: which operators the snapshot and the program do not have in common. `folder` is the job's
 /// state folder.
 pub fn check_restore(
     job: &JobGraph,
     folder: &str,
     from: &RestoreFrom,
     allow_non_restored_state: bool,
-) -> Result<(), RestoreError> {
+) -> Result<Vec<String>, RestoreError> {
     let options = RestoreOptions {
         allow_non_restored_state,
     };
-    Restoring::new(job, folder.to_owned(), options, Some(from)).map(drop)
+    let restoring = Restoring::new(job, folder.to_owned(), options, Some(from))?;
+    Ok(restoring.plan.as_ref().map_or_else(Vec::new, differences))
+}
+
+fn differences(plan: &RestorePlan) -> Vec<String> {
+    let snapshot = plan.snapshot();
+    let left_behind = plan.left_behind.iter().map(|operator| {
+        format!(
+            "state of operator {operator} in {snapshot} is left behind: the program has no \
+             operator with that id (`allowNonRestoredState`)"
+        )
+    });
+    let starts_empty = plan.starts_empty.iter().map(|operator| {
+        format!(
+            "operator {operator} starts with no state: {snapshot} has none of an operator with \
+             that id"
+        )
+    });
+    left_behind.chain(starts_empty).collect()
 }
 
 /// The job's operators, and what they go on from.

@@ -135,6 +135,8 @@ mod tests {
             retained: vec![latest],
             roots: Vec::new(),
             forgotten: Vec::new(),
+            branch: None,
+            rewind: None,
         }
     }
 

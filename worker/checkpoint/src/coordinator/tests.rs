@@ -67,6 +67,8 @@ fn claimed() -> Pointer {
         retained: Vec::new(),
         roots: Vec::new(),
         forgotten: Vec::new(),
+        branch: None,
+        rewind: None,
     }
 }
 

@@ -17,10 +17,11 @@ use weir_rpc::{StateCheck, StateVerdict};
 use weir_storage::{ObjectPath, ObjectStore, StoreError, StoreErrorKind};
 use weir_types::causes;
 
-use self::types::Types;
+pub(super) use self::types::Types;
 use super::options::absolute;
 use super::refusals::Words;
-use super::restore::{has_begun, read_named, snapshot_folder};
+use super::named::{read_named, snapshot_folder};
+use super::wish::has_begun;
 use super::{Folder, state_name};
 use crate::program;
 use crate::registry::Registry;
@@ -150,7 +151,7 @@ impl Check {
         }
         let message = format!(
             "{} holds snapshots, but the pointer that says which is the newest is missing: put it \
-             back, or name a snapshot in spec.restore",
+             back, or give the job another `spec.stateId` and name a snapshot in `spec.restore`",
             folder.address
         );
         Err(Trouble::Refused("StateMissing", message))
@@ -164,14 +165,8 @@ impl Check {
         }
         let named = read_named(path, &folder.store_options);
         let named = named.map_err(|failure| refused("SnapshotUnreadable", &failure))?;
-        found.snapshot = Some(named.metadata.id);
-        let from = RestoreFrom {
-            metadata: std::sync::Arc::new(named.metadata),
-            base: named.base,
-            own: false,
-            lineage: false,
-        };
-        self.fits(folder, &from)
+        found.snapshot = Some(named.from.metadata.id);
+        self.fits(folder, &named.from)
     }
 
     fn latest(
@@ -222,7 +217,7 @@ impl Check {
         let base = weir_storage::open(&from.base, &folder.store_options).ok();
         let types = self.types.check(&plan.program, metadata, base.as_deref());
         types.map_err(|cause| Trouble::Refused("StateIncompatible", cause))?;
-        let what = super::noun(metadata.kind);
+        let what = metadata.kind.noun();
         Ok(format!("the job goes on from {what} {}", metadata.id))
     }
 }

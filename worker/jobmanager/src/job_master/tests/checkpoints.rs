@@ -62,6 +62,8 @@ pub(super) fn taken_by(config: &JobMasterConfig, from: Option<&RestoreFrom>) -> 
         retained: Vec::new(),
         roots: Vec::new(),
         forgotten: Vec::new(),
+        branch: None,
+        rewind: None,
     };
     let folder = "/state/wordcount".to_owned();
     let options = RestoreOptions::default();

@@ -291,5 +291,7 @@ fn pointer() -> Pointer {
         retained: Vec::new(),
         roots: Vec::new(),
         forgotten: Vec::new(),
+        branch: None,
+        rewind: None,
     }
 }
