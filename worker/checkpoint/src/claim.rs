@@ -101,7 +101,7 @@ pub enum ClaimRefused {
     #[error(
         "claim the job: its state folder holds objects, but the pointer that says which are its \
          newest is missing. Nothing is started, as it would begin with no state: put the pointer \
-         back, name a snapshot to restore, or empty the folder"
+         back, give the job another folder and name a snapshot to begin with, or empty this one"
     )]
     StateMissing,
     /// The pointer is of another job.

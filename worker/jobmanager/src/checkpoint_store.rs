@@ -100,8 +100,8 @@ pub enum ClaimError {
     },
     /// The newest snapshot cannot be read.
     #[error(
-        "restore {path}: {cause}; results after an older snapshot are committed already, so the \
-         job does not go back by itself: repair the snapshot, or name another with `--restore`"
+        "restore {path}: {cause}; results after an older snapshot may be committed already, so the \
+         job does not go back by itself: repair the snapshot"
     )]
     LatestUnreadable {
         /// Which one.

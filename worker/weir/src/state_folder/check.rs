@@ -92,6 +92,9 @@ impl Check {
         let pointer = weir_jobmanager::read_pointer(folder.store.as_ref())
             .map_err(|error| self.claim(&folder, error))?;
         found.deployment = pointer.as_ref().map(|pointer| pointer.deployment);
+        if pointer.is_none() {
+            self.never_had_state(&folder)?;
+        }
         match &self.args.restore.clone() {
             None | Some(RestoreChoice::None) => {
                 self.leaves(&folder, pointer.as_ref())?;
@@ -102,7 +105,11 @@ impl Check {
                 self.named(&folder, path, found)
             }
             Some(RestoreChoice::Latest | RestoreChoice::Path(_)) => match pointer {
-                None => self.nothing(&folder),
+                None if self.args.require_state => {
+                    let message = format!("{} holds no state of the job any more", folder.address);
+                    Err(Trouble::Refused("StateMissing", message))
+                }
+                None => Ok("the job starts with no state: it never had any".to_owned()),
                 Some(pointer) => self.latest(&folder, &pointer, found),
             },
         }
@@ -139,15 +146,11 @@ impl Check {
         Words::of_issued(self.deployment.is_some())
     }
 
-    fn nothing(&self, folder: &Folder) -> Result<String, Trouble> {
-        let objects = weir_jobmanager::has_snapshots(folder.store.as_ref())
-            .map_err(|error| self.claim(folder, error))?;
-        if !objects && self.args.require_state {
-            let message = format!("{} holds no state of the job any more", folder.address);
-            return Err(Trouble::Refused("StateMissing", message));
-        }
-        if !objects {
-            return Ok("the job starts with no state: it never had any".to_owned());
+    /// Without a pointer no start is possible where there is state, whatever it is to begin with.
+    fn never_had_state(&self, folder: &Folder) -> Result<(), Trouble> {
+        let objects = weir_jobmanager::has_snapshots(folder.store.as_ref());
+        if !objects.map_err(|error| self.claim(folder, error))? {
+            return Ok(());
         }
         let message = format!(
             "{} holds snapshots, but the pointer that says which is the newest is missing: put it \

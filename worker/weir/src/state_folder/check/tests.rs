@@ -345,9 +345,16 @@ fn snapshots_without_a_pointer_are_no_reason_to_start_empty() {
     let store = LocalStore::open(dir.path().join("x")).unwrap();
     let path = ObjectPath::new("chk-1-1/_metadata").unwrap();
     store.create(&path, b"something").unwrap();
-    let found = check(Some(dir.path()), RestoreChoice::Latest, false);
-    assert_eq!(found.verdict, StateVerdict::Failed);
-    assert_eq!(found.reason, "StateMissing");
+    store_checkpoint(dir.path(), 5, gone(false));
+    let named = RestoreChoice::Path(folder_of(dir.path(), 5));
+    for choice in [RestoreChoice::Latest, RestoreChoice::None, named] {
+        let found = check(Some(dir.path()), choice.clone(), true);
+        assert_eq!(found.verdict, StateVerdict::Failed);
+        assert_eq!(found.reason, "StateMissing");
+        // The start says the same, and what helps.
+        let text = start(dir.path(), choice, Some(5)).err().unwrap_or_default();
+        assert!(text.contains("put the pointer back, give the job another folder"), "{text}");
+    }
 }
 
 #[test]
