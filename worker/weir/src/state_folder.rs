@@ -19,13 +19,13 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use weir_checkpoint::claim::ClaimRefused;
-use weir_checkpoint::pointer::{Pointer, SnapshotRef};
+use weir_checkpoint::pointer::Pointer;
 use weir_cli::{CheckpointArgs, Exit, Failure, RestoreChoice};
 use weir_crd::{CheckpointSpec, LocalJob};
 use weir_jobmanager::{
-    CheckpointOptions, Claim, ClaimError, Claimed, FileElection, Found, LeaderElection, Leadership,
+    CheckpointOptions, Claim, ClaimError, Claimed, FileElection, LeaderElection, Leadership,
 };
-use weir_storage::{ObjectStore, StoreOptions};
+use weir_storage::{ObjectStore, StoreError, StoreErrorKind, StoreOptions};
 use weir_types::{Clock, Epoch, JobId, SystemClock};
 
 use self::check::Types;
@@ -262,12 +262,6 @@ impl Folder {
         Ok(won.map_or(Elected::Alone, Elected::Leads))
     }
 
-    /// Whether this still is the newest snapshot.
-    fn still_has(&self, latest: &SnapshotRef) -> bool {
-        let pointer = weir_jobmanager::read_pointer(self.store.as_ref());
-        pointer.is_ok_and(|now| now.is_some_and(|now| now.latest.as_ref() == Some(latest)))
-    }
-
     /// Decides by the pointer what to ask of the job, finds out whether that can be, and claims it.
     /// None: there is nothing to run. Another leader may move the pointer meanwhile: then it is
     /// looked at again.
@@ -359,8 +353,8 @@ pub(crate) enum Trouble {
     Unreadable,
 }
 
-/// Reads that without claiming anything, with the newest snapshot if it is asked for.
-pub(crate) fn read(job: &str, args: &CheckpointArgs, with_latest: bool) -> Standing {
+/// Reads that without claiming anything.
+pub(crate) fn read(job: &str, args: &CheckpointArgs) -> Standing {
     let Some(dir) = &args.dir else {
         return Standing::default();
     };
@@ -372,24 +366,24 @@ pub(crate) fn read(job: &str, args: &CheckpointArgs, with_latest: bool) -> Stand
         trouble: Some(trouble),
     };
     match weir_jobmanager::read_pointer(folder.store.as_ref()) {
-        Ok(None) => Standing::default(),
-        Ok(Some(pointer)) => {
-            let latest = pointer.latest.as_ref().filter(|_| with_latest);
-            let find = |latest| weir_jobmanager::find_snapshot(folder.store.as_ref(), latest);
-            let trouble = latest.and_then(|latest| match find(latest) {
-                Ok(Found::Whole(_)) => None,
-                // A job that runs elsewhere may have let go of it meanwhile.
-                Ok(Found::Unreadable(_)) => folder.still_has(latest).then_some(Trouble::Unreadable),
-                Err(_) => Some(Trouble::Unreachable),
-            });
-            Standing {
-                found: Some((folder.address, pointer)),
-                trouble,
-            }
-        }
+        Ok(found) => Standing {
+            found: found.map(|pointer| (folder.address, pointer)),
+            trouble: None,
+        },
         Err(ClaimError::Store(_)) => trouble(Trouble::Unreachable),
         Err(_) => trouble(Trouble::Unreadable),
     }
+}
+
+/// What of a job's state could not be had by a start that failed so.
+pub(crate) fn trouble_of(failure: &Failure) -> Option<Trouble> {
+    if failure.is::<LatestUnreadable>() {
+        return Some(Trouble::Unreadable);
+    }
+    // What is not there is told as such; a storage that is unfit is there.
+    let kind = failure.find::<StoreError>().map(|error| error.kind)?;
+    let fit = !matches!(kind, StoreErrorKind::NotFound | StoreErrorKind::Unsuitable);
+    fit.then_some(Trouble::Unreachable)
 }
 
 fn holder() -> String {
