@@ -16,8 +16,8 @@ use weir_checkpoint::collector::METADATA;
 use weir_checkpoint::coordinator::PointerOutcome;
 use weir_checkpoint::metadata::{self, CheckpointMetadata, sha256_hex};
 use weir_checkpoint::pointer::{
-    Nonces, POINTER, Pointer, PointerWriter, ReadResult, Rewind, Root, RunState, SnapshotRef, SwapResult,
-    WriterAction,
+    Nonces, POINTER, Pointer, PointerWriter, ReadResult, Rewind, Root, RunState, SnapshotRef,
+    SwapResult, WriterAction,
 };
 use weir_storage::{ObjectPath, ObjectStore, PathError, StoreError, StoreErrorKind, Version};
 use weir_types::{Epoch, causes};

@@ -303,7 +303,9 @@ fn take_checkpoints(
     let pointer = options.claimed.pointer.clone();
     let mut coordinator = Coordinator::new(config, pointer.clone(), options.seed);
     if let Some(own) = options.restore.as_ref().filter(|restore| restore.lineage) {
-        coordinator = coordinator.with_latest(CheckpointMetadata::clone(&own.metadata));
+        coordinator = coordinator
+            .with_latest(CheckpointMetadata::clone(&own.metadata))
+            .with_older(own.older.iter().cloned());
     }
     let collector = Collector::start(CollectorWork {
         store: Arc::clone(&options.store),

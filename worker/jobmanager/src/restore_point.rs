@@ -6,8 +6,12 @@ use weir_checkpoint::fsck::{self, Check};
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Pointer, SnapshotRef};
 use weir_storage::{ObjectPath, ObjectStore, StoreError};
+use weir_types::CheckpointId;
 
-use crate::checkpoint_store::{ClaimError, Found, find_snapshot};
+use crate::checkpoint_store::{ClaimError, Found, find_snapshot, read_snapshot};
+
+/// How many older snapshots a job may go back to by itself without having been started again.
+const OLDER_MAX: usize = 2;
 
 /// How closely a snapshot is looked at before it is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +123,21 @@ pub fn restore_point(
         path: format!("{}/{}", store.location(), latest.path),
         cause,
     })
+}
+
+/// What a job that goes on from this snapshot may go back to by itself if that turns out to be
+/// damaged, oldest first. What can't be read now is not among it.
+pub fn older_points(
+    store: &dyn ObjectStore,
+    pointer: &Pointer,
+    newest: CheckpointId,
+) -> Vec<CheckpointMetadata> {
+    let older = pointer.retained.iter().rev();
+    let older = older.filter(|older| pointer.is_own_branch(older) && older.id < newest);
+    let read = older.filter_map(|older| read_snapshot(store, older).ok());
+    let mut read: Vec<_> = read.take(OLDER_MAX).collect();
+    read.reverse();
+    read
 }
 
 #[cfg(test)]

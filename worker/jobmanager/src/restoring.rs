@@ -21,6 +21,8 @@ pub struct RestoreFrom {
     pub own: bool,
     /// Whether it is the newest snapshot of this very job, not one that a person named.
     pub lineage: bool,
+    /// Those before it that the job may go back to if it turns out to be damaged, oldest first.
+    pub older: Vec<CheckpointMetadata>,
 }
 
 impl RestoreFrom {
@@ -32,13 +34,21 @@ impl RestoreFrom {
             base,
             own,
             lineage: true,
+            older: Vec::new(),
         }
+    }
+
+    /// The same with those that the job may go back to.
+    #[must_use]
+    pub fn with_older(mut self, older: Vec<CheckpointMetadata>) -> Self {
+        self.older = older;
+        self
     }
 }
 
-/// Whether a job can go on from a snapshot, as its start would find out, and what people should know
-/// of it: which operators the snapshot and the program do not have in common. `folder` is the job's
-/// state folder.
+/// Whether a job can go on from a snapshot, as its start would find out, and what people should
+/// know of it: which operators the snapshot and the program do not have in common. `folder` is the
+/// job's state folder.
 pub fn check_restore(
     job: &JobGraph,
     folder: &str,

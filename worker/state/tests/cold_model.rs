@@ -248,7 +248,10 @@ fn a_map_larger_than_memory_is_cleared_or_thinned_out_without_being_in_it() {
         }
         .unwrap();
         let most = keyed.memory_bytes();
-        assert!(most < 2 * LIMIT, "{most} bytes for {entries} values of 1 KB");
+        assert!(
+            most < 2 * LIMIT,
+            "{most} bytes for {entries} values of 1 KB"
+        );
         let left = |keyed: &mut KeyedBackend<u64>| {
             let mut left = Vec::new();
             let note = |user_key: &u64, value: &String| left.push((*user_key, value.len()));
@@ -257,7 +260,9 @@ fn a_map_larger_than_memory_is_cleared_or_thinned_out_without_being_in_it() {
             left
         };
         let expected = (0..entries).filter(stays);
-        let expected: Vec<_> = expected.map(|k| (k, if k == 4 { 1 } else { 1_000 })).collect();
+        let expected: Vec<_> = expected
+            .map(|k| (k, if k == 4 { 1 } else { 1_000 }))
+            .collect();
         assert_eq!(left(&mut keyed), expected);
         assert_eq!(map.is_empty(&mut keyed).unwrap(), !retains);
         map.put(&mut keyed, 9, "z".to_owned()).unwrap();

@@ -245,8 +245,8 @@ mod tests {
         assert_eq!(not_there.get("storageUnreachable"), None, "{not_there}");
     }
 
-    /// Why a job's start failed is told by its error: the storage is not asked again what its newest
-    /// snapshot holds, which may be another one by now.
+    /// Why a job's start failed is told by its error: the storage is not asked again what its
+    /// newest snapshot holds, which may be another one by now.
     #[test]
     fn the_newest_snapshot_is_not_why_a_job_has_failed_that_ran() {
         let dir = folder_with(&pointer(RunState::Failed).encode());

@@ -1,6 +1,7 @@
 //! Named runs of the coordinator. `random` checks its rules on random ones.
 
 mod ends;
+mod leaving;
 mod random;
 mod requests;
 

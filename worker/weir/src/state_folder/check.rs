@@ -18,9 +18,9 @@ use weir_storage::{ObjectPath, ObjectStore, StoreError, StoreErrorKind};
 use weir_types::causes;
 
 pub(super) use self::types::Types;
+use super::named::{read_named, snapshot_folder};
 use super::options::absolute;
 use super::refusals::Words;
-use super::named::{read_named, snapshot_folder};
 use super::wish::has_begun;
 use super::{Folder, state_name};
 use crate::program;

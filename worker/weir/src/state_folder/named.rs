@@ -118,6 +118,7 @@ pub(super) fn read_named(path: &str, options: &StoreOptions) -> Result<Named, Fa
         base,
         own: false,
         lineage: false,
+        older: Vec::new(),
     };
     Ok(Named {
         path: path.to_owned(),

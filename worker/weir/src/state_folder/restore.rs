@@ -45,7 +45,12 @@ impl Folder {
             metadata.kind.noun(),
             metadata.id
         ));
-        let from = RestoreFrom::latest(&self.address, metadata);
+        // A sink may have committed results beyond them.
+        let older = match transactional {
+            true => Vec::new(),
+            false => weir_jobmanager::older_points(store, pointer, metadata.id),
+        };
+        let from = RestoreFrom::latest(&self.address, metadata).with_older(older);
         Ok((claimed, Some(from)))
     }
 

@@ -21,11 +21,7 @@ fn plan() -> Plan {
     program::plan(&registry(), &job()).unwrap_or_else(|error| panic!("{}", error.text()))
 }
 
-fn adopts_nothing(
-    plan: Plan,
-    _: &CheckpointMetadata,
-    _: &dyn Fn(&str),
-) -> Result<Plan, Failure> {
+fn adopts_nothing(plan: Plan, _: &CheckpointMetadata, _: &dyn Fn(&str)) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
@@ -141,16 +137,16 @@ fn a_job_goes_back_once_for_each_name_and_then_the_same_words_go_on() {
     store_checkpoint(dir, 5, gone(false));
     let mut none = args(Some(dir), RestoreChoice::None);
     none.rewind = Some(Rewind::default());
-    let mut own = 8;
-    for (back, to) in [
+    let wishes = [
         (from(dir, 5, true), Some(5)),
         (once_more(from(dir, 5, true), "monday"), Some(5)),
         (once_more(from(dir, 5, true), "tuesday"), Some(5)),
         (none.clone(), None),
-        (once_more(none.clone(), "monday"), None),
+        (once_more(none, "monday"), None),
         // The last wish is another one by now.
         (from(dir, 5, true), Some(5)),
-    ] {
+    ];
+    for (own, (back, to)) in (8..).zip(wishes) {
         for _ in 0..2 {
             assert_eq!(restored(&back), to, "it has nothing else yet");
         }
@@ -158,7 +154,6 @@ fn a_job_goes_back_once_for_each_name_and_then_the_same_words_go_on() {
         let (again, told) = start(&back).unwrap_or_else(|text| panic!("{text}"));
         assert_eq!(again, Some(CheckpointId(own)), "{back:?}");
         assert!(told.iter().any(|text| text.contains("--rewind=ID")));
-        own += 1;
     }
     move_pointer(dir, |pointer| pointer.run_state = RunState::Finished);
     let over = start(&from(dir, 5, true)).err();
@@ -203,7 +198,10 @@ fn going_back_to_what_the_job_cannot_begin_with_changes_nothing() {
     for (args, parts) in [
         (no_place, ["`gone`", "no operator with that id"]),
         (from(dir, 9, true), ["`count`", "String"]),
-        (from(dir, 3, true), ["`shared/lost` is missing", "nothing has changed"]),
+        (
+            from(dir, 3, true),
+            ["`shared/lost` is missing", "nothing has changed"],
+        ),
         (from(dir, 4, true), ["chk-3-4", "name the folder"]),
     ] {
         let text = start(&args).err().unwrap_or_default();
@@ -258,7 +256,9 @@ fn what_a_running_job_promises_between_the_look_and_the_claim_is_not_left_behind
         };
         let claimed = folder.claim_as_wished(&args, &candidate, &successor, &|_| {});
         let text = claimed.as_ref().err().map(Failure::text);
-        let says = text.as_ref().is_some_and(|t| t.contains("still to be published"));
+        let says = text
+            .as_ref()
+            .is_some_and(|t| t.contains("still to be published"));
         assert_eq!(says, promises, "{text:?}");
         let pointer = pointer(dir.path());
         let kept: Vec<u64> = pointer.retained.iter().map(|kept| kept.id.0).collect();

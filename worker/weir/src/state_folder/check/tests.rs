@@ -353,7 +353,10 @@ fn snapshots_without_a_pointer_are_no_reason_to_start_empty() {
         assert_eq!(found.reason, "StateMissing");
         // The start says the same, and what helps.
         let text = start(dir.path(), choice, Some(5)).err().unwrap_or_default();
-        assert!(text.contains("put the pointer back, give the job another folder"), "{text}");
+        assert!(
+            text.contains("put the pointer back, give the job another folder"),
+            "{text}"
+        );
     }
 }
 
