@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 use weir::api::StreamEnv;
 use weir::stream::sink::{CommitHandle, Sink, SinkWriter};
-use weir::stream::{Batch, BoxError, OperatorContext};
+use weir::stream::{Batch, BoxError, Commit, OperatorContext};
 use weir::types::{Clock, ExecutionAttemptId, SystemClock};
 use weir_testkit::{JobManager, Process, S3Server, command, until_within};
 
@@ -199,7 +199,7 @@ impl SinkWriter<(u64, (u64, u64))> for Writer {
         Ok(())
     }
 
-    fn prepare_commit(&mut self) -> Result<Vec<CommitHandle>, BoxError> {
+    fn prepare_commit(&mut self, _by: Commit) -> Result<Vec<CommitHandle>, BoxError> {
         let all_there = self.loaded && !self.said;
         Ok(all_there.then(Vec::new).into_iter().collect())
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde_json::json;
 use weir::stream::sink::{CommitHandle, Sink, SinkWriter};
-use weir::stream::{Batch, BoxError, OperatorContext};
+use weir::stream::{Batch, BoxError, Commit, OperatorContext};
 use weir::types::{Clock, Timestamp};
 
 use crate::report::{Flags, Report, peak_rss_mb};
@@ -137,7 +137,7 @@ impl SinkWriter<(u64, (u64, u64))> for Writer {
         Ok(())
     }
 
-    fn prepare_commit(&mut self) -> Result<Vec<CommitHandle>, BoxError> {
+    fn prepare_commit(&mut self, _by: Commit) -> Result<Vec<CommitHandle>, BoxError> {
         Ok(self.loaded.then(Vec::new).into_iter().collect())
     }
 

@@ -48,6 +48,11 @@ fn main() -> ExitCode {
             slow,
         ),
         entry(
+            "sums",
+            "sums by key of numbers that come at a `rate`, which nobody commits",
+            sums,
+        ),
+        entry(
             "dawdles",
             "from the number 3000 on, each call of the function `where` takes 60 ms",
             dawdles,
@@ -164,6 +169,21 @@ fn slow(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
             text
         })
         .name("dawdle")
+        .sink_to(BlackholeSink::new())
+        .name("nowhere");
+    Ok(())
+}
+
+fn sums(env: &mut StreamEnv, args: &Args) -> Result<(), BoxError> {
+    const KEYS: u64 = 10_000;
+    let source = DatagenSource::new(|number| number)
+        .count(args.parsed_or("count", 10_000)?)
+        .rate(args.parsed_or("rate", 10_000.0)?);
+    env.from_source(source)
+        .name("numbers")
+        .key_by(|number| number % KEYS)
+        .reduce(|sum, number| *sum += number)
+        .name("sum")
         .sink_to(BlackholeSink::new())
         .name("nowhere");
     Ok(())

@@ -15,7 +15,9 @@
 
 use weir_types::{CheckpointId, Epoch, JobId};
 
-use crate::pointer::{Nonces, OperationId, Pointer, ReadResult, Root, RunState, SwapResult};
+use crate::pointer::{
+    Nonces, OperationId, Pointer, ReadResult, Rewind, Root, RunState, SwapResult,
+};
 
 /// Who wants to lead.
 #[derive(Clone, Debug)]
@@ -99,7 +101,7 @@ pub enum ClaimRefused {
     #[error(
         "claim the job: its state folder holds objects, but the pointer that says which are its \
          newest is missing. Nothing is started, as it would begin with no state: put the pointer \
-         back, name a snapshot to restore, or empty the folder"
+         back, give the job another folder and name a snapshot to begin with, or empty this one"
     )]
     StateMissing,
     /// The pointer is of another job.
@@ -148,6 +150,12 @@ pub enum ClaimRefused {
         /// Which one it may follow.
         from: Option<u64>,
     },
+    /// What the claimant wants was decided by a pointer that is not the newest any more.
+    #[error(
+        "claim the job: its pointer moves, so another process leads the job and completes \
+         checkpoints: stop that one first"
+    )]
+    Moved,
     /// The store refused the write.
     #[error("claim the job: write the pointer: {reason}")]
     Write {
@@ -178,6 +186,8 @@ pub struct Claim {
     above: Epoch,
     anew: bool,
     begins_with: Option<Root>,
+    rewind: Option<Rewind>,
+    looked_at: Option<u128>,
 }
 
 impl Claim {
@@ -193,6 +203,8 @@ impl Claim {
             above: Epoch(0),
             anew: false,
             begins_with: None,
+            rewind: None,
+            looked_at: None,
         };
         (claim, ClaimAction::Read { tries: 0 })
     }
@@ -218,6 +230,22 @@ impl Claim {
     #[must_use]
     pub fn begins_with(mut self, root: Option<Root>) -> Self {
         self.begins_with = root;
+        self
+    }
+
+    /// What a person has the job go back to with this claim, so that the same wish is told apart
+    /// from a new one.
+    #[must_use]
+    pub fn rewind(mut self, rewind: Option<Rewind>) -> Self {
+        self.rewind = rewind;
+        self
+    }
+
+    /// Claims only from the pointer with this nonce: what the job begins with was decided by it.
+    /// Without that, what another leader has completed since, and promised, would be lost.
+    #[must_use]
+    pub fn looked_at(mut self, nonce: Option<u128>) -> Self {
+        self.looked_at = nonce;
         self
     }
 
@@ -274,6 +302,9 @@ impl Claim {
                 holder: found.holder,
             });
         }
+        if self.looked_at.is_some_and(|nonce| nonce != found.nonce) {
+            return refused(ClaimRefused::Moved);
+        }
         self.first_read = false;
         self.base = Some(found.epoch);
         if let Err(why) = self.may_claim(&found) {
@@ -294,6 +325,9 @@ impl Claim {
                 self.begin_anew(&mut content);
             }
         }
+        if self.rewind.is_some() {
+            content.rewind.clone_from(&self.rewind);
+        }
         self.swap(Some(version), content)
     }
 
@@ -301,6 +335,7 @@ impl Claim {
     fn begin_anew(&self, content: &mut Pointer) {
         let former = OperationId::of_restore(None);
         content.latest = None;
+        content.branch = Some(content.epoch);
         content.roots.retain(|root| root.operation != former);
         content.roots.extend(self.begins_with.clone());
     }
@@ -351,6 +386,8 @@ impl Claim {
             retained: Vec::new(),
             roots: Vec::new(),
             forgotten: Vec::new(),
+            branch: None,
+            rewind: self.rewind.clone(),
         }
     }
 }

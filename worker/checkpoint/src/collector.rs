@@ -294,6 +294,7 @@ pub fn metadata_objects(metadata: &CheckpointMetadata) -> impl Iterator<Item = &
 pub fn place(path: &str, kind: SnapshotKind, object: &ObjectRef) -> String {
     match kind {
         SnapshotKind::Checkpoint => object.path.clone(),
+        SnapshotKind::Savepoint if path.is_empty() => object.path.clone(),
         SnapshotKind::Savepoint => format!("{}{}", folder(path), object.path),
     }
 }

@@ -15,7 +15,8 @@
 //! that point can be given up at any time; nothing after it can be taken back. A write that has
 //! certainly failed is tried again, but never after the checkpoint's time-out: its objects are not
 //! safe from collectors for ever while no pointer names them. Numbers only grow, and of two
-//! checkpoints the older never completes after the newer: `latest` never goes back.
+//! checkpoints the older never completes after the newer: `latest` goes back only where it is
+//! damaged and no sink has committed by it.
 //!
 //! Where it differs from Flink: a savepoint becomes `latest`, so that a restore never goes behind
 //! it, and therefore no periodic checkpoint begins while a savepoint is under way. A drained job's
@@ -28,6 +29,7 @@ mod closing;
 mod completion;
 mod event;
 mod history;
+mod leaving;
 mod pending;
 mod requests;
 mod schedule;
@@ -80,6 +82,8 @@ pub struct Coordinator {
     write: Option<InFlight>,
     /// Operations whose savepoints are to go.
     forgets: BTreeSet<OperationId>,
+    /// The newest checkpoint is damaged: the one before is to be the newest.
+    leaves: Option<CheckpointId>,
     /// The last checkpoint is complete, its results are being committed.
     closing: Option<Closing>,
     /// To be recorded as soon as no write is in the way.
@@ -110,6 +114,7 @@ impl Coordinator {
             draining: None,
             write: None,
             forgets: BTreeSet::new(),
+            leaves: None,
             closing: None,
             ending: None,
             failures_in_a_row: 0,
@@ -204,6 +209,7 @@ impl Coordinator {
             Event::Interrupted { reason } => self.on_interrupted(turn, &reason),
             Event::Request(request) => self.on_request(turn, request),
             Event::Forget(operation) => drop(self.forgets.insert(operation)),
+            Event::Damaged(id) => self.leaves = Some(id),
             Event::EndOfInput => self.at_end = self.started,
             Event::EnumeratorState { id, node, result } => {
                 self.on_enumerator(turn, id, node, result);

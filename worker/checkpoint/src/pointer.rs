@@ -93,6 +93,16 @@ pub struct Root {
     pub path: String,
 }
 
+/// What a person had a job go back to, though it had newer state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rewind {
+    /// Tells it from another one to the same place.
+    pub operation: OperationId,
+    /// The snapshot's folder. None: no state.
+    pub path: Option<String>,
+}
+
 /// The pointer's content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -125,6 +135,13 @@ pub struct Pointer {
     /// them again, say a manifest that still names it, is told so, and none is taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub forgotten: Vec<OperationId>,
+    /// The epoch in which the job last began anew. What is kept of earlier epochs is of a branch
+    /// that was left behind: nothing goes back to it by itself. None: it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<Epoch>,
+    /// What a person last had the job go back to. Started again with the same words, it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewind: Option<Rewind>,
 }
 
 impl OperationId {
@@ -135,6 +152,14 @@ impl OperationId {
         match issued {
             Some(deployment) => Self(format!("{ISSUED_RESTORE}{deployment}")),
             None => Self("restore".to_owned()),
+        }
+    }
+
+    /// A person's wish to go back, by the name that the person gave it, if any.
+    pub fn of_rewind(name: Option<&str>) -> Self {
+        match name {
+            Some(name) => Self(format!("rewind-{name}")),
+            None => Self("rewind".to_owned()),
         }
     }
 }
@@ -153,6 +178,14 @@ impl RunState {
 }
 
 impl SnapshotKind {
+    /// What a person calls it.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Checkpoint => "checkpoint",
+            Self::Savepoint => "savepoint",
+        }
+    }
+
     /// The folder of such a snapshot, relative to the job's state folder. It holds the epoch, so
     /// that a leader that has lost the job never writes where its successor does.
     pub fn folder(self, epoch: Epoch, id: CheckpointId) -> String {
@@ -242,6 +275,12 @@ impl Pointer {
         let operation = OperationId::of_restore(issued.then_some(self.deployment));
         let mut roots = self.roots.iter().rev();
         roots.find(|root| root.operation == operation)
+    }
+
+    /// Whether a kept snapshot is of the branch that the job is on: not of one that it left behind
+    /// as it began anew.
+    pub fn is_own_branch(&self, snapshot: &SnapshotRef) -> bool {
+        self.branch.is_none_or(|since| snapshot.epoch >= since)
     }
 
     /// The savepoints that older deployments were started from are no roots any more, as this one

@@ -25,6 +25,7 @@ use crate::coordinator::OperatorInfo;
 use crate::handle::{KeyedHandle, OperatorRestore, Stored, SubtaskRestore};
 use crate::keyed_file::{self, Compression};
 use crate::metadata::{CheckpointMetadata, OperatorMetadata};
+use crate::pointer::SnapshotKind;
 
 /// What a person allows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,7 @@ pub struct RestoreOptions {
 #[derive(Clone, Debug)]
 pub struct RestorePlan {
     checkpoint: CheckpointId,
+    kind: SnapshotKind,
     base: String,
     own: bool,
     operators: Vec<Planned>,
@@ -87,6 +89,7 @@ pub fn plan(
     }
     Ok(RestorePlan {
         checkpoint: metadata.id,
+        kind: metadata.kind,
         base,
         own,
         operators,
@@ -100,6 +103,11 @@ impl RestorePlan {
     /// The checkpoint or savepoint.
     pub fn checkpoint(&self) -> CheckpointId {
         self.checkpoint
+    }
+
+    /// The same as a person calls it.
+    pub fn snapshot(&self) -> String {
+        format!("{} {}", self.kind.noun(), self.checkpoint)
     }
 
     /// What a subtask is restored from: an entry for each operator of its chain that the

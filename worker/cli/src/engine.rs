@@ -40,7 +40,7 @@ pub struct CheckpointArgs {
     /// Which state it starts with. None: nothing was said.
     pub restore: Option<RestoreChoice>,
     /// It starts with that though it has newer state of its own, which is left behind.
-    pub rewind: bool,
+    pub rewind: Option<Rewind>,
     /// State in the snapshot that belongs to no operator of the program is left behind.
     pub allow_non_restored_state: bool,
     /// It must not start with no state.
@@ -58,6 +58,14 @@ pub enum RestoreChoice {
     None,
     /// That of a checkpoint or savepoint, by its folder: a path or a URI.
     Path(String),
+}
+
+/// A person's wish that a job goes back. The same wish is granted once, as whoever looks after the
+/// job's processes starts them with the same words again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewind {
+    /// Tells it from another wish to go back to the same place.
+    pub name: Option<String>,
 }
 
 /// A job to run in this process alone.

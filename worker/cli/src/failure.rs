@@ -86,6 +86,11 @@ impl Failure {
         self.error.is::<E>()
     }
 
+    /// The first of this type among its causes.
+    pub fn find<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.error.chain().find_map(|cause| cause.downcast_ref())
+    }
+
     /// Tells it to the person at the terminal, or to the program that reads the log.
     pub(crate) fn report(&self) -> Exit {
         let text = self.text();

@@ -43,9 +43,9 @@ use weir_crd::LocalJob;
 pub use engine::{
     CheckpointArgs, ClearRequest, Engine, FsckReport, FsckRequest, GarbageObject, GcReport,
     GcRequest, InspectRequest, JobCheck, JobGarbage, JobManagerRequest, OperatorReport,
-    ProgramSummary, RestoreChoice, RunRequest, SnapshotCheck, SnapshotChoice, SnapshotReport,
-    StateReport, StoreListing, StoreRequest, StoredJob, StoredSnapshot, SubtaskReport,
-    TaskManagerRequest,
+    ProgramSummary, RestoreChoice, Rewind, RunRequest, SnapshotCheck, SnapshotChoice,
+    SnapshotReport, StateReport, StoreListing, StoreRequest, StoredJob, StoredSnapshot,
+    SubtaskReport, TaskManagerRequest,
 };
 pub use failure::{Exit, Failure};
 

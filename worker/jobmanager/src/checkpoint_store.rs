@@ -16,8 +16,8 @@ use weir_checkpoint::collector::METADATA;
 use weir_checkpoint::coordinator::PointerOutcome;
 use weir_checkpoint::metadata::{self, CheckpointMetadata, sha256_hex};
 use weir_checkpoint::pointer::{
-    Nonces, POINTER, Pointer, PointerWriter, ReadResult, Root, RunState, SnapshotRef, SwapResult,
-    WriterAction,
+    Nonces, POINTER, Pointer, PointerWriter, ReadResult, Rewind, Root, RunState, SnapshotRef,
+    SwapResult, WriterAction,
 };
 use weir_storage::{ObjectPath, ObjectStore, PathError, StoreError, StoreErrorKind, Version};
 use weir_types::{Epoch, causes};
@@ -49,6 +49,11 @@ pub struct Claim {
     pub anew: bool,
     /// What it begins with then, if that is a snapshot.
     pub begins_with: Option<Root>,
+    /// What a person has it go back to by this claim.
+    pub rewind: Option<Rewind>,
+    /// The nonce of the pointer that all this was decided by, if it matters that it is the newest;
+    /// see [`claim::Claim::looked_at`].
+    pub looked_at: Option<u128>,
 }
 
 /// A job that is led by this process.
@@ -85,7 +90,7 @@ pub enum ClaimError {
     /// The pointer is damaged.
     #[error(
         "read the pointer in {folder}: {cause}; nothing is started, as it might begin with old \
-         state: repair it or restore a snapshot by name"
+         state: repair it"
     )]
     Damaged {
         /// Where.
@@ -95,8 +100,8 @@ pub enum ClaimError {
     },
     /// The newest snapshot cannot be read.
     #[error(
-        "restore {path}: {cause}; results after an older snapshot are committed already, so the \
-         job does not go back by itself: repair the snapshot, or name another with `--restore`"
+        "restore {path}: {cause}; results after an older snapshot may be committed already, so the \
+         job does not go back by itself: repair the snapshot"
     )]
     LatestUnreadable {
         /// Which one.
@@ -146,9 +151,12 @@ pub fn claim(claim: Claim) -> Result<Claimed, ClaimError> {
         above,
         anew,
         begins_with,
+        rewind,
+        looked_at,
     } = claim;
     let (claiming, mut next) = claim::Claim::new(claimant, Nonces::new(seed));
-    let mut claiming = claiming.above(above).anew(anew).begins_with(begins_with);
+    let claiming = claiming.above(above).anew(anew).begins_with(begins_with);
+    let mut claiming = claiming.rewind(rewind).looked_at(looked_at);
     loop {
         next = match next {
             ClaimAction::Read { tries } => {

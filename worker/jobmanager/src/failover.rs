@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use weir_graph::{ExecutionVertexId, FailureRecord, JobGraph};
 
+use crate::StartError;
+
 /// What the user chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FailoverStrategy {
@@ -17,6 +19,14 @@ pub enum FailoverStrategy {
     /// Only the task. Its neighbours would see some records twice or never, so it is refused where
     /// tasks exchange records.
     Individual,
+}
+
+/// Whether a job can have this strategy, as its start would find out.
+pub fn check_failover(strategy: FailoverStrategy, job: &JobGraph) -> Result<(), StartError> {
+    match Failover::new(strategy, job).refusal() {
+        Some(refusal) => Err(StartError::Failover(refusal)),
+        None => Ok(()),
+    }
 }
 
 /// A job's regions, and which of them a failure concerns.

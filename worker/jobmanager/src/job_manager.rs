@@ -18,7 +18,7 @@ use crate::checkpoint_store::{StoreThread, StoreWork};
 use crate::collection::{Collector, CollectorWork};
 use crate::dispatcher::{Dispatcher, QUESTIONS_WAITING_MAX};
 use crate::driver::Driver;
-use crate::failover::Failover;
+use crate::failover::check_failover;
 use crate::job_master::{Checkpoints, Event, JobMaster, JobMasterConfig, Now};
 use crate::restoring::{Restoring, operators};
 use crate::source_coordinator::SourceCoordinators;
@@ -104,9 +104,7 @@ impl JobManager {
         let (questions, asked) = mpsc::channel(QUESTIONS_WAITING_MAX);
         let (reports, reported) = mpsc::channel(REPORTS_WAITING_MAX);
         let (told, result) = watch::channel(None);
-        if let Some(refusal) = Failover::new(options.failover, &spec.job_graph).refusal() {
-            return Err(StartError::Failover(refusal));
-        }
+        check_failover(options.failover, &spec.job_graph)?;
         let (checkpoints, store) = match &spec.checkpoints {
             Some(checkpoints) => {
                 let clock = Arc::clone(&options.clock);
@@ -305,7 +303,9 @@ fn take_checkpoints(
     let pointer = options.claimed.pointer.clone();
     let mut coordinator = Coordinator::new(config, pointer.clone(), options.seed);
     if let Some(own) = options.restore.as_ref().filter(|restore| restore.lineage) {
-        coordinator = coordinator.with_latest(CheckpointMetadata::clone(&own.metadata));
+        coordinator = coordinator
+            .with_latest(CheckpointMetadata::clone(&own.metadata))
+            .with_older(own.older.iter().cloned());
     }
     let collector = Collector::start(CollectorWork {
         store: Arc::clone(&options.store),

@@ -40,10 +40,10 @@ pub use checkpoint_store::{
     record_root,
 };
 pub use election::{ElectionError, FileElection, LeaderElection, Leadership, Term};
-pub use failover::FailoverStrategy;
+pub use failover::{FailoverStrategy, check_failover};
 pub use job_manager::{JobManager, RpcPort, StartError};
 pub use options::{CheckpointOptions, JobManagerOptions, JobSpec};
 pub use restart_strategy::RestartStrategy;
-pub use restore_point::{Look, restore_point};
+pub use restore_point::{Look, missing_objects, older_points, restore_point};
 pub use restoring::{RestoreFrom, check_restore};
 pub use weir_rpc::JobResult;

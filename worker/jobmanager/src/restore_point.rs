@@ -6,8 +6,12 @@ use weir_checkpoint::fsck::{self, Check};
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Pointer, SnapshotRef};
 use weir_storage::{ObjectPath, ObjectStore, StoreError};
+use weir_types::CheckpointId;
 
-use crate::checkpoint_store::{ClaimError, Found, find_snapshot};
+use crate::checkpoint_store::{ClaimError, Found, find_snapshot, read_snapshot};
+
+/// How many older snapshots a job may go back to by itself without having been started again.
+const OLDER_MAX: usize = 2;
 
 /// How closely a snapshot is looked at before it is restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,29 +51,47 @@ fn look_at(
     if look == Look::Metadata {
         return Ok(found);
     }
+    let cause = what_is_missing(store, &snapshot.path, metadata, listed)?;
+    Ok(cause.map_or(found, Found::Unreadable))
+}
+
+/// What of a snapshot's objects is not there, or has another size. `path`: its folder in the store.
+fn what_is_missing(
+    store: &dyn ObjectStore,
+    path: &str,
+    metadata: &CheckpointMetadata,
+    listed: &mut Listed,
+) -> Result<Option<String>, StoreError> {
     // What lies in the metadata itself is covered by its checksum.
-    let (objects, _) = fsck::checks(&snapshot.path, metadata);
+    let (objects, _) = fsck::checks(path, metadata);
     let mut defects = Vec::new();
     if !objects.is_empty() {
         let sizes = listed.sizes(store)?;
         let verify = |object: &Check| object.verify_size(sizes.get(&object.path).copied());
         defects.extend(objects.iter().filter_map(|object| verify(object).err()));
     }
-    match defects.split_first() {
-        None => Ok(found),
-        Some((first, [])) => Ok(Found::Unreadable(first.to_string())),
-        Some((first, more)) => {
-            let cause = format!(
-                "{first}, and {} more of its objects are no good",
-                more.len()
-            );
-            Ok(Found::Unreadable(cause))
-        }
-    }
+    Ok(match defects.split_first() {
+        None => None,
+        Some((first, [])) => Some(first.to_string()),
+        Some((first, more)) => Some(format!(
+            "{first}, and {} more of its objects are no good",
+            more.len()
+        )),
+    })
+}
+
+/// What is not there of a snapshot that a person named. The store holds what the names of its
+/// objects are relative to.
+pub fn missing_objects(
+    store: &dyn ObjectStore,
+    metadata: &CheckpointMetadata,
+) -> Result<Option<String>, StoreError> {
+    what_is_missing(store, "", metadata, &mut Listed::default())
 }
 
 /// What a claimed job goes on from, and a warning for people if that is not its newest snapshot.
-/// Only a job whose results cannot have been committed beyond it may fall back by itself.
+/// Only a job whose results cannot have been committed beyond it may fall back by itself, and never
+/// to what it has left behind as it began anew.
 pub fn restore_point(
     store: &dyn ObjectStore,
     pointer: &Pointer,
@@ -87,7 +109,8 @@ pub fn restore_point(
         Found::Unreadable(cause) => cause,
     };
     let older = pointer.retained.iter().rev();
-    for older in older.filter(|older| !transactional && older.id < latest.id) {
+    let older = older.filter(|older| pointer.is_own_branch(older) && older.id < latest.id);
+    for older in older.filter(|_| !transactional) {
         if let Found::Whole(metadata) = found(older)? {
             let warning = format!(
                 "{} cannot be read ({cause}): the job goes back to {}",
@@ -100,6 +123,21 @@ pub fn restore_point(
         path: format!("{}/{}", store.location(), latest.path),
         cause,
     })
+}
+
+/// What a job that goes on from this snapshot may go back to by itself if that turns out to be
+/// damaged, oldest first. What can't be read now is not among it.
+pub fn older_points(
+    store: &dyn ObjectStore,
+    pointer: &Pointer,
+    newest: CheckpointId,
+) -> Vec<CheckpointMetadata> {
+    let older = pointer.retained.iter().rev();
+    let older = older.filter(|older| pointer.is_own_branch(older) && older.id < newest);
+    let read = older.filter_map(|older| read_snapshot(store, older).ok());
+    let mut read: Vec<_> = read.take(OLDER_MAX).collect();
+    read.reverse();
+    read
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub struct RestoreFrom {
     pub own: bool,
     /// Whether it is the newest snapshot of this very job, not one that a person named.
     pub lineage: bool,
+    /// Those before it that the job may go back to if it turns out to be damaged, oldest first.
+    pub older: Vec<CheckpointMetadata>,
 }
 
 impl RestoreFrom {
@@ -32,22 +34,49 @@ impl RestoreFrom {
             base,
             own,
             lineage: true,
+            older: Vec::new(),
         }
+    }
+
+    /// The same with those that the job may go back to.
+    #[must_use]
+    pub fn with_older(mut self, older: Vec<CheckpointMetadata>) -> Self {
+        self.older = older;
+        self
     }
 }
 
-/// Whether a job can go on from a snapshot, as its start would find out. `folder` is the job's
-/// state folder.
+/// Whether a job can go on from a snapshot, as its start would find out, and what people should
+/// know of it: which operators the snapshot and the program do not have in common. `folder` is the
+/// job's state folder.
 pub fn check_restore(
     job: &JobGraph,
     folder: &str,
     from: &RestoreFrom,
     allow_non_restored_state: bool,
-) -> Result<(), RestoreError> {
+) -> Result<Vec<String>, RestoreError> {
     let options = RestoreOptions {
         allow_non_restored_state,
     };
-    Restoring::new(job, folder.to_owned(), options, Some(from)).map(drop)
+    let restoring = Restoring::new(job, folder.to_owned(), options, Some(from))?;
+    Ok(restoring.plan.as_ref().map_or_else(Vec::new, differences))
+}
+
+fn differences(plan: &RestorePlan) -> Vec<String> {
+    let snapshot = plan.snapshot();
+    let left_behind = plan.left_behind.iter().map(|operator| {
+        format!(
+            "state of operator {operator} in {snapshot} is left behind: the program has no \
+             operator with that id (`allowNonRestoredState`)"
+        )
+    });
+    let starts_empty = plan.starts_empty.iter().map(|operator| {
+        format!(
+            "operator {operator} starts with no state: {snapshot} has none of an operator with \
+             that id"
+        )
+    });
+    left_behind.chain(starts_empty).collect()
 }
 
 /// The job's operators, and what they go on from.

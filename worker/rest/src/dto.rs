@@ -277,7 +277,8 @@ pub struct Exception {
     pub timestamp: i64,
     /// Cause and place.
     pub exception: String,
-    /// What may help: `NonRecoverable`, `PartitionDataMissing`, `Environment` or `Recoverable`.
+    /// What may help: `NonRecoverable`, `PartitionDataMissing`, `StateDamaged`, `Environment` or
+    /// `Recoverable`.
     pub class: String,
     /// The subtask it happened in, for example `count (2/4)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

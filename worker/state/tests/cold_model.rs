@@ -226,6 +226,62 @@ fn a_map_larger_than_memory_is_written_and_read_entry_by_entry() {
     assert_eq!(left, expected.collect::<Vec<_>>());
 }
 
+#[test]
+fn a_map_larger_than_memory_is_cleared_or_thinned_out_without_being_in_it() {
+    for retains in [true, false] {
+        let tier = Arc::new(MemoryTier::default());
+        let mut keyed = over_memory(&tier, LIMIT);
+        let map = keyed.map_state::<u64, String>("map").unwrap();
+        keyed.set_key(7).unwrap();
+        let entries = 10_000;
+        for user_key in 0..entries {
+            map.put(&mut keyed, user_key, "x".repeat(1_000)).unwrap();
+            keyed.memory_bytes();
+        }
+        // In memory, and not as the tier has it.
+        map.put(&mut keyed, 4, "y".to_owned()).unwrap();
+        map.put(&mut keyed, 5, "y".to_owned()).unwrap();
+        let stays = |user_key: &u64| retains && user_key.is_multiple_of(2);
+        match retains {
+            true => map.retain(&mut keyed, |user_key, _| stays(user_key)),
+            false => map.clear(&mut keyed),
+        }
+        .unwrap();
+        let most = keyed.memory_bytes();
+        assert!(
+            most < 2 * LIMIT,
+            "{most} bytes for {entries} values of 1 KB"
+        );
+        let left = |keyed: &mut KeyedBackend<u64>| {
+            let mut left = Vec::new();
+            let note = |user_key: &u64, value: &String| left.push((*user_key, value.len()));
+            map.for_each(keyed, note).unwrap();
+            left.sort_unstable();
+            left
+        };
+        let expected = (0..entries).filter(stays);
+        let expected: Vec<_> = expected
+            .map(|k| (k, if k == 4 { 1 } else { 1_000 }))
+            .collect();
+        assert_eq!(left(&mut keyed), expected);
+        assert_eq!(map.is_empty(&mut keyed).unwrap(), !retains);
+        map.put(&mut keyed, 9, "z".to_owned()).unwrap();
+        let snapshot = keyed.snapshot_begin(CheckpointId(1), SnapshotKind::Full);
+        let snapshot = snapshot.and_then(|()| keyed.snapshot_finish()).unwrap();
+        let range = KeyGroupRange::of_subtask(128, 1, 0);
+        let mut heap = KeyedBackend::<u64>::restored(128, range, [snapshot]).unwrap();
+        let restored = heap.map_state::<u64, String>("map").unwrap();
+        heap.set_key(7).unwrap();
+        let found = restored.iter(&mut heap).unwrap();
+        let mut found: Vec<_> = found.map(|(k, v)| (*k, v.len())).collect();
+        found.sort_unstable();
+        let mut expected = expected;
+        expected.push((9, 1));
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+    }
+}
+
 /// What is written before anything was read must not hide the rest, nor come back.
 #[test]
 fn a_map_that_is_known_in_part_is_iterated_as_a_whole() {

@@ -3,7 +3,8 @@
 //! An object is one file. It is written under a temporary name in its own folder, flushed, and then
 //! linked to its final name, which fails if the name is taken; then the folder is flushed. So a
 //! file with a final name is complete, and a crash at any point leaves at most a temporary file:
-//! nothing reads those, and a write into the same folder removes them when they are an hour old.
+//! nothing reads those, and a write into the same folder removes them when they are an hour old. In
+//! a folder that is not written into again they are found as what is unfinished.
 //!
 //! A register `pointer` is a row of files `pointer.1`, `pointer.2`, …, made in the same way; the
 //! highest number is its current version. See [`register`] for why that is a compare-and-swap.
@@ -22,7 +23,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::object_store::{ObjectInfo, ObjectStore, ObjectWriter, Version};
+use crate::object_store::{ObjectInfo, ObjectStore, ObjectWriter, Unfinished, Version};
 use crate::{ObjectPath, StoreError, StoreErrorKind};
 use folders::Folders;
 use temporary::{Temporary, same_content};
@@ -183,6 +184,28 @@ impl ObjectStore for LocalStore {
                 folders: Arc::clone(&self.folders),
             },
         }))
+    }
+
+    fn list_unfinished(&self, folder: &ObjectPath) -> Result<Vec<Unfinished>, StoreError> {
+        let mut found = Vec::new();
+        let mut rest = vec![folder.clone()];
+        while let Some(folder) = rest.pop() {
+            folders::list_temporary(&self.file(&folder), &folder, &mut found, &mut rest)
+                .map_err(|error| self.failed("list what is not finished in", &folder, error))?;
+        }
+        Ok(found)
+    }
+
+    fn abandon(&self, unfinished: &Unfinished) -> Result<(), StoreError> {
+        let Unfinished { path, upload, .. } = unfinished;
+        let shown = self.file(path);
+        let file = shown.with_file_name(upload);
+        match fs::remove_file(&file) {
+            Err(error) if !is_absent(&error) => return Err(self.failed("abandon", path, error)),
+            _ => {}
+        }
+        folders::remove_emptied(&self.root, &file);
+        Ok(())
     }
 
     fn list(&self, folder: &ObjectPath) -> Result<Vec<ObjectInfo>, StoreError> {

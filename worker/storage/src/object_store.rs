@@ -20,9 +20,10 @@ pub struct ObjectInfo {
 /// A large object that was begun and is not finished, as [`ObjectStore::list_unfinished`] shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfinished {
-    /// The name that it is to have, relative to the store.
+    /// The name that it is to have, relative to the store; where that is not known, one in the same
+    /// folder that no object has.
     pub path: ObjectPath,
-    /// When it was begun, in milliseconds since 1970 on the store's clock.
+    /// When it was begun, or last written to, in milliseconds since 1970 on the store's clock.
     pub begun_ms: i64,
     /// What it was begun as.
     pub(crate) upload: String,

@@ -56,7 +56,13 @@ pub trait SinkWriter<T>: Send {
     /// Closes what is open and makes it durable, so that committing it can only be delayed, never
     /// refused. From then on it belongs to the handles: neither `close` nor a failure may take it
     /// away.
-    fn prepare_commit(&mut self) -> Result<Vec<CommitHandle>, BoxError> {
+    ///
+    /// `by` is the first that will commit it: a checkpoint, or a later one if that is given up, or
+    /// the end of a job without checkpoints. A job never has two checkpoints of one number, nor
+    /// prepares an attempt ([`OperatorContext::attempt`], which holds the epoch) twice for one: a
+    /// name made of both is that of one transaction, wherever the job goes on from.
+    fn prepare_commit(&mut self, by: Commit) -> Result<Vec<CommitHandle>, BoxError> {
+        let _nothing_to_name = by;
         Ok(Vec::new())
     }
 
@@ -159,7 +165,9 @@ impl<T: Data, W: SinkWriter<T>> Operator for SinkOperator<T, W> {
         &mut self,
         request: SnapshotRequest,
     ) -> Result<OperatorSnapshot, OperatorError> {
-        let handles = self.writer.prepare_commit().map_err(OperatorError::Sink)?;
+        let by = Commit::Checkpoint(request.id);
+        let handles = self.writer.prepare_commit(by);
+        let handles = handles.map_err(OperatorError::Sink)?;
         if !handles.is_empty() {
             self.prepared.entry(request.id).or_default().extend(handles);
         }
@@ -190,7 +198,8 @@ impl<T: Data, W: SinkWriter<T>> Operator for SinkOperator<T, W> {
     fn commit(&mut self, commit: Commit) -> Result<(), OperatorError> {
         match commit {
             Commit::Final => {
-                let handles = self.writer.prepare_commit().map_err(OperatorError::Sink)?;
+                let handles = self.writer.prepare_commit(commit);
+                let handles = handles.map_err(OperatorError::Sink)?;
                 let earlier = std::mem::take(&mut self.prepared);
                 let handles: Vec<_> = earlier.into_values().flatten().chain(handles).collect();
                 let Err(cause) = self.show(&handles) else {

@@ -127,6 +127,9 @@ fn is_environment(error: &OperatorError) -> bool {
 mod tests {
     use std::path::PathBuf;
 
+    use weir_checkpoint::EnvelopeError;
+    use weir_checkpoint::blob::BlobError;
+
     use super::*;
     use crate::restore::{ReadError, RestoreError};
 
@@ -174,7 +177,7 @@ mod tests {
             }
         };
         let (class, cause) = failed(ReadError::Checksum { found: 1, want: 2 });
-        assert_eq!(class, FaultClass::NonRecoverable);
+        assert_eq!(class, FaultClass::StateDamaged);
         for part in [
             "from checkpoint 7: object `chk-1-7/keyed` in /state: its checksum is",
             "`weir checkpoints ls`",
@@ -189,6 +192,16 @@ mod tests {
         });
         assert_eq!(class, FaultClass::Environment);
         assert!(!cause.contains("--restore"), "{cause}");
+        // An older snapshot may be read by this version, and the job lose what came since.
+        let (class, cause) = failed(ReadError::Blob(BlobError::Envelope(
+            EnvelopeError::Version {
+                want: "blob",
+                found: 9,
+                supported: 1,
+            },
+        )));
+        assert_eq!(class, FaultClass::NonRecoverable);
+        assert!(cause.contains("--restore"), "{cause}");
     }
 
     fn wrapped(error: StateError) -> TaskError {

@@ -14,6 +14,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use weir_checkpoint::EnvelopeError;
 use weir_checkpoint::blob::{self, BlobError};
 use weir_checkpoint::handle::{ObjectRef, OperatorRestore, Stored, SubtaskRestore};
 use weir_checkpoint::keyed_file::KeyedFileError;
@@ -92,6 +93,47 @@ pub(crate) enum ReadError {
     Local { path: PathBuf, source: io::Error },
 }
 
+impl ReadError {
+    /// Whether the object is gone, or its bytes are not those that were written. One that another
+    /// version wrote is neither.
+    fn is_damage(&self) -> bool {
+        let is_gone = |error: &StoreError| {
+            matches!(
+                error.kind,
+                StoreErrorKind::NotFound | StoreErrorKind::Truncated
+            )
+        };
+        match self {
+            Self::Size { .. } | Self::Checksum { .. } => true,
+            Self::Store(error) => is_gone(error),
+            Self::Keyed(error) => match error {
+                KeyedFileError::Read { source, .. } => match source {
+                    FetchError::Store(error) => is_gone(error),
+                    FetchError::Range(_) => true,
+                    FetchError::Local(_) => false,
+                },
+                KeyedFileError::ShortRead { .. }
+                | KeyedFileError::Size { .. }
+                | KeyedFileError::Block { .. } => true,
+                KeyedFileError::Envelope(error) => is_other(error),
+                KeyedFileError::Index(_) | KeyedFileError::Range { .. } => false,
+            },
+            Self::Blob(BlobError::Envelope(error)) => is_other(error),
+            Self::Blob(BlobError::Body { .. })
+            | Self::Path(_)
+            | Self::KeyGroups { .. }
+            | Self::Name
+            | Self::Files
+            | Self::Local { .. } => false,
+        }
+    }
+}
+
+/// Whether bytes are other ones than were written.
+fn is_other(error: &EnvelopeError) -> bool {
+    !matches!(error, EnvelopeError::Version { .. })
+}
+
 /// Reading a range of an object.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
@@ -106,7 +148,8 @@ pub(crate) enum FetchError {
 impl RestoreError {
     /// What a person can do if the snapshot will stay as it is: some of it is damaged or gone.
     pub(crate) fn next_step(&self) -> Option<&'static str> {
-        let stays = matches!(self, Self::Read { .. }) && self.class() == FaultClass::NonRecoverable;
+        let lasts = [FaultClass::NonRecoverable, FaultClass::StateDamaged];
+        let stays = matches!(self, Self::Read { .. }) && lasts.contains(&self.class());
         stays.then_some(
             "repair it, or restore an older snapshot by name: `weir checkpoints ls` shows which \
              there are, `--restore PATH --rewind` restores one, and so does `spec.restore` with `from: \
@@ -116,10 +159,12 @@ impl RestoreError {
 
     /// Trying again helps against an outage, not against an object that is gone or damaged.
     pub(crate) fn class(&self) -> FaultClass {
-        if let Self::Read { source, .. } = self
-            && let ReadError::Local { .. } = &**source
-        {
-            return FaultClass::Environment;
+        if let Self::Read { source, .. } = self {
+            match &**source {
+                ReadError::Local { .. } => return FaultClass::Environment,
+                error if error.is_damage() => return FaultClass::StateDamaged,
+                _ => {}
+            }
         }
         let store = match self {
             Self::Open { source, .. } => Some(&**source),

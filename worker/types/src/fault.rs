@@ -15,6 +15,9 @@ pub enum FaultClass {
     NonRecoverable,
     /// A producer's data is gone: the producer must run again.
     PartitionDataMissing,
+    /// What the job goes on from is damaged or gone: the same again gives the same, an older
+    /// snapshot may not.
+    StateDamaged,
     /// The machine is at fault: disk full, cannot start a thread.
     Environment,
     /// Everything else: trying again may help.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::runtime::{Builder, Runtime};
 use weir_cli::progress::{Followed, Output, Progress};
-use weir_cli::{Exit, Failure};
+use weir_cli::{CheckpointArgs, Exit, Failure};
 use weir_crd::{FailoverStrategy as Failover, LocalJob, RestartPolicy};
 use weir_graph::{StreamGraph, fingerprint};
 use weir_jobmanager::{
@@ -66,27 +66,38 @@ pub(crate) fn runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
-/// The JobManager's options for a job. They can be wrong only by the manifest's configuration.
+/// The JobManager's options for a job, before it is led. They can be wrong only by the manifest.
 pub(crate) fn options(
     job: &LocalJob,
     plan: &Plan,
-    lead: Option<&Lead>,
+    checkpoints: &CheckpointArgs,
 ) -> Result<JobManagerOptions, Failure> {
     let mut options =
         config::apply(&job.config, JobManagerOptions::default()).map_err(Failure::usage)?;
-    options.config = plan.spec.config.clone();
-    options.restart = restart(job.restart_policy(lead.is_some()));
+    options.restart = restart(job.restart_policy(checkpoints.dir.is_some()));
     options.failover = match job.failover_strategy {
         Failover::Full => FailoverStrategy::Full,
         Failover::Region => FailoverStrategy::Region,
         Failover::Individual => FailoverStrategy::Individual,
     };
     options.random_seed = random::word();
+    weir_jobmanager::check_failover(options.failover, &plan.program.job_graph)
+        .map_err(Failure::failed)?;
+    Ok(options)
+}
+
+/// The same for a job that is led.
+pub(crate) fn led(
+    mut options: JobManagerOptions,
+    plan: &Plan,
+    lead: Option<&Lead>,
+) -> JobManagerOptions {
+    options.config = plan.spec.config.clone();
     if let Some(lead) = lead {
         options.epoch = lead.epoch;
         options.deployment = lead.deployment;
     }
-    Ok(options)
+    options
 }
 
 fn restart(policy: RestartPolicy) -> RestartStrategy {

@@ -45,6 +45,7 @@ fn serve(registry: &Registry, request: JobManagerRequest) -> Result<Exit, Failur
     environment::ensure(&job.env)?;
     config::unite_stores(&mut job, &mut checkpoints);
     let plan = program::plan(registry, &job)?;
+    let options = job::options(&job, &plan, &checkpoints)?;
     let executable = executable::hash()
         .context("read this executable")
         .map_err(Failure::failed)?;
@@ -64,21 +65,22 @@ fn serve(registry: &Registry, request: JobManagerRequest) -> Result<Exit, Failur
             tokio::spawn(leave_on_signal(pod.clone(), Signals::new()?));
         }
         // Standing by may take for ever; a signal ends the process at once meanwhile.
-        let start = tokio::task::block_in_place(|| {
+        let (start, plan) = tokio::task::block_in_place(|| {
             if let Some(pod) = &candidate.pod {
                 let mut check = state_folder::Check::new(registry, &job, &checkpoints, deployment);
                 gate::wait(pod, &standby, &say, move || check.run())?;
             }
-            state_folder::lead((&job).into(), &checkpoints, &plan, &candidate, &say)
+            let adopt = program::adopting(registry, &job);
+            let state = (&job).into();
+            state_folder::lead(state, &checkpoints, plan, &adopt, &candidate, &say)
         })?;
-        let plan = start.adopted(registry, &job, plan, &say)?;
         let (lead, by_lease) = match start {
             Start::Leads(lead) => (Some(*lead), None),
             Start::WithoutCheckpoints(leadership) => (None, leadership),
             Start::Over(exit) => return Ok(exit),
         };
         let keeps_state = lead.is_some();
-        let mut options = job::options(&job, &plan, lead.as_ref())?;
+        let mut options = job::led(options, &plan, lead.as_ref());
         if let Some(deployment) = deployment {
             options.deployment = deployment;
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use weir_api::BuiltProgram;
 pub use weir_checkpoint::handle::SnapshotMetrics;
+use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_cli::{CheckpointArgs, RestoreChoice};
 use weir_crd::CheckpointSpec;
 use weir_jobmanager::{JobManager, JobSpec, StartError};
@@ -99,7 +100,7 @@ pub fn run_observed(
     };
     let name = plan.program.graph.job_name.clone();
     let lead = match &options.state {
-        Some(state) => lead(&name, state, &plan)?,
+        Some(state) => lead(&name, state, plan.clone())?,
         None => None,
     };
     let mut options = options;
@@ -118,7 +119,7 @@ pub fn run_observed(
 }
 
 /// Claims the job and finds what it goes on from.
-fn lead(name: &str, state: &LocalState, plan: &Plan) -> Result<Option<Lead>, LocalError> {
+fn lead(name: &str, state: &LocalState, plan: Plan) -> Result<Option<Lead>, LocalError> {
     let checkpoint = CheckpointSpec {
         incremental: state.incremental,
         ..CheckpointSpec::default()
@@ -141,12 +142,13 @@ fn lead(name: &str, state: &LocalState, plan: &Plan) -> Result<Option<Lead>, Loc
         dir: None,
         deployment: None,
     };
-    match state_folder::lead(job, &args, plan, &candidate, &|text| {
-        tracing::info!("{text}")
-    }) {
-        Ok(Start::Leads(lead)) => Ok(Some(*lead)),
-        Ok(Start::WithoutCheckpoints(_)) => Ok(None),
-        Ok(Start::Over(_)) => Err(LocalError::Over),
+    // Its program is not built by a manifest, which might leave its numbers to the snapshot.
+    let adopt = |plan: Plan, _: &CheckpointMetadata, _: &dyn Fn(&str)| Ok(plan);
+    let say = |text: &str| tracing::info!("{text}");
+    match state_folder::lead(job, &args, plan, &adopt, &candidate, &say) {
+        Ok((Start::Leads(lead), _)) => Ok(Some(*lead)),
+        Ok((Start::WithoutCheckpoints(_), _)) => Ok(None),
+        Ok((Start::Over(_), _)) => Err(LocalError::Over),
         Err(failure) => Err(LocalError::State(failure.text())),
     }
 }

@@ -108,7 +108,7 @@ fn stored_snapshot(folder: &Folder, pointer: &Pointer, kept: &SnapshotRef) -> St
     StoredSnapshot {
         id: kept.id.0,
         epoch: kept.epoch.0,
-        kind: snapshot::noun(kept.kind).to_owned(),
+        kind: kept.kind.noun().to_owned(),
         location: format!("{}/{}", folder.store.location(), kept.path),
         completed: kept.completed_ms,
         operation: kept.operation.as_ref().map(|operation| operation.0.clone()),
@@ -124,7 +124,7 @@ fn stored_root(snapshot: &Snapshot) -> StoredSnapshot {
     StoredSnapshot {
         id: metadata.id.0,
         epoch: metadata.epoch.0,
-        kind: snapshot::noun(metadata.kind).to_owned(),
+        kind: metadata.kind.noun().to_owned(),
         location: snapshot.location.clone(),
         completed: metadata.completed_ms,
         operation: operation.map(|operation| operation.0.clone()),

@@ -15,7 +15,6 @@ use weir_task::Program;
 use crate::config::{MAX_PARALLELISM, PARALLELISM, STATE_BACKEND};
 use crate::registry::{Registry, UnknownProgram};
 use crate::state_backend;
-use crate::state_folder::noun;
 
 /// A program that cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +35,7 @@ pub(crate) enum BuildError {
 }
 
 /// A job that is ready to run.
+#[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) program: Arc<Program>,
     /// What other processes build the same from.
@@ -48,6 +48,18 @@ pub(crate) fn plan(registry: &Registry, job: &LocalJob) -> Result<Plan, Failure>
     let spec = spec(job, job.max_parallelism.unwrap_or(default));
     let program = build(registry, &job.name, &spec).map_err(Failure::usage)?;
     Ok(Plan { program, spec })
+}
+
+/// How a plan takes over what a snapshot says, telling people of it.
+pub(crate) type Adopt<'a> =
+    dyn Fn(Plan, &CheckpointMetadata, &dyn Fn(&str)) -> Result<Plan, Failure> + 'a;
+
+/// By [`adopt`].
+pub(crate) fn adopting<'a>(registry: &'a Registry, job: &'a LocalJob) -> Box<Adopt<'a>> {
+    let adopting = move |plan: Plan, metadata: &CheckpointMetadata, say: &dyn Fn(&str)| {
+        adopt(registry, job, plan, metadata, say)
+    };
+    Box::new(adopting)
 }
 
 /// The same for a job that goes on from a snapshot: where nobody has said how many key groups there
@@ -71,7 +83,7 @@ pub(crate) fn adopt(
         let adopted = build(registry, &job.name, &spec).map_err(|error| {
             let text = format!(
                 "take over max parallelism {number} of {} {}",
-                noun(metadata.kind),
+                metadata.kind.noun(),
                 metadata.id
             );
             Failure::usage(anyhow::Error::new(error).context(text))

@@ -25,15 +25,17 @@ pub(crate) fn run(registry: &Registry, request: RunRequest) -> Result<Exit, Fail
         deployment: None,
     };
     let say = |text: &str| job::say(&output, &job.name, text);
-    let start = state_folder::lead((&job).into(), &checkpoints, &plan, &candidate, &say)?;
-    let plan = start.adopted(registry, &job, plan, &say)?;
+    let options = job::options(&job, &plan, &checkpoints)?;
+    let adopt = program::adopting(registry, &job);
+    let state = (&job).into();
+    let (start, plan) = state_folder::lead(state, &checkpoints, plan, &adopt, &candidate, &say)?;
     let lead = match start {
         Start::Leads(lead) => Some(*lead),
         Start::WithoutCheckpoints(_) => None,
         Start::Over(exit) => return Ok(exit),
     };
     let options = LocalOptions {
-        jobmanager: job::options(&job, &plan, lead.as_ref())?,
+        jobmanager: job::led(options, &plan, lead.as_ref()),
         local_dir,
         ..LocalOptions::default()
     };

@@ -5,37 +5,44 @@
 //! job that keeps no state outside has an election, too, if it runs in pods.
 
 mod check;
+mod named;
 mod options;
 mod refusals;
 mod restore;
+mod wish;
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use weir_checkpoint::pointer::{Pointer, SnapshotKind, SnapshotRef};
+use weir_checkpoint::claim::ClaimRefused;
+use weir_checkpoint::pointer::Pointer;
 use weir_cli::{CheckpointArgs, Exit, Failure, RestoreChoice};
 use weir_crd::{CheckpointSpec, LocalJob};
 use weir_jobmanager::{
-    CheckpointOptions, Claim, ClaimError, Claimed, FileElection, Found, LeaderElection, Leadership,
-    RestoreFrom,
+    CheckpointOptions, Claim, ClaimError, Claimed, FileElection, LeaderElection, Leadership,
 };
-use weir_storage::{ObjectStore, StoreOptions};
+use weir_storage::{ObjectStore, StoreError, StoreErrorKind, StoreOptions};
 use weir_types::{Clock, Epoch, JobId, SystemClock};
 
+use self::check::Types;
+use self::named::{Named, Successor, root_of};
 use self::options::{absolute, options};
 pub(crate) use self::refusals::LatestUnreadable;
 use self::refusals::Words;
-use self::restore::{Named, Wish, root_of};
+use self::wish::Wish;
 use crate::job::JobFailed;
 use crate::kubernetes::{Ended, LeaseElection, Pod};
-use crate::program::{self, Plan};
+use crate::program::{Adopt, Plan};
 use crate::random;
-use crate::registry::Registry;
 
 pub(crate) use check::Check;
+
+/// How often the pointer is looked at before a claim if it moves each time.
+const LOOKS_MAX: u32 = 8;
 
 /// What of a job matters for its state.
 pub(crate) struct StateOf<'a> {
@@ -94,33 +101,16 @@ pub(crate) struct Lead {
     pub(crate) leadership: Option<Leadership>,
 }
 
-impl Start {
-    /// The plan for what the job goes on from; see [`program::adopt`].
-    pub(crate) fn adopted(
-        &self,
-        registry: &Registry,
-        job: &LocalJob,
-        plan: Plan,
-        say: &dyn Fn(&str),
-    ) -> Result<Plan, Failure> {
-        match self {
-            Self::Leads(lead) => match &lead.options.restore {
-                Some(from) => program::adopt(registry, job, plan, &from.metadata, say),
-                None => Ok(plan),
-            },
-            Self::WithoutCheckpoints(_) | Self::Over(_) => Ok(plan),
-        }
-    }
-}
-
-/// Does all of it. Blocks, for as long as another process leads the job. `say` tells people.
+/// Does all of it, and gives the plan for what the job goes on from. Blocks, for as long as another
+/// process leads the job. `say` tells people.
 pub(crate) fn lead(
     job: StateOf<'_>,
     args: &CheckpointArgs,
-    plan: &Plan,
+    plan: Plan,
+    adopt: &Adopt<'_>,
     candidate: &Candidate,
     say: &dyn Fn(&str),
-) -> Result<Start, Failure> {
+) -> Result<(Start, Plan), Failure> {
     let Some(dir) = &args.dir else {
         if args.restore.is_some() {
             let text =
@@ -128,46 +118,62 @@ pub(crate) fn lead(
             return Err(Failure::usage(anyhow!(text)));
         }
         // Its pods are told apart by the Lease alone: no pointer keeps two leaders apart.
-        return match &candidate.pod {
-            Some(pod) => lead_by_lease(pod, say),
-            None => Ok(Start::WithoutCheckpoints(None)),
+        let start = match &candidate.pod {
+            Some(pod) => lead_by_lease(pod, say)?,
+            None => Start::WithoutCheckpoints(None),
         };
+        return Ok((start, plan));
     };
-    let names_start = matches!(
-        args.restore,
-        Some(RestoreChoice::Path(_) | RestoreChoice::None)
-    );
-    if args.rewind && !names_start {
-        let text = "`--rewind` needs to be told what to go back to: `--restore PATH`, or \
-                    `--restore none`";
-        return Err(Failure::usage(anyhow!(text)));
-    }
+    names_what_to_go_back_to(args)?;
     let folder = Folder::open(dir, job.name, args)?;
     let leadership = match folder.elect(candidate, say)? {
         Elected::Alone => None,
         Elected::Leads(leadership) => Some(leadership),
-        Elected::Over(ended) => return over(ended, say),
+        Elected::Over(ended) => return over(ended, say).map(|start| (start, plan)),
     };
-    let Some(wish) = folder.wish(args, candidate, say)? else {
-        return Ok(Start::Over(Exit::Finished));
+    let successor = Successor {
+        plan: &plan,
+        adopt,
+        allowed: args.allow_non_restored_state || job.allow_non_restored_state,
     };
-    let words = Words::of(candidate);
-    let claimed = folder.claim(&wish, candidate, words)?;
-    let (claimed, restore) = folder.restore(claimed, wish, candidate, plan, say)?;
-    if let Some(RestoreFrom { metadata, .. }) = &restore {
-        let allowed = args.allow_non_restored_state || job.allow_non_restored_state;
-        restore::tell_differences(metadata, &plan.program.job_graph, allowed, say);
-    }
+    let Some((wish, claimed)) = folder.claim_as_wished(args, candidate, &successor, say)? else {
+        return Ok((Start::Over(Exit::Finished), plan));
+    };
+    let (claimed, restore) = folder.restore(claimed, wish, candidate, &plan, say)?;
+    let plan = match &restore {
+        Some(from) => {
+            let (plan, differences) = successor.fits(&folder, from, say)?;
+            for text in &differences {
+                say(text);
+            }
+            plan
+        }
+        None => plan,
+    };
     let pointer = &claimed.pointer;
     let (id, epoch, deployment) = (pointer.state_id, pointer.epoch, pointer.deployment);
     let options = options(&job, args, folder, claimed, restore);
-    Ok(Start::Leads(Box::new(Lead {
+    let lead = Box::new(Lead {
         options,
         id,
         epoch,
         deployment,
         leadership,
-    })))
+    });
+    Ok((Start::Leads(lead), plan))
+}
+
+fn names_what_to_go_back_to(args: &CheckpointArgs) -> Result<(), Failure> {
+    let names_start = matches!(
+        args.restore,
+        Some(RestoreChoice::Path(_) | RestoreChoice::None)
+    );
+    if args.rewind.is_none() || names_start {
+        return Ok(());
+    }
+    let text = "`--rewind` needs to be told what to go back to: `--restore PATH`, or \
+                `--restore none`";
+    Err(Failure::usage(anyhow!(text)))
 }
 
 /// What came of an election.
@@ -256,25 +262,59 @@ impl Folder {
         Ok(won.map_or(Elected::Alone, Elected::Leads))
     }
 
-    /// Whether this still is the newest snapshot.
-    fn still_has(&self, latest: &SnapshotRef) -> bool {
-        let pointer = weir_jobmanager::read_pointer(self.store.as_ref());
-        pointer.is_ok_and(|now| now.is_some_and(|now| now.latest.as_ref() == Some(latest)))
+    /// Decides by the pointer what to ask of the job, finds out whether that can be, and claims it.
+    /// None: there is nothing to run. Another leader may move the pointer meanwhile: then it is
+    /// looked at again.
+    fn claim_as_wished(
+        &self,
+        args: &CheckpointArgs,
+        candidate: &Candidate,
+        successor: &Successor<'_>,
+        say: &dyn Fn(&str),
+    ) -> Result<Option<(Wish, Claimed)>, Failure> {
+        let mut types = Types::default();
+        let told = RefCell::new(BTreeSet::new());
+        let say_once = |text: &str| {
+            if told.borrow_mut().insert(text.to_owned()) {
+                say(text);
+            }
+        };
+        let mut looks_left = LOOKS_MAX;
+        loop {
+            let Some(wish) = self.wish(args, candidate, &say_once)? else {
+                return Ok(None);
+            };
+            if let Some(named) = &wish.named {
+                let types = wish.anew.then_some(&mut types);
+                self.can_begin_with(named, successor, types)?;
+            }
+            looks_left -= 1;
+            match self.claim(&wish, candidate)? {
+                Ok(claimed) => return Ok(Some((wish, claimed))),
+                Err(ClaimError::Refused(ClaimRefused::Moved)) if looks_left > 0 => {}
+                Err(error) => return Err(self.refused(error, Words::of(candidate))),
+            }
+        }
     }
 
-    fn claim(&self, wish: &Wish, candidate: &Candidate, words: Words) -> Result<Claimed, Failure> {
+    fn claim(
+        &self,
+        wish: &Wish,
+        candidate: &Candidate,
+    ) -> Result<Result<Claimed, ClaimError>, Failure> {
         let named = wish.named.as_ref();
         let root = |named: &Named| root_of(&named.path, candidate);
         let begins_with = named.filter(|_| wish.anew).map(root).transpose()?;
-        let claim = Claim {
-            above: named.map_or(Epoch(0), |named| named.metadata.epoch),
+        Ok(weir_jobmanager::claim(Claim {
+            above: named.map_or(Epoch(0), |named| named.from.metadata.epoch),
             store: Arc::clone(&self.store),
             claimant: wish.claimant.clone(),
             anew: wish.anew,
             begins_with,
+            rewind: wish.rewind.clone(),
+            looked_at: wish.looked_at,
             seed: random::word(),
-        };
-        weir_jobmanager::claim(claim).map_err(|error| self.refused(error, words))
+        }))
     }
 }
 
@@ -313,8 +353,8 @@ pub(crate) enum Trouble {
     Unreadable,
 }
 
-/// Reads that without claiming anything, with the newest snapshot if it is asked for.
-pub(crate) fn read(job: &str, args: &CheckpointArgs, with_latest: bool) -> Standing {
+/// Reads that without claiming anything.
+pub(crate) fn read(job: &str, args: &CheckpointArgs) -> Standing {
     let Some(dir) = &args.dir else {
         return Standing::default();
     };
@@ -326,31 +366,24 @@ pub(crate) fn read(job: &str, args: &CheckpointArgs, with_latest: bool) -> Stand
         trouble: Some(trouble),
     };
     match weir_jobmanager::read_pointer(folder.store.as_ref()) {
-        Ok(None) => Standing::default(),
-        Ok(Some(pointer)) => {
-            let latest = pointer.latest.as_ref().filter(|_| with_latest);
-            let find = |latest| weir_jobmanager::find_snapshot(folder.store.as_ref(), latest);
-            let trouble = latest.and_then(|latest| match find(latest) {
-                Ok(Found::Whole(_)) => None,
-                // A job that runs elsewhere may have let go of it meanwhile.
-                Ok(Found::Unreadable(_)) => folder.still_has(latest).then_some(Trouble::Unreadable),
-                Err(_) => Some(Trouble::Unreachable),
-            });
-            Standing {
-                found: Some((folder.address, pointer)),
-                trouble,
-            }
-        }
+        Ok(found) => Standing {
+            found: found.map(|pointer| (folder.address, pointer)),
+            trouble: None,
+        },
         Err(ClaimError::Store(_)) => trouble(Trouble::Unreachable),
         Err(_) => trouble(Trouble::Unreadable),
     }
 }
 
-pub(crate) fn noun(kind: SnapshotKind) -> &'static str {
-    match kind {
-        SnapshotKind::Checkpoint => "checkpoint",
-        SnapshotKind::Savepoint => "savepoint",
+/// What of a job's state could not be had by a start that failed so.
+pub(crate) fn trouble_of(failure: &Failure) -> Option<Trouble> {
+    if failure.is::<LatestUnreadable>() {
+        return Some(Trouble::Unreadable);
     }
+    // What is not there is told as such; a storage that is unfit is there.
+    let kind = failure.find::<StoreError>().map(|error| error.kind)?;
+    let fit = !matches!(kind, StoreErrorKind::NotFound | StoreErrorKind::Unsuitable);
+    fit.then_some(Trouble::Unreachable)
 }
 
 fn holder() -> String {

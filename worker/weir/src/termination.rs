@@ -11,7 +11,7 @@ use weir_checkpoint::pointer::{Pointer, RunState};
 use weir_cli::{CheckpointArgs, Exit, Failure};
 
 use crate::job::JobFailed;
-use crate::state_folder::{self, LatestUnreadable, Trouble};
+use crate::state_folder::{self, Trouble};
 
 /// A termination message has at most 4,096 bytes.
 pub(crate) const ERROR_CHARS_MAX: usize = 1_500;
@@ -26,8 +26,7 @@ pub(crate) fn tell(
 ) {
     let failed = |failure: &Failure| failure.is::<JobFailed>();
     let job_failed = ended.as_ref().is_err_and(failed);
-    // Where the job did not begin, its newest snapshot may be why.
-    let standing = state_folder::read(job, checkpoints, ended.is_err() && !job_failed);
+    let standing = state_folder::read(job, checkpoints);
     let found = standing.found.as_ref();
     let by_itself = match ended {
         Ok(Exit::Finished) => Some(RunState::Finished),
@@ -38,11 +37,11 @@ pub(crate) fn tell(
     };
     let error = ended.as_ref().err().map(Failure::text);
     let mut report = report(found, deployment, by_itself, error);
-    // Its objects were looked at by whoever was to go on from it.
-    let unreadable = |failure: &Failure| failure.is::<LatestUnreadable>();
-    let unreadable = ended.as_ref().is_err_and(unreadable);
-    let unreadable = unreadable.then_some(Trouble::Unreadable);
-    match standing.trouble.or(unreadable) {
+    // Where the job did not begin, its newest snapshot may be why: whoever was to go on from it has
+    // looked.
+    let failure = ended.as_ref().err().filter(|_| !job_failed);
+    let trouble = failure.and_then(state_folder::trouble_of);
+    match standing.trouble.or(trouble) {
         Some(Trouble::Unreachable) => report["storageUnreachable"] = Value::Bool(true),
         Some(Trouble::Unreadable) => report["stateUnreadable"] = Value::Bool(true),
         None if ended.is_err() && checkpoints.require_state => {
@@ -107,10 +106,11 @@ fn run_state(run_state: &RunState) -> Value {
 #[cfg(test)]
 mod tests {
     use weir_checkpoint::pointer::{OperationId, POINTER, SnapshotKind, SnapshotRef};
-    use weir_storage::{LocalStore, ObjectPath, ObjectStore};
+    use weir_storage::{LocalStore, ObjectPath, ObjectStore, StoreError, StoreErrorKind};
     use weir_types::{CheckpointId, Epoch, JobId};
 
     use super::*;
+    use crate::state_folder::LatestUnreadable;
 
     fn pointer(run_state: RunState) -> Pointer {
         let latest = SnapshotRef {
@@ -135,6 +135,8 @@ mod tests {
             retained: vec![latest],
             roots: Vec::new(),
             forgotten: Vec::new(),
+            branch: None,
+            rewind: None,
         }
     }
 
@@ -192,16 +194,12 @@ mod tests {
         assert!(told(None, false, &long).to_string().len() < 4_096);
     }
 
-    /// A pointer in a local folder, and what was left of the file of its checkpoint.
-    fn folder_with(pointer: &[u8], metadata: Option<&[u8]>) -> tempfile::TempDir {
+    /// A pointer in a local folder, without what it names.
+    fn folder_with(pointer: &[u8]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         let store = LocalStore::open(dir.path().join("x")).unwrap();
-        let path = |path: &str| ObjectPath::new(path).unwrap();
-        store.swap_register(&path(POINTER), None, pointer).unwrap();
-        if let Some(bytes) = metadata {
-            let place = path("savepoint-7-9/_metadata");
-            store.create(&place, bytes).unwrap();
-        }
+        let register = ObjectPath::new(POINTER).unwrap();
+        store.swap_register(&register, None, pointer).unwrap();
         dir
     }
 
@@ -209,14 +207,11 @@ mod tests {
     #[test]
     fn state_that_cant_be_read_is_told_apart_from_a_storage_that_cant_be_asked() {
         let whole = pointer(RunState::Running).encode();
-        for (pointer, metadata) in [
-            (&b"damaged"[..], None),
-            (&whole[..], None),
-            (&whole[..], Some(&b"damaged"[..])),
-        ] {
-            let dir = folder_with(pointer, metadata);
+        let unreadable = || Err(Failure::failed(LatestUnreadable("gone".to_owned())));
+        for (pointer, ended) in [(&b"damaged"[..], failed()), (&whole[..], unreadable())] {
+            let dir = folder_with(pointer);
             let is_read = Pointer::decode(pointer).is_ok();
-            let told = told(Some(dir.path()), true, &failed());
+            let told = told(Some(dir.path()), true, &ended);
             assert_eq!(told["stateUnreadable"], true, "{told}");
             let runs = told["runState"]["state"] == "Running";
             assert_eq!(runs, is_read, "{told}");
@@ -225,27 +220,36 @@ mod tests {
             }
         }
         // A folder where the file should be: nobody can read that.
-        let dir = folder_with(&whole, None);
+        let dir = folder_with(&whole);
         std::fs::create_dir_all(dir.path().join("x/pointer.2")).unwrap();
-        let told = told(Some(dir.path()), true, &failed());
-        assert_eq!(told["storageUnreachable"], true, "{told}");
-        assert_eq!(told.get("stateUnreadable"), None, "{told}");
+        let unreachable = [told(Some(dir.path()), true, &failed())];
+        // The start has lost the storage that can be asked again by now.
+        let dir = folder_with(&whole);
+        let lost = |kind| {
+            let error = StoreError {
+                kind,
+                operation: "read",
+                path: String::new(),
+                store: "s3://b/j".to_owned(),
+                source: "it is".into(),
+            };
+            let error = anyhow::Error::new(error).context("look into the job's state folder");
+            told(Some(dir.path()), true, &Err(Failure::failed(error)))
+        };
+        let lost_now = lost(StoreErrorKind::Unavailable);
+        for told in unreachable.into_iter().chain([lost_now]) {
+            assert_eq!(told["storageUnreachable"], true, "{told}");
+            assert_eq!(told.get("stateUnreadable"), None, "{told}");
+        }
+        let not_there = lost(StoreErrorKind::NotFound);
+        assert_eq!(not_there.get("storageUnreachable"), None, "{not_there}");
     }
 
-    /// Its metadata is fine, so that whoever was to go on from it has to say so.
-    #[test]
-    fn an_object_that_the_newest_snapshot_lacks_is_told_as_state_that_cant_be_read() {
-        let mut unread = pointer(RunState::Running);
-        unread.latest = None;
-        let dir = folder_with(&unread.encode(), None);
-        let ended = Err(Failure::failed(LatestUnreadable("gone".to_owned())));
-        let told = told(Some(dir.path()), false, &ended);
-        assert_eq!(told["stateUnreadable"], true, "{told}");
-    }
-
+    /// Why a job's start failed is told by its error: the storage is not asked again what its
+    /// newest snapshot holds, which may be another one by now.
     #[test]
     fn the_newest_snapshot_is_not_why_a_job_has_failed_that_ran() {
-        let dir = folder_with(&pointer(RunState::Failed).encode(), None);
+        let dir = folder_with(&pointer(RunState::Failed).encode());
         let ended = Err(Failure::failed(JobFailed("no".to_owned())));
         let told = told(Some(dir.path()), false, &ended);
         assert_eq!(told["runState"]["state"], "Failed");

@@ -3,9 +3,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use weir_testkit::Job;
+use serde_json::Value;
+use weir_testkit::{Job, Process, command, until};
 
+use crate::harness::{Folder, test_programs};
 use crate::three_ways::{ended_again, killed_in_the_middle};
 
 const LATEST: [&str; 2] = ["--restore", "latest"];
@@ -134,6 +137,75 @@ fn state_objects_that_are_cut_off_are_refused() {
         &["and should have"],
         "`--restore PATH --rewind`",
     );
+}
+
+/// When the metadata of each checkpoint was written that the pointer keeps, oldest first.
+fn checkpoints(state: &Path) -> Vec<SystemTime> {
+    let number = |path: &Path| name(path).strip_prefix("pointer.")?.parse::<u64>().ok();
+    let newest = files(state)
+        .into_iter()
+        .filter(|path| number(path).is_some());
+    let Some(pointer) = newest.max_by_key(|path| number(path)) else {
+        return Vec::new();
+    };
+    let text = fs::read_to_string(&pointer).unwrap_or_default();
+    let content: Value = serde_json::from_str(&text).unwrap_or_default();
+    let retained = content["pointer"]["retained"].as_array();
+    let folders = retained.into_iter().flatten().map(|kept| {
+        let folder = kept["path"].as_str().expect("a path");
+        pointer.with_file_name(folder)
+    });
+    folders
+        .map(|folder| modified(&folder.join("_metadata")))
+        .collect()
+}
+
+fn modified(path: &Path) -> SystemTime {
+    let found = fs::metadata(path).expect("it is there");
+    found.modified().expect("files have times")
+}
+
+/// Its size is right, so that only who reads it finds out.
+#[test]
+fn a_job_of_which_no_sink_commits_goes_back_from_objects_whose_bytes_have_changed() {
+    let folder = Folder::new();
+    let args = ["count: \"60000\"", "rate: \"10000\""];
+    let manifest = folder.manifest("sums", &args, &[]);
+    let text = fs::read_to_string(&manifest[0]).expect("a manifest");
+    // Nothing of a checkpoint is part of the one before.
+    let text = text + "  checkpoint:\n    incremental: false\n";
+    fs::write(&manifest[0], text).expect("written");
+    let state = folder.path("state");
+    let start = || {
+        let mut command = command(test_programs(), ["run"]);
+        command
+            .args(&manifest)
+            .args(["--checkpoint-interval", "300ms", "--restore", "latest"])
+            .arg("--checkpoint-dir")
+            .arg(&state)
+            .env("WEIR_LOG", "info");
+        Process::start(command)
+    };
+    let mut process = start();
+    until("three checkpoints", || {
+        state.is_dir() && checkpoints(&state).len() >= 3
+    });
+    process.kill_nine();
+    let written = checkpoints(&state);
+    let before = written[written.len() - 2];
+    let objects = files(&state).into_iter();
+    let newest = objects.filter(|path| is_state_object(path) && modified(path) > before);
+    let newest: Vec<_> = newest.collect();
+    assert!(!newest.is_empty(), "{:?}", files(&state));
+    for path in newest {
+        let bytes = fs::read(&path).expect("read");
+        fs::write(path, FLIPPED.1(&bytes)).expect("written");
+    }
+    let said = [
+        "is damaged: the job goes back to checkpoint",
+        "restarting the job",
+    ];
+    start().wait().expect(0, &said);
 }
 
 #[test]

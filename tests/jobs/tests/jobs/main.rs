@@ -19,6 +19,7 @@ mod local_recovery;
 mod output_faults;
 mod panics;
 mod rocksdb;
+mod store_outage;
 mod three_ways;
 mod top_pages;
 mod wordcount;

@@ -25,6 +25,8 @@ fn pointer(deployment: u64, run_state: RunState) -> Pointer {
         retained: Vec::new(),
         roots: Vec::new(),
         forgotten: Vec::new(),
+        branch: None,
+        rewind: None,
     }
 }
 
@@ -172,7 +174,52 @@ fn the_write_that_lets_go_of_the_newest_state_notes_what_the_job_begins_with() {
         roots.extend(next.clone());
         assert_eq!(content.roots, roots);
         assert_eq!(content.begins_with(false), next.as_ref());
+        assert_eq!(content.branch, Some(Epoch(8)), "this epoch begins it");
     }
+    let goes_on = begin(2, Some(1)).on_read(found(&running, "v"), true);
+    assert_eq!(content(goes_on).branch, None);
+}
+
+/// What another leader has promised since it was looked would be lost.
+#[test]
+fn a_claim_that_was_decided_by_a_look_is_given_up_if_the_pointer_has_moved_since() {
+    let looked_at = pointer(1, RunState::Running);
+    let claims = |claim: &mut Claim, now: &Pointer| claim.on_read(found(now, "v"), true);
+    let mut moved = looked_at.clone();
+    moved.nonce += 1;
+    let begin = || {
+        let begun = begin(2, Some(1)).anew(true);
+        begun.looked_at(Some(looked_at.nonce))
+    };
+    assert!(why(claims(&mut begin(), &moved)).contains("its pointer moves"));
+    let mut claim = begin();
+    let first = content(claims(&mut claim, &looked_at));
+    claim.on_swap(SwapResult::Conflict);
+    assert!(why(claims(&mut claim, &moved)).contains("its pointer moves"));
+    // Its own write is none that it has to look at again.
+    let mut claim = begin();
+    claims(&mut claim, &looked_at);
+    claim.on_swap(SwapResult::InDoubt(String::new()));
+    let leads = outcome(claims(&mut claim, &first));
+    assert!(matches!(leads, ClaimOutcome::Leads { .. }), "{leads:?}");
+}
+
+#[test]
+fn the_claim_notes_what_a_person_has_the_job_go_back_to() {
+    let rewind = Rewind {
+        operation: OperationId::of_rewind(None),
+        path: None,
+    };
+    let claim = || begin(2, Some(1)).rewind(Some(rewind.clone()));
+    let running = pointer(1, RunState::Running);
+    let noted = content(claim().on_read(found(&running, "v"), true)).rewind;
+    assert_eq!(noted.as_ref(), Some(&rewind));
+    let first = claim().on_read(ReadResult::Missing, false);
+    assert_eq!(content(first).rewind, Some(rewind));
+    let mut rewound = running;
+    rewound.rewind = noted.clone();
+    let next = begin(2, Some(1)).on_read(found(&rewound, "v"), true);
+    assert_eq!(content(next).rewind, noted, "it stays noted");
 }
 
 #[test]

@@ -74,6 +74,8 @@ fn pointer(retained: Vec<SnapshotRef>) -> Pointer {
         retained,
         roots: Vec::new(),
         forgotten: Vec::new(),
+        branch: None,
+        rewind: None,
     }
 }
 

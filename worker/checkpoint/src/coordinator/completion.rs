@@ -25,6 +25,8 @@ pub(super) enum Purpose {
     Completes(CheckpointId),
     /// It lets go of savepoints.
     Forgets,
+    /// A damaged checkpoint is no longer the newest.
+    Leaves,
     /// It records how the job ended.
     Ends,
 }
@@ -120,6 +122,11 @@ impl Coordinator {
                 state => content.run_state = state,
             }
             purpose = Purpose::Ends;
+        } else if self.leave_into(&mut content) {
+            if !self.schedule.may_retry() {
+                return;
+            }
+            purpose = Purpose::Leaves;
         } else if let Some(id) = self.complete_into(turn, &mut content) {
             purpose = Purpose::Completes(id);
         } else if self.forget_into(&mut content) {
@@ -200,6 +207,7 @@ impl Coordinator {
                         }
                     }
                     Purpose::Forgets => self.drop_what_is_not_kept(),
+                    Purpose::Leaves => self.left(turn),
                     Purpose::Ends => self.recorded(turn),
                 }
             }
@@ -212,6 +220,11 @@ impl Coordinator {
             }
             (PointerOutcome::Failed(reason), Purpose::Forgets) => {
                 turn.act(Action::Say(format!("let go of a savepoint: {reason}")));
+            }
+            (PointerOutcome::Failed(reason), Purpose::Leaves) => {
+                let text = format!("leave a damaged checkpoint, will be tried again: {reason}");
+                turn.act(Action::Say(text));
+                self.schedule.retry(turn.now, RETRY_PAUSE);
             }
             (PointerOutcome::Failed(reason), Purpose::Ends) => {
                 let text = format!("record how the job ended, will be tried again: {reason}");

@@ -116,6 +116,12 @@ pub enum Event {
     /// Nobody wants the savepoint of this operation any more. Whether it may go is asked of the
     /// pointer ([`Pointer::needs`]); when it has gone is seen there too.
     Forget(OperationId),
+    /// The newest checkpoint, which the job goes on from, is damaged, and no results of it or of
+    /// later ones need a commit: the one before becomes the newest, if [`Coordinator::can_leave`]
+    /// says that there is one. Comes after `Interrupted`.
+    ///
+    /// [`Coordinator::can_leave`]: super::Coordinator::can_leave
+    Damaged(CheckpointId),
     /// All subtasks have processed all their input: the last checkpoint may be taken.
     EndOfInput,
     /// What an enumerator keeps.

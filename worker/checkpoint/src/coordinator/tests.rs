@@ -1,6 +1,7 @@
 //! Named runs of the coordinator. `random` checks its rules on random ones.
 
 mod ends;
+mod leaving;
 mod random;
 mod requests;
 
@@ -67,6 +68,8 @@ fn claimed() -> Pointer {
         retained: Vec::new(),
         roots: Vec::new(),
         forgotten: Vec::new(),
+        branch: None,
+        rewind: None,
     }
 }
 

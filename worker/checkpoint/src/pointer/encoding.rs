@@ -110,6 +110,9 @@ impl Pointer {
         if !self.latest.as_ref().is_none_or(kept) {
             return wrong("its latest snapshot is not among those that it keeps".into());
         }
+        if self.branch.is_some_and(|branch| branch > self.epoch) {
+            return wrong("its branch begins in an epoch beyond its own".into());
+        }
         let beyond = |s: &&super::SnapshotRef| s.id > self.last_id || s.epoch > self.epoch;
         if let Some(snapshot) = self.retained.iter().find(beyond) {
             return wrong(format!(

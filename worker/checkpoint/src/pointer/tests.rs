@@ -33,6 +33,8 @@ fn pointer() -> Pointer {
             path: "chk-2-1".to_owned(),
         }],
         forgotten: Vec::new(),
+        branch: None,
+        rewind: None,
     };
     pointer.complete(snapshot(4, SnapshotKind::Checkpoint), 2);
     pointer.complete(snapshot(6, SnapshotKind::Savepoint), 2);
@@ -46,6 +48,21 @@ fn version_one_looks_like_this() {
     let golden = include_str!("tests/pointer-v1.json");
     assert_eq!(text, golden);
     assert_eq!(Pointer::decode(golden.as_bytes()).unwrap(), pointer());
+}
+
+/// Pointers that never began anew look as they did before there was such a thing.
+#[test]
+fn version_one_of_a_job_that_a_person_took_back_looks_like_this() {
+    let mut rewound = pointer();
+    rewound.branch = Some(Epoch(3));
+    rewound.rewind = Some(Rewind {
+        operation: OperationId::of_rewind(Some("monday")),
+        path: Some("/data/state/job/savepoint-2-6".to_owned()),
+    });
+    let text = String::from_utf8(rewound.encode()).unwrap();
+    let golden = include_str!("tests/pointer-v1-rewound.json");
+    assert_eq!(text, golden);
+    assert_eq!(Pointer::decode(golden.as_bytes()).unwrap(), rewound);
 }
 
 #[test]
@@ -88,6 +105,7 @@ fn a_pointer_that_contradicts_itself_is_refused_though_its_checksum_is_right() {
     refused(&|pointer| pointer.latest = Some(snapshot(5, SnapshotKind::Checkpoint)));
     refused(&|pointer| pointer.last_id = CheckpointId(5));
     refused(&|pointer| pointer.epoch = Epoch(1));
+    refused(&|pointer| pointer.branch = Some(Epoch(4)));
 }
 
 #[test]

@@ -40,7 +40,8 @@ Examples:
 
 The third one can be killed at any moment; the same command again goes on from the newest
 checkpoint, and the output is as if nothing had happened. `latest` begins without state only if the
-folder never held a checkpoint of this job. The last one goes back although there is newer state.
+folder never held a checkpoint of this job. The last one goes back although there is newer state,
+once: again, it goes on; with `--rewind=ID` and a name that is new it goes back another time.
 
 `weir savepoint`, `weir stop` and the like ask 127.0.0.1:8081: name that with --rest, as the second
 one does, or name the address that is printed to them.

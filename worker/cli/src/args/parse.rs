@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use crate::RestoreChoice;
+use crate::{RestoreChoice, Rewind};
 
 const NO_ADDRESS: &str = "want HOST:PORT, for example 127.0.0.1:6123";
 
@@ -64,6 +64,12 @@ pub(super) fn location(text: &str) -> Result<String, String> {
 pub(super) fn operation(text: &str) -> Result<String, String> {
     weir_rest::check_operation(text)?;
     Ok(text.to_owned())
+}
+
+/// A wish to go back, and its name if it has one.
+pub(super) fn rewind(text: &str) -> Result<Rewind, String> {
+    let name = (!text.is_empty()).then(|| operation(text)).transpose()?;
+    Ok(Rewind { name })
 }
 
 #[cfg(test)]

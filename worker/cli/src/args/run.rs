@@ -7,9 +7,9 @@ use clap::{Args, ValueEnum};
 use weir_crd::{ManifestDuration, StateBackendType};
 use weir_types::TaskManagerId;
 
-use super::parse::{address, assignment, host_and_port, location, restore};
+use super::parse::{address, assignment, host_and_port, location, restore, rewind};
 use super::{Format, REST, StoreArgs};
-use crate::{CheckpointArgs, RestoreChoice};
+use crate::{CheckpointArgs, RestoreChoice, Rewind};
 
 /// The job, as all sub-commands take it.
 #[derive(Args, Debug)]
@@ -86,9 +86,11 @@ pub(crate) struct CheckpointOptions {
     pub(crate) restore: Option<RestoreChoice>,
 
     /// Go back to what --restore names, PATH or `none`, though the job has newer state: what it
-    /// published since then comes again. Each time that it is said
-    #[arg(long, requires = "restore")]
-    pub(crate) rewind: bool,
+    /// published since then comes again. The same words again go on from there; another ID goes
+    /// back once more
+    #[arg(long, value_name = "ID", value_parser = rewind, requires = "restore")]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(crate) rewind: Option<Rewind>,
 
     /// Leave state behind that belongs to no operator of the program
     #[arg(long, requires = "checkpoint_dir")]

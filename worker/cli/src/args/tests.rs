@@ -56,7 +56,7 @@ fn checkpoint_options_become_a_request() {
         dir: Some("s3://b/p".to_owned()),
         interval: Some(Duration::from_millis(100)),
         restore: Some(RestoreChoice::Latest),
-        rewind: false,
+        rewind: None,
         allow_non_restored_state: true,
         require_state: false,
         store: store
@@ -110,6 +110,27 @@ fn a_store_and_a_jobmanager_are_not_asked_at_once() {
         assert!(refused(line).contains("cannot be used with"), "{line}");
     }
     assert!(parsed("checkpoints ls --dir state").is_ok());
+}
+
+#[test]
+fn going_back_may_have_a_name_of_its_own() {
+    let rewind = |words: &str| {
+        let line = format!("run a.yaml --checkpoint-dir s --restore none {words}");
+        match parsed(&line) {
+            Ok(Command::Run(args)) => Ok(args.checkpoints.request().rewind),
+            other => Err(format!("{other:?}")),
+        }
+    };
+    let named = |name: Option<&str>| {
+        let name = name.map(str::to_owned);
+        Ok(Some(crate::Rewind { name }))
+    };
+    assert_eq!(rewind(""), Ok(None));
+    assert_eq!(rewind("--rewind"), named(None));
+    assert_eq!(rewind("--rewind --quiet"), named(None));
+    assert_eq!(rewind("--rewind=monday"), named(Some("monday")));
+    let bad = rewind("--rewind=a/b").unwrap_err();
+    assert!(bad.contains("letters"), "{bad}");
 }
 
 #[test]

@@ -10,7 +10,9 @@ const IN_PROGRESS_SUFFIX: &str = ".inprogress";
 const EXTENSIONS: [&str; 2] = ["csv", "jsonl"];
 
 /// `part-<epoch>-<subtask>-<attempt>-<counter>.<extension>`: no two attempts of any subtask ever
-/// have one name. The counter has leading zeros, so that the parts of a subtask sort by age.
+/// have one name. A file is begun before it is known which checkpoint it will be prepared for, so
+/// the counter stands for that, and tells apart files of one checkpoint, too. It has leading zeros,
+/// so that the parts of a subtask sort by age.
 pub(super) fn finished(attempt: &ExecutionAttemptId, counter: u32, extension: &str) -> String {
     let ExecutionAttemptId {
         epoch,

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use weir_stream::sink::SinkWriter;
-use weir_stream::{Batch, OperatorContext, SuppressRestarts};
+use weir_stream::{Batch, Commit, OperatorContext, SuppressRestarts};
 
 mod folders;
 mod places;
@@ -44,7 +44,7 @@ fn open<T: Data>(sink: &FileSink<T>, context: &OperatorContext) -> FileWriter<T>
 
 /// What a job without checkpoints does at its end.
 fn publish<T: Data>(writer: &mut FileWriter<T>) -> Result<(), BoxError> {
-    let handles = writer.prepare_commit()?;
+    let handles = writer.prepare_commit(Commit::Final)?;
     writer.commit(&handles)
 }
 
@@ -81,7 +81,7 @@ fn results_are_published_on_commit_and_hidden_before() {
         names(&out)
     );
     for writer in &mut writers {
-        let handles = writer.prepare_commit().expect("prepares");
+        let handles = writer.prepare_commit(Commit::Final).expect("prepares");
         assert!(names(&out).iter().any(|name| name.starts_with('.')));
         writer.commit(&handles).expect("publishes");
         writer.commit(&handles).expect("has published");

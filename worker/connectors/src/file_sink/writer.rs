@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use weir_stream::sink::{CommitHandle, SinkWriter};
-use weir_stream::{Batch, BoxError, Data, OperatorContext};
+use weir_stream::{Batch, BoxError, Commit, Data, OperatorContext};
 use weir_types::ExecutionAttemptId;
 
 use super::Options;
@@ -119,7 +119,7 @@ impl<T: Data> SinkWriter<T> for FileWriter<T> {
         self.finish_part().map_err(FileSinkError::tell)
     }
 
-    fn prepare_commit(&mut self) -> Result<Vec<CommitHandle>, BoxError> {
+    fn prepare_commit(&mut self, _by: Commit) -> Result<Vec<CommitHandle>, BoxError> {
         self.finish_part().map_err(FileSinkError::tell)?;
         if self.finished.is_empty() {
             return Ok(Vec::new());

@@ -41,6 +41,8 @@ fn claim_of(store: &Arc<dyn ObjectStore>, deployment: u64) -> crate::Claimed {
         above: Epoch(0),
         anew: false,
         begins_with: None,
+        rewind: None,
+        looked_at: None,
     })
     .expect("nobody else is there")
 }
@@ -459,6 +461,8 @@ fn a_job_that_takes_its_checkpoints_with_it_leaves_the_pointer_and_says_so() {
         above: Epoch(0),
         anew: false,
         begins_with: None,
+        rewind: None,
+        looked_at: None,
     });
     let said = claimed.expect_err("its checkpoints are gone").to_string();
     assert!(said.contains("its checkpoints were deleted"), "{said}");

@@ -474,6 +474,24 @@ impl JobMaster {
         Ok(())
     }
 
+    /// What the job goes on from is damaged: another checkpoint is to be restored. False: there is
+    /// none, or results may be committed beyond it.
+    pub(super) fn leave_damaged(&mut self, now: Now, actions: &mut Vec<Action>) -> bool {
+        let mut vertices = self.graph.job().vertices.iter();
+        let commits = vertices.any(|vertex| vertex.commits);
+        let Some(checkpoints) = self.checkpoints.as_ref().filter(|_| !commits) else {
+            return false;
+        };
+        let Some(damaged) = checkpoints.restoring.checkpoint() else {
+            return false;
+        };
+        let leaves = checkpoints.coordinator.can_leave(damaged);
+        if leaves {
+            self.tell_coordinator(now, coordinator::Event::Damaged(damaged), actions);
+        }
+        leaves
+    }
+
     /// When something is due that no event announces.
     pub(crate) fn next_wakeup(&self) -> Option<Timestamp> {
         let checkpoints = self.checkpoints.as_ref();

@@ -43,13 +43,20 @@ impl JobMaster {
         for failure in failures {
             self.block_machine(now, &failure.fault);
         }
-        let concerned = if self.ends_as_one() {
+        let mut faults = failures.iter().map(|failure| &failure.fault);
+        let damaged = faults.any(|fault| fault.class == FaultClass::StateDamaged);
+        let concerned = if damaged || self.ends_as_one() {
             self.failover.all()
         } else {
             self.failover.concerned(failures)
         };
         let cause = first_line(&first.fault.cause).to_owned();
         self.interrupt_checkpoints(now, &cause, actions);
+        if damaged && !self.leave_damaged(now, actions) {
+            let update = self.graph.give_up(now.unix_ms);
+            self.follow(update, now, actions);
+            return;
+        }
         if let Some(pending) = &mut self.restart {
             pending.subtasks.extend(concerned.iter().copied());
         } else {
@@ -109,7 +116,8 @@ impl JobMaster {
     pub(super) fn restart_due(&self) -> Option<Timestamp> {
         let pending = self.restart.as_ref()?;
         let waits = self.checkpoints.as_ref().is_some_and(|checkpoints| {
-            checkpoints.coordinator.in_doubt() || checkpoints.coordinator.is_decided()
+            let coordinator = &checkpoints.coordinator;
+            coordinator.in_doubt() || coordinator.is_decided() || coordinator.is_leaving()
         });
         (!waits && self.graph.have_ended(&pending.subtasks)).then_some(pending.not_before)
     }

@@ -54,6 +54,8 @@ fn job(store: &dyn ObjectStore) -> Pointer {
         retained,
         roots: Vec::new(),
         forgotten: Vec::new(),
+        branch: None,
+        rewind: None,
     }
 }
 
@@ -95,6 +97,27 @@ fn a_job_goes_back_by_itself_if_an_object_of_its_newest_checkpoint_is_gone_or_cu
         assert!(warning.contains("shared/2"), "{warning}");
         assert!(warning.contains("chk-1-1"), "{warning}");
     }
+}
+
+/// What it holds was left behind by a person's word.
+#[test]
+fn a_job_that_began_anew_goes_back_to_nothing_of_the_branch_before() {
+    let store = MemoryStore::default();
+    let mut pointer = job(&store);
+    let mut own = store_checkpoint(&store, 3);
+    own.epoch = Epoch(2);
+    (pointer.last_id, pointer.latest) = (own.id, Some(own.clone()));
+    pointer.retained.push(own);
+    store.delete(&path("shared/3")).expect("it goes");
+    let from = goes_on_from(&store, &pointer, false, Look::Objects);
+    assert_eq!(from.expect("they are of one branch").0, 2);
+    pointer.branch = Some(Epoch(2));
+    let refused = goes_on_from(&store, &pointer, false, Look::Objects);
+    let refused = refused.expect_err("it would go back across the word");
+    assert!(
+        matches!(refused, ClaimError::LatestUnreadable { .. }),
+        "{refused:?}"
+    );
 }
 
 #[test]

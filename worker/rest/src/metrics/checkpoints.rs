@@ -157,6 +157,7 @@ fn reason(class: FaultClass) -> &'static str {
     match class {
         FaultClass::NonRecoverable => "non_recoverable",
         FaultClass::PartitionDataMissing => "partition_data_missing",
+        FaultClass::StateDamaged => "state_damaged",
         FaultClass::Environment => "environment",
         FaultClass::Recoverable => "recoverable",
     }

@@ -78,6 +78,7 @@ pub(super) fn fault_to_wire(fault: &Fault) -> pb::Fault {
     let class = match fault.class {
         FaultClass::NonRecoverable => pb::FaultClass::NonRecoverable,
         FaultClass::PartitionDataMissing => pb::FaultClass::PartitionDataMissing,
+        FaultClass::StateDamaged => pb::FaultClass::StateDamaged,
         FaultClass::Environment => pb::FaultClass::Environment,
         FaultClass::Recoverable => pb::FaultClass::Recoverable,
     };
@@ -98,6 +99,7 @@ pub(super) fn fault_from_wire(fault: pb::Fault) -> Result<Fault, WireError> {
     let class = match pb::FaultClass::try_from(fault.class) {
         Ok(pb::FaultClass::NonRecoverable) => FaultClass::NonRecoverable,
         Ok(pb::FaultClass::PartitionDataMissing) => FaultClass::PartitionDataMissing,
+        Ok(pb::FaultClass::StateDamaged) => FaultClass::StateDamaged,
         Ok(pb::FaultClass::Environment) => FaultClass::Environment,
         Ok(pb::FaultClass::Recoverable) => FaultClass::Recoverable,
         Ok(pb::FaultClass::Unspecified) | Err(_) => {

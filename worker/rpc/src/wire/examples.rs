@@ -123,6 +123,7 @@ fn faults() -> Vec<Fault> {
     let classes = [
         FaultClass::NonRecoverable,
         FaultClass::PartitionDataMissing,
+        FaultClass::StateDamaged,
         FaultClass::Environment,
         FaultClass::Recoverable,
     ];

@@ -159,11 +159,9 @@ impl<U: StateKey, V: StateValue, N: StateKey> MapState<U, V, N> {
             return Ok(MapIter(Entries::Plain(table.walk(map))));
         };
         let table = swept::<_, N, U, V>(access, ttl)?;
-        let mut map = table.find_map(hash, key, &self.namespace)?;
-        if let Some(place) = map {
-            table.retain(place, |_, timed| !ttl.hides(timed, now_ms));
-            map = table.find_map(hash, key, &self.namespace)?;
-        }
+        let of = (hash, key, &self.namespace);
+        table.retain(of, |_, timed| !ttl.hides(timed, now_ms))?;
+        let map = table.find_map(hash, key, &self.namespace)?;
         let renewed = table
             .walk(map)
             .filter(|(_, _, timed)| ttl.read_renews(timed, now_ms));
@@ -200,7 +198,8 @@ impl<U: StateKey, V: StateValue, N: StateKey> MapState<U, V, N> {
         table.is_empty(hash, key, &self.namespace)
     }
 
-    /// Removes the entries that the function says no to.
+    /// Removes the entries that the function says no to. With state on disk this takes memory only
+    /// for the keys of those that go, if they are not in it already.
     pub fn retain<C: KeyedContext>(
         &self,
         ctx: &mut C,
@@ -210,26 +209,14 @@ impl<U: StateKey, V: StateValue, N: StateKey> MapState<U, V, N> {
         let Access {
             hash, key, now_ms, ..
         } = access;
-        match access.ttl {
-            None => {
-                let table = access.table::<MapTable<K<C>, N, U, V>>()?;
-                let map = table.find_map(hash, key, &self.namespace)?;
-                if let Some(map) = map {
-                    table.retain(map, keep);
-                }
-            }
-            Some(ttl) => {
-                let table = swept::<_, N, U, V>(access, ttl)?;
-                let map = table.find_map(hash, key, &self.namespace)?;
-                let keep = |user_key: &U, timed: &Timed<V>| {
-                    !ttl.hides(timed, now_ms) && keep(user_key, &timed.value)
-                };
-                if let Some(map) = map {
-                    table.retain(map, keep);
-                }
-            }
-        }
-        Ok(())
+        let of = (hash, key, &self.namespace);
+        let Some(ttl) = access.ttl else {
+            return access.table::<MapTable<K<C>, N, U, V>>()?.retain(of, keep);
+        };
+        let table = swept::<_, N, U, V>(access, ttl)?;
+        table.retain(of, |user_key, timed| {
+            !ttl.hides(timed, now_ms) && keep(user_key, &timed.value)
+        })
     }
 
     /// Removes the map of the current key.

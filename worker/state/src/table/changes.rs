@@ -70,13 +70,18 @@ impl Changes {
     /// Notes that the entry in this slot is about to go. True if its old state must be copied
     /// before.
     pub(crate) fn remove(&mut self, id: u32, key: Write) -> bool {
-        if !self.fresh.remove(id)
-            && let Err(error) = record::write_removed(&mut self.removed, key)
-        {
-            self.broken = Some(error);
+        if !self.fresh.remove(id) {
+            self.remove_unseen(key);
         }
         self.dirty.remove(id);
         self.frozen.remove(id)
+    }
+
+    /// Notes that an entry goes that is in no slot: the tier below has it.
+    pub(crate) fn remove_unseen(&mut self, key: Write) {
+        if let Err(error) = record::write_removed(&mut self.removed, key) {
+            self.broken = Some(error);
+        }
     }
 
     /// Whether no snapshot, and no tier below, knows the entry in this slot.

@@ -6,23 +6,25 @@
 //! Heads and links are not in snapshots: they follow from the entries.
 //!
 //! Over a tier a map may be in memory in part: its head says what is known of the rest. Single
-//! entries are read when they are asked for; what looks at all of a map reads all of it.
+//! entries are read when they are asked for; what lends all of a map reads all of it.
 
 use weir_types::KeyGroup;
 
 use crate::codec::{CodecError, StateValue, decode_front, encode};
 use crate::error::StateError;
-use crate::key::{StateKey, hash_within};
+use crate::key::StateKey;
 use crate::table::below::AnyShards;
 use crate::table::record::read_record;
-use crate::table::shard::{EntryCodec, PlainCodec, Shard};
+use crate::table::shard::{EntryCodec, Shard};
 use crate::table::shards::{Block, KeyGroups, Shards};
 use crate::table::state_table::{ReadValue, StateTable, ValueFormat, check_read, checked_hash};
-use crate::table::{Place, entry_hash, rehash};
+use crate::table::{Place, entry_hash};
 
+mod links;
 mod load;
 
-const NONE: u32 = u32::MAX;
+pub(crate) use links::Walk;
+use links::{Below, Head, Linked, Owner, linked_hash};
 
 #[derive(Debug)]
 pub(crate) struct MapTable<K, N, U, V> {
@@ -30,35 +32,6 @@ pub(crate) struct MapTable<K, N, U, V> {
     entries: Shards<Owner, U, Linked<V>>,
     read_value: ReadValue<V>,
     sweep_at: (usize, u32),
-}
-
-/// The slot of a map's head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-struct Owner(u32);
-
-/// A map: its first and last entry.
-#[derive(Clone, Copy, Debug, serde::Serialize)]
-struct Head {
-    first: u32,
-    last: u32,
-    below: Below,
-}
-
-/// What the tier has of a map that is not in memory, if its key group is not complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-enum Below {
-    /// Nobody has looked yet.
-    Unknown,
-    /// More than was read: each entry is to be asked for.
-    More,
-    Nothing,
-}
-
-#[derive(Debug)]
-struct Linked<V> {
-    value: V,
-    previous: u32,
-    next: u32,
 }
 
 /// Where an entry comes from.
@@ -114,16 +87,6 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> EntryCodec<Owner, U, 
     fn value(&self, linked: &Linked<V>, out: &mut Vec<u8>) -> Result<(), CodecError> {
         encode(&linked.value, out)
     }
-}
-
-/// The hash of an entry among those of its shard.
-#[inline]
-fn linked_hash<U: StateKey>(owner: Owner, user_key: &U) -> Result<u64, StateError> {
-    hash_within(u64::from(owner.0), user_key).map_err(StateError::hash::<U>)
-}
-
-fn rehash_linked<U: StateKey>(owner: &Owner, user_key: &U) -> u64 {
-    linked_hash(*owner, user_key).expect("a key in the table was hashed before")
 }
 
 impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> {
@@ -278,65 +241,9 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
         self.append(of, (user_key, value), entry).map(drop)
     }
 
-    /// Adds an entry that is not in memory to the end of its map, which is made if need be.
-    fn append(
-        &mut self,
-        of: MapKey<'_, K, N>,
-        (user_key, value): (U, V),
-        entry: Entry,
-    ) -> Result<Found, StateError> {
-        // Hash the user key before there is a head without an entry.
-        linked_hash(Owner(NONE), &user_key)?;
-        let map = self.find_or_make_map(of);
-        let owner = Owner(map.slot);
-        let previous = self.head_mut(map).last;
-        let entries = self.entries.shard_mut(map.shard);
-        let entry_hash = linked_hash(owner, &user_key)?;
-        let linked = Linked {
-            value,
-            previous,
-            next: NONE,
-        };
-        let new = (owner, user_key, linked);
-        let slot = match entry {
-            Entry::New => entries.insert(entry_hash, new.0, new.1, new.2, rehash_linked),
-            Entry::Over => entries.insert_over(entry_hash, new, rehash_linked),
-            Entry::FromBelow => entries.insert_clean(entry_hash, new, rehash_linked),
-        };
-        self.set_next(map, previous, slot);
-        self.set_previous(map, NONE, slot);
-        Ok(Found {
-            map,
-            entry: Place { slot, ..map },
-        })
-    }
-
     /// Takes out an entry that [`Self::find`] gave.
     pub(crate) fn remove(&mut self, found: Found) -> V {
         self.remove_at(found.map, found.entry)
-    }
-
-    /// Takes out the entries of a map that the function says no to.
-    pub(crate) fn retain(&mut self, map: Place, mut keep: impl FnMut(&U, &V) -> bool) {
-        let mut next = self.head(map).map_or(NONE, |head| head.first);
-        while let Some((_, user_key, linked)) = self.entries.shard(map.shard).entry(next) {
-            let place = Place { slot: next, ..map };
-            next = linked.next;
-            if !keep(user_key, &linked.value) {
-                self.remove_at(map, place);
-            }
-        }
-    }
-
-    /// The places of a map's entries, in the order in which they were added.
-    pub(crate) fn walk(&self, map: Option<Place>) -> Walk<'_, K, N, U, V> {
-        let head = map.and_then(|map| self.head(map));
-        let next = head.map_or(NONE, |head| head.first);
-        Walk {
-            table: self,
-            shard: map.map_or(0, |map| map.shard),
-            next,
-        }
     }
 
     /// Looks at the next `count` slots and removes the entries that are `dead`.
@@ -359,94 +266,6 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
             }
         }
         self.sweep_at = (shard, slot);
-    }
-
-    fn head(&self, map: Place) -> Option<Head> {
-        self.heads[map.shard]
-            .entry(map.slot)
-            .map(|(_, _, head)| *head)
-    }
-
-    fn head_mut(&mut self, map: Place) -> &mut Head {
-        let head = self.heads[map.shard].untracked_mut(map.slot);
-        head.expect("a map is used before it is empty")
-    }
-
-    fn find_or_make_map(&mut self, of: MapKey<'_, K, N>) -> Place {
-        let (shard, heads) = (of.shard, &mut self.heads[of.shard]);
-        if let Some(slot) = heads.find(of.entry_hash, of.key, of.namespace) {
-            return Place { shard, slot };
-        }
-        let head = Head {
-            first: NONE,
-            last: NONE,
-            below: Below::Unknown,
-        };
-        let (key, namespace) = (of.key.clone(), of.namespace.clone());
-        let slot = heads.insert(of.entry_hash, key, namespace, head, rehash);
-        Place { shard, slot }
-    }
-
-    fn remove_at(&mut self, map: Place, place: Place) -> V {
-        let shard = self.entries.shard_mut(place.shard);
-        let (owner, user_key, _) = shard.entry(place.slot).expect("the place holds an entry");
-        let hash = rehash_linked(owner, user_key);
-        let codec = MapCodec(&self.heads[place.shard]);
-        let (_, _, linked) = shard
-            .remove(hash, place.slot, &codec)
-            .expect("the place holds an entry");
-        let Linked {
-            value,
-            previous,
-            next,
-        } = linked;
-        self.set_next(map, previous, next);
-        self.set_previous(map, next, previous);
-        if previous == NONE && next == NONE {
-            let heads = &mut self.heads[map.shard];
-            let (key, namespace, _) = heads.entry(map.slot).expect("a map's head outlives it");
-            let hash = rehash(key, namespace);
-            heads.remove(hash, map.slot, &PlainCodec);
-        }
-        value
-    }
-
-    /// Lets an entry, or the head if there is none, be followed by `next`.
-    fn set_next(&mut self, map: Place, slot: u32, next: u32) {
-        match self.entries.shard_mut(map.shard).untracked_mut(slot) {
-            Some(linked) => linked.next = next,
-            None => self.head_mut(map).first = next,
-        }
-    }
-
-    /// Lets an entry, or the map's end if there is none, be preceded by `previous`.
-    fn set_previous(&mut self, map: Place, slot: u32, previous: u32) {
-        match self.entries.shard_mut(map.shard).untracked_mut(slot) {
-            Some(linked) => linked.previous = previous,
-            None => self.head_mut(map).last = previous,
-        }
-    }
-}
-
-/// The places of a map's entries.
-#[derive(Debug)]
-pub(crate) struct Walk<'a, K, N, U, V> {
-    table: &'a MapTable<K, N, U, V>,
-    shard: usize,
-    next: u32,
-}
-
-impl<'a, K: StateKey, N: StateKey, U: StateKey, V: StateValue> Iterator for Walk<'a, K, N, U, V> {
-    type Item = (Place, &'a U, &'a V);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let place = Place {
-            shard: self.shard,
-            slot: self.next,
-        };
-        let (_, user_key, linked) = self.table.entries.shard(self.shard).entry(self.next)?;
-        self.next = linked.next;
-        Some((place, user_key, &linked.value))
     }
 }
 
@@ -508,13 +327,5 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> StateTable for MapTab
 
     fn bytes(&self) -> usize {
         self.entries.bytes() + self.head_bytes()
-    }
-}
-
-impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> {
-    fn head_bytes(&self) -> usize {
-        let heads = self.heads.iter();
-        let heads = heads.map(|head| size_of::<Shard<K, N, Head>>() + head.bytes());
-        heads.sum::<usize>()
     }
 }

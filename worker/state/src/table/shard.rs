@@ -354,6 +354,20 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
         }
     }
 
+    /// Notes that an entry goes that only the tier below has, by its encoded key.
+    pub(crate) fn remove_below(&mut self, key: &[u8]) {
+        let write_key = &mut |out: &mut Vec<u8>| {
+            out.extend_from_slice(key);
+            Ok(())
+        };
+        if let Some(Rest::Below(partial)) = self.rest.as_deref_mut() {
+            partial.remove(write_key);
+        }
+        if let Some(changes) = &mut self.changes {
+            changes.remove_unseen(write_key);
+        }
+    }
+
     /// Entries that were restored and not read yet.
     pub(crate) fn unread(&self) -> Option<&Unread> {
         match self.rest.as_deref() {

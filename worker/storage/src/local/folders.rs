@@ -11,11 +11,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::register;
 use super::temporary::is_temporary;
+use crate::object_store::Unfinished;
 use crate::{ObjectInfo, ObjectPath};
 
 /// A temporary file this much older than a new one has lost its writer. No write takes so long
 /// without touching its file.
 const TEMPORARY_AGE_MAX: Duration = Duration::from_secs(3_600);
+/// What a file that is being written is shown as: no object has that name.
+const UNFINISHED: &str = "unfinished";
 /// How many folders are remembered. Forgetting one costs a few flushes.
 const FOLDERS_REMEMBERED_MAX: usize = 1_024;
 
@@ -194,14 +197,59 @@ pub(super) fn list(
     Ok(())
 }
 
+/// Adds what is, or was, being written in one folder to `found` and the folders in it to `rest`.
+/// The names that the files are to have are not known: each is shown under [`UNFINISHED`].
+pub(super) fn list_temporary(
+    folder: &Path,
+    path: &ObjectPath,
+    found: &mut Vec<Unfinished>,
+    rest: &mut Vec<ObjectPath>,
+) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if super::is_absent(&error) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else {
+            continue;
+        };
+        // A symbolic link leads to a folder, as for listings.
+        let metadata = match fs::metadata(entry.path()) {
+            Ok(metadata) => metadata,
+            // It has been finished or removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if is_temporary(name) && metadata.is_file() {
+            found.push(Unfinished {
+                path: path.join(UNFINISHED).map_err(io::Error::other)?,
+                begun_ms: modified_ms(&metadata),
+                upload: name.to_owned(),
+            });
+        } else if metadata.is_dir()
+            && let Ok(inner) = path.join(name)
+        {
+            rest.push(inner);
+        }
+    }
+    Ok(())
+}
+
 fn info(path: ObjectPath, metadata: &Metadata) -> ObjectInfo {
-    let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
-    let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
     ObjectInfo {
         path,
         size: metadata.len(),
-        modified_ms: i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        modified_ms: modified_ms(metadata),
     }
+}
+
+fn modified_ms(metadata: &Metadata) -> i64 {
+    let modified = metadata.modified().unwrap_or(UNIX_EPOCH);
+    let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Removes the folders that a removed file leaves empty. The root stays.

@@ -78,6 +78,29 @@ fn what_a_crash_left_is_removed_by_a_later_write_and_not_by_reads() {
     assert_eq!(exist, [true, true, false]);
 }
 
+/// A checkpoint that was given up is never written into again.
+#[test]
+fn what_a_crash_left_in_a_folder_of_its_own_is_found_and_removed_with_the_folder() {
+    let (store, folder) = store();
+    store.create(&path("chk-1-2/whole"), b"whole").unwrap();
+    for name in ["chk-1-1/large", "chk-1-2/large"] {
+        std::mem::forget(store.create_large(&path(name)).unwrap());
+    }
+    let mut found = store.list_unfinished(&path("")).unwrap();
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    let shown: Vec<_> = found.iter().map(|one| one.path.as_str()).collect();
+    assert_eq!(shown, ["chk-1-1/unfinished", "chk-1-2/unfinished"]);
+    let one = store.list_unfinished(&path("chk-1-2")).unwrap();
+    assert_eq!(one, found[1..]);
+    for one in &found {
+        store.abandon(one).unwrap();
+        store.abandon(one).unwrap();
+    }
+    assert_eq!(store.list_unfinished(&path("")).unwrap(), []);
+    assert_eq!(files(folder.path()), ["chk-1-2"]);
+    assert_eq!(files(&folder.path().join("chk-1-2")), ["whole"]);
+}
+
 #[test]
 fn two_versions_of_a_register_stay() {
     let (store, folder) = store();

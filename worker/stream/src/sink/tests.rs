@@ -26,6 +26,8 @@ impl World {
 struct Writer {
     world: World,
     current: Vec<u8>,
+    /// What was to commit what was prepared.
+    prepared_by: Arc<Mutex<Vec<Commit>>>,
 }
 
 impl SinkWriter<u8> for Writer {
@@ -43,7 +45,8 @@ impl SinkWriter<u8> for Writer {
         Ok(())
     }
 
-    fn prepare_commit(&mut self) -> Result<Vec<CommitHandle>, BoxError> {
+    fn prepare_commit(&mut self, by: Commit) -> Result<Vec<CommitHandle>, BoxError> {
+        self.prepared_by.lock().unwrap().push(by);
         if self.current.is_empty() {
             return Ok(Vec::new());
         }
@@ -68,10 +71,19 @@ impl SinkWriter<u8> for Writer {
 type Harness = OneInputHarness<u8, u8>;
 
 fn start(world: &World, snapshots: Vec<OperatorSnapshot>) -> Harness {
+    start_and_tell(world, snapshots, Arc::default())
+}
+
+fn start_and_tell(
+    world: &World,
+    snapshots: Vec<OperatorSnapshot>,
+    prepared_by: Arc<Mutex<Vec<Commit>>>,
+) -> Harness {
     let world = world.clone();
     let writer = Writer {
         world,
         current: Vec::new(),
+        prepared_by,
     };
     let operator = Box::new(SinkOperator::<u8, _>::new(writer));
     Harness::restore(operator, HarnessOptions::default(), snapshots).expect("opens")
@@ -99,6 +111,18 @@ fn a_checkpoint_commits_what_was_prepared_for_it_and_for_aborted_ones_before_it(
     assert_eq!(world.visible(), [1, 2]);
     sink.commit(checkpoint(3)).unwrap();
     assert_eq!(world.visible(), [1, 2, 3]);
+}
+
+/// Transactions are named by it.
+#[test]
+fn a_writer_is_told_which_checkpoint_it_prepares_for_and_that_it_is_the_end() {
+    let told = Arc::<Mutex<Vec<Commit>>>::default();
+    let mut sink = start_and_tell(&World::default(), Vec::new(), Arc::clone(&told));
+    sink.snapshot().unwrap();
+    sink.snapshot().unwrap();
+    sink.commit(Commit::Final).unwrap();
+    let want = [checkpoint(1), checkpoint(2), Commit::Final];
+    assert_eq!(*told.lock().unwrap(), want);
 }
 
 #[test]

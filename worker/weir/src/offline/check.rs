@@ -9,7 +9,7 @@ use weir_storage::{ObjectPath, ObjectStore, StoreErrorKind, StoreOptions};
 use weir_types::causes;
 
 use super::place::{Contents, Folder};
-use super::snapshot::{self, ReadSnapshotError, Snapshot, noun};
+use super::snapshot::{self, ReadSnapshotError, Snapshot};
 
 /// What came of an object.
 #[derive(Clone)]
@@ -97,7 +97,7 @@ fn still_keeps(folder: &Folder, kept: &SnapshotRef) -> bool {
 fn unread(folder: &Folder, kept: &SnapshotRef, problem: String) -> SnapshotCheck {
     SnapshotCheck {
         id: kept.id.0,
-        kind: noun(kept.kind).to_owned(),
+        kind: kept.kind.noun().to_owned(),
         location: format!("{}/{}", folder.store.location(), kept.path),
         problems: vec![problem],
         ..SnapshotCheck::default()
@@ -108,7 +108,7 @@ fn of_snapshot(snapshot: &Snapshot, verdicts: &mut Verdicts) -> SnapshotCheck {
     let (checks, defects) = snapshot.checks();
     let mut report = SnapshotCheck {
         id: snapshot.metadata.id.0,
-        kind: noun(snapshot.metadata.kind).to_owned(),
+        kind: snapshot.metadata.kind.noun().to_owned(),
         location: snapshot.location.clone(),
         // The metadata was read and compared, too.
         objects: 1,

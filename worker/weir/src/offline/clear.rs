@@ -76,6 +76,8 @@ fn let_go(folder: &Folder, pointer: &Pointer, deployment: u64) -> Result<(), Fai
         above: Epoch(0),
         anew: true,
         begins_with: None,
+        rewind: None,
+        looked_at: None,
     };
     let claimed = match weir_jobmanager::claim(claim) {
         // By this command, before it was interrupted.

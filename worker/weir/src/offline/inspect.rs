@@ -17,7 +17,7 @@ use weir_storage::ObjectPath;
 use weir_types::{CheckpointId, SubtaskIndex};
 
 use super::place::{Folder, Found, Place};
-use super::snapshot::{Snapshot, noun};
+use super::snapshot::Snapshot;
 
 /// How many files are looked into for what is told of all.
 const FILES_READ_MAX: usize = 8;
@@ -80,7 +80,7 @@ pub(super) fn report(snapshot: &Snapshot) -> SnapshotReport {
         location: snapshot.location.clone(),
         id: metadata.id.0,
         epoch: metadata.epoch.0,
-        kind: noun(metadata.kind).to_owned(),
+        kind: metadata.kind.noun().to_owned(),
         state_id: metadata.state_id.to_string(),
         operation: operation.map(|operation| operation.0.clone()),
         triggered: metadata.triggered_ms,

@@ -203,13 +203,6 @@ pub(super) fn size_of(state: &OperatorSubtaskState) -> u64 {
     keyed.chain(others).map(|stored| stored.size()).sum()
 }
 
-pub(super) fn noun(kind: SnapshotKind) -> &'static str {
-    match kind {
-        SnapshotKind::Checkpoint => "checkpoint",
-        SnapshotKind::Savepoint => "savepoint",
-    }
-}
-
 fn read(store: &dyn ObjectStore, folder: &str) -> Result<Vec<u8>, ReadSnapshotError> {
     let path = join(folder, METADATA);
     let name = ObjectPath::new(path.as_str()).map_err(ReadSnapshotError::Path)?;

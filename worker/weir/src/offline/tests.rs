@@ -301,6 +301,26 @@ fn what_killed_writers_have_begun_is_told_and_deleted_only_on_order_and_only_if_
 }
 
 #[test]
+fn what_a_killed_writer_left_in_a_folder_goes_once_it_is_old() {
+    let state = State::new();
+    let store = state.store("");
+    begin(&*store, "wc/chk-1-9/large");
+    begin(&*store, "wc/chk-1-10/large");
+    state.age_all("wc/chk-1-9");
+    let place = State::place(Arc::clone(&store));
+    for delete in [false, true] {
+        assert_eq!(begun(&*store).len(), 2, "telling removes nothing");
+        let request = order(&state, "", delete);
+        let report = sweep::sweep(&place, &request, &SystemClock).unwrap();
+        let job = &report.jobs[0];
+        assert_eq!(paths(job), ["chk-1-9/unfinished"]);
+        assert_eq!(job.problems, [""; 0]);
+    }
+    assert_eq!(begun(&*store), ["wc/chk-1-10/unfinished"]);
+    assert!(!state.file("wc/chk-1-9").exists());
+}
+
+#[test]
 fn what_was_begun_and_cannot_be_listed_or_abandoned_is_told_and_the_rest_goes() {
     let state = State::new();
     state.orphan("wc/shared/orphan");

@@ -17,10 +17,11 @@ use weir_rpc::{StateCheck, StateVerdict};
 use weir_storage::{ObjectPath, ObjectStore, StoreError, StoreErrorKind};
 use weir_types::causes;
 
-use self::types::Types;
+pub(super) use self::types::Types;
+use super::named::{read_named, snapshot_folder};
 use super::options::absolute;
 use super::refusals::Words;
-use super::restore::{has_begun, read_named, snapshot_folder};
+use super::wish::has_begun;
 use super::{Folder, state_name};
 use crate::program;
 use crate::registry::Registry;
@@ -91,6 +92,9 @@ impl Check {
         let pointer = weir_jobmanager::read_pointer(folder.store.as_ref())
             .map_err(|error| self.claim(&folder, error))?;
         found.deployment = pointer.as_ref().map(|pointer| pointer.deployment);
+        if pointer.is_none() {
+            self.never_had_state(&folder)?;
+        }
         match &self.args.restore.clone() {
             None | Some(RestoreChoice::None) => {
                 self.leaves(&folder, pointer.as_ref())?;
@@ -101,7 +105,11 @@ impl Check {
                 self.named(&folder, path, found)
             }
             Some(RestoreChoice::Latest | RestoreChoice::Path(_)) => match pointer {
-                None => self.nothing(&folder),
+                None if self.args.require_state => {
+                    let message = format!("{} holds no state of the job any more", folder.address);
+                    Err(Trouble::Refused("StateMissing", message))
+                }
+                None => Ok("the job starts with no state: it never had any".to_owned()),
                 Some(pointer) => self.latest(&folder, &pointer, found),
             },
         }
@@ -138,19 +146,15 @@ impl Check {
         Words::of_issued(self.deployment.is_some())
     }
 
-    fn nothing(&self, folder: &Folder) -> Result<String, Trouble> {
-        let objects = weir_jobmanager::has_snapshots(folder.store.as_ref())
-            .map_err(|error| self.claim(folder, error))?;
-        if !objects && self.args.require_state {
-            let message = format!("{} holds no state of the job any more", folder.address);
-            return Err(Trouble::Refused("StateMissing", message));
-        }
-        if !objects {
-            return Ok("the job starts with no state: it never had any".to_owned());
+    /// Without a pointer no start is possible where there is state, whatever it is to begin with.
+    fn never_had_state(&self, folder: &Folder) -> Result<(), Trouble> {
+        let objects = weir_jobmanager::has_snapshots(folder.store.as_ref());
+        if !objects.map_err(|error| self.claim(folder, error))? {
+            return Ok(());
         }
         let message = format!(
             "{} holds snapshots, but the pointer that says which is the newest is missing: put it \
-             back, or name a snapshot in spec.restore",
+             back, or give the job another `spec.stateId` and name a snapshot in `spec.restore`",
             folder.address
         );
         Err(Trouble::Refused("StateMissing", message))
@@ -164,14 +168,8 @@ impl Check {
         }
         let named = read_named(path, &folder.store_options);
         let named = named.map_err(|failure| refused("SnapshotUnreadable", &failure))?;
-        found.snapshot = Some(named.metadata.id);
-        let from = RestoreFrom {
-            metadata: std::sync::Arc::new(named.metadata),
-            base: named.base,
-            own: false,
-            lineage: false,
-        };
-        self.fits(folder, &from)
+        found.snapshot = Some(named.from.metadata.id);
+        self.fits(folder, &named.from)
     }
 
     fn latest(
@@ -222,7 +220,7 @@ impl Check {
         let base = weir_storage::open(&from.base, &folder.store_options).ok();
         let types = self.types.check(&plan.program, metadata, base.as_deref());
         types.map_err(|cause| Trouble::Refused("StateIncompatible", cause))?;
-        let what = super::noun(metadata.kind);
+        let what = metadata.kind.noun();
         Ok(format!("the job goes on from {what} {}", metadata.id))
     }
 }

@@ -58,21 +58,18 @@ impl Words {
 pub(crate) struct LatestUnreadable(pub(crate) String);
 
 impl Folder {
-    /// A claim, or reading what it needs, was refused.
+    /// A claim, or reading what it needs, was refused. Adds the next steps that depend on where a
+    /// person says what the job begins with.
     pub(super) fn refused(&self, error: ClaimError, words: Words) -> Failure {
         let address = &self.address;
         match error {
-            ClaimError::LatestUnreadable { path, cause } => {
-                Failure::failed(LatestUnreadable(format!(
-                    "restore {path}: {cause}; results after an older snapshot may be committed \
-                     already, so the job does not go back by itself: repair the snapshot, or name \
-                     another by {}. `weir checkpoints ls --dir {address}` shows what there is",
-                    words.named("PATH")
-                )))
-            }
-            ClaimError::Damaged { folder, cause } => Failure::failed(anyhow!(
-                "read the pointer in {folder}: {cause}; nothing is started, as it might begin with \
-                 old state: repair it, or give the job {} and name a snapshot to begin with",
+            ClaimError::LatestUnreadable { .. } => Failure::failed(LatestUnreadable(format!(
+                "{error}, or name another by {}. `weir checkpoints ls --dir {address}` shows what \
+                 there is",
+                words.named("PATH")
+            ))),
+            ClaimError::Damaged { .. } => Failure::failed(anyhow!(
+                "{error}, or give the job {} and name a snapshot to begin with",
                 words.elsewhere()
             )),
             error => Failure::failed(error),

@@ -52,7 +52,7 @@ impl Folder {
         for line in args {
             text.push_str(&format!("      {line}\n"));
         }
-        if !["slow"].contains(&program) {
+        if !["slow", "sums"].contains(&program) {
             text.push_str(&format!("      output: {}\n", self.path("out").display()));
         }
         vec![

@@ -19,6 +19,8 @@ fn content(epoch: u64, last_id: u64, nonce: u128) -> Pointer {
         retained: Vec::new(),
         roots: Vec::new(),
         forgotten: Vec::new(),
+        branch: None,
+        rewind: None,
     }
 }
 

@@ -62,6 +62,8 @@ pub(super) fn taken_by(config: &JobMasterConfig, from: Option<&RestoreFrom>) -> 
         retained: Vec::new(),
         roots: Vec::new(),
         forgotten: Vec::new(),
+        branch: None,
+        rewind: None,
     };
     let folder = "/state/wordcount".to_owned();
     let options = RestoreOptions::default();
@@ -389,4 +391,75 @@ fn a_job_whose_process_is_told_to_end_keeps_its_checkpoints() {
     let actions = written(&mut rig, &pointer);
     assert!(!actions.contains(&Action::ClearCheckpoints));
     assert_eq!(rig.master.result(), Some(&JobResult::Canceled));
+}
+
+/// All that runs is started again; the attempts that are deployed.
+fn started_again(rig: &mut Rig) -> Vec<ExecutionAttemptId> {
+    let attempts = rig.attempts();
+    rig.fail(attempts[0], "boom");
+    for attempt in &attempts[1..] {
+        rig.state(*attempt, ExecutionState::Canceled);
+    }
+    rig.pass_ms(500);
+    rig.prepare_all();
+    rig.attempts()
+}
+
+/// A subtask finds that what it is restored from is damaged.
+fn finds_damage(rig: &mut Rig, attempt: ExecutionAttemptId) -> Vec<Action> {
+    let message = TaskManagerMessage::TaskState {
+        attempt,
+        state: ExecutionState::Failed,
+        fault: Some(Fault::task(FaultClass::StateDamaged, attempt, "checksum")),
+        metrics: None,
+    };
+    rig.message_of(attempt, message)
+}
+
+#[test]
+fn a_job_goes_back_from_a_damaged_checkpoint_only_if_no_sink_commits_by_it() {
+    for commits in [false, true] {
+        let mut config = restartable(&wordcount(2));
+        for vertex in &mut config.job_graph.vertices {
+            vertex.commits &= commits;
+        }
+        let checkpoints = taken_by(&config, None);
+        let mut rig = Rig::with(config, Some(checkpoints)).run();
+        let [older, newest] = [(); 2].map(|()| {
+            let id = trigger(&mut rig);
+            complete(&mut rig, id);
+            id
+        });
+        let attempts = started_again(&mut rig);
+        let last = rig.deployed().pop().expect("it was deployed again");
+        assert_eq!(last.restore.expect("a checkpoint").checkpoint, newest);
+        let actions = finds_damage(&mut rig, attempts[0]);
+        let written = actions.iter().find_map(|action| match action {
+            Action::WritePointer(pointer) => Some(pointer.clone()),
+            _ => None,
+        });
+        if commits {
+            assert!(written.is_none(), "{actions:?}");
+            assert_eq!(rig.master.graph.status(), JobStatus::Failing);
+            continue;
+        }
+        let pointer = written.expect("the pointer says what is restored");
+        assert_eq!(pointer.latest.map(|latest| latest.id), Some(older));
+        // All others find the same.
+        finds_damage(&mut rig, attempts[1]);
+        for attempt in &attempts[2..] {
+            rig.state(*attempt, ExecutionState::Canceled);
+        }
+        rig.pass_ms(2_000);
+        assert_eq!(rig.master.graph.status(), JobStatus::Restarting);
+        let (nonce, outcome) = (pointer.nonce, PointerOutcome::Written);
+        rig.event(Event::PointerWritten { nonce, outcome });
+        rig.prepare_all();
+        let last = rig.deployed().pop().expect("it was deployed again");
+        assert_eq!(last.restore.expect("a checkpoint").checkpoint, older);
+        // That one is damaged, too, and there is none before it.
+        let attempts = rig.attempts();
+        finds_damage(&mut rig, attempts[0]);
+        assert_eq!(rig.master.graph.status(), JobStatus::Failing);
+    }
 }

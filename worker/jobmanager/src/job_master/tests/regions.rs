@@ -68,6 +68,7 @@ fn snapshot(config: &JobMasterConfig, id: u64) -> RestoreFrom {
         base: "/state/wordcount".to_owned(),
         own: true,
         lineage: true,
+        older: Vec::new(),
     }
 }
 

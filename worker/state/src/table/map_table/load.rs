@@ -123,6 +123,41 @@ impl<K: StateKey, N: StateKey, U: StateKey, V: StateValue> MapTable<K, N, U, V> 
         })
     }
 
+    /// Removes the entries of a map that the function says no to. Those that are in the tier alone
+    /// are looked at there: memory is taken for the keys of the removed ones only, until the tier
+    /// is told.
+    pub(crate) fn retain(
+        &mut self,
+        (hash, key, namespace): (u64, &K, &N),
+        mut keep: impl FnMut(&U, &V) -> bool,
+    ) -> Result<(), StateError> {
+        let of = self.map_key(hash, key, namespace)?;
+        let is_whole = |table: &Self| match table.known_map(of) {
+            Some((_, whole)) => whole,
+            None => table.entries.shard(of.shard).is_complete(),
+        };
+        if !is_whole(self) {
+            self.load_group_if_room(of.shard)?;
+        }
+        let whole = is_whole(self);
+        if let Some((map, _)) = self.known_map(of) {
+            self.retain_in(map, &mut keep);
+        }
+        if whole {
+            return Ok(());
+        }
+        let (below, prefix) = self.below_map(of)?;
+        below.scan(&prefix, |text, bytes| {
+            let user_key = user_key_of(text, &prefix)?;
+            if self.is_up_to_date(of, text, &user_key)?
+                && !keep(&user_key, &(self.read_value)(bytes, below.format)?)
+            {
+                self.entries.over(of.shard).0.remove_below(text);
+            }
+            Ok(true)
+        })
+    }
+
     /// The tier, and what the keys of a map's entries begin with there.
     fn below_map(&mut self, of: MapKey<'_, K, N>) -> Result<(below::Below, Vec<u8>), StateError> {
         let group = self.entries.groups().group_of_shard(of.shard);

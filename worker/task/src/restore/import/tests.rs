@@ -257,7 +257,7 @@ fn what_is_damaged_missing_or_does_not_fit_is_no_database() {
     *bytes.last_mut().unwrap() ^= 1;
     rig.store.corrupt(&name, &bytes);
     let error = rig.imported(vec![file.clone()]).unwrap_err();
-    assert_eq!(error.class(), FaultClass::NonRecoverable);
+    assert_eq!(error.class(), FaultClass::StateDamaged);
     let text = weir_types::causes(&error);
     assert!(
         text.contains("key group 7") && text.contains("damaged"),
@@ -267,7 +267,7 @@ fn what_is_damaged_missing_or_does_not_fit_is_no_database() {
 
     rig.store.delete(&name).unwrap();
     let error = rig.imported(vec![file]).unwrap_err();
-    assert_eq!(error.class(), FaultClass::NonRecoverable);
+    assert_eq!(error.class(), FaultClass::StateDamaged);
 
     let delta = rig.store(&snapshot((6, Some(4)), all, &THREE));
     let error = rig.imported(vec![delta]).unwrap_err();

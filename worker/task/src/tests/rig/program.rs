@@ -11,7 +11,7 @@ use weir_stream::ops::ReduceOperator;
 use weir_stream::partition::hash_router;
 use weir_stream::sink::{CommitHandle, SinkOperator, SinkWriter};
 use weir_stream::source::{Poll, ReaderSource, SourceOutput, SourceReader, SplitBytes};
-use weir_stream::{Batch, BatchCodec, BoxError, OperatorContext};
+use weir_stream::{Batch, BatchCodec, BoxError, Commit, OperatorContext};
 
 use crate::Program;
 
@@ -149,7 +149,7 @@ impl SinkWriter<Row> for Writer {
         Ok(())
     }
 
-    fn prepare_commit(&mut self) -> Result<Vec<CommitHandle>, BoxError> {
+    fn prepare_commit(&mut self, _by: Commit) -> Result<Vec<CommitHandle>, BoxError> {
         if self.rows.is_empty() {
             return Ok(Vec::new());
         }

@@ -9,7 +9,7 @@ use weir_graph::{ChainingStrategy, EdgeSpec, JobGraph, NodeSpec, Settings, Strea
 use weir_stream::factory::Factories;
 use weir_stream::sink::{CommitHandle, SinkOperator, SinkWriter};
 use weir_stream::source::{Poll, ReaderSource, SourceOutput, SourceReader, SplitBytes};
-use weir_stream::{Batch, BatchCodec, BoxError, OperatorContext};
+use weir_stream::{Batch, BatchCodec, BoxError, Commit, OperatorContext};
 use weir_task::Program;
 
 /// What the program has done so far.
@@ -100,7 +100,7 @@ impl SinkWriter<u64> for Publisher {
         Ok(())
     }
 
-    fn prepare_commit(&mut self) -> Result<Vec<CommitHandle>, BoxError> {
+    fn prepare_commit(&mut self, _by: Commit) -> Result<Vec<CommitHandle>, BoxError> {
         Ok(vec![CommitHandle::new()])
     }
 

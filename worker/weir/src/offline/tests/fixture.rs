@@ -89,6 +89,13 @@ impl State {
         age(&file);
     }
 
+    /// All files of a folder, whatever they are called, were written a second after 1970.
+    pub(super) fn age_all(&self, folder: &str) {
+        for file in fs::read_dir(self.file(folder)).unwrap() {
+            age(&file.unwrap().path());
+        }
+    }
+
     pub(super) fn pointer(&self, job: &str) -> Pointer {
         let found = self.store(job).read_register(&path(POINTER)).unwrap();
         Pointer::decode(&found.unwrap().0).unwrap()
@@ -284,5 +291,7 @@ fn pointer() -> Pointer {
         retained: Vec::new(),
         roots: Vec::new(),
         forgotten: Vec::new(),
+        branch: None,
+        rewind: None,
     }
 }

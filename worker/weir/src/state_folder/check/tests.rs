@@ -42,6 +42,11 @@ pub(in crate::state_folder) fn gone(uncommitted: bool) -> OperatorMetadata {
 
 /// The same with state of `wordcount`'s own count, whose values have this type.
 fn leave_counts<V: StateValue>(dir: &Path) {
+    leave(dir, RunState::Running, counts::<V>());
+}
+
+/// State of `wordcount`'s own count, whose values have this type.
+pub(in crate::state_folder) fn counts<V: StateValue>() -> OperatorMetadata {
     let plan =
         program::plan(&registry(), &job()).unwrap_or_else(|error| panic!("{}", error.text()));
     let mut vertices = plan.program.job_graph.vertices.iter();
@@ -65,7 +70,7 @@ fn leave_counts<V: StateValue>(dir: &Path) {
             .map(|state| state.meta)
             .collect(),
     };
-    let counts = OperatorMetadata {
+    OperatorMetadata {
         operator,
         name: "count".to_owned(),
         uid: Some("count".to_owned()),
@@ -83,8 +88,7 @@ fn leave_counts<V: StateValue>(dir: &Path) {
             },
         )],
         ended: Vec::new(),
-    };
-    leave(dir, RunState::Running, counts);
+    }
 }
 
 /// Stores a checkpoint of job `x`. What its pointer says of it is for the caller to write.
@@ -136,6 +140,8 @@ fn leave(dir: &Path, run_state: RunState, operator: OperatorMetadata) {
         retained: vec![latest],
         roots: Vec::new(),
         forgotten: Vec::new(),
+        branch: None,
+        rewind: None,
     };
     let register = ObjectPath::new(POINTER).unwrap();
     store
@@ -188,10 +194,12 @@ pub(in crate::state_folder) fn registry() -> Registry {
     Registry::new(&programs)
 }
 
+/// State of an operator that `wordcount` lacks may be left behind.
 pub(in crate::state_folder) fn args(dir: Option<&Path>, restore: RestoreChoice) -> CheckpointArgs {
     CheckpointArgs {
         dir: dir.map(|dir| dir.to_str().unwrap().to_owned()),
         restore: Some(restore),
+        allow_non_restored_state: true,
         ..CheckpointArgs::default()
     }
 }
@@ -220,7 +228,9 @@ fn start(
         deployment,
     };
     let args = args(Some(dir), restore);
-    match lead((&job).into(), &args, &plan, &candidate, &|_| {}) {
+    let adopt = program::adopting(&registry, &job);
+    let started = lead((&job).into(), &args, plan, &adopt, &candidate, &|_| {});
+    match started.map(|(start, _)| start) {
         Ok(Start::Leads(lead)) => Ok(lead.options),
         Ok(_) => Err("it does not lead".to_owned()),
         Err(failure) => Err(failure.text()),
@@ -335,9 +345,19 @@ fn snapshots_without_a_pointer_are_no_reason_to_start_empty() {
     let store = LocalStore::open(dir.path().join("x")).unwrap();
     let path = ObjectPath::new("chk-1-1/_metadata").unwrap();
     store.create(&path, b"something").unwrap();
-    let found = check(Some(dir.path()), RestoreChoice::Latest, false);
-    assert_eq!(found.verdict, StateVerdict::Failed);
-    assert_eq!(found.reason, "StateMissing");
+    store_checkpoint(dir.path(), 5, gone(false));
+    let named = RestoreChoice::Path(folder_of(dir.path(), 5));
+    for choice in [RestoreChoice::Latest, RestoreChoice::None, named] {
+        let found = check(Some(dir.path()), choice.clone(), true);
+        assert_eq!(found.verdict, StateVerdict::Failed);
+        assert_eq!(found.reason, "StateMissing");
+        // The start says the same, and what helps.
+        let text = start(dir.path(), choice, Some(5)).err().unwrap_or_default();
+        assert!(
+            text.contains("put the pointer back, give the job another folder"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -27,11 +27,11 @@ struct Compared {
 
 /// What was found out so far.
 #[derive(Default)]
-pub(super) struct Types(Option<Compared>);
+pub(in crate::state_folder) struct Types(Option<Compared>);
 
 impl Types {
     /// `store`: what the names of the snapshot's objects are relative to.
-    pub(super) fn check(
+    pub(in crate::state_folder) fn check(
         &mut self,
         program: &Arc<Program>,
         metadata: &CheckpointMetadata,
