@@ -4,6 +4,7 @@ use weir_types::CheckpointId;
 
 use super::{Kind, Task};
 use crate::bug::Bug;
+use crate::plan::Point;
 use crate::store::Txn;
 use crate::world::World;
 
@@ -40,6 +41,7 @@ impl Task {
             .map(|(_, t)| *t)
             .collect();
         for txn in due {
+            world.at_task_point(self.tm, Point::Commit)?;
             let error = world.fails(world.plan.commit_errors_per_mille);
             if error && world.has(Bug::CommitErrorSwallowed) {
                 world.store.pending.remove(&txn);

@@ -8,7 +8,7 @@ use weir_types::VertexId;
 
 use super::{Event, Process, World, to_jm};
 use crate::bug::Bug;
-use crate::graph::{SOURCE, place_of};
+use crate::graph::{Place, place_of};
 use crate::jobmanager::JobManager;
 use crate::message::ToJm;
 use crate::store::Txn;
@@ -32,6 +32,10 @@ impl World {
         let stays = if leaves_one { 1 } else { 0 };
         for jm in 0..self.plan.job_managers {
             let old = self.jms[jm].take();
+            if let Some(old) = &old {
+                let gone = (jm, old.life);
+                self.jm_is_gone(gone);
+            }
             self.paused.remove(&Process::Jm(jm));
             let life = 1_000 * u32::try_from(self.deployment).unwrap_or(0);
             let mut new = JobManager::new(jm, self.deployment, Some(from));
@@ -163,7 +167,7 @@ impl World {
         let sources = metadata
             .operators
             .iter()
-            .filter(|o| place_of(VertexId(o.operator.0)) == SOURCE);
+            .filter(|o| place_of(VertexId(o.operator.0)) == Place::Source);
         for (_, state) in sources.flat_map(|operator| &operator.subtasks) {
             if let Some(raw) = &state.raw {
                 all.extend(task::positions(raw)?);
