@@ -3,7 +3,7 @@
 
 use weir_checkpoint::coordinator::SnapshotRequest;
 use weir_checkpoint::metadata::CheckpointMetadata;
-use weir_checkpoint::pointer::{Pointer, ReadResult, SwapResult};
+use weir_checkpoint::pointer::{OperationId, Pointer, ReadResult, SwapResult};
 use weir_graph::NodeId;
 use weir_jobmanager::job_master;
 use weir_rpc::{ConnectionId, Fenced, Registration, TaskExecutorCommand, TaskManagerMessage};
@@ -11,6 +11,7 @@ use weir_types::{CheckpointId, Epoch, ExecutionAttemptId};
 
 use crate::graph::Parallelism;
 use crate::jobmanager;
+use crate::store::Row;
 use crate::world::Collecting;
 
 /// To a JobManager.
@@ -31,6 +32,8 @@ pub(crate) enum ToJm {
     /// One of its own threads has found something out.
     Report(Box<job_master::Event>),
     Request(SnapshotRequest),
+    /// A person wants the savepoint of an operation no more.
+    Forget(OperationId),
     /// A person wants the job to end here and now.
     Cancel,
     /// A TaskManager asks to be taken in.
@@ -80,6 +83,11 @@ pub(crate) enum Event {
         attempt: ExecutionAttemptId,
         id: CheckpointId,
         ok: bool,
+    },
+    /// An object arrives at the store whose writer was killed meanwhile.
+    Put {
+        path: String,
+        rows: Vec<Row>,
     },
     /// A task that was cancelled has noticed it.
     Cancelled(ExecutionAttemptId),

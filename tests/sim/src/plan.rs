@@ -205,6 +205,9 @@ pub struct Plan {
     pub patience: u32,
     /// Whether the collector runs.
     pub collects: bool,
+    /// Whether the job fails for good when failures come too often, and by some that no restart
+    /// mends. People then start it again, as its next deployment.
+    pub gives_up: bool,
 }
 
 impl Plan {
@@ -230,6 +233,7 @@ impl Plan {
             operations: Vec::new(),
             patience: 3,
             collects: true,
+            gives_up: false,
         }
     }
 

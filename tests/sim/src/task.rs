@@ -20,6 +20,7 @@ use weir_types::{CheckpointBarrier, CheckpointId, ExecutionAttemptId};
 
 use crate::bug::Bug;
 use crate::graph::{Parallelism, Place, place_of};
+use crate::message::Event;
 use crate::plan::Point;
 use crate::store::{Content, Row, Txn};
 use crate::world::World;
@@ -189,9 +190,22 @@ impl Task {
     }
 
     /// It has come to another end than its last checkpoint: its consumers notice.
-    pub(crate) fn is_gone(mut self, world: &mut World) {
+    pub(crate) fn gone(mut self, world: &mut World) {
         for id in self.uploaded.keys().copied().collect::<Vec<_>>() {
             self.discard(world, id);
+        }
+        self.break_channels(world);
+    }
+
+    /// Its process is killed. What it was storing may yet arrive.
+    pub(crate) fn killed(mut self, world: &mut World) {
+        for (_, upload) in std::mem::take(&mut self.uploads) {
+            for (path, rows) in upload.objects {
+                if world.rng.chance(300) {
+                    let delay = world.rng.between(1, 100);
+                    world.push(delay, Event::Put { path, rows });
+                }
+            }
         }
         self.break_channels(world);
     }

@@ -110,7 +110,7 @@ impl TaskManager {
         let attempts: Vec<_> = tasks.map(|task| task.attempt).collect();
         for attempt in attempts {
             if let Some(task) = world.tasks.remove(&attempt) {
-                task.break_channels(world);
+                task.killed(world);
             }
         }
         // The machine may be gone with it, and say nothing.

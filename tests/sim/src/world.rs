@@ -22,7 +22,7 @@ use crate::jobmanager::JobManager;
 use crate::message::{Event, ToJm, ToTm};
 use crate::plan::{CALM, DEADLINE, Fate, Ms, Plan, Point};
 use crate::rng::Rng;
-use crate::store::{Store, Txn};
+use crate::store::{Content, Store, Txn};
 use crate::task::{self, Task};
 use crate::taskmanager::TaskManager;
 
@@ -84,6 +84,8 @@ pub(crate) struct Asked {
     pub(crate) at: Ms,
     pub(crate) request: SnapshotRequest,
     pub(crate) answered: bool,
+    /// Once it is answered, so many more times they ask for the savepoint to go.
+    pub(crate) forgets: u32,
     pub(crate) refusals: u32,
 }
 
@@ -135,6 +137,7 @@ impl World {
                     then: operation.then,
                 },
                 answered: false,
+                forgets: 0,
                 refusals: 0,
             });
         let asked = asked.collect();
@@ -317,10 +320,16 @@ impl World {
             Event::Cancelled(attempt) => {
                 if let Some(task) = self.tasks.remove(&attempt) {
                     task.tell_state(self, ExecutionState::Canceled);
-                    task.is_gone(self);
+                    task.gone(self);
                 }
             }
             Event::Broken(attempt) => self.end_task(attempt, FaultClass::PartitionDataMissing),
+            Event::Put { path, rows } => {
+                let created = self.store.create(&path, Content::Counts(rows), self.now);
+                if let Err(text) = created {
+                    self.violate(text);
+                }
+            }
             Event::Collect(step) => self.go_on_collecting(step),
             Event::Stored { attempt, id, ok } => {
                 self.with_task(attempt, |task, world| task.stored(world, id, ok));
@@ -370,19 +379,20 @@ impl World {
         };
         let life = self.tms[task.tm].life;
         match work(&mut task, self) {
-            _ if self.tms[task.tm].life != life => task.break_channels(self),
+            _ if self.tms[task.tm].life != life => task.killed(self),
             Ok(()) if task.finished => {}
             Ok(()) => {
                 self.tasks.insert(attempt, task);
             }
             Err(why) => {
                 self.note(|| format!("task {attempt} fails: {why}"));
-                let class = match self.rng.chance(100) {
-                    true => FaultClass::Environment,
-                    false => FaultClass::Recoverable,
+                let class = match self.rng.below(10) {
+                    0 => FaultClass::Environment,
+                    1 if self.plan.gives_up => FaultClass::NonRecoverable,
+                    _ => FaultClass::Recoverable,
                 };
                 self.tell_end(&task, class);
-                task.is_gone(self);
+                task.gone(self);
             }
         }
     }
@@ -403,7 +413,7 @@ impl World {
         if let Some(task) = self.tasks.remove(&attempt) {
             self.note(|| format!("task {attempt} fails: {class:?}"));
             self.tell_end(&task, class);
-            task.is_gone(self);
+            task.gone(self);
         }
     }
 

@@ -475,6 +475,21 @@ fn an_attempt_that_is_slow_to_stop_disturbs_nobody() {
     some(&reports, |report| report.restarts >= 3);
 }
 
+/// Its pointer says so, its tasks have ended, and its next deployment goes on from its newest
+/// snapshot, whatever was under way.
+#[test]
+fn a_job_that_has_failed_for_good_goes_on_where_its_newest_snapshot_is() {
+    for then in [Then::Continue, Then::Stop, Then::Drain] {
+        let reports = scenario(|plan| {
+            plan.gives_up = true;
+            plan.operations = vec![Operation { at: 60, then }];
+            plan.faults = (0..6).map(|i| (70 + 25 * i, Fault::FailTask)).collect();
+            plan.fates_per_mille = 200;
+        });
+        some(&reports, |report| report.epochs >= 2);
+    }
+}
+
 /// A job is cancelled at any moment, also while it stops or its last results are being committed:
 /// its next deployment goes on from its newest snapshot, and commits what that holds.
 #[test]

@@ -105,8 +105,15 @@ fn coordinator_config(plan: &Plan) -> CoordinatorConfig {
     }
 }
 
-/// How it restarts what has failed: as often as it takes.
-fn restart(rng: &mut Rng) -> RestartStrategy {
+/// How it restarts what has failed: as often as it takes, unless it is to give up.
+fn restart(rng: &mut Rng, gives_up: bool) -> RestartStrategy {
+    if gives_up {
+        return RestartStrategy::FailureRate {
+            max_failures: 1,
+            interval: ms(100),
+            delay: ms(5),
+        };
+    }
     if rng.chance(500) {
         return RestartStrategy::FixedDelay {
             attempts: u32::MAX,
@@ -145,7 +152,7 @@ fn config(
         slot_request_timeout: ms(SLOT_TIMEOUT),
         waiting_message_interval: ms(SLOT_TIMEOUT),
         cancellation_timeout: ms(CANCELLATION_TIMEOUT),
-        restart: restart(&mut world.rng),
+        restart: restart(&mut world.rng, world.plan.gives_up),
         failover: match world.rng.chance(100) {
             true => FailoverStrategy::Full,
             false => FailoverStrategy::Region,
@@ -268,6 +275,10 @@ impl Leader {
             ToJm::Enumerator(node, life) => self.serve(world, me, (node, life)),
             ToJm::Report(event) => self.feed(world, me, *event),
             ToJm::Request(request) => self.request(world, me, request),
+            ToJm::Forget(operation) => {
+                let actions = self.master.forget_savepoint(now(world), operation);
+                self.carry_out(world, me, actions);
+            }
             ToJm::Cancel => {
                 world.note(|| format!("jm {} cancels the job", me.0));
                 self.feed(world, me, Event::Cancel);

@@ -60,6 +60,7 @@ impl Plan {
         if rng.chance(400) {
             plan.patience = 0;
         }
+        plan.gives_up = rng.chance(100);
         plan
     }
 

@@ -162,7 +162,7 @@ impl Task {
     }
 
     /// Those that read from it notice that it is gone.
-    pub(crate) fn break_channels(&self, world: &mut World) {
+    pub(super) fn break_channels(&self, world: &mut World) {
         for consumer in self.outputs.iter().filter_map(|output| output.consumer) {
             if world.tasks.contains_key(&consumer) {
                 let delay = world.rng.between(0, 10);

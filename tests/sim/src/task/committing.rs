@@ -46,6 +46,10 @@ impl Task {
             if error && world.has(Bug::CommitErrorSwallowed) {
                 world.store.pending.remove(&txn);
             } else if error {
+                // It may have taken place.
+                if world.rng.chance(500) {
+                    world.commit(txn, id, epoch)?;
+                }
                 return Err(format!("commit {txn:?}: the store does not answer"));
             } else {
                 world.commit(txn, id, epoch)?;

@@ -84,6 +84,10 @@ impl World {
                 let leaves_one = self.rng.chance(300);
                 self.upgrade(leaves_one);
             }
+            RunState::Failed if self.plan.gives_up => {
+                let leaves_one = self.rng.chance(300);
+                self.upgrade(leaves_one);
+            }
             other => {
                 self.violate(format!("the job ended as {other:?}"));
             }
@@ -180,7 +184,16 @@ impl World {
     pub(super) fn client(&mut self) {
         let holder = self.lease.holder;
         for index in 0..self.asked.len() {
-            let asked = &self.asked[index];
+            let asked = &mut self.asked[index];
+            if asked.answered && asked.forgets > 0 {
+                asked.forgets -= 1;
+                let operation = asked.request.operation.clone();
+                if let Some((jm, life)) = holder {
+                    let delay = self.rng.between(0, 5);
+                    self.push(delay, to_jm(jm, life, ToJm::Forget(operation)));
+                }
+                continue;
+            }
             if asked.answered || asked.at > self.now {
                 continue;
             }
@@ -201,6 +214,9 @@ impl World {
         let name = operation.0.split('~').next().unwrap_or_default();
         for asked in &mut self.asked {
             if asked.request.operation.0 == name {
+                if result.is_ok() && !asked.answered && self.rng.chance(300) {
+                    asked.forgets = 3;
+                }
                 asked.refusals += u32::from(result.is_err());
                 // A person gives up some time.
                 asked.answered |= result.is_ok() || asked.refusals > self.plan.patience;

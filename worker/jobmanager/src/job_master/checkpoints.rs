@@ -425,7 +425,7 @@ impl JobMaster {
     }
 
     /// Nobody wants the savepoint of an operation any more.
-    pub(crate) fn forget_savepoint(&mut self, now: Now, operation: OperationId) -> Vec<Action> {
+    pub fn forget_savepoint(&mut self, now: Now, operation: OperationId) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.operations.remove(&operation);
