@@ -56,10 +56,14 @@ pub enum Bug {
     /// A region that fails when the last checkpoint is complete starts again alone, and waits for
     /// ever for others, which have finished, to take part in the next one.
     FinishedLeftBehind,
+    /// Time-outs are measured by the wall clock, which may jump.
+    WallClock,
+    /// What is old by the wall clock is deleted, whatever is under way.
+    AgeAlone,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 24] = [
+pub const BUGS: [Bug; 26] = [
     Bug::UnreadableIgnored,
     Bug::PointerCleaned,
     Bug::TaskDiscards,
@@ -84,4 +88,6 @@ pub const BUGS: [Bug; 24] = [
     Bug::CommitTooEarly,
     Bug::DrainedApart,
     Bug::FinishedLeftBehind,
+    Bug::WallClock,
+    Bug::AgeAlone,
 ];

@@ -1,5 +1,5 @@
 //! A JobManager's process: it stands for election, claims the job, and leads it. All decisions are
-//! those of the real claim, coordinator, pointer writer, restore plan and collector.
+//! those of the product: its claim, JobMaster, pointer writer and collector.
 
 mod leader;
 
@@ -13,10 +13,12 @@ use weir_types::{ExecutionAttemptId, JobId};
 use crate::bug::Bug;
 use crate::message::ToJm;
 use crate::plan::{Ms, Point};
-use crate::world::{World, to_jm};
+use crate::world::{AtPoint, World, to_jm};
 use leader::Leader;
 
-const TICK: Ms = 15;
+pub(crate) use leader::Collecting;
+
+pub(crate) const TICK: Ms = 15;
 const LEASE: Ms = 50;
 
 /// A job that is claimed, and what is still to be read before it is led.
@@ -55,12 +57,12 @@ impl JobManager {
         }
     }
 
-    pub(crate) fn describe(&self) -> String {
+    pub(crate) fn describe(&self, now: Ms) -> String {
         let state = match &self.state {
             State::Candidate => "candidate".to_owned(),
             State::Claiming(_) => "claiming".to_owned(),
             State::Loading(_) => "loading".to_owned(),
-            State::Leading(leader) => leader.describe(),
+            State::Leading(leader) => leader.describe(now),
             State::Gone => "gone".to_owned(),
         };
         format!(
@@ -90,6 +92,7 @@ impl JobManager {
 
     /// The process ends and is started again, as it leads no more.
     fn restart(&mut self, world: &mut World) {
+        world.jm_is_gone((self.index, self.life));
         self.life += 1;
         self.state = State::Candidate;
         let delay = world.rng.between(3, 20);
@@ -105,6 +108,13 @@ impl JobManager {
             return;
         }
         let me = (self.index, self.life);
+        // Whoever does not lead has no port for TaskManagers.
+        if let ToJm::Register(connection, _) = message
+            && !matches!(self.state, State::Leading(_))
+        {
+            world.close_from_jm(connection);
+            return;
+        }
         match &mut self.state {
             State::Candidate | State::Gone => {}
             State::Claiming(claim) => {
@@ -134,9 +144,10 @@ impl JobManager {
         match leader.ended() {
             None => {}
             Some(leader::Ended::Killed) => world_kill(self, world),
-            Some(leader::Ended::Fenced) => self.restart(world),
+            Some(leader::Ended::Fenced | leader::Ended::Unrecorded) => self.restart(world),
             Some(leader::Ended::Over(state)) => {
                 self.state = State::Gone;
+                world.jm_is_gone((self.index, self.life));
                 world.job_over(self.deployment, &state);
             }
         }
@@ -211,7 +222,7 @@ impl JobManager {
                 version,
                 task,
             } => {
-                if world.at_point(self.index, Point::Claimed) {
+                if world.at_point(self.index, Point::Claimed) == AtPoint::Killed {
                     world_kill(self, world);
                     return;
                 }
@@ -275,12 +286,21 @@ impl JobManager {
             return;
         };
         let Claimed { version, task, .. } = *claimed;
-        let leader = Leader::new(world, self.deployment, (pointer, version, task), loaded);
-        self.state = State::Leading(Box::new(leader));
+        let claim = (pointer, version, task);
+        match Leader::new(world, (self.deployment, me), claim, loaded) {
+            Ok(leader) => {
+                self.state = State::Leading(Box::new(leader));
+                self.if_ended(world);
+            }
+            Err(text) => {
+                world.violate(text);
+            }
+        }
     }
 }
 
 fn world_kill(process: &mut JobManager, world: &mut World) {
+    world.jm_is_gone((process.index, process.life));
     process.kill();
     let delay = world.rng.between(3, 30);
     world.push(delay, to_jm(process.index, process.life, ToJm::Tick));

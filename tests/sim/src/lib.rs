@@ -3,9 +3,11 @@
 //! by side; over a store and a network that lose, delay and repeat, and processes that are killed
 //! and paused at any step.
 //!
-//! The decisions are those of the product's pure cores: claim, pointer writer, coordinator,
-//! aligner, restore plan and collector of `weir_checkpoint`. What moves data and starts tasks is a
-//! model, as simple as can be with the same duties.
+//! The decisions are those of the product's pure cores: the JobMaster of `weir_jobmanager`, with
+//! all that is in it (slots, deployment, failover, restarts, splits, the checkpoint coordinator, the
+//! restore plan, the end of a job), and the claim, pointer writer, aligner and collectors of
+//! `weir_checkpoint`. What carries out their actions is a model, as simple as can be with the same
+//! duties: the network, the store, the processes, the threads of enumerators, and the tasks.
 //!
 //! A run is a function of its [`Plan`], which is a function of a seed. What it must show:
 //!
@@ -30,7 +32,8 @@ mod world;
 
 pub use bug::{BUGS, Bug};
 pub use plan::{
-    CALM, DEADLINE, Fate, Fault, Ms, Operation, POINTS, Plan, Point, PointFault, random_fate,
+    CALM, DEADLINE, Fate, Fault, Ms, Operation, POINTS, Plan, Point, PointFault, TASK_POINTS,
+    random_fate,
 };
 pub use rng::Rng;
 pub use weir_checkpoint::coordinator::Then;

@@ -1,116 +1,70 @@
-//! What processes send each other, and what they send themselves for later.
+//! What processes send each other, and what they send themselves for later. Between JobManager and
+//! TaskManager these are the product's own messages.
 
-use weir_checkpoint::coordinator::{SnapshotRequest, Then};
-use weir_checkpoint::handle::{SubtaskRestore, SubtaskState};
+use weir_checkpoint::coordinator::SnapshotRequest;
 use weir_checkpoint::metadata::CheckpointMetadata;
-use weir_checkpoint::pointer::{Pointer, ReadResult, SwapResult};
-use weir_types::{CheckpointBarrier, CheckpointId, Epoch, ExecutionAttemptId};
+use weir_checkpoint::pointer::{OperationId, Pointer, ReadResult, SwapResult};
+use weir_graph::NodeId;
+use weir_jobmanager::job_master;
+use weir_rpc::{ConnectionId, Fenced, Registration, TaskExecutorCommand, TaskManagerMessage};
+use weir_types::{CheckpointId, Epoch, ExecutionAttemptId};
 
+use crate::graph::Parallelism;
+use crate::jobmanager;
+use crate::store::Row;
 use crate::world::Collecting;
 
 /// To a JobManager.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum ToJm {
     /// Election, heartbeats and whatever waits for time to pass.
     Tick,
-    /// The coordinator asked to be woken.
+    /// The JobMaster asked to be woken.
     Wake,
+    /// It goes on with what it was about to do when it was stopped.
+    GoOn,
     Swapped(SwapResult),
     Read(ReadResult, bool),
     Loaded(Option<Box<CheckpointMetadata>>),
     MetadataWritten(CheckpointId, Result<(), String>),
-    /// It is the turn of a region's enumerator to say what it keeps.
-    Enumerator(CheckpointId, usize),
-    /// What it has said.
-    Enumerated(CheckpointId, usize, Vec<u8>),
+    /// It is the turn of an enumerator, in one of its lives.
+    Enumerator(NodeId, u32),
+    /// One of its own threads has found something out.
+    Report(Box<job_master::Event>),
     Request(SnapshotRequest),
+    /// A person wants the savepoint of an operation no more.
+    Forget(OperationId),
     /// A person wants the job to end here and now.
     Cancel,
-    Register {
-        tm: usize,
-        reg: u64,
-    },
-    Heartbeat {
-        tm: usize,
-        reg: u64,
-    },
-    /// A call to a TaskManager got lost.
-    CallLost {
-        tm: usize,
-        reg: u64,
-    },
-    Task {
-        reg: u64,
-        tm: usize,
-        attempt: ExecutionAttemptId,
-        told: FromTask,
-    },
+    /// A TaskManager asks to be taken in.
+    Register(ConnectionId, Box<Registration>),
+    /// A TaskManager says something, in the epoch that it knows.
+    Said(ConnectionId, Epoch, Box<TaskManagerMessage>),
+    Disconnected(ConnectionId),
     /// It goes on deleting what nothing needs.
-    Collect(Collecting),
+    Collect(jobmanager::Collecting),
 }
 
-/// What a task tells the JobManager.
+/// How a TaskManager that asked to be taken in is answered.
 #[derive(Clone, Debug)]
-pub(crate) enum FromTask {
-    Deployed,
-    Failed,
-    Acknowledged(CheckpointId, Box<SubtaskState>),
-    Declined(CheckpointId),
-    NeedsSplit,
-    InputDone,
-    Committed(CheckpointId),
-    /// It has come to its end.
-    Finished,
+pub(crate) enum Answer {
+    /// It is taken in: the epoch, and the program.
+    Accepted(Epoch, Parallelism),
+    Refused(String),
+    JobEnded,
 }
 
 /// To a TaskManager.
 #[derive(Clone, Debug)]
 pub(crate) enum ToTm {
     Tick,
-    Registered,
-    Ping,
-    Deploy(Box<Deployment>),
-    /// All are deployed: read.
-    Go(ExecutionAttemptId),
-    /// Of this and older attempts of a region in the epoch.
-    Cancel {
-        region: usize,
-        attempt: u32,
-    },
-    Trigger {
-        attempt: ExecutionAttemptId,
-        barrier: CheckpointBarrier,
-        then: Then,
-    },
-    Abort {
-        attempt: ExecutionAttemptId,
-        id: CheckpointId,
-    },
-    Complete {
-        attempt: ExecutionAttemptId,
-        id: CheckpointId,
-        /// The job is over after it.
-        last: bool,
-    },
-    Assign {
-        attempt: ExecutionAttemptId,
-        split: Option<u8>,
-    },
-}
-
-/// All that a task needs.
-#[derive(Clone, Debug)]
-pub(crate) struct Deployment {
-    pub(crate) attempt: ExecutionAttemptId,
-    /// Of the source, the count and the sink.
-    pub(crate) parallelism: [u32; 3],
-    pub(crate) restore: Option<SubtaskRestore>,
-    /// It only commits what it is restored from.
-    pub(crate) only_commits: bool,
+    Answer(ConnectionId, Answer),
+    Command(ConnectionId, Box<Fenced<TaskExecutorCommand>>),
+    Disconnected(ConnectionId),
 }
 
 /// What happens at a moment.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Event {
     ToJm {
         jm: usize,
@@ -120,8 +74,6 @@ pub(crate) enum Event {
     ToTm {
         tm: usize,
         life: u32,
-        /// Who sends it, and the registration that it is for; none: the process itself.
-        from: Option<(usize, Epoch, u64)>,
         message: ToTm,
     },
     /// A task's turn.
@@ -132,8 +84,15 @@ pub(crate) enum Event {
         id: CheckpointId,
         ok: bool,
     },
+    /// An object arrives at the store whose writer was killed meanwhile.
+    Put {
+        path: String,
+        rows: Vec<Row>,
+    },
     /// A task that was cancelled has noticed it.
     Cancelled(ExecutionAttemptId),
+    /// A task notices that one that it reads from is gone.
+    Broken(ExecutionAttemptId),
     /// A person's collector goes on.
     Collect(Collecting),
     /// A write of the pointer arrives at the store.

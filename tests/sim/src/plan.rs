@@ -6,7 +6,7 @@ mod draw;
 use weir_checkpoint::coordinator::Then;
 
 use crate::bug::Bug;
-use crate::graph::reads;
+use crate::graph::{Parallelism, reads};
 
 pub use draw::random_fate;
 
@@ -47,57 +47,96 @@ pub enum Fault {
     PointerGone,
     /// A person cancels the job, to start it again as its next deployment.
     CancelJob,
-    /// The wall clock is set back by an hour.
+    /// The wall clocks of JobManagers are set back by an hour.
     ClockBack,
+    /// They are set an hour ahead.
+    ClockAhead,
     /// A new deployment takes the job over. With `true`, one process of the old one stays.
     Upgrade(bool),
 }
 
-/// A place in a JobManager's work at which something may happen to it.
+/// A place in the work of a JobManager or of a task at which something may happen to its process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Point {
-    /// It has claimed the job.
+    /// A JobManager has claimed the job.
     Claimed,
     /// It is about to tell the sources of a checkpoint.
     Trigger,
     /// It is about to write a checkpoint's metadata.
     WriteMetadata,
-    /// It is about to write the pointer for a checkpoint.
+    /// It is about to write the pointer.
     WritePointer,
     /// It is about to say that a checkpoint is complete.
     Complete,
-    /// It has marked what the collector is to delete.
-    Marked,
-    /// It is about to deploy the job.
+    /// It is about to have tasks stopped.
+    Cancel,
+    /// It is about to deploy tasks.
     Deploy,
+    /// It has told one task so, of several.
+    Told,
+    /// It has marked what its collector is to delete.
+    Marked,
+    /// A task was deployed, and is not restored.
+    Deployed,
+    /// It has read what it is restored from, and does not run.
+    Restored,
+    /// It has sent a barrier on, and its state is not in the snapshot.
+    Forwarded,
+    /// Its state is in the snapshot, and a sink's results are prepared; nothing is stored.
+    Frozen,
+    /// One object of the snapshot is stored.
+    ObjectStored,
+    /// All are, and it is about to say so.
+    Acknowledge,
+    /// It is about to commit one of its results, the first or another.
+    Commit,
+    /// It has committed all, and is about to say so.
+    Committed,
 }
 
-/// All points.
-pub const POINTS: [Point; 7] = [
+/// All points of a JobManager.
+pub const POINTS: [Point; 9] = [
     Point::Claimed,
     Point::Trigger,
     Point::WriteMetadata,
     Point::WritePointer,
     Point::Complete,
-    Point::Marked,
+    Point::Cancel,
     Point::Deploy,
+    Point::Told,
+    Point::Marked,
 ];
 
-/// What happens to a JobManager at a point.
+/// All points of a task.
+pub const TASK_POINTS: [Point; 8] = [
+    Point::Deployed,
+    Point::Restored,
+    Point::Forwarded,
+    Point::Frozen,
+    Point::ObjectStored,
+    Point::Acknowledge,
+    Point::Commit,
+    Point::Committed,
+];
+
+/// What happens to a process at a point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PointFault {
-    /// It is killed before it does it.
+    /// It is killed before it does what comes next.
     Kill,
-    /// It stands still for so long, then does it.
+    /// It stands still for so long. A JobManager then does what comes next, a TaskManager has just
+    /// done it.
     Pause(Ms),
     /// The next write of the pointer has this fate.
     Fate(Fate),
-    /// A task fails.
+    /// A task fails: that which has come to the point, or any.
     FailTask,
     /// A TaskManager stands still for so long.
     PauseTm(usize, Ms),
-    /// It does not get through to the store for so long, at the end of which a person has deleted
-    /// what nothing needs.
+    /// A TaskManager is killed.
+    KillTm(usize),
+    /// A JobManager does not get through to the store for so long, at the end of which a person has
+    /// deleted what nothing needs.
     CutStore(Ms),
 }
 
@@ -150,7 +189,7 @@ pub struct Plan {
     pub retained: u32,
     /// At certain times.
     pub faults: Vec<(Ms, Fault)>,
-    /// At the so-many-th time that any JobManager comes to a point.
+    /// At the so-many-th time that any process comes to a point.
     pub points: Vec<(Point, u32, PointFault)>,
     /// Of a thousand writes of the pointer, how many meet a fate of each kind.
     pub fates_per_mille: u64,
@@ -166,6 +205,9 @@ pub struct Plan {
     pub patience: u32,
     /// Whether the collector runs.
     pub collects: bool,
+    /// Whether the job fails for good when failures come too often, and by some that no restart
+    /// mends. People then start it again, as its next deployment.
+    pub gives_up: bool,
 }
 
 impl Plan {
@@ -191,11 +233,12 @@ impl Plan {
             operations: Vec::new(),
             patience: 3,
             collects: true,
+            gives_up: false,
         }
     }
 
     /// The parallelism in a deployment, counted from 1.
-    pub fn parallelism_of(&self, deployment: u64) -> [u32; 3] {
+    pub(crate) fn parallelism_of(&self, deployment: u64) -> Parallelism {
         let last = self.parallelism.len().saturating_sub(1);
         let index = usize::try_from(deployment.saturating_sub(1)).unwrap_or(last);
         self.parallelism[index.min(last)]

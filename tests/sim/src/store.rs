@@ -8,6 +8,9 @@ use weir_types::{CheckpointId, Epoch};
 
 use crate::plan::Ms;
 
+/// The state folder, as processes call it.
+pub(crate) const FOLDER: &str = "store";
+
 /// A result that a sink has prepared, named so that no other has its name.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,

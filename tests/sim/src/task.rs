@@ -1,5 +1,7 @@
 //! The tasks: a source that reads splits, a count by key, and a sink that commits in two phases.
 //! The aligner is the real one; all else is the shortest thing that has the same duties.
+//!
+//! Its process may be killed in the middle of what a task does: at each [`Point`] of a task.
 
 mod channels;
 mod committing;
@@ -11,12 +13,15 @@ mod source;
 use std::collections::{BTreeMap, VecDeque};
 
 use weir_checkpoint::align::{AlignMode, Aligner};
-use weir_checkpoint::handle::{KeyedHandle, SubtaskState};
+use weir_checkpoint::handle::{KeyedHandle, SnapshotMetrics, SubtaskRestore, SubtaskState};
+use weir_graph::ExecutionState;
+use weir_rpc::{TaskDeploymentDescriptor, TaskManagerMessage};
 use weir_types::{CheckpointBarrier, CheckpointId, ExecutionAttemptId};
 
 use crate::bug::Bug;
-use crate::graph::{COUNT, SOURCE, place_of};
-use crate::message::{Deployment, FromTask};
+use crate::graph::{Parallelism, Place, place_of};
+use crate::message::Event;
+use crate::plan::Point;
 use crate::store::{Content, Row, Txn};
 use crate::world::World;
 
@@ -72,17 +77,29 @@ struct Upload {
     objects: Vec<(String, Vec<Row>)>,
 }
 
+/// A channel to a consumer. What is sent before that has connected waits.
+#[derive(Default)]
+struct Output {
+    consumer: Option<ExecutionAttemptId>,
+    waiting: Vec<Element>,
+}
+
 pub(crate) struct Task {
     pub(crate) attempt: ExecutionAttemptId,
     pub(crate) tm: usize,
-    parallelism: [u32; 3],
+    parallelism: Parallelism,
     pub(crate) kind: Kind,
+    /// By channel, who writes it.
+    producers: Vec<ExecutionAttemptId>,
     inputs: Vec<VecDeque<Element>>,
     blocked: Vec<bool>,
     inputs_open: usize,
+    outputs: Vec<Output>,
     aligner: Aligner,
+    /// What it goes on from.
+    restore: Option<SubtaskRestore>,
+    /// It is restored.
     runs: bool,
-    only_commits: bool,
     pub(crate) stepping: bool,
     input_done: bool,
     /// The last checkpoint is complete, and it has done what that asks of it.
@@ -93,49 +110,60 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Restores a task. An error fails it.
+    /// A task that is to be restored, in its first step.
     pub(crate) fn new(
         tm: usize,
-        deployment: &Deployment,
-        world: &mut World,
-    ) -> Result<Self, String> {
-        let (attempt, parallelism) = (deployment.attempt, deployment.parallelism);
-        let (kind, channels) = match place_of(attempt.vertex) {
-            SOURCE => (Kind::Source(Source::default()), 0),
-            COUNT => (Kind::Count(Count::default()), parallelism[0]),
-            _ => (Kind::Sink(Sink::default()), parallelism[1]),
+        descriptor: TaskDeploymentDescriptor,
+        parallelism: Parallelism,
+    ) -> Self {
+        let attempt = descriptor.attempt;
+        let (kind, outputs) = match place_of(attempt.vertex) {
+            Place::Source => (Kind::Source(Source::default()), parallelism[1]),
+            Place::Count => (Kind::Count(Count::default()), parallelism[2]),
+            Place::Sink => (Kind::Sink(Sink::default()), 0),
         };
-        let channels = channels as usize;
-        let mut task = Self {
+        let gates = descriptor.inputs.into_iter();
+        let producers = gates.flat_map(|gate| gate.producers);
+        let producers: Vec<_> = producers.map(|producer| producer.attempt).collect();
+        let channels = producers.len();
+        Self {
             attempt,
             tm,
             parallelism,
             kind,
+            producers,
             inputs: vec![VecDeque::new(); channels],
             blocked: vec![false; channels],
             inputs_open: channels,
+            outputs: (0..outputs).map(|_| Output::default()).collect(),
             aligner: Aligner::new(channels, AlignMode::ExactlyOnce),
+            restore: descriptor.restore,
             runs: false,
-            only_commits: deployment.only_commits,
             stepping: false,
             input_done: false,
             finished: false,
             uploads: BTreeMap::new(),
             uploaded: BTreeMap::new(),
-        };
-        task.restore(deployment, world)?;
-        Ok(task)
+        }
     }
 
-    pub(crate) fn go(&mut self, world: &mut World) {
-        self.runs = true;
-        world.schedule_step(self);
+    /// Tells the JobManager which state it is in.
+    pub(crate) fn tell_state(&self, world: &mut World, state: ExecutionState) {
+        world.tell(
+            self.tm,
+            TaskManagerMessage::TaskState {
+                attempt: self.attempt,
+                state,
+                fault: None,
+                metrics: None,
+            },
+        );
     }
 
-    pub(crate) fn aborted(&mut self, world: &mut World, id: CheckpointId) {
+    pub(crate) fn aborted(&mut self, world: &mut World, id: CheckpointId) -> Result<(), String> {
         self.uploads.remove(&id);
         let actions = self.aligner.on_abort(id);
-        self.align(world, actions);
+        self.align(world, actions)?;
         if let Kind::Source(source) = &mut self.kind
             && source.held == Some(id)
         {
@@ -149,6 +177,7 @@ impl Task {
         }
         self.discard(world, id);
         world.schedule_step(self);
+        Ok(())
     }
 
     /// What a task that cleans up after itself would do.
@@ -160,11 +189,25 @@ impl Task {
         }
     }
 
-    /// It is cancelled, or its process is.
-    pub(crate) fn cancelled(mut self, world: &mut World) {
+    /// It has come to another end than its last checkpoint: its consumers notice.
+    pub(crate) fn gone(mut self, world: &mut World) {
         for id in self.uploaded.keys().copied().collect::<Vec<_>>() {
             self.discard(world, id);
         }
+        self.break_channels(world);
+    }
+
+    /// Its process is killed. What it was storing may yet arrive.
+    pub(crate) fn killed(mut self, world: &mut World) {
+        for (_, upload) in std::mem::take(&mut self.uploads) {
+            for (path, rows) in upload.objects {
+                if world.rng.chance(300) {
+                    let delay = world.rng.between(1, 100);
+                    world.push(delay, Event::Put { path, rows });
+                }
+            }
+        }
+        self.break_channels(world);
     }
 
     /// A checkpoint is complete. An error fails the task; after the last one it has finished.
@@ -185,21 +228,42 @@ impl Task {
             }
             Kind::Sink(_) => {
                 self.commit(world, id)?;
-                world.tell(self, FromTask::Committed(id));
+                world.at_task_point(self.tm, Point::Committed)?;
+                let attempt = self.attempt;
+                let message = TaskManagerMessage::Committed {
+                    attempt,
+                    checkpoint: id,
+                };
+                world.tell(self.tm, message);
             }
         }
         if last {
             self.finished = true;
-            world.tell(self, FromTask::Finished);
+            self.tell_state(world, ExecutionState::Finished);
         }
+        Ok(())
+    }
+
+    /// It goes on from what it is restored from.
+    fn begin(&mut self, world: &mut World) -> Result<(), String> {
+        let restore = self.restore.take();
+        self.restored(restore.as_ref(), world)?;
+        world.at_task_point(self.tm, Point::Restored)?;
+        self.runs = true;
+        self.tell_state(world, ExecutionState::Running);
+        // What its consumers have heard before, they do not remember.
+        if restore.is_some_and(|restore| restore.ended) {
+            self.finish(world);
+        }
+        world.schedule_step(self);
         Ok(())
     }
 
     /// One turn. An error fails the task.
     pub(crate) fn step(&mut self, world: &mut World) -> Result<(), String> {
         self.stepping = false;
-        if !self.runs || self.only_commits {
-            return Ok(());
+        if !self.runs {
+            return self.begin(world);
         }
         if matches!(self.kind, Kind::Source(_)) {
             self.read(world)
@@ -238,15 +302,32 @@ impl Task {
             self.uploaded.entry(id).or_default().push(path.clone());
             let created = world.store.create(&path, Content::Counts(rows), now);
             created.map_err(|text| world.violate(text))?;
+            world.at_task_point(self.tm, Point::ObjectStored)?;
         }
-        if ok {
-            world.tell(self, FromTask::Acknowledged(id, Box::new(upload.state)));
-            if world.has(Bug::CommitTooEarly) {
-                self.commit(world, id)?;
-            }
-        } else {
-            world.tell(self, FromTask::Declined(id));
+        if !ok {
+            self.decline(world, id);
+            return Ok(());
+        }
+        world.at_task_point(self.tm, Point::Acknowledge)?;
+        let message = TaskManagerMessage::CheckpointAcknowledged {
+            attempt: self.attempt,
+            checkpoint: id,
+            state: upload.state,
+            metrics: SnapshotMetrics::default(),
+        };
+        world.tell(self.tm, message);
+        if world.has(Bug::CommitTooEarly) {
+            self.commit(world, id)?;
         }
         Ok(())
+    }
+
+    fn decline(&self, world: &mut World, checkpoint: CheckpointId) {
+        let message = TaskManagerMessage::CheckpointDeclined {
+            attempt: self.attempt,
+            checkpoint,
+            reason: "it could not be stored".to_owned(),
+        };
+        world.tell(self.tm, message);
     }
 }

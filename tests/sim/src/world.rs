@@ -13,18 +13,22 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use weir_checkpoint::coordinator::SnapshotRequest;
 use weir_checkpoint::pointer::{OperationId, Pointer, SnapshotKind};
-use weir_types::{CheckpointId, Epoch, ExecutionAttemptId, KeyHasher};
+use weir_graph::ExecutionState;
+use weir_rpc::TaskManagerMessage;
+use weir_types::{CheckpointId, Epoch, ExecutionAttemptId, Fault, FaultClass, KeyHasher};
 
 use crate::bug::Bug;
 use crate::jobmanager::JobManager;
-use crate::message::{Event, FromTask, ToJm, ToTm};
+use crate::message::{Event, ToJm, ToTm};
 use crate::plan::{CALM, DEADLINE, Fate, Ms, Plan, Point};
 use crate::rng::Rng;
-use crate::store::{Store, Txn};
+use crate::store::{Content, Store, Txn};
 use crate::task::{self, Task};
 use crate::taskmanager::TaskManager;
 
-pub(crate) use collecting::{Collecting, Collector};
+pub(crate) use collecting::{Collecting, GRACE};
+pub(crate) use faults::AtPoint;
+use network::Connection;
 pub(crate) use network::{to_jm, to_tm};
 
 /// A process.
@@ -80,6 +84,8 @@ pub(crate) struct Asked {
     pub(crate) at: Ms,
     pub(crate) request: SnapshotRequest,
     pub(crate) answered: bool,
+    /// Once it is answered, so many more times they ask for the savepoint to go.
+    pub(crate) forgets: u32,
     pub(crate) refusals: u32,
 }
 
@@ -100,6 +106,7 @@ pub(crate) struct World {
     paused: BTreeMap<Process, Ms>,
     cut: BTreeMap<(Process, Process), Ms>,
     last_delivery: BTreeMap<(Process, Process), Ms>,
+    connections: Vec<Connection>,
     points: BTreeMap<Point, u32>,
     next_fate: Option<Fate>,
     pub(crate) registrations: u64,
@@ -130,18 +137,20 @@ impl World {
                     then: operation.then,
                 },
                 answered: false,
+                forgets: 0,
                 refusals: 0,
             });
         let asked = asked.collect();
         let jms = (0..plan.job_managers).map(|jm| Some(Box::new(JobManager::new(jm, 1, None))));
         let jms = jms.collect();
-        let tms = (0..plan.task_managers).map(TaskManager::new).collect();
+        let mut rng = Rng::new(plan.seed);
+        let tms = task_managers(&plan, &mut rng);
         let mut world = Self {
             now: 0,
-            wall_offset: 1_000_000_000,
+            wall_offset: collecting::START_MS,
             number: 0,
             queue: BinaryHeap::new(),
-            rng: Rng::new(plan.seed),
+            rng,
             plan,
             hash: KeyHasher::new(),
             events: 0,
@@ -153,6 +162,7 @@ impl World {
             paused: BTreeMap::new(),
             cut: BTreeMap::new(),
             last_delivery: BTreeMap::new(),
+            connections: Vec::new(),
             points: BTreeMap::new(),
             next_fate: None,
             registrations: 0,
@@ -178,6 +188,11 @@ impl World {
         }
         world.push(10, Event::Client);
         world
+    }
+
+    /// What the wall clocks of JobManagers show.
+    pub(crate) fn unix_ms(&self) -> i64 {
+        self.wall_offset + i64::try_from(self.now).unwrap_or(0)
     }
 
     pub(crate) fn has(&self, bug: Bug) -> bool {
@@ -256,7 +271,8 @@ impl World {
     }
 
     fn describe(&self) -> String {
-        let states = self.jms.iter().flatten().map(|jm| jm.describe());
+        let states = self.jms.iter().flatten().map(|jm| jm.describe(self.now));
+        let states = states.chain(self.tms.iter().map(TaskManager::describe));
         let states: Vec<String> = states.collect();
         format!("{states:?}, pointer {:?}", self.store.register)
     }
@@ -272,9 +288,10 @@ impl World {
         let process = match event {
             Event::ToJm { jm, .. } => Process::Jm(*jm),
             Event::ToTm { tm, .. } => Process::Tm(*tm),
-            Event::Step(attempt) | Event::Cancelled(attempt) | Event::Stored { attempt, .. } => {
-                Process::Tm(self.tasks.get(attempt)?.tm)
-            }
+            Event::Step(attempt)
+            | Event::Cancelled(attempt)
+            | Event::Broken(attempt)
+            | Event::Stored { attempt, .. } => Process::Tm(self.tasks.get(attempt)?.tm),
             _ => return None,
         };
         self.paused
@@ -294,23 +311,26 @@ impl World {
                     self.jms[jm].get_or_insert(process);
                 }
             }
-            Event::ToTm {
-                tm,
-                life,
-                from,
-                message,
-            } => {
+            Event::ToTm { tm, life, message } => {
                 if self.tms[tm].life == life {
-                    TaskManager::on_message(self, tm, from, message);
+                    TaskManager::on_message(self, tm, message);
                 }
             }
             Event::Step(attempt) => self.with_task(attempt, |task, world| task.step(world)),
             Event::Cancelled(attempt) => {
                 if let Some(task) = self.tasks.remove(&attempt) {
-                    task.cancelled(self);
+                    task.tell_state(self, ExecutionState::Canceled);
+                    task.gone(self);
                 }
             }
-            Event::Collect(step) => self.go_on_collecting(Collector::Person, step),
+            Event::Broken(attempt) => self.end_task(attempt, FaultClass::PartitionDataMissing),
+            Event::Put { path, rows } => {
+                let created = self.store.create(&path, Content::Counts(rows), self.now);
+                if let Err(text) = created {
+                    self.violate(text);
+                }
+            }
+            Event::Collect(step) => self.go_on_collecting(step),
             Event::Stored { attempt, id, ok } => {
                 self.with_task(attempt, |task, world| task.stored(world, id, ok));
             }
@@ -325,7 +345,30 @@ impl World {
         }
     }
 
-    /// Lets a task do something; an error fails it. One that has finished is gone.
+    /// A task is there.
+    pub(crate) fn add_task(&mut self, mut task: Task) {
+        task.connect(self);
+        self.tasks.insert(task.attempt, task);
+    }
+
+    /// Another attempt takes the place of a task that lives on, by a planted bug. Says whether it has
+    /// read all its input.
+    pub(crate) fn rename_task(
+        &mut self,
+        before: ExecutionAttemptId,
+        attempt: ExecutionAttemptId,
+        tm: usize,
+    ) -> Option<bool> {
+        let mut task = self.tasks.remove(&before)?;
+        task.renamed(attempt, tm);
+        let has_read_all = task.has_read_all();
+        self.schedule_step(&mut task);
+        self.tasks.insert(attempt, task);
+        Some(has_read_all)
+    }
+
+    /// Lets a task do something; an error fails it. One that has finished is gone, and so is one
+    /// whose process is killed meanwhile.
     pub(crate) fn with_task(
         &mut self,
         attempt: ExecutionAttemptId,
@@ -334,16 +377,43 @@ impl World {
         let Some(mut task) = self.tasks.remove(&attempt) else {
             return;
         };
+        let life = self.tms[task.tm].life;
         match work(&mut task, self) {
+            _ if self.tms[task.tm].life != life => task.killed(self),
             Ok(()) if task.finished => {}
             Ok(()) => {
                 self.tasks.insert(attempt, task);
             }
             Err(why) => {
                 self.note(|| format!("task {attempt} fails: {why}"));
-                self.tell(&task, FromTask::Failed);
-                task.cancelled(self);
+                let class = match self.rng.below(10) {
+                    0 => FaultClass::Environment,
+                    1 if self.plan.gives_up => FaultClass::NonRecoverable,
+                    _ => FaultClass::Recoverable,
+                };
+                self.tell_end(&task, class);
+                task.gone(self);
             }
+        }
+    }
+
+    fn tell_end(&mut self, task: &Task, class: FaultClass) {
+        let attempt = task.attempt;
+        let message = TaskManagerMessage::TaskState {
+            attempt,
+            state: ExecutionState::Failed,
+            fault: Some(Fault::task(class, attempt, "a fault")),
+            metrics: None,
+        };
+        self.tell(task.tm, message);
+    }
+
+    /// A task fails by something outside of it.
+    fn end_task(&mut self, attempt: ExecutionAttemptId, class: FaultClass) {
+        if let Some(task) = self.tasks.remove(&attempt) {
+            self.note(|| format!("task {attempt} fails: {class:?}"));
+            self.tell_end(&task, class);
+            task.gone(self);
         }
     }
 
@@ -381,25 +451,11 @@ impl World {
         }
     }
 
-    /// From a task to the JobManager that its TaskManager is registered at.
-    pub(crate) fn tell(&mut self, task: &Task, told: FromTask) {
-        let tm = &self.tms[task.tm];
-        let (Some((jm, life)), reg) = (tm.leader, tm.reg) else {
-            return;
-        };
-        let (tm, attempt) = (task.tm, task.attempt);
-        let twice = !matches!(told, FromTask::NeedsSplit | FromTask::Deployed)
-            && self.rng.chance(self.plan.twice_per_mille);
-        let message = ToJm::Task {
-            reg,
-            tm,
-            attempt,
-            told,
-        };
-        if twice {
-            self.send_up(tm, (jm, life), message.clone());
+    /// From a task to the JobManager that its TaskManager works for.
+    pub(crate) fn tell(&mut self, tm: usize, message: TaskManagerMessage) {
+        if let Some(service) = self.tms[tm].service() {
+            self.say(service.connection, service.epoch, message);
         }
-        self.send_up(tm, (jm, life), message);
     }
 
     /// A sink makes a result visible. Decided once, it may be done any number of times.
@@ -432,6 +488,22 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// TaskManagers with slots for the job, all together at least: some jobs need each of them, in
+/// others the rest can do without one that is lost.
+fn task_managers(plan: &Plan, rng: &mut Rng) -> Vec<TaskManager> {
+    let widest = plan.parallelism.iter().flatten().copied().max();
+    let needed = widest.unwrap_or(1);
+    let count = u32::try_from(plan.task_managers).unwrap_or(1).max(1);
+    let least = needed.div_ceil(count);
+    let slots = |rng: &mut Rng| match rng.chance(500) {
+        true => needed,
+        false => least,
+    };
+    (0..plan.task_managers)
+        .map(|tm| TaskManager::new(tm, slots(rng)))
+        .collect()
 }
 
 fn brief(pointer: &Pointer) -> String {

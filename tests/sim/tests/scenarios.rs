@@ -80,6 +80,64 @@ fn a_leader_is_stopped_at_each_of_its_steps_until_another_leads() {
     }
 }
 
+/// Its results are prepared and not stored, stored and not acknowledged, committed in part: the next
+/// attempt finds what the last one has left.
+#[test]
+fn a_process_is_killed_at_each_step_of_its_tasks() {
+    for point in weir_tests_sim::TASK_POINTS {
+        for nth in [0, 1, 3, 6, 10, 15] {
+            scenario(|plan| plan.points = vec![(point, nth, PointFault::Kill)]);
+        }
+    }
+}
+
+#[test]
+fn a_process_stands_still_after_each_step_of_its_tasks_until_others_do_its_work() {
+    for point in weir_tests_sim::TASK_POINTS {
+        scenario(|plan| plan.points = vec![(point, 3, PointFault::Pause(150))]);
+    }
+}
+
+/// Several transactions of one sink are to be committed, its process is killed after some of them.
+#[test]
+fn a_sink_that_is_killed_between_two_commits_commits_each_result_once() {
+    for nth in 0..8 {
+        let plan = |plan: &mut Plan| {
+            plan.task_managers = 1;
+            plan.parallelism = vec![[2, 2, 1]];
+            plan.points = vec![
+                (Point::Commit, nth, PointFault::Kill),
+                (Point::Commit, nth + 3, PointFault::Kill),
+            ];
+            plan.commit_errors_per_mille = 200;
+        };
+        let reports = scenario(plan);
+        some(&reports, |report| report.restarts >= 1);
+    }
+}
+
+/// Nothing that has to happen in time is measured by a clock that people or their services set, and
+/// what is young by the store's clock stays.
+#[test]
+fn clocks_that_jump_an_hour_change_nothing() {
+    for fault in [Fault::ClockBack, Fault::ClockAhead] {
+        let plan = |plan: &mut Plan| {
+            plan.splits = vec![12; 4];
+            plan.interval = 15;
+            plan.errors_per_mille = 100;
+            let fails = |at| [(at, Fault::FailTask), (at + 4, fault)];
+            plan.faults = [80, 160, 240].into_iter().flat_map(fails).collect();
+        };
+        let reports = scenario(plan);
+        some(&reports, |report| report.completed >= 3);
+        let shows = match fault {
+            Fault::ClockBack => Bug::WallClock,
+            _ => Bug::AgeAlone,
+        };
+        finds(shows, plan);
+    }
+}
+
 /// A container of the old deployment that is restarted must never lead the job again.
 #[test]
 fn a_process_of_an_older_deployment_never_takes_the_job_back() {
@@ -300,7 +358,7 @@ fn a_job_whose_pointer_is_gone_is_not_started() {
         let mut plan = Plan::quiet(seed);
         plan.job_managers = 1;
         plan.splits = vec![12; 4];
-        plan.faults = vec![(120, Fault::PointerGone), (125, Fault::KillJm(0))];
+        plan.faults = vec![(220, Fault::PointerGone), (225, Fault::KillJm(0))];
         let violation = run(plan).violation.unwrap_or_default();
         assert!(
             violation.contains("the pointer that says which are its newest is missing"),
@@ -401,9 +459,35 @@ fn an_attempt_that_is_slow_to_stop_disturbs_nobody() {
         plan.faults = (0..8).map(|i| (50 + 55 * i, Fault::FailTask)).collect();
     };
     let reports = scenario(plan);
+    some(&reports, |report| report.restarts >= 4);
+    // Its leader waits for it, unless the TaskManager and the leader have lost each other.
+    let plan = |plan: &mut Plan| {
+        (plan.job_managers, plan.task_managers) = (1, 1);
+        plan.splits = vec![12; 4];
+        plan.interval = 12;
+        plan.faults = (0..5)
+            .map(|i| (80 + 80 * i, Fault::CutUp(0, 0, 25)))
+            .collect();
+    };
+    let reports = scenario(plan);
     finds(Bug::AnyAttempt, plan);
     finds(Bug::AnyChannel, plan);
-    some(&reports, |report| report.restarts >= 4);
+    some(&reports, |report| report.restarts >= 3);
+}
+
+/// Its pointer says so, its tasks have ended, and its next deployment goes on from its newest
+/// snapshot, whatever was under way.
+#[test]
+fn a_job_that_has_failed_for_good_goes_on_where_its_newest_snapshot_is() {
+    for then in [Then::Continue, Then::Stop, Then::Drain] {
+        let reports = scenario(|plan| {
+            plan.gives_up = true;
+            plan.operations = vec![Operation { at: 60, then }];
+            plan.faults = (0..6).map(|i| (70 + 25 * i, Fault::FailTask)).collect();
+            plan.fates_per_mille = 200;
+        });
+        some(&reports, |report| report.epochs >= 2);
+    }
 }
 
 /// A job is cancelled at any moment, also while it stops or its last results are being committed:

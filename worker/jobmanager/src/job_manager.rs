@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
-use weir_checkpoint::claim::LeaderTask;
-use weir_checkpoint::coordinator::{Coordinator, CoordinatorConfig};
-use weir_checkpoint::metadata::CheckpointMetadata;
-use weir_checkpoint::restore::{RestoreError, RestoreOptions};
+use weir_checkpoint::coordinator::CoordinatorConfig;
+use weir_checkpoint::restore::RestoreError;
 use weir_rpc::{DispatcherGateway, JobInfo, JobMasterGateway, JobResult, LocalJobMaster, serve};
 use weir_types::{Clock, Fault, FaultClass};
 
@@ -19,8 +17,7 @@ use crate::collection::{Collector, CollectorWork};
 use crate::dispatcher::{Dispatcher, QUESTIONS_WAITING_MAX};
 use crate::driver::Driver;
 use crate::failover::check_failover;
-use crate::job_master::{Checkpoints, Event, JobMaster, JobMasterConfig, Now};
-use crate::restoring::{Restoring, operators};
+use crate::job_master::{CheckpointStart, Checkpoints, Event, JobMaster, JobMasterConfig, Now};
 use crate::source_coordinator::SourceCoordinators;
 use crate::{CheckpointOptions, JobManagerOptions, JobSpec};
 
@@ -279,34 +276,26 @@ fn take_checkpoints(
         max_concurrent: options.max_concurrent,
         tolerable_failures: options.tolerable_failures,
         retained: options.retained,
-        operators: operators(&spec.job_graph),
+        operators: Vec::new(),
     };
-    let folder = options.settings.folder.clone();
-    let restoring = Restoring::new(
-        &spec.job_graph,
-        folder.clone(),
-        RestoreOptions {
-            allow_non_restored_state: options.allow_non_restored_state,
-        },
-        options.restore.as_ref(),
-    );
-    let mut restoring = restoring.map_err(|source| StartError::Restore {
+    let pointer = options.claimed.pointer.clone();
+    let checkpoints = Checkpoints::start(CheckpointStart {
+        config,
+        job_graph: &spec.job_graph,
+        folder: &options.settings.folder,
+        pointer: pointer.clone(),
+        task: &options.claimed.task,
+        restore: options.restore.as_ref(),
+        allow_non_restored_state: options.allow_non_restored_state,
+        seed: options.seed,
+    });
+    let checkpoints = checkpoints.map_err(|source| StartError::Restore {
         id: options
             .restore
             .as_ref()
             .map_or(weir_types::CheckpointId(0), |restore| restore.metadata.id),
         source,
     })?;
-    if matches!(options.claimed.task, LeaderTask::FinishCommits(_)) {
-        restoring.only_commit();
-    }
-    let pointer = options.claimed.pointer.clone();
-    let mut coordinator = Coordinator::new(config, pointer.clone(), options.seed);
-    if let Some(own) = options.restore.as_ref().filter(|restore| restore.lineage) {
-        coordinator = coordinator
-            .with_latest(CheckpointMetadata::clone(&own.metadata))
-            .with_older(own.older.iter().cloned());
-    }
     let collector = Collector::start(CollectorWork {
         store: Arc::clone(&options.store),
         pointer,
@@ -322,7 +311,6 @@ fn take_checkpoints(
         collector: collector.map_err(StartError::Threads)?,
     });
     let store = store.map_err(StartError::Threads)?;
-    let checkpoints = Checkpoints::new(coordinator, restoring, folder);
     Ok((
         checkpoints.deleted_on_cancel(options.delete_on_cancel),
         store,

@@ -25,6 +25,7 @@ mod metrics;
 mod operations;
 mod restarts;
 mod schedule;
+mod start;
 mod view;
 
 #[cfg(test)]
@@ -49,38 +50,53 @@ use crate::restart_strategy::{RestartBackoff, RestartStrategy};
 use crate::slot_pool::SlotPool;
 use crate::taskmanagers::{Machine, TaskManagers};
 
-pub(crate) use checkpoints::Checkpoints;
+pub use checkpoints::Checkpoints;
 use ending::Withdrawal;
-pub(crate) use event::{Action, Event, Now, Preparation};
+pub use event::{Action, Event, Now, Preparation};
 use metrics::JobMetrics;
 use restarts::PendingRestart;
+pub use start::CheckpointStart;
 
 /// What a JobMaster knows from the start.
-pub(crate) struct JobMasterConfig {
-    pub(crate) id: JobId,
-    pub(crate) name: String,
-    pub(crate) job_graph: JobGraph,
-    pub(crate) fingerprint: Fingerprint,
-    pub(crate) epoch: Epoch,
-    pub(crate) deployment: u64,
+pub struct JobMasterConfig {
+    /// The job's id.
+    pub id: JobId,
+    /// What people call it.
+    pub name: String,
+    /// What is to run.
+    pub job_graph: JobGraph,
+    /// What TaskManagers must have built.
+    pub fingerprint: Fingerprint,
+    /// The run of the job that this is. Messages of another are refused.
+    pub epoch: Epoch,
+    /// The operation that started the job. TaskManagers of another are refused.
+    pub deployment: u64,
     /// What has to be ready before anything is deployed.
-    pub(crate) preparations: BTreeSet<Preparation>,
+    pub preparations: BTreeSet<Preparation>,
     /// Where TaskManagers are to be pointed, for the message that asks for more.
-    pub(crate) rpc_address: Option<String>,
-    pub(crate) heartbeat_interval: Duration,
-    pub(crate) heartbeat_timeout: Duration,
-    pub(crate) slot_request_timeout: Duration,
-    pub(crate) waiting_message_interval: Duration,
-    pub(crate) cancellation_timeout: Duration,
-    pub(crate) restart: RestartStrategy,
-    pub(crate) failover: FailoverStrategy,
+    pub rpc_address: Option<String>,
+    /// How often TaskManagers hear that it lives.
+    pub heartbeat_interval: Duration,
+    /// After how long a silence a TaskManager is lost.
+    pub heartbeat_timeout: Duration,
+    /// How long the job waits for enough slots before it fails.
+    pub slot_request_timeout: Duration,
+    /// How often it says that it waits.
+    pub waiting_message_interval: Duration,
+    /// How long TaskManagers have for stopping tasks, before they count as lost.
+    pub cancellation_timeout: Duration,
+    /// Whether, and when, what failed is started again.
+    pub restart: RestartStrategy,
+    /// What is started again with it.
+    pub failover: FailoverStrategy,
     /// How long a machine at fault is used last.
-    pub(crate) block_time: Duration,
-    pub(crate) random_seed: u64,
+    pub block_time: Duration,
+    /// Randomness, for jitter.
+    pub random_seed: u64,
 }
 
 /// One job and those who run it.
-pub(crate) struct JobMaster {
+pub struct JobMaster {
     config: JobMasterConfig,
     graph: ExecutionGraph,
     task_managers: TaskManagers,
@@ -113,7 +129,7 @@ pub(crate) struct JobMaster {
 
 impl JobMaster {
     /// A job that waits for its sources and for slots, and what to do first.
-    pub(crate) fn new(
+    pub fn new(
         config: JobMasterConfig,
         checkpoints: Option<Checkpoints>,
         now: Now,
@@ -174,7 +190,7 @@ impl JobMaster {
     }
 
     /// What happened, and what is to be done about it. Actions are to be carried out in order.
-    pub(crate) fn on_event(&mut self, now: Now, event: Event) -> Vec<Action> {
+    pub fn on_event(&mut self, now: Now, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
             Event::Tick => self.tick(now, &mut actions),
@@ -195,24 +211,16 @@ impl JobMaster {
                     self.lose(now, id, &reason, &mut actions);
                 }
             }
-            Event::Prepared { what, result } => match result {
-                Ok(()) => {
-                    self.preparations.remove(&what);
-                    if what.is_source() && self.is_waiting() {
-                        let sinks = self.next_preparations().filter(|next| !next.is_source());
-                        actions.extend(sinks.map(Action::Prepare));
-                    }
-                    self.deploy_if_possible(now, &mut actions);
-                }
-                Err(fault) => self.fail(now, fault, &mut actions),
-            },
+            Event::Prepared { what, life, result } => {
+                self.prepared(now, (what, life), result, &mut actions);
+            }
             Event::SplitFound {
                 attempt,
                 node,
                 life,
                 response,
             } => {
-                if life != self.source_lives.get(&node).copied().unwrap_or(0) {
+                if life != self.life_of(node) {
                     // The enumerator that found it is gone, and with it what it handed out.
                     return actions;
                 }
@@ -249,8 +257,40 @@ impl JobMaster {
         actions
     }
 
+    /// A source or sink is ready, or is not: unless it is a source's enumerator that was made anew
+    /// since. What that was says nothing of its successor.
+    fn prepared(
+        &mut self,
+        now: Now,
+        (what, life): (Preparation, u32),
+        result: Result<(), Fault>,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Preparation::Source(node) = what
+            && life != self.life_of(node)
+        {
+            return;
+        }
+        match result {
+            Ok(()) => {
+                self.preparations.remove(&what);
+                if what.is_source() && self.is_waiting() {
+                    let sinks = self.next_preparations().filter(|next| !next.is_source());
+                    actions.extend(sinks.map(Action::Prepare));
+                }
+                self.deploy_if_possible(now, actions);
+            }
+            Err(fault) => self.fail(now, fault, actions),
+        }
+    }
+
+    /// How often a source's enumerator was made anew.
+    fn life_of(&self, source: NodeId) -> u32 {
+        self.source_lives.get(&source).copied().unwrap_or(0)
+    }
+
     /// How the job ended, once it has.
-    pub(crate) fn result(&self) -> Option<&JobResult> {
+    pub fn result(&self) -> Option<&JobResult> {
         self.result.as_ref()
     }
 

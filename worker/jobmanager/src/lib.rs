@@ -9,7 +9,8 @@
 //!
 //! The [`JobMaster`](job_master) decides and never acts: it has no clock, no thread and no I/O. The
 //! driver is one task that feeds it events one at a time and carries out what it says. Source
-//! enumerators are ordinary blocking code and run on a thread each.
+//! enumerators are ordinary blocking code and run on a thread each. Whoever has another network,
+//! store and clock, as the simulator in `tests/sim`, drives the same [`job_master`].
 
 #![warn(missing_docs)]
 
@@ -26,7 +27,7 @@ mod failover;
 #[cfg(test)]
 mod fixtures;
 mod history;
-mod job_master;
+pub mod job_master;
 mod random;
 mod restart_strategy;
 mod restore_point;

@@ -105,6 +105,7 @@ impl SourceCoordinators {
             let cause = format!("start a thread to prepare the job: {error}");
             self.report(Event::Prepared {
                 what,
+                life: self.life_of(what),
                 result: Err(Fault::job(FaultClass::Environment, cause)),
             });
         }
@@ -161,13 +162,21 @@ impl SourceCoordinators {
             // Losing them would lose records.
             let result = Err(Fault::job(FaultClass::Recoverable, overrun(node)));
             let what = Preparation::Source(node);
-            self.report(Event::Prepared { what, result });
+            let life = self.life(node);
+            self.report(Event::Prepared { what, life, result });
         }
     }
 
     fn ask(&self, node: NodeId, request: Request) -> bool {
         let requests = self.requests.get(&node);
         requests.is_some_and(|requests| requests.try_send(request).is_ok())
+    }
+
+    fn life_of(&self, what: Preparation) -> u32 {
+        match what {
+            Preparation::Source(node) => self.life(node),
+            Preparation::Sink(_) => 0,
+        }
     }
 
     fn life(&self, node: NodeId) -> u32 {
@@ -235,6 +244,7 @@ impl SourceCoordinators {
             let result = run_check(&name, &check, restored);
             drop(events.blocking_send(Event::Prepared {
                 what: Preparation::Sink(node),
+                life: 0,
                 result,
             }));
         };
@@ -278,6 +288,7 @@ impl Coordinator {
             Err(fault) => {
                 drop(self.events.blocking_send(Event::Prepared {
                     what,
+                    life: self.life,
                     result: Err(fault),
                 }));
                 return;
@@ -287,6 +298,7 @@ impl Coordinator {
             .events
             .blocking_send(Event::Prepared {
                 what,
+                life: self.life,
                 result: Ok(()),
             })
             .is_err()
@@ -332,6 +344,7 @@ impl Coordinator {
                     let cause = format!("source `{}`: take splits back: {cause}", self.name);
                     Event::Prepared {
                         what: Preparation::Source(node),
+                        life: self.life,
                         result: Err(Fault::job(FaultClass::Recoverable, cause)),
                     }
                 })

@@ -1,143 +1,218 @@
-//! A leader: the driver of the real coordinator, with a model of scheduling and failover.
+//! A leader: the driver of the product's JobMaster. The JobMaster decides; here its actions are
+//! carried out on the models of the network, the store and the enumerators' threads, as the
+//! product's driver does on the real ones. The process may be killed or stopped before each of
+//! them.
 
 mod acting;
-mod deploying;
-mod regions;
-mod splits;
+mod collecting;
+mod enumerators;
+mod planted;
 mod storing;
-mod telling;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use weir_checkpoint::claim::LeaderTask;
-use weir_checkpoint::coordinator::{Coordinator, CoordinatorConfig, Event, OperatorInfo};
-use weir_checkpoint::handle::SnapshotMetrics;
+use weir_checkpoint::coordinator::{CoordinatorConfig, SnapshotRequest};
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Nonces, Pointer, PointerWriter, RunState};
-use weir_types::{Epoch, ExecutionAttemptId, OperatorId};
+use weir_jobmanager::job_master::{
+    Action, CheckpointStart, Checkpoints, Event, JobMaster, JobMasterConfig, Now, Preparation,
+};
+use weir_jobmanager::{FailoverStrategy, RestartStrategy, RestoreFrom};
+use weir_rpc::{ConnectionId, Fenced, OperationStatus};
+use weir_types::{Epoch, ExecutionAttemptId, JobId, SubtaskIndex, Timestamp, VertexId};
 
-use crate::graph::{COUNT, KEY_GROUPS, SINK, SOURCE, node_of, region_of, vertex_at};
-use crate::message::{FromTask, ToJm, ToTm};
-use crate::plan::{Ms, Plan, Point};
-use crate::taskmanager::HEARTBEAT_TIMEOUT;
-use crate::world::{Collector, World};
-use regions::Region;
+use super::TICK;
+use crate::bug::Bug;
+use crate::graph::{Parallelism, fingerprint, job_graph, sink_node, source_node};
+use crate::message::ToJm;
+use crate::plan::{Ms, Plan};
+use crate::rng::Rng;
+use crate::store::FOLDER;
+use crate::taskmanager::{CANCELLATION_TIMEOUT, HEARTBEAT_TIMEOUT};
+use crate::world::{World, to_jm};
+use acting::Todo;
+pub(crate) use collecting::Collecting;
+use collecting::CollectorThread;
+use enumerators::Enumerators;
+use planted::Kept;
 
 const CHECKPOINT_TIMEOUT: Ms = 80;
 const SAVEPOINT_TIMEOUT: Ms = 120;
+/// Longer than a run: slots come back.
+const SLOT_TIMEOUT: Ms = 1_000_000;
 
 /// Why it leads no more.
 #[derive(Clone, Debug)]
 pub(super) enum Ended {
     Killed,
     Fenced,
+    /// It could not record that the job has ended.
+    Unrecorded,
     Over(RunState),
 }
 
-struct Registered {
-    reg: u64,
-    last_heard: Ms,
-}
+/// A subtask's place in the job.
+type Subtask = (VertexId, SubtaskIndex);
+
+/// A process, by its index and its life.
+type Me = (usize, u32);
 
 pub(super) struct Leader {
     epoch: Epoch,
-    coordinator: Coordinator,
+    parallelism: Parallelism,
+    master: JobMaster,
     writer: PointerWriter,
     /// What it was to write last.
     wanted: Box<Pointer>,
-    operators: Vec<OperatorInfo>,
-    parallelism: [u32; 3],
-    only_commits: bool,
-    regions: Vec<Region>,
-    /// All of them run, and the coordinator knows.
-    started: bool,
-    attempt: u32,
-    tms: BTreeMap<usize, Registered>,
-    assigned: BTreeMap<ExecutionAttemptId, usize>,
-    /// Those that have processed all their input.
-    done: BTreeSet<ExecutionAttemptId>,
-    /// Those that have come to their end, after the last checkpoint.
-    finished: BTreeSet<ExecutionAttemptId>,
-    draining: bool,
-    /// Tasks were told that the last checkpoint is complete: they come to their end, whether they
-    /// have said so or not.
-    ending: bool,
+    /// TaskManagers that wait to hear whether they are taken in.
+    applicants: BTreeSet<ConnectionId>,
+    /// Those that were.
+    executors: BTreeSet<ConnectionId>,
+    /// The newest attempts that were deployed, and where.
+    deployed: BTreeMap<Subtask, (ExecutionAttemptId, ConnectionId)>,
+    enumerators: Enumerators,
+    collector: CollectorThread,
+    /// What is to be done, in order.
+    todo: VecDeque<Todo>,
+    /// It was stopped right before the first of that.
+    resumes: bool,
+    /// What was done last, to know where something else begins.
+    last: Option<acting::Step>,
     wake: Option<Ms>,
+    fenced: bool,
+    /// Those that were told to stop, and whose successors are not deployed yet.
+    stopped: BTreeSet<Subtask>,
+    kept: Kept,
     ended: Option<Ended>,
-    collects_at: Ms,
 }
 
-fn operators(regions: usize, parallelism: [u32; 3]) -> Vec<OperatorInfo> {
-    let of_region = |region| {
-        let places = [SOURCE, COUNT, SINK].into_iter().zip(parallelism);
-        places.map(move |(place, parallelism)| OperatorInfo {
-            operator: OperatorId(vertex_at(region, place).0),
-            vertex: vertex_at(region, place),
-            name: String::new(),
-            uid: None,
-            parallelism,
-            max_parallelism: KEY_GROUPS,
-            source: (place == SOURCE).then_some(node_of(region)),
-        })
-    };
-    (0..regions).flat_map(of_region).collect()
+fn ms(ms: Ms) -> Duration {
+    Duration::from_millis(ms)
 }
 
-fn config(plan: &Plan, operators: Vec<OperatorInfo>) -> CoordinatorConfig {
+fn coordinator_config(plan: &Plan) -> CoordinatorConfig {
     CoordinatorConfig {
-        interval: Duration::from_millis(plan.interval),
-        timeout: Duration::from_millis(CHECKPOINT_TIMEOUT),
-        savepoint_timeout: Duration::from_millis(SAVEPOINT_TIMEOUT),
+        interval: ms(plan.interval),
+        timeout: ms(CHECKPOINT_TIMEOUT),
+        savepoint_timeout: ms(SAVEPOINT_TIMEOUT),
         min_pause: Duration::ZERO,
         max_concurrent: plan.max_concurrent,
         tolerable_failures: 3,
         retained: plan.retained,
-        operators,
+        operators: Vec::new(),
+    }
+}
+
+/// How it restarts what has failed: as often as it takes, unless it is to give up.
+fn restart(rng: &mut Rng, gives_up: bool) -> RestartStrategy {
+    if gives_up {
+        return RestartStrategy::FailureRate {
+            max_failures: 1,
+            interval: ms(100),
+            delay: ms(5),
+        };
+    }
+    if rng.chance(500) {
+        return RestartStrategy::FixedDelay {
+            attempts: u32::MAX,
+            delay: ms(rng.between(0, 10)),
+        };
+    }
+    RestartStrategy::ExponentialDelay {
+        attempts: None,
+        initial_delay: ms(2),
+        max_delay: ms(40),
+        multiplier: 2.0,
+        jitter: 0.5,
+        reset_after: ms(100),
+    }
+}
+
+fn config(
+    world: &mut World,
+    (epoch, deployment): (Epoch, u64),
+    parallelism: Parallelism,
+) -> JobMasterConfig {
+    let regions = world.plan.regions;
+    let sources = (0..regions).map(source_node).map(Preparation::Source);
+    let sinks = (0..regions).map(sink_node).map(Preparation::Sink);
+    JobMasterConfig {
+        id: JobId(7),
+        name: String::new(),
+        job_graph: job_graph(regions, parallelism),
+        fingerprint: fingerprint(),
+        epoch,
+        deployment,
+        preparations: sources.chain(sinks).collect(),
+        rpc_address: None,
+        heartbeat_interval: ms(TICK),
+        heartbeat_timeout: ms(HEARTBEAT_TIMEOUT),
+        slot_request_timeout: ms(SLOT_TIMEOUT),
+        waiting_message_interval: ms(SLOT_TIMEOUT),
+        cancellation_timeout: ms(CANCELLATION_TIMEOUT),
+        restart: restart(&mut world.rng, world.plan.gives_up),
+        failover: match world.rng.chance(100) {
+            true => FailoverStrategy::Full,
+            false => FailoverStrategy::Region,
+        },
+        block_time: ms(100),
+        random_seed: world.rng.draw(),
     }
 }
 
 impl Leader {
     pub(super) fn new(
         world: &mut World,
-        deployment: u64,
+        (deployment, me): (u64, Me),
         (pointer, version, task): (Pointer, String, LeaderTask),
         metadata: Option<Box<CheckpointMetadata>>,
-    ) -> Self {
+    ) -> Result<Self, String> {
         let parallelism = world.plan.parallelism_of(deployment);
-        let operators = operators(world.plan.regions, parallelism);
-        let config = config(&world.plan, operators.clone());
-        let seed = world.rng.draw();
-        let writer = PointerWriter::new(pointer.clone(), version, Nonces::new(!seed));
         let epoch = pointer.epoch;
+        let config = config(world, (epoch, deployment), parallelism);
+        let seed = world.rng.draw();
+        let restore = metadata.map(|metadata| RestoreFrom::latest(FOLDER, *metadata));
+        let checkpoints = Checkpoints::start(CheckpointStart {
+            config: coordinator_config(&world.plan),
+            job_graph: &config.job_graph,
+            folder: FOLDER,
+            pointer: pointer.clone(),
+            task: &task,
+            restore: restore.as_ref(),
+            allow_non_restored_state: false,
+            seed,
+        });
+        let checkpoints = checkpoints.map_err(|error| error.to_string())?;
+        let collector = CollectorThread::new(pointer.clone(), world.now);
         let wanted = Box::new(pointer.clone());
-        let mut coordinator = Coordinator::new(config, pointer, seed);
-        if let Some(metadata) = metadata {
-            coordinator = coordinator.with_latest(*metadata);
-        }
-        Self {
+        let writer = PointerWriter::new(pointer, version, Nonces::new(!seed));
+        let now = now(world);
+        let (master, first) = JobMaster::new(config, Some(checkpoints), now);
+        let mut leader = Self {
             epoch,
-            coordinator,
+            parallelism,
+            master,
             writer,
             wanted,
-            operators,
-            parallelism,
-            only_commits: matches!(task, LeaderTask::FinishCommits(_)),
-            regions: (0..world.plan.regions)
-                .map(|_| Region::new(world.now))
-                .collect(),
-            started: false,
-            attempt: 0,
-            tms: BTreeMap::new(),
-            assigned: BTreeMap::new(),
-            done: BTreeSet::new(),
-            finished: BTreeSet::new(),
-            draining: false,
-            ending: false,
+            applicants: BTreeSet::new(),
+            executors: BTreeSet::new(),
+            deployed: BTreeMap::new(),
+            enumerators: Enumerators::default(),
+            collector,
+            todo: VecDeque::new(),
+            resumes: false,
+            last: None,
             wake: None,
+            fenced: false,
+            stopped: BTreeSet::new(),
+            kept: Kept::default(),
             ended: None,
-            collects_at: world.now + 50,
-        }
+        };
+        leader.carry_out(world, me, first);
+        leader.collect_on(world, me);
+        Ok(leader)
     }
 
     pub(super) fn ended(&self) -> Option<Ended> {
@@ -145,56 +220,48 @@ impl Leader {
     }
 
     pub(super) fn runs(&self, attempt: ExecutionAttemptId) -> bool {
-        self.assigned.contains_key(&attempt)
+        let subtask = (attempt.vertex, attempt.subtask);
+        let newest = self.deployed.get(&subtask);
+        let stopped = self.stopped.contains(&subtask);
+        !stopped && newest.is_some_and(|(newest, _)| *newest == attempt)
     }
 
     pub(super) fn is_restarting(&self) -> bool {
-        self.regions.iter().any(|region| region.waits().is_some())
+        !self.stopped.is_empty()
     }
 
-    pub(super) fn describe(&self) -> String {
-        let phases = self.regions.iter().map(|region| &region.phase);
+    pub(super) fn describe(&self, now: Ms) -> String {
+        let overview = self.master.overview(Now {
+            at: Timestamp(now * 1_000_000),
+            unix_ms: 0,
+        });
+        let attempts: Vec<_> = self.deployed.values().map(|(attempt, _)| attempt).collect();
         format!(
-            "leads epoch {} {:?}, attempt {}, in doubt {}, pending {}, tms {:?}, done {}",
+            "leads epoch {}: {}, {} of {} run, {} finished, waiting for {:?}, writing {}, \
+             connections {:?}, attempts {attempts:?}",
             self.epoch,
-            phases.collect::<Vec<_>>(),
-            self.attempt,
-            self.coordinator.in_doubt(),
-            self.coordinator.history().pending_count(),
-            self.tms.keys(),
-            self.done.len()
+            overview.status,
+            overview.tasks_running,
+            overview.tasks_total,
+            overview.tasks_finished,
+            overview.waiting_for,
+            self.writer.is_writing(),
+            self.executors,
         )
     }
 
-    pub(super) fn tick(&mut self, world: &mut World, me: (usize, u32)) {
-        let now = world.now;
-        let silent = |tm: &Registered| now.saturating_sub(tm.last_heard) > HEARTBEAT_TIMEOUT;
-        let lost: Vec<usize> = self
-            .tms
-            .iter()
-            .filter(|(_, t)| silent(t))
-            .map(|(i, _)| *i)
-            .collect();
-        for tm in lost {
-            self.lose(world, me, tm);
-        }
-        for (tm, registered) in &self.tms {
-            let to = (*tm, registered.reg);
-            world.send_down((me.0, me.1, self.epoch), to, ToTm::Ping);
-        }
-        self.deploy(world, me);
-        if world.plan.collects && now >= self.collects_at && !self.coordinator.in_doubt() {
-            self.collects_at = now + 40;
-            world.collect(Collector::Leader(me.0, me.1));
-            if world.at_point(me.0, Point::Marked) {
-                self.ended = Some(Ended::Killed);
-            }
-        }
+    pub(super) fn tick(&mut self, world: &mut World, me: Me) {
+        self.feed(world, me, Event::Tick);
     }
 
-    pub(super) fn on_message(&mut self, world: &mut World, me: (usize, u32), message: ToJm) {
+    pub(super) fn on_message(&mut self, world: &mut World, me: Me, message: ToJm) {
+        // It was stopped in the middle of something.
+        self.go_on(world, me);
+        if self.ended.is_some() {
+            return;
+        }
         match message {
-            ToJm::Tick | ToJm::Loaded(_) => {}
+            ToJm::Tick | ToJm::GoOn | ToJm::Loaded(_) => {}
             ToJm::Wake => {
                 self.wake = None;
                 self.feed(world, me, Event::Tick);
@@ -204,126 +271,115 @@ impl Leader {
                 self.write(world, me, action);
             }
             ToJm::Read(result, _) => self.read_back(world, me, result),
-            ToJm::MetadataWritten(id, result) => {
-                let result = result.map(|()| ("00".repeat(32), 1));
-                self.feed(world, me, Event::MetadataWritten { id, result });
+            ToJm::MetadataWritten(id, result) => self.metadata_written(world, me, (id, result)),
+            ToJm::Enumerator(node, life) => self.serve(world, me, (node, life)),
+            ToJm::Report(event) => self.feed(world, me, *event),
+            ToJm::Request(request) => self.request(world, me, request),
+            ToJm::Forget(operation) => {
+                let actions = self.master.forget_savepoint(now(world), operation);
+                self.carry_out(world, me, actions);
             }
-            ToJm::Enumerator(id, region) => self.enumerate(world, me, (id, region)),
-            ToJm::Enumerated(id, region, state) => {
-                self.enumerated(world, me, (id, region), state);
+            ToJm::Cancel => {
+                world.note(|| format!("jm {} cancels the job", me.0));
+                self.feed(world, me, Event::Cancel);
             }
-            ToJm::Request(request) => self.feed(world, me, Event::Request(request)),
-            ToJm::Cancel => self.cancel(world, me),
-            ToJm::Register { tm, reg } => self.register(world, me, (tm, reg)),
-            ToJm::Heartbeat { tm, reg } => {
-                if let Some(registered) = self.tms.get_mut(&tm)
-                    && registered.reg == reg
-                {
-                    registered.last_heard = world.now;
-                }
-            }
-            ToJm::CallLost { tm, reg } => {
-                if self
-                    .tms
-                    .get(&tm)
-                    .is_some_and(|registered| registered.reg == reg)
-                {
-                    self.lose(world, me, tm);
-                }
-            }
-            ToJm::Task {
-                reg,
-                tm,
-                attempt,
-                told,
-            } => {
-                if self
-                    .tms
-                    .get(&tm)
-                    .is_some_and(|registered| registered.reg == reg)
-                {
-                    self.told(world, me, attempt, told);
-                }
-            }
-            ToJm::Collect(step) => {
-                world.go_on_collecting(Collector::Leader(me.0, me.1), step);
-            }
-        }
-    }
-
-    fn register(&mut self, world: &mut World, me: (usize, u32), (tm, reg): (usize, u64)) {
-        if self.tms.get(&tm).is_some_and(|known| known.reg != reg) {
-            self.lose(world, me, tm);
-        }
-        let last_heard = world.now;
-        self.tms.insert(tm, Registered { reg, last_heard });
-        world.send_down((me.0, me.1, self.epoch), (tm, reg), ToTm::Registered);
-    }
-
-    fn lose(&mut self, world: &mut World, me: (usize, u32), tm: usize) {
-        world.note(|| format!("jm {} has lost tm {tm}", me.0));
-        self.tms.remove(&tm);
-        let there = self.live().filter(|(_, home)| *home == tm);
-        let failed: BTreeSet<usize> = there
-            .map(|(attempt, _)| region_of(attempt.vertex))
-            .collect();
-        if !failed.is_empty() {
-            self.fail(world, me, failed, "a TaskManager is lost");
-        }
-    }
-
-    fn told(
-        &mut self,
-        world: &mut World,
-        me: (usize, u32),
-        attempt: ExecutionAttemptId,
-        told: FromTask,
-    ) {
-        let current = self.assigned.keys().copied();
-        let attempt = world.taken_for(attempt, current).next().unwrap_or(attempt);
-        if !self.assigned.contains_key(&attempt) {
-            return;
-        }
-        match told {
-            FromTask::Deployed => self.deployed(world, me, attempt),
-            FromTask::Failed => {
-                let region = BTreeSet::from([region_of(attempt.vertex)]);
-                self.fail(world, me, region, "a task has failed");
-            }
-            FromTask::Acknowledged(id, state) => {
-                let event = Event::Acknowledged {
-                    id,
-                    attempt,
-                    state: *state,
-                    metrics: SnapshotMetrics::default(),
+            ToJm::Register(connection, registration) => {
+                self.applicants.insert(connection);
+                let registration = *registration;
+                let event = Event::Register {
+                    connection,
+                    registration,
                 };
                 self.feed(world, me, event);
             }
-            FromTask::Declined(id) => {
-                let reason = "it could not be stored".to_owned();
-                self.feed(
-                    world,
-                    me,
-                    Event::Declined {
-                        id,
-                        attempt,
-                        reason,
-                    },
-                );
+            ToJm::Said(connection, epoch, message) => {
+                let (connection, epoch, message) =
+                    self.as_heard(world, (connection, epoch, *message));
+                self.kept.note_failure(&message);
+                let message = Box::new(Fenced::new(epoch, message));
+                let event = Event::Message {
+                    connection,
+                    message,
+                };
+                self.feed(world, me, event);
             }
-            FromTask::NeedsSplit => {
-                let region = region_of(attempt.vertex);
-                self.regions[region].readers.push_back(attempt);
-                self.hand_out(world, me);
-            }
-            FromTask::InputDone => {
-                self.done.insert(attempt);
-                self.end_if_all_is_done(world, me);
-            }
-            FromTask::Committed(id) => self.feed(world, me, Event::Committed { id, attempt }),
-            FromTask::Finished => {
-                self.finished.insert(attempt);
-            }
+            ToJm::Disconnected(connection) => self.disconnected(world, me, connection),
+            ToJm::Collect(step) => self.collect(world, me, step),
         }
+    }
+
+    fn disconnected(&mut self, world: &mut World, me: Me, connection: ConnectionId) {
+        self.applicants.remove(&connection);
+        self.executors.remove(&connection);
+        self.note_lost(connection);
+        let reason = "its connection was closed".to_owned();
+        self.feed(world, me, Event::Disconnected { connection, reason });
+    }
+
+    /// A person asks for a snapshot, or asks again: first what has become of it.
+    fn request(&mut self, world: &mut World, me: Me, request: SnapshotRequest) {
+        let operation = request.operation.clone();
+        if let Some(OperationStatus::Failed(why)) = self.master.operation(&operation) {
+            world.answer::<()>(&operation, &Err(why));
+        }
+        let actions = self.master.request_snapshot(now(world), request);
+        self.carry_out(world, me, actions);
+        if let Some(OperationStatus::Completed { .. }) = self.master.operation(&operation) {
+            world.answer(&operation, &Ok(()));
+        }
+    }
+
+    /// Tells the JobMaster, and does what it says.
+    fn feed(&mut self, world: &mut World, me: Me, event: Event) {
+        let actions = self.master.on_event(now(world), event);
+        self.carry_out(world, me, actions);
+    }
+
+    fn carry_out(&mut self, world: &mut World, me: Me, actions: Vec<Action>) {
+        let mut todo = Vec::with_capacity(actions.len());
+        for action in actions {
+            self.open(world, action, &mut todo);
+        }
+        self.count_restarts(world, &todo);
+        self.forget_kept(&todo);
+        self.todo.extend(todo);
+        self.go_on(world, me);
+    }
+
+    /// Does what is to be done, until it is killed or stopped.
+    fn go_on(&mut self, world: &mut World, me: Me) {
+        while self.ended.is_none()
+            && let Some(next) = self.todo.pop_front()
+        {
+            if !std::mem::take(&mut self.resumes) && !self.goes_on(world, me, &next) {
+                self.todo.push_front(next);
+                return;
+            }
+            self.act(world, me, next);
+        }
+        let due = self.master.next_wakeup();
+        if let Some(due) = due
+            .map(|at| at.0.div_ceil(1_000_000))
+            .filter(|_| self.ended.is_none())
+            && self.wake.is_none_or(|wake| wake > due || wake < world.now)
+        {
+            // What is due is not looked for more often than this.
+            let due = due.max(world.now + 1);
+            self.wake = Some(due);
+            world.push(due - world.now, to_jm(me.0, me.1, ToJm::Wake));
+        }
+    }
+}
+
+/// The time on both of a JobManager's clocks.
+fn now(world: &World) -> Now {
+    let unix_ms = world.unix_ms();
+    let at = match world.has(Bug::WallClock) {
+        false => world.now,
+        true => Ms::try_from(unix_ms).unwrap_or(0),
+    };
+    Now {
+        at: Timestamp(at * 1_000_000),
+        unix_ms,
     }
 }

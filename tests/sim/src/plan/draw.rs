@@ -2,7 +2,7 @@
 
 use weir_checkpoint::coordinator::Then;
 
-use super::{CALM, Fate, Fault, Operation, POINTS, Plan, Point, PointFault};
+use super::{CALM, Fate, Fault, Operation, POINTS, Plan, Point, PointFault, TASK_POINTS};
 use crate::rng::Rng;
 
 impl Plan {
@@ -25,10 +25,11 @@ impl Plan {
         }
         for _ in 0..rng.below(4) {
             let point = POINTS[rng.index(POINTS.len())];
-            let fault = match rng.below(5) {
-                0 | 1 => PointFault::Kill,
-                2 => PointFault::Pause(rng.between(5, 250)),
-                3 => PointFault::Fate(random_fate(&mut rng)),
+            let fault = match rng.below(11) {
+                0..4 => PointFault::Kill,
+                4 | 5 => PointFault::Pause(rng.between(5, 250)),
+                6 | 7 => PointFault::Fate(random_fate(&mut rng)),
+                8 => PointFault::KillTm(rng.index(plan.task_managers)),
                 _ => PointFault::FailTask,
             };
             let nth = u32::from(small(&mut rng, 5));
@@ -46,18 +47,53 @@ impl Plan {
         for _ in 0..rng.below(3) {
             let then = match rng.below(8) {
                 0 | 1 => Then::Stop,
-                2 => Then::Drain,
+                2 | 3 => Then::Drain,
                 _ => Then::Continue,
             };
-            let at = rng.below(CALM / 2);
+            let at = rng.between(30, CALM / 2);
             plan.operations.push(Operation { at, then });
         }
+        plan.add_failures_of_operations(&mut rng);
+        plan.add_task_points(&mut rng);
         plan.add_outages(&mut rng);
         plan.add_a_region(&mut rng);
-        if rng.chance(300) {
+        if rng.chance(400) {
             plan.patience = 0;
         }
+        plan.gives_up = rng.chance(100);
         plan
+    }
+
+    /// Something fails while what people ask for is being done.
+    fn add_failures_of_operations(&mut self, rng: &mut Rng) {
+        for operation in self.operations.clone() {
+            if rng.chance(500) {
+                let at = operation.at + rng.between(5, 50);
+                let fault = match rng.chance(700) {
+                    true => Fault::FailTask,
+                    false => Fault::KillTm(rng.index(self.task_managers)),
+                };
+                self.faults.push((at, fault));
+            }
+        }
+    }
+
+    /// Something happens to tasks at steps of theirs. Each of a checkpoint's steps is taken by
+    /// several of them.
+    fn add_task_points(&mut self, rng: &mut Rng) {
+        if rng.chance(500) {
+            return;
+        }
+        for _ in 0..rng.between(1, 3) {
+            let point = TASK_POINTS[rng.index(TASK_POINTS.len())];
+            let fault = match rng.below(6) {
+                0..4 => PointFault::Kill,
+                4 => PointFault::FailTask,
+                _ => PointFault::Pause(rng.between(5, 150)),
+            };
+            let nth = u32::from(small(rng, 24));
+            self.points.push((point, nth, fault));
+        }
     }
 
     /// Long outages of one service for some, and people who clean up meanwhile.
@@ -95,7 +131,7 @@ impl Plan {
     fn random_fault(&self, rng: &mut Rng) -> Fault {
         let jm = rng.index(self.job_managers);
         let tm = rng.index(self.task_managers);
-        match rng.below(14) {
+        match rng.below(15) {
             0 | 1 => Fault::KillJm(jm),
             2 | 3 => Fault::PauseJm(jm, rng.between(20, 300)),
             4 | 5 => Fault::KillTm(tm),
@@ -105,6 +141,7 @@ impl Plan {
             9 | 10 => Fault::FailTask,
             11 => Fault::StoreDown(rng.between(10, 120)),
             12 => Fault::ClockBack,
+            13 => Fault::ClockAhead,
             _ => Fault::Upgrade(rng.chance(500)),
         }
     }

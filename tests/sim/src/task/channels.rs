@@ -5,8 +5,8 @@ use weir_types::{ExecutionAttemptId, SubtaskIndex, Timestamp};
 
 use super::{Element, Kind, Task};
 use crate::bug::Bug;
-use crate::graph::{COUNT, SINK, region_of, vertex_at};
-use crate::message::FromTask;
+use crate::graph::{Place, region_of, vertex_at};
+use crate::message::Event;
 use crate::store::Row;
 use crate::world::World;
 
@@ -32,11 +32,11 @@ impl Task {
             Element::Row(row) => self.process(world, row)?,
             Element::Barrier(barrier) => {
                 let actions = self.aligner.on_barrier(now, channel, barrier);
-                self.align(world, actions);
+                self.align(world, actions)?;
             }
             Element::End => {
                 let actions = self.aligner.on_end(now, channel);
-                self.align(world, actions);
+                self.align(world, actions)?;
                 self.inputs_open = self.inputs_open.saturating_sub(1);
                 if self.inputs_open == 0 {
                     self.finish(world);
@@ -53,11 +53,8 @@ impl Task {
                 let seen = count.counts.entry(key).or_default();
                 *seen += 1;
                 let row = (key, *seen);
-                self.send(
-                    world,
-                    u32::from(key) % self.parallelism[2],
-                    Element::Row(row),
-                )
+                let to = usize::from(key) % self.outputs.len();
+                self.send(world, to, Element::Row(row))
             }
             Kind::Sink(sink) => {
                 sink.open.push((key, seen));
@@ -66,62 +63,128 @@ impl Task {
         }
     }
 
-    pub(super) fn align(&mut self, world: &mut World, actions: Vec<AlignAction>) {
+    pub(super) fn align(
+        &mut self,
+        world: &mut World,
+        actions: Vec<AlignAction>,
+    ) -> Result<(), String> {
         for action in actions {
             match action {
                 AlignAction::Block(channel) => self.blocked[channel] = true,
                 AlignAction::UnblockAll => self.blocked.fill(false),
-                AlignAction::Snapshot { barrier, .. } => self.snapshot(world, barrier),
-                AlignAction::GiveUp(id) => world.tell(self, FromTask::Declined(id)),
+                AlignAction::Snapshot { barrier, .. } => self.snapshot(world, barrier)?,
+                AlignAction::GiveUp(id) => self.decline(world, id),
             }
         }
-    }
-
-    fn targets(&self) -> (u128, u32) {
-        match &self.kind {
-            Kind::Source(_) => (COUNT, self.parallelism[1]),
-            Kind::Count(_) => (SINK, self.parallelism[2]),
-            Kind::Sink(_) => (0, 0),
-        }
+        Ok(())
     }
 
     pub(super) fn send_all(&mut self, world: &mut World, element: Element) {
-        for to in 0..self.targets().1 {
+        for to in 0..self.outputs.len() {
             // A connection that is gone is noticed by whoever sends rows; this one goes with it.
             let _gone = self.send(world, to, element).is_err();
         }
     }
 
-    /// Into a channel to the same attempt of a consumer: its name has the attempt in it.
+    /// The next place's subtask, of the attempt that mine should be.
+    fn consumer(&self, to: usize) -> Option<ExecutionAttemptId> {
+        let place = match &self.kind {
+            Kind::Source(_) => Place::Count,
+            Kind::Count(_) => Place::Sink,
+            Kind::Sink(_) => return None,
+        };
+        let region = region_of(self.attempt.vertex);
+        Some(ExecutionAttemptId {
+            vertex: vertex_at(region, place),
+            subtask: SubtaskIndex(u32::try_from(to).unwrap_or(u32::MAX)),
+            ..self.attempt
+        })
+    }
+
+    fn own_channel(&self) -> usize {
+        self.attempt.subtask.0 as usize
+    }
+
+    /// Into a channel to the consumer that has connected to it, or will.
     pub(super) fn send(
         &mut self,
         world: &mut World,
-        to: u32,
+        to: usize,
         element: Element,
     ) -> Result<(), String> {
-        let region = region_of(self.attempt.vertex);
-        let target = ExecutionAttemptId {
-            vertex: vertex_at(region, self.targets().0),
-            subtask: SubtaskIndex(to),
-            ..self.attempt
-        };
-        let target = match world.has(Bug::AnyChannel) {
-            false => target,
-            true => {
-                let same = |other: &&ExecutionAttemptId| {
-                    (other.vertex, other.subtask) == (target.vertex, target.subtask)
-                };
-                world.tasks.keys().rfind(same).copied().unwrap_or(target)
-            }
+        let channel = self.own_channel();
+        let output = &mut self.outputs[to];
+        let mut target = output.consumer;
+        if world.has(Bug::AnyChannel)
+            && let Some(meant) = self.consumer(to)
+        {
+            let same = |other: &&ExecutionAttemptId| {
+                (other.vertex, other.subtask) == (meant.vertex, meant.subtask)
+            };
+            target = world.tasks.keys().rfind(same).copied().or(target);
+        }
+        let Some(target) = target else {
+            self.outputs[to].waiting.push(element);
+            return Ok(());
         };
         let Some(mut task) = world.tasks.remove(&target) else {
             return Err(format!("the channel to {target} is broken"));
         };
-        if let Some(input) = task.inputs.get_mut(self.attempt.subtask.0 as usize) {
+        if let Some(input) = task.inputs.get_mut(channel) {
             input.push_back(element);
         }
         world.schedule_step(&mut task);
         world.tasks.insert(target, task);
         Ok(())
+    }
+
+    /// Takes part in the exchange: connects to those that it reads from, and is found by those that
+    /// read from it, as far as they are there.
+    pub(crate) fn connect(&mut self, world: &mut World) {
+        for channel in 0..self.producers.len() {
+            let own = self.own_channel();
+            if let Some(producer) = world.tasks.get_mut(&self.producers[channel])
+                && let Some(output) = producer.outputs.get_mut(own)
+            {
+                output.consumer = Some(self.attempt);
+                self.inputs[channel].extend(output.waiting.drain(..));
+            }
+        }
+        for to in 0..self.outputs.len() {
+            let consumer = self.consumer(to);
+            let found = consumer.filter(|consumer| {
+                let task = world.tasks.get(consumer);
+                let writer = task.and_then(|task| task.producers.get(self.own_channel()));
+                writer == Some(&self.attempt)
+            });
+            self.outputs[to].consumer = found;
+        }
+    }
+
+    /// Those that read from it notice that it is gone.
+    pub(super) fn break_channels(&self, world: &mut World) {
+        for consumer in self.outputs.iter().filter_map(|output| output.consumer) {
+            if world.tasks.contains_key(&consumer) {
+                let delay = world.rng.between(0, 10);
+                world.push(delay, Event::Broken(consumer));
+            }
+        }
+    }
+
+    /// Another attempt takes its place although it lives on: a planted bug.
+    pub(crate) fn renamed(&mut self, attempt: ExecutionAttemptId, tm: usize) {
+        (self.attempt, self.tm) = (attempt, tm);
+        self.producers.iter_mut().for_each(|producer| {
+            producer.attempt = attempt.attempt;
+        });
+        let consumers = self.outputs.iter_mut().map(|output| &mut output.consumer);
+        consumers.flatten().for_each(|consumer| {
+            consumer.attempt = attempt.attempt;
+        });
+        self.stepping = false;
+    }
+
+    pub(crate) fn has_read_all(&self) -> bool {
+        self.input_done
     }
 }

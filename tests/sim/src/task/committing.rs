@@ -4,6 +4,7 @@ use weir_types::CheckpointId;
 
 use super::{Kind, Task};
 use crate::bug::Bug;
+use crate::plan::Point;
 use crate::store::Txn;
 use crate::world::World;
 
@@ -40,10 +41,15 @@ impl Task {
             .map(|(_, t)| *t)
             .collect();
         for txn in due {
+            world.at_task_point(self.tm, Point::Commit)?;
             let error = world.fails(world.plan.commit_errors_per_mille);
             if error && world.has(Bug::CommitErrorSwallowed) {
                 world.store.pending.remove(&txn);
             } else if error {
+                // It may have taken place.
+                if world.rng.chance(500) {
+                    world.commit(txn, id, epoch)?;
+                }
                 return Err(format!("commit {txn:?}: the store does not answer"));
             } else {
                 world.commit(txn, id, epoch)?;

@@ -1,22 +1,21 @@
 //! What a task goes on from: the snapshot that its deployment names.
 
-use weir_checkpoint::handle::{KeyedHandle, Stored};
+use weir_checkpoint::handle::{KeyedHandle, Stored, SubtaskRestore};
 use weir_types::{ExecutionAttemptId, KeyGroupRange, SubtaskIndex};
 
 use super::records::{decode, key_group, positions};
 use super::{Kind, Task};
 use crate::graph::KEY_GROUPS;
-use crate::message::Deployment;
-use crate::store::{Content, Row, Txn};
+use crate::store::{Content, FOLDER, Row, Txn};
 use crate::world::World;
 
 impl Task {
-    pub(super) fn restore(
+    pub(super) fn restored(
         &mut self,
-        deployment: &Deployment,
+        restore: Option<&SubtaskRestore>,
         world: &mut World,
     ) -> Result<(), String> {
-        let Some(restore) = &deployment.restore else {
+        let Some(restore) = restore else {
             return self.abort_others(world);
         };
         let ended = restore.ended;
@@ -85,9 +84,9 @@ fn read_counts(
     if world.fails(world.plan.errors_per_mille) {
         return Err("the store does not answer".to_owned());
     }
-    let path = match base {
+    let path = match base.strip_prefix(FOLDER).unwrap_or(base) {
         "" => object.path.clone(),
-        base => format!("{base}/{}", object.path),
+        base => format!("{}/{}", base.trim_start_matches('/'), object.path),
     };
     match world.store.objects.get(&path).map(|object| &object.content) {
         Some(Content::Counts(rows)) => Ok(rows.clone()),

@@ -9,14 +9,21 @@ use super::{Count, DELTAS_MAX, Element, Kind, Task, Upload};
 use crate::bug::Bug;
 use crate::graph::KEY_GROUPS;
 use crate::message::Event;
+use crate::plan::Point;
 use crate::store::{Row, Txn};
 use crate::world::World;
 
 impl Task {
-    pub(super) fn snapshot(&mut self, world: &mut World, barrier: CheckpointBarrier) {
+    pub(super) fn snapshot(
+        &mut self,
+        world: &mut World,
+        barrier: CheckpointBarrier,
+    ) -> Result<(), String> {
         self.send_all(world, Element::Barrier(barrier));
+        world.at_task_point(self.tm, Point::Forwarded)?;
         let id = barrier.id;
         let upload = self.upload(world, barrier);
+        world.at_task_point(self.tm, Point::Frozen)?;
         self.uploads.insert(id, upload);
         let ok = !world.fails(world.plan.errors_per_mille);
         let slow = world.rng.chance(30);
@@ -27,6 +34,7 @@ impl Task {
         };
         let attempt = self.attempt;
         world.push(delay, Event::Stored { attempt, id, ok });
+        Ok(())
     }
 
     pub(super) fn upload(&mut self, world: &mut World, barrier: CheckpointBarrier) -> Upload {
@@ -43,7 +51,7 @@ impl Task {
         };
         let mut objects = Vec::new();
         let attempt = self.attempt;
-        let inputs_ended = self.inputs_open == 0;
+        let inputs_ended = self.input_done;
         match &mut self.kind {
             Kind::Source(source) => {
                 state.ended = source.ended;

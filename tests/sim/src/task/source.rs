@@ -1,12 +1,12 @@
 //! The source: splits that it asks for, one record of them at a time, and barriers when it is told.
 
 use weir_checkpoint::coordinator::Then;
+use weir_rpc::TaskManagerMessage;
 use weir_types::{CheckpointBarrier, subtask_of_key_group};
 
 use super::records::key_group;
 use super::{Element, Kind, Task};
-use crate::graph::{KEY_GROUPS, key_of, region_of};
-use crate::message::FromTask;
+use crate::graph::{KEY_GROUPS, key_of, region_of, source_node};
 use crate::world::World;
 
 impl Task {
@@ -22,12 +22,17 @@ impl Task {
     }
 
     /// The JobManager begins a checkpoint at a source.
-    pub(crate) fn trigger(&mut self, world: &mut World, barrier: CheckpointBarrier, then: Then) {
+    pub(crate) fn trigger(
+        &mut self,
+        world: &mut World,
+        barrier: CheckpointBarrier,
+        then: Then,
+    ) -> Result<(), String> {
         let Kind::Source(source) = &mut self.kind else {
-            return;
+            return Ok(());
         };
         if source.newest_trigger >= Some(barrier.id) {
-            return;
+            return Ok(());
         }
         source.newest_trigger = Some(barrier.id);
         match then {
@@ -36,12 +41,12 @@ impl Task {
                 source.asked = false;
                 source.ended = true;
                 self.finish(world);
-                return;
+                return Ok(());
             }
             Then::Stop => source.held = Some(barrier.id),
             Then::Continue => {}
         }
-        self.snapshot(world, barrier);
+        self.snapshot(world, barrier)
     }
 
     pub(super) fn read(&mut self, world: &mut World) -> Result<(), String> {
@@ -65,14 +70,15 @@ impl Task {
             let key = key_of(region_of(self.attempt.vertex), *split, *next);
             *next += 1;
             let to = subtask_of_key_group(key_group(key), KEY_GROUPS, self.parallelism[1]);
-            return self.send(world, to, Element::Row((key, 0)));
+            return self.send(world, to as usize, Element::Row((key, 0)));
         }
         if source.no_more {
             source.ended = true;
             self.finish(world);
         } else if !source.asked {
             source.asked = true;
-            world.tell(self, FromTask::NeedsSplit);
+            let (attempt, node) = (self.attempt, source_node(region_of(self.attempt.vertex)));
+            world.tell(self.tm, TaskManagerMessage::RequestSplit { attempt, node });
         }
         Ok(())
     }
@@ -82,7 +88,8 @@ impl Task {
         if !self.input_done {
             self.input_done = true;
             self.send_all(world, Element::End);
-            world.tell(self, FromTask::InputDone);
+            let attempt = self.attempt;
+            world.tell(self.tm, TaskManagerMessage::EndOfInput { attempt });
         }
     }
 }

@@ -1,24 +1,19 @@
-//! Collects what nothing needs: a leader beside its work, or a person's process that knows nothing
-//! of what the leader is doing.
+//! A person collects what nothing needs, by a process of its own that knows nothing of what the
+//! leader is doing: `weir gc`. Its machine's clock is right.
 
 use weir_checkpoint::collector::{self, Batch, Contents, Listed, SweepOptions};
 
-use super::{Event, World, to_jm};
+use super::{Event, World};
 use crate::bug::Bug;
-use crate::message::ToJm;
 use crate::plan::{CALM, Ms};
 
 /// How old an object must be: more than twice the longest time-out of a snapshot.
-const GRACE: Ms = 300;
+pub(crate) const GRACE: Ms = 300;
 
-/// Who collects.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Collector {
-    Leader(usize, u32),
-    Person,
-}
+/// What all clocks show at the start of a run.
+pub(super) const START_MS: i64 = 1_000_000_000;
 
-/// What a collector does next.
+/// What a person's collector does next.
 #[derive(Clone, Debug)]
 pub(crate) enum Collecting {
     Begin,
@@ -29,11 +24,22 @@ pub(crate) enum Collecting {
 }
 
 impl World {
+    /// All objects, with their ages by the store's clock, which is right.
+    pub(crate) fn listing(&self) -> Vec<Listed> {
+        let objects = self.store.objects.iter().map(|(path, object)| Listed {
+            path: path.clone(),
+            size: 1,
+            modified_ms: START_MS + ms(object.modified),
+        });
+        objects.collect()
+    }
+
     /// Marks what is needed; the sweep follows later, batch by batch.
-    pub(crate) fn collect(&mut self, who: Collector) {
+    pub(super) fn collect(&mut self) {
         let Some(pointer) = self.store.register.clone() else {
             return;
         };
+        let listing = self.listing();
         let mut contents = Contents::default();
         for snapshot in &pointer.retained {
             if let Some(metadata) = self.store.metadata(&snapshot.path) {
@@ -45,28 +51,22 @@ impl World {
         let Ok(marked) = collector::mark(&pointer, &contents) else {
             return;
         };
-        let listing = self.store.objects.iter().map(|(path, object)| Listed {
-            path: path.clone(),
-            size: 1,
-            modified_ms: ms(object.modified),
-        });
-        let listing: Vec<Listed> = listing.collect();
         let grace = if self.has(Bug::NoGrace) { 0 } else { GRACE };
         let options = SweepOptions {
-            now_ms: ms(self.now),
+            now_ms: START_MS + ms(self.now),
             grace_ms: ms(grace),
             batch: 3,
         };
         let mut after = 0;
         for batch in collector::sweep(&marked, &listing, options) {
             after += self.rng.between(1, 15);
-            self.push(after, next(who, Collecting::Check(batch)));
+            self.push(after, Event::Collect(Collecting::Check(batch)));
         }
     }
 
-    pub(crate) fn go_on_collecting(&mut self, who: Collector, step: Collecting) {
+    pub(super) fn go_on_collecting(&mut self, step: Collecting) {
         match step {
-            Collecting::Begin => self.collect(who),
+            Collecting::Begin => self.collect(),
             Collecting::Check(batch) => {
                 let pointer = self.store.register.as_ref();
                 if pointer.is_some_and(|pointer| batch.still_holds(pointer)) {
@@ -74,34 +74,26 @@ impl World {
                     let paths = paths.collect();
                     let slow = self.now < CALM && self.rng.chance(100);
                     let delay = if slow { self.rng.between(20, 200) } else { 1 };
-                    self.push(delay, next(who, Collecting::Delete(paths)));
+                    self.push(delay, Event::Collect(Collecting::Delete(paths)));
                 }
             }
-            Collecting::Delete(paths) => self.delete(&paths),
+            Collecting::Delete(paths) => paths.iter().for_each(|path| self.delete(path)),
         }
     }
 
-    fn delete(&mut self, paths: &[String]) {
-        let needed = match self.store.needed() {
-            Ok(needed) => needed,
+    /// An object is deleted, which must not be needed.
+    pub(crate) fn delete(&mut self, path: &str) {
+        match self.store.needed() {
+            Ok(needed) if needed.contains(path) => {
+                self.violate(format!("{path} is deleted, and the pointer needs it"));
+            }
+            Ok(_) => {}
             Err(text) => {
                 self.violate(text);
                 return;
             }
-        };
-        for path in paths {
-            if needed.contains(path) {
-                self.violate(format!("{path} is deleted, and the pointer needs it"));
-            }
-            self.store.objects.remove(path);
         }
-    }
-}
-
-fn next(who: Collector, step: Collecting) -> Event {
-    match who {
-        Collector::Leader(jm, life) => to_jm(jm, life, ToJm::Collect(step)),
-        Collector::Person => Event::Collect(step),
+        self.store.objects.remove(path);
     }
 }
 

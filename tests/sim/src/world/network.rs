@@ -1,10 +1,28 @@
 //! What processes say to each other: late, cut off, or twice.
+//!
+//! A TaskManager dials a JobManager, and what the two say to each other on one connection arrives
+//! in order. Where something of it gets lost, nothing that was said after it arrives, and whoever
+//! has said it learns that the connection is gone; the other one may not.
 
+use weir_rpc::{ConnectionId, Fenced, Registration, TaskExecutorCommand, TaskManagerMessage};
 use weir_types::Epoch;
 
 use super::{Process, World};
-use crate::message::{Event, ToJm, ToTm};
+use crate::message::{Answer, Event, ToJm, ToTm};
 use crate::plan::{CALM, Ms};
+
+/// After this long without an answer a message counts as lost.
+const CALL_TIMEOUT: Ms = 15;
+
+/// A connection of a TaskManager to a JobManager.
+pub(crate) struct Connection {
+    jm: (usize, u32),
+    tm: (usize, u32),
+    /// Whether what is said to the JobManager still arrives.
+    up: bool,
+    /// Whether what is said to the TaskManager does.
+    down: bool,
+}
 
 impl World {
     /// Whether a message gets through, and when: those between two processes stay in order.
@@ -27,39 +45,138 @@ impl World {
         Some(*last - self.now)
     }
 
-    pub(crate) fn send_up(&mut self, tm: usize, (jm, life): (usize, u32), message: ToJm) {
-        match self.delivery(Process::Tm(tm), Process::Jm(jm)) {
-            Some(delay) => self.push(delay, to_jm(jm, life, message)),
-            None if matches!(message, ToJm::Register { .. } | ToJm::Heartbeat { .. }) => {}
-            // Whoever calls and gets no answer takes the other for lost.
-            None => self.tms[tm].call_lost = true,
+    fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections.get_mut(usize::try_from(id.0).ok()?)
+    }
+
+    /// A TaskManager asks a JobManager to be taken in.
+    pub(crate) fn dial(
+        &mut self,
+        tm: usize,
+        jm: (usize, u32),
+        registration: Registration,
+    ) -> ConnectionId {
+        let id = ConnectionId(self.connections.len() as u64);
+        self.connections.push(Connection {
+            jm,
+            tm: (tm, self.tms[tm].life),
+            up: true,
+            down: true,
+        });
+        if let Some(delay) = self.delivery(Process::Tm(tm), Process::Jm(jm.0)) {
+            let asks = ToJm::Register(id, Box::new(registration));
+            self.push(delay, to_jm(jm.0, jm.1, asks));
+        } else if let Some(connection) = self.connection(id) {
+            connection.up = false;
+        }
+        id
+    }
+
+    fn send_up(&mut self, id: ConnectionId, message: ToJm, needed: bool) {
+        let Some(&mut Connection { jm, tm, up, .. }) = self.connection(id) else {
+            return;
+        };
+        if !up {
+            return;
+        }
+        match self.delivery(Process::Tm(tm.0), Process::Jm(jm.0)) {
+            Some(delay) => self.push(delay, to_jm(jm.0, jm.1, message)),
+            None if !needed => {}
+            None => {
+                if let Some(connection) = self.connection(id) {
+                    connection.up = false;
+                }
+                let event = to_tm(tm.0, tm.1, ToTm::Disconnected(id));
+                self.push(CALL_TIMEOUT, event);
+            }
         }
     }
 
-    pub(crate) fn send_down(
-        &mut self,
-        from: (usize, u32, Epoch),
-        (tm, reg): (usize, u64),
-        message: ToTm,
-    ) {
-        let (jm, life, epoch) = from;
-        let twice = matches!(
-            message,
-            ToTm::Trigger { .. } | ToTm::Abort { .. } | ToTm::Complete { .. }
-        ) && self.rng.chance(self.plan.twice_per_mille);
-        for _ in 0..=usize::from(twice) {
-            match self.delivery(Process::Jm(jm), Process::Tm(tm)) {
-                Some(delay) => {
-                    let event = Event::ToTm {
-                        tm,
-                        life: self.tms[tm].life,
-                        from: Some((jm, epoch, reg)),
-                        message: message.clone(),
-                    };
-                    self.push(delay, event);
+    fn send_down(&mut self, id: ConnectionId, message: ToTm, needed: bool) {
+        let Some(&mut Connection { jm, tm, down, .. }) = self.connection(id) else {
+            return;
+        };
+        if !down {
+            return;
+        }
+        match self.delivery(Process::Jm(jm.0), Process::Tm(tm.0)) {
+            Some(delay) => self.push(delay, to_tm(tm.0, tm.1, message)),
+            None if !needed => {}
+            None => {
+                if let Some(connection) = self.connection(id) {
+                    connection.down = false;
                 }
-                None if matches!(message, ToTm::Ping) => {}
-                None => self.push(15, to_jm(jm, life, ToJm::CallLost { tm, reg })),
+                let event = to_jm(jm.0, jm.1, ToJm::Disconnected(id));
+                self.push(CALL_TIMEOUT, event);
+            }
+        }
+    }
+
+    /// A TaskManager says something.
+    pub(crate) fn say(&mut self, id: ConnectionId, epoch: Epoch, message: TaskManagerMessage) {
+        use TaskManagerMessage::{Heartbeat, Ready, RequestSplit};
+        let beats = matches!(message, Heartbeat { .. });
+        let once = matches!(message, Ready { .. } | RequestSplit { .. });
+        if !once && !beats && self.rng.chance(self.plan.twice_per_mille) {
+            let again = ToJm::Said(id, epoch, Box::new(message.clone()));
+            self.send_up(id, again, true);
+        }
+        let said = ToJm::Said(id, epoch, Box::new(message));
+        self.send_up(id, said, !beats);
+    }
+
+    /// A JobManager tells a TaskManager to do something.
+    pub(crate) fn command(&mut self, id: ConnectionId, epoch: Epoch, command: TaskExecutorCommand) {
+        use TaskExecutorCommand::{AbortCheckpoint, Commit, Heartbeat, TriggerCheckpoint};
+        let beats = matches!(command, Heartbeat);
+        let repeatable = matches!(
+            command,
+            TriggerCheckpoint { .. } | AbortCheckpoint { .. } | Commit { .. }
+        );
+        let message = ToTm::Command(id, Box::new(Fenced::new(epoch, command)));
+        if repeatable && self.rng.chance(self.plan.twice_per_mille) {
+            self.send_down(id, message.clone(), true);
+        }
+        self.send_down(id, message, !beats);
+    }
+
+    /// A JobManager answers one that has asked to be taken in.
+    pub(crate) fn answer_applicant(&mut self, id: ConnectionId, answer: Answer) {
+        self.send_down(id, ToTm::Answer(id, answer), true);
+    }
+
+    /// A JobManager closes a connection, after what it has said.
+    pub(crate) fn close_from_jm(&mut self, id: ConnectionId) {
+        self.send_down(id, ToTm::Disconnected(id), false);
+        if let Some(connection) = self.connection(id) {
+            (connection.up, connection.down) = (false, false);
+        }
+    }
+
+    /// A TaskManager does.
+    pub(crate) fn close_from_tm(&mut self, id: ConnectionId) {
+        self.send_up(id, ToJm::Disconnected(id), false);
+        if let Some(connection) = self.connection(id) {
+            (connection.up, connection.down) = (false, false);
+        }
+    }
+
+    /// The TaskManager at the other end of a connection.
+    pub(crate) fn home_of(&mut self, id: ConnectionId) -> Option<usize> {
+        self.connection(id).map(|connection| connection.tm.0)
+    }
+
+    /// The process of a JobManager is gone. If its machine is there, it closes its connections.
+    pub(crate) fn jm_is_gone(&mut self, jm: (usize, u32)) {
+        let open = self.connections.iter().enumerate();
+        let open = open.filter(|(_, connection)| connection.jm == jm && connection.down);
+        let open: Vec<_> = open.map(|(id, _)| ConnectionId(id as u64)).collect();
+        let tells = self.rng.chance(600);
+        for id in open {
+            if tells {
+                self.close_from_jm(id);
+            } else if let Some(connection) = self.connection(id) {
+                (connection.up, connection.down) = (false, false);
             }
         }
     }
@@ -70,10 +187,5 @@ pub(crate) fn to_jm(jm: usize, life: u32, message: ToJm) -> Event {
 }
 
 pub(crate) fn to_tm(tm: usize, life: u32, message: ToTm) -> Event {
-    Event::ToTm {
-        tm,
-        life,
-        from: None,
-        message,
-    }
+    Event::ToTm { tm, life, message }
 }

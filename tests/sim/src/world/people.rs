@@ -8,7 +8,7 @@ use weir_types::VertexId;
 
 use super::{Event, Process, World, to_jm};
 use crate::bug::Bug;
-use crate::graph::{SOURCE, place_of};
+use crate::graph::{Place, place_of};
 use crate::jobmanager::JobManager;
 use crate::message::ToJm;
 use crate::store::Txn;
@@ -32,6 +32,10 @@ impl World {
         let stays = if leaves_one { 1 } else { 0 };
         for jm in 0..self.plan.job_managers {
             let old = self.jms[jm].take();
+            if let Some(old) = &old {
+                let gone = (jm, old.life);
+                self.jm_is_gone(gone);
+            }
             self.paused.remove(&Process::Jm(jm));
             let life = 1_000 * u32::try_from(self.deployment).unwrap_or(0);
             let mut new = JobManager::new(jm, self.deployment, Some(from));
@@ -77,6 +81,10 @@ impl World {
             }
             // Results of the newest snapshot may wait to be committed until the job goes on.
             RunState::Cancelled => {
+                let leaves_one = self.rng.chance(300);
+                self.upgrade(leaves_one);
+            }
+            RunState::Failed if self.plan.gives_up => {
                 let leaves_one = self.rng.chance(300);
                 self.upgrade(leaves_one);
             }
@@ -163,7 +171,7 @@ impl World {
         let sources = metadata
             .operators
             .iter()
-            .filter(|o| place_of(VertexId(o.operator.0)) == SOURCE);
+            .filter(|o| place_of(VertexId(o.operator.0)) == Place::Source);
         for (_, state) in sources.flat_map(|operator| &operator.subtasks) {
             if let Some(raw) = &state.raw {
                 all.extend(task::positions(raw)?);
@@ -176,7 +184,16 @@ impl World {
     pub(super) fn client(&mut self) {
         let holder = self.lease.holder;
         for index in 0..self.asked.len() {
-            let asked = &self.asked[index];
+            let asked = &mut self.asked[index];
+            if asked.answered && asked.forgets > 0 {
+                asked.forgets -= 1;
+                let operation = asked.request.operation.clone();
+                if let Some((jm, life)) = holder {
+                    let delay = self.rng.between(0, 5);
+                    self.push(delay, to_jm(jm, life, ToJm::Forget(operation)));
+                }
+                continue;
+            }
             if asked.answered || asked.at > self.now {
                 continue;
             }
@@ -197,6 +214,9 @@ impl World {
         let name = operation.0.split('~').next().unwrap_or_default();
         for asked in &mut self.asked {
             if asked.request.operation.0 == name {
+                if result.is_ok() && !asked.answered && self.rng.chance(300) {
+                    asked.forgets = 3;
+                }
                 asked.refusals += u32::from(result.is_err());
                 // A person gives up some time.
                 asked.answered |= result.is_ok() || asked.refusals > self.plan.patience;

@@ -64,9 +64,13 @@ impl World {
         tell: Option<(usize, u32)>,
     ) {
         let text = brief(&content);
+        let before = self.store.register.as_ref();
+        let before = before.and_then(|pointer| pointer.latest.as_ref().map(|latest| latest.id));
+        let completes = content.latest.as_ref().map(|latest| latest.id) > before;
         let result = match self.store.swap(expected.as_deref(), content) {
             Ok(true) => {
                 self.note(|| format!("the pointer is {text}"));
+                self.completed += u32::from(completes);
                 if let Err(text) = self.store.is_whole() {
                     self.violate(text);
                 }

@@ -26,7 +26,7 @@ use super::{Action, JobMaster, Now};
 use crate::restoring::Restoring;
 
 /// What a job with checkpoints has beside its graph.
-pub(crate) struct Checkpoints {
+pub struct Checkpoints {
     pub(super) coordinator: Coordinator,
     /// What subtasks are restored from.
     pub(super) restoring: Restoring,
@@ -91,7 +91,7 @@ impl Checkpoints {
     }
 
     /// Whether the checkpoints go when a person cancels the job.
-    pub(crate) fn deleted_on_cancel(mut self, delete: bool) -> Self {
+    pub fn deleted_on_cancel(mut self, delete: bool) -> Self {
         self.delete_on_cancel = delete;
         self
     }
@@ -403,7 +403,7 @@ impl JobMaster {
     }
 
     /// Somebody asks for a snapshot.
-    pub(crate) fn request_snapshot(&mut self, now: Now, request: SnapshotRequest) -> Vec<Action> {
+    pub fn request_snapshot(&mut self, now: Now, request: SnapshotRequest) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Some(checkpoints) = &mut self.checkpoints {
             let known = checkpoints.operations.get(&request.operation);
@@ -425,7 +425,7 @@ impl JobMaster {
     }
 
     /// Nobody wants the savepoint of an operation any more.
-    pub(crate) fn forget_savepoint(&mut self, now: Now, operation: OperationId) -> Vec<Action> {
+    pub fn forget_savepoint(&mut self, now: Now, operation: OperationId) -> Vec<Action> {
         let mut actions = Vec::new();
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.operations.remove(&operation);
@@ -440,7 +440,7 @@ impl JobMaster {
     }
 
     /// How an operation is doing.
-    pub(crate) fn operation(&self, operation: &OperationId) -> Option<OperationStatus> {
+    pub fn operation(&self, operation: &OperationId) -> Option<OperationStatus> {
         let checkpoints = self.checkpoints.as_ref()?;
         checkpoints.operations.get(operation).cloned()
     }
@@ -493,7 +493,7 @@ impl JobMaster {
     }
 
     /// When something is due that no event announces.
-    pub(crate) fn next_wakeup(&self) -> Option<Timestamp> {
+    pub fn next_wakeup(&self) -> Option<Timestamp> {
         let checkpoints = self.checkpoints.as_ref();
         let due = checkpoints.and_then(|checkpoints| checkpoints.coordinator.next_wakeup());
         due.into_iter().chain(self.restart_due()).min()

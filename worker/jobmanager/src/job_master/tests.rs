@@ -404,6 +404,7 @@ fn a_source_that_cannot_be_prepared_fails_the_job_before_anything_is_deployed() 
     let what = *rig.master.preparations.first().expect("a source");
     let actions = rig.event(Event::Prepared {
         what,
+        life: 0,
         result: Err(fault.clone()),
     });
     assert_eq!(ended(&actions), Some(&JobResult::Failed(fault)));

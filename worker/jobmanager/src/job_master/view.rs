@@ -28,7 +28,8 @@ impl JobMaster {
         }
     }
 
-    pub(crate) fn overview(&self, now: Now) -> JobOverview {
+    /// How the job is doing.
+    pub fn overview(&self, now: Now) -> JobOverview {
         let status = self.graph.status();
         let ended_at_ms = if status.is_terminal() {
             self.graph.status_since_ms().get(&status).copied()

@@ -1,130 +1,253 @@
-//! What the coordinator says is done, in order; the leader may be killed at each step.
+//! What the JobMaster says is done, in order; the leader may be killed or stopped at each step.
 
-use std::collections::VecDeque;
-
-use weir_checkpoint::coordinator::{Action, Event, FinalOutcome, Then};
+use weir_checkpoint::coordinator::Then;
 use weir_checkpoint::pointer::RunState;
-use weir_types::Timestamp;
+use weir_jobmanager::job_master::{Action, Event, Preparation};
+use weir_rpc::{
+    CommitRequest, ConnectionId, JobResult, TaskDeploymentDescriptor, TaskExecutorCommand,
+};
+use weir_types::CheckpointId;
 
-use super::{Ended, Leader, storing};
-use crate::graph::region_of_node;
-use crate::message::{ToJm, ToTm};
+use super::{Ended, Leader, Me, storing};
+use crate::message::{Answer, ToJm};
 use crate::plan::Point;
-use crate::world::{World, to_jm};
+use crate::world::{AtPoint, World, to_jm};
+
+/// Something that is to be done.
+pub(super) enum Todo {
+    Tell(ConnectionId, TaskExecutorCommand),
+    Act(Action),
+    /// Tell the JobMaster something that only seems to have happened: a planted bug.
+    Pretend(Event),
+}
+
+/// What is done: several commands may be part of one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Trigger(CheckpointId),
+    WriteMetadata(CheckpointId),
+    WritePointer(u128),
+    Complete(CheckpointId),
+    Deploy,
+    Cancel,
+}
+
+impl Step {
+    fn of(todo: &Todo) -> Option<Self> {
+        match todo {
+            Todo::Tell(_, TaskExecutorCommand::TriggerCheckpoint { barrier, .. }) => {
+                Some(Self::Trigger(barrier.id))
+            }
+            Todo::Tell(
+                _,
+                TaskExecutorCommand::Commit {
+                    commit: CommitRequest::Checkpoint { id, .. },
+                    ..
+                },
+            ) => Some(Self::Complete(*id)),
+            Todo::Tell(_, TaskExecutorCommand::Deploy(_)) => Some(Self::Deploy),
+            Todo::Tell(_, TaskExecutorCommand::Cancel(_)) => Some(Self::Cancel),
+            Todo::Act(Action::WriteMetadata { metadata, .. }) => {
+                Some(Self::WriteMetadata(metadata.id))
+            }
+            Todo::Act(Action::WritePointer(pointer)) => Some(Self::WritePointer(pointer.nonce)),
+            _ => None,
+        }
+    }
+
+    fn point(self) -> Point {
+        match self {
+            Self::Trigger(_) => Point::Trigger,
+            Self::WriteMetadata(_) => Point::WriteMetadata,
+            Self::WritePointer(_) => Point::WritePointer,
+            Self::Complete(_) => Point::Complete,
+            Self::Deploy => Point::Deploy,
+            Self::Cancel => Point::Cancel,
+        }
+    }
+}
 
 impl Leader {
-    /// Tells the coordinator, and does what it says.
-    pub(super) fn feed(&mut self, world: &mut World, me: (usize, u32), event: Event) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            let now = Timestamp(world.now * 1_000_000);
-            let unix_ms = world.wall_offset + i64::try_from(world.now).unwrap_or(0);
-            for action in self.coordinator.on_event(now, unix_ms, event) {
-                if self.ended.is_some() {
-                    return;
-                }
-                self.act(world, me, action, &mut events);
-            }
-        }
-        let due = self
-            .coordinator
-            .next_wakeup()
-            .map(|at| at.0.div_ceil(1_000_000));
-        if let Some(due) = due
-            && self.wake.is_none_or(|wake| wake > due || wake < world.now)
-        {
-            self.wake = Some(due);
-            let delay = due.saturating_sub(world.now);
-            world.push(delay, to_jm(me.0, me.1, ToJm::Wake));
-        }
-    }
-
-    pub(super) fn killed_at(&mut self, world: &mut World, me: (usize, u32), point: Point) -> bool {
-        let killed = world.at_point(me.0, point);
-        if killed {
-            self.ended = Some(Ended::Killed);
-        }
-        killed
-    }
-
-    fn act(
-        &mut self,
-        world: &mut World,
-        me: (usize, u32),
-        action: Action,
-        events: &mut VecDeque<Event>,
-    ) {
+    /// The driver looks at commands, as the bugs are planted in it.
+    pub(super) fn open(&mut self, world: &mut World, action: Action, todo: &mut Vec<Todo>) {
         match action {
-            Action::SnapshotEnumerator { id, node } => {
-                self.ask(world, me, (id, region_of_node(node)));
+            Action::Tell {
+                connection,
+                command,
+            } => match command.open(self.epoch) {
+                Ok(command) => self.as_told(world, connection, command, todo),
+                Err(error) => {
+                    world.violate(error.to_string());
+                }
+            },
+            action => todo.push(Todo::Act(action)),
+        }
+    }
+
+    pub(super) fn count_restarts(&mut self, world: &mut World, todo: &[Todo]) {
+        let deployed = todo.iter().filter_map(|todo| match todo {
+            Todo::Tell(_, TaskExecutorCommand::Deploy(task)) => Some(task.attempt.attempt.0),
+            _ => None,
+        });
+        let deployed: Vec<u32> = deployed.collect();
+        if deployed.iter().any(|attempt| *attempt > 0) {
+            world.restarts += 1;
+            let all: u32 = self.parallelism.iter().sum();
+            let all = all as usize * world.plan.regions;
+            world.partial_restarts += u32::from(deployed.len() < all);
+        }
+    }
+
+    /// `false`: the process is killed before it does this, or stands still.
+    pub(super) fn goes_on(&mut self, world: &mut World, me: Me, next: &Todo) -> bool {
+        let step = Step::of(next);
+        let point = match step {
+            Some(step) if self.last == Some(step) => Some(Point::Told),
+            Some(step) => Some(step.point()),
+            None => None,
+        };
+        self.last = step;
+        let Some(point) = point else {
+            return true;
+        };
+        match world.at_point(me.0, point) {
+            AtPoint::GoesOn => true,
+            AtPoint::Killed => {
+                self.ended = Some(Ended::Killed);
+                false
             }
-            Action::Trigger {
-                barrier,
-                then,
-                attempts,
+            AtPoint::Stopped => {
+                self.resumes = true;
+                world.push(0, to_jm(me.0, me.1, ToJm::GoOn));
+                false
+            }
+        }
+    }
+
+    pub(super) fn act(&mut self, world: &mut World, me: Me, todo: Todo) {
+        let action = match todo {
+            Todo::Tell(connection, command) => return self.tell(world, connection, command),
+            Todo::Pretend(event) => return self.feed(world, me, event),
+            Todo::Act(action) => action,
+        };
+        match action {
+            Action::Prepare(Preparation::Source(node)) => self.prepare(world, me, (node, None)),
+            Action::PrepareSource { node, restore } => self.prepare(world, me, (node, restore)),
+            Action::Prepare(what) => {
+                let (life, result) = (0, Ok(()));
+                self.report(world, me, Event::Prepared { what, life, result });
+            }
+            Action::SnapshotEnumerator { id, node } => self.ask_state(world, me, (id, node)),
+            Action::AddSplitsBack { node, splits } => self.give_back(world, me, node, splits),
+            Action::FindSplit { node, attempt } => self.find_split(world, me, node, attempt),
+            Action::Tell {
+                connection,
+                command,
             } => {
-                if self.killed_at(world, me, Point::Trigger) {
-                    return;
+                if let Ok(command) = command.open(self.epoch) {
+                    self.tell(world, connection, command);
                 }
-                world.note(|| format!("jm {} triggers {} {then:?}", me.0, barrier.id));
-                self.draining |= then == Then::Drain;
-                for attempt in attempts {
-                    let trigger = ToTm::Trigger {
-                        attempt,
-                        barrier,
-                        then,
-                    };
-                    self.send_to(world, me, trigger, attempt);
-                }
-                self.release(world, me, barrier.id);
-            }
-            Action::Abort { id, reason } => {
-                world.note(|| format!("jm {} gives up {id}: {reason}", me.0));
-                self.send_each(world, me, |attempt| ToTm::Abort { attempt, id });
-                self.release(world, me, id);
             }
             Action::WriteMetadata { path, metadata } => {
-                if !self.killed_at(world, me, Point::WriteMetadata) {
-                    storing::write_metadata(world, me, &path, metadata);
-                }
+                self.collector.writes(path.clone(), &metadata);
+                storing::write_metadata(world, me, &path, metadata);
             }
             Action::WritePointer(content) => {
-                if !self.killed_at(world, me, Point::WritePointer) {
-                    self.wanted.clone_from(&content);
-                    let action = self.writer.write(*content);
-                    self.write_action(world, me, Some(action), events);
+                self.wanted.clone_from(&content);
+                self.collector.pointer_writing();
+                let action = self.writer.write(*content);
+                self.write(world, me, Some(action));
+            }
+            Action::Accept { connection } => {
+                if self.applicants.remove(&connection) {
+                    self.executors.insert(connection);
+                    let answer = Answer::Accepted(self.epoch, self.parallelism);
+                    world.answer_applicant(connection, answer);
                 }
             }
-            Action::Complete { id, last, .. } => {
-                if !self.killed_at(world, me, Point::Complete) {
-                    world.completed += 1;
-                    self.ending |= last;
-                    world.note(|| format!("jm {} completes {id}", me.0));
-                    self.send_each(world, me, |attempt| ToTm::Complete { attempt, id, last });
+            Action::Refuse { connection, reason } => {
+                self.applicants.remove(&connection);
+                world.answer_applicant(connection, Answer::Refused(reason));
+            }
+            Action::TurnAway { connection, .. } => {
+                self.applicants.remove(&connection);
+                world.answer_applicant(connection, Answer::JobEnded);
+            }
+            Action::HangUp { connection } => {
+                self.note_lost(connection);
+                if self.executors.remove(&connection) {
+                    world.close_from_jm(connection);
                 }
             }
-            Action::Answer { operation, result } => world.answer(&operation, &result),
-            Action::End(outcome) => {
-                let state = match outcome {
-                    FinalOutcome::Finished => RunState::Finished,
-                    FinalOutcome::Stopped(_) => self.coordinator.pointer().run_state.clone(),
-                };
-                self.ended = Some(Ended::Over(state));
+            Action::Say(text) | Action::Note(text) => {
+                world.note(|| format!("jm {}: {text}", me.0));
             }
-            Action::EndRecorded => {
-                let state = self.coordinator.pointer().run_state.clone();
-                self.ended = Some(Ended::Over(state));
+            Action::End(result) => self.end(world, me, result),
+            // There are checkpoints, and they are kept.
+            Action::Withdraw(_) | Action::ClearCheckpoints => {
+                world.violate("what is published is taken back".to_owned());
             }
-            Action::Fail { reason } => {
-                world.note(|| format!("jm {}: {reason}", me.0));
-                let all = (0..self.regions.len()).collect();
-                self.fail(world, me, all, "too many checkpoints failed");
-            }
-            Action::Fenced { reason } => {
-                world.note(|| format!("jm {} is fenced: {reason}", me.0));
-                self.ended = Some(Ended::Fenced);
-            }
-            Action::Say(_) => {}
         }
+    }
+
+    fn tell(&mut self, world: &mut World, connection: ConnectionId, command: TaskExecutorCommand) {
+        match &command {
+            TaskExecutorCommand::Deploy(task) => {
+                let attempt = task.attempt;
+                let subtask = (attempt.vertex, attempt.subtask);
+                self.stopped.remove(&subtask);
+                self.deployed.insert(subtask, (attempt, connection));
+                self.check_deployment(world, task);
+            }
+            TaskExecutorCommand::Cancel(attempt) => {
+                self.stopped.insert((attempt.vertex, attempt.subtask));
+            }
+            TaskExecutorCommand::TriggerCheckpoint { barrier, then, .. } => {
+                world.note(|| format!("triggers {} {then:?}", barrier.id));
+                self.kept.drains |= *then == Then::Drain;
+            }
+            TaskExecutorCommand::Commit {
+                commit: CommitRequest::Checkpoint { last, .. },
+                ..
+            } => {
+                self.kept.drains = false;
+                self.kept.ends |= *last;
+            }
+            _ => {}
+        }
+        if self.executors.contains(&connection) {
+            world.command(connection, self.epoch, command);
+        }
+    }
+
+    /// What the product must never tell a TaskManager to start.
+    fn check_deployment(&self, world: &mut World, task: &TaskDeploymentDescriptor) {
+        if world.decided.contains(&self.epoch) {
+            world.violate("a job of which all is committed is started again".to_owned());
+        }
+        if world.store.epoch() != self.epoch {
+            return;
+        }
+        let newest = world.store.register.as_ref();
+        let newest = newest.and_then(|pointer| pointer.latest.as_ref());
+        let newest = newest.map(|latest| latest.id);
+        let restored = task.restore.as_ref().map(|restore| restore.checkpoint);
+        if newest != restored {
+            world.violate(format!(
+                "{restored:?} is restored, the newest is {newest:?}"
+            ));
+        }
+    }
+
+    fn end(&mut self, world: &mut World, me: Me, result: JobResult) {
+        world.note(|| format!("jm {}: the job has ended: {result:?}", me.0));
+        let state = self.writer.current().run_state.clone();
+        self.ended = Some(if self.fenced {
+            Ended::Fenced
+        } else if matches!(state, RunState::Running | RunState::Stopping(_)) {
+            Ended::Unrecorded
+        } else {
+            Ended::Over(state)
+        });
     }
 }

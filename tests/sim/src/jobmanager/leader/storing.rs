@@ -1,13 +1,13 @@
 //! A leader and the store: it obeys the pointer's writer, and stores metadata.
 
-use std::collections::VecDeque;
-
-use weir_checkpoint::coordinator::{Event, PointerOutcome};
+use weir_checkpoint::coordinator::PointerOutcome;
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Nonces, PointerWriter, ReadResult, WriterAction};
+use weir_jobmanager::job_master::Event;
+use weir_types::CheckpointId;
 
 use super::super::read;
-use super::Leader;
+use super::{Leader, Me};
 use crate::bug::Bug;
 use crate::message::ToJm;
 use crate::store::{Content, Object};
@@ -15,14 +15,14 @@ use crate::world::{World, to_jm};
 
 impl Leader {
     /// The pointer was read because a write of it is in doubt.
-    pub(super) fn read_back(&mut self, world: &mut World, me: (usize, u32), result: ReadResult) {
+    pub(super) fn read_back(&mut self, world: &mut World, me: Me, result: ReadResult) {
         let unchanged = matches!(&result, ReadResult::Found { pointer, .. }
-            if pointer.nonce == self.coordinator.pointer().nonce);
+            if pointer.nonce == self.writer.current().nonce);
         let action = if unchanged && world.has(Bug::InDoubtIsFailed) {
             // What a client does that takes a read for a proof.
-            let (pointer, version) = (self.coordinator.pointer(), world.store.version());
+            let (pointer, version) = (self.writer.current().clone(), world.store.version());
             let nonces = Nonces::new(world.rng.draw());
-            self.writer = PointerWriter::new(pointer.clone(), version, nonces);
+            self.writer = PointerWriter::new(pointer, version, nonces);
             Some(WriterAction::Done {
                 nonce: self.wanted.nonce,
                 outcome: PointerOutcome::Failed("it is not there".to_owned()),
@@ -33,27 +33,7 @@ impl Leader {
         self.write(world, me, action);
     }
 
-    pub(super) fn write(
-        &mut self,
-        world: &mut World,
-        me: (usize, u32),
-        action: Option<WriterAction>,
-    ) {
-        let mut events = VecDeque::new();
-        self.write_action(world, me, action, &mut events);
-        for event in events {
-            self.feed(world, me, event);
-        }
-        self.deploy(world, me);
-    }
-
-    pub(super) fn write_action(
-        &mut self,
-        world: &mut World,
-        me: (usize, u32),
-        action: Option<WriterAction>,
-        events: &mut VecDeque<Event>,
-    ) {
+    pub(super) fn write(&mut self, world: &mut World, me: Me, action: Option<WriterAction>) {
         match action {
             None => {}
             Some(WriterAction::Swap { expected, content }) => {
@@ -65,20 +45,36 @@ impl Leader {
                     world.note(|| format!("jm {}: the pointer is not written: {reason}", me.0));
                     if world.has(Bug::RewrittenLate) {
                         let action = self.writer.write((*self.wanted).clone());
-                        self.write_action(world, me, Some(action), events);
+                        self.write(world, me, Some(action));
                         return;
                     }
                 }
-                events.push_back(Event::PointerWritten { nonce, outcome });
+                self.fenced |= matches!(outcome, PointerOutcome::Fenced(_));
+                let moved = matches!(outcome, PointerOutcome::Written);
+                self.tell_collector(world, me, moved);
+                self.feed(world, me, Event::PointerWritten { nonce, outcome });
             }
         }
+    }
+
+    pub(super) fn metadata_written(
+        &mut self,
+        world: &mut World,
+        me: Me,
+        (id, result): (CheckpointId, Result<(), String>),
+    ) {
+        if result.is_ok() {
+            self.collector.metadata_written(id);
+        }
+        let result = result.map(|()| ("00".repeat(32), 1));
+        self.feed(world, me, Event::MetadataWritten { id, result });
     }
 }
 
 /// Stores a checkpoint's metadata.
 pub(super) fn write_metadata(
     world: &mut World,
-    me: (usize, u32),
+    me: Me,
     path: &str,
     metadata: Box<CheckpointMetadata>,
 ) {

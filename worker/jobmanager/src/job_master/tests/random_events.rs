@@ -292,7 +292,8 @@ impl World {
         };
         let fault = Fault::job(FaultClass::NonRecoverable, "missing");
         let result = if fails { Err(fault) } else { Ok(()) };
-        self.event(Event::Prepared { what, result });
+        let life = self.master.life_of(what.node());
+        self.event(Event::Prepared { what, life, result });
     }
 
     fn stale(&mut self, task: u8) {

@@ -60,6 +60,24 @@ fn a_failed_region_is_started_again_after_the_delay_as_new_attempts() {
     assert!(rig.master.graph.all_running());
 }
 
+/// Two sources that fail again and again double each other's restarts otherwise.
+#[test]
+fn an_enumerator_that_was_made_anew_since_says_nothing_of_its_successor() {
+    let mut rig = running(3);
+    let source = Preparation::Source(rig.master.graph.job().vertices[0].head().node);
+    rig.fail(rig.attempts()[0], "boom");
+    stop_cancelled(&mut rig);
+    rig.pass_ms(1_000);
+    let deployed = rig.deployed().len();
+    let late = Fault::job(FaultClass::Recoverable, "the store does not answer");
+    rig.prepared(source, 0, Err(late));
+    assert_eq!(rig.master.graph.status(), JobStatus::Running);
+    rig.prepared(source, 0, Ok(()));
+    assert_eq!(rig.deployed().len(), deployed, "the new one is not ready");
+    rig.prepared(source, 1, Ok(()));
+    assert_eq!(rig.deployed().len(), deployed + 4);
+}
+
 #[test]
 fn nothing_starts_again_before_every_task_of_the_region_has_stopped() {
     let mut rig = running(3);

@@ -206,15 +206,24 @@ impl Rig {
     }
 
     pub(super) fn prepare_all(&mut self) -> Vec<Action> {
-        let preparations = self.master.preparations.clone();
-        let done = |what| Event::Prepared {
-            what,
-            result: Ok(()),
-        };
-        preparations
-            .into_iter()
-            .flat_map(|what| self.event(done(what)))
+        let preparations = self.master.preparations.clone().into_iter();
+        let done = preparations.map(|what| {
+            let life = self.master.life_of(what.node());
+            (what, life)
+        });
+        let done: Vec<_> = done.collect();
+        done.into_iter()
+            .flat_map(|(what, life)| self.prepared(what, life, Ok(())))
             .collect()
+    }
+
+    pub(super) fn prepared(
+        &mut self,
+        what: Preparation,
+        life: u32,
+        result: Result<(), Fault>,
+    ) -> Vec<Action> {
+        self.event(Event::Prepared { what, life, result })
     }
 
     pub(super) fn register(&mut self, registration: Registration) -> Vec<Action> {
