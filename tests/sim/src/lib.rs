@@ -4,8 +4,8 @@
 //! and paused at any step.
 //!
 //! The decisions are those of the product's pure cores: the JobMaster of `weir_jobmanager`, with
-//! all that is in it (slots, deployment, failover, restarts, splits, the checkpoint coordinator, the
-//! restore plan, the end of a job), and the claim, pointer writer, aligner and collectors of
+//! all that is in it (slots, deployment, failover, restarts, splits, the checkpoint coordinator,
+//! the restore plan, the end of a job), and the claim, pointer writer, aligner and collectors of
 //! `weir_checkpoint`. What carries out their actions is a model, as simple as can be with the same
 //! duties: the network, the store, the processes, the threads of enumerators, and the tasks.
 //!

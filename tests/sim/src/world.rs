@@ -256,7 +256,9 @@ impl World {
                 return;
             }
             if let Some(until) = self.paused_until(&entry.event) {
-                self.push(until - self.now, entry.event);
+                // It keeps its place among what comes on the same way.
+                let waits = Entry { at: until, ..entry };
+                self.queue.push(Reverse(waits));
                 continue;
             }
             self.events += 1;
@@ -351,8 +353,8 @@ impl World {
         self.tasks.insert(task.attempt, task);
     }
 
-    /// Another attempt takes the place of a task that lives on, by a planted bug. Says whether it has
-    /// read all its input.
+    /// Another attempt takes the place of a task that lives on, by a planted bug. Says whether it
+    /// has read all its input.
     pub(crate) fn rename_task(
         &mut self,
         before: ExecutionAttemptId,

@@ -80,8 +80,8 @@ fn a_leader_is_stopped_at_each_of_its_steps_until_another_leads() {
     }
 }
 
-/// Its results are prepared and not stored, stored and not acknowledged, committed in part: the next
-/// attempt finds what the last one has left.
+/// Its results are prepared and not stored, stored and not acknowledged, committed in part: the
+/// next attempt finds what the last one has left.
 #[test]
 fn a_process_is_killed_at_each_step_of_its_tasks() {
     for point in weir_tests_sim::TASK_POINTS {

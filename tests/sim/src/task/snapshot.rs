@@ -55,6 +55,8 @@ impl Task {
         match &mut self.kind {
             Kind::Source(source) => {
                 state.ended = source.ended;
+                let splits = &source.splits;
+                world.note(|| format!("{attempt} puts {splits:?} into {}", barrier.id));
                 part.raw = Some(encode(&source.splits));
             }
             Kind::Count(count) => {

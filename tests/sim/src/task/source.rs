@@ -12,6 +12,8 @@ use crate::world::World;
 impl Task {
     pub(crate) fn assign(&mut self, world: &mut World, split: Option<u8>) {
         if let Kind::Source(source) = &mut self.kind {
+            let attempt = self.attempt;
+            world.note(|| format!("{attempt} gets split {split:?}"));
             source.asked = false;
             match split {
                 Some(split) => source.splits.push((split, 0)),

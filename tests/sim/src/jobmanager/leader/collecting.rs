@@ -1,5 +1,5 @@
 //! The leader's collector: a thread beside all else that deletes what no checkpoint needs any more,
-//! as the product's [`Upkeep`] decides. Here it is carried out as the product's thread does: slowly,
+//! as the product's [`Upkeep`] decides. It is carried out as the product's thread does: slowly,
 //! with a look at the pointer before each batch, and not while a write of the pointer is under way.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -64,6 +64,7 @@ impl Leader {
         {
             splits = before.splits.clone();
         }
+        world.note(|| format!("enumerator {node} life {life} has {splits:?}"));
         let thread = Enumerator {
             splits,
             requests: VecDeque::new(),
@@ -179,7 +180,9 @@ impl Leader {
                 self.report(world, me, found);
             }
             Request::Snapshot(id) => {
-                let result = Ok(thread.splits.iter().copied().collect());
+                let splits: Vec<u8> = thread.splits.iter().copied().collect();
+                world.note(|| format!("enumerator {node} life {life} keeps {splits:?} in {id}"));
+                let result = Ok(splits);
                 let told = Event::EnumeratorState { id, node, result };
                 if world.has(Bug::SplitsNotHeld) {
                     // It comes after what is handed out meanwhile, as if nobody waited for it.
