@@ -311,6 +311,10 @@ fn fall_back(draft: &mut Draft<'_>, operation: &Operation, cause: String) {
             }
             false => "Set spec.upgrade.fallback to LastState to go on from the newest checkpoint",
         };
+        if operation.kind == OperationType::Restart {
+            // It counted as obeyed when it began.
+            draft.status.handled.restart = None;
+        }
         return draft.give_up(
             "SavepointFailed",
             format!(

@@ -287,6 +287,23 @@ fn another_state_version_is_never_reached_without_a_savepoint() {
 }
 
 #[test]
+fn a_restart_whose_savepoint_fails_is_tried_again_as_is_said_and_done_once() {
+    let mut world = stable(18);
+    world.edit("upgrade/fallback", json!("None"));
+    world.savepoints_fail = Some(1);
+    let claims = world.claims.len();
+    world.edit("restartNonce", json!(1));
+    until(&mut world, |world| world.status.retry.is_some());
+    let error = world.status.last_error.clone().expect("an error");
+    assert!(error.message.contains("tried again"), "{error:?}");
+    assert_eq!(world.claims.len(), claims);
+    world.savepoints_fail = None;
+    until(&mut world, |world| world.claims.len() > claims);
+    turns(&mut world, 120);
+    assert_eq!(world.claims.len(), claims + 1);
+}
+
+#[test]
 fn a_job_that_fails_as_it_is_to_stop_is_not_said_to_go_on() {
     let mut world = stable(9);
     world.edit("upgrade/fallback", json!("None"));
