@@ -253,8 +253,7 @@ fn snapshot_view(kept: &RetainedCheckpoint, all: Option<&Checkpoints>) -> Snapsh
 /// The size of a snapshot, and how long it took, if it is one of the last that this JobManager has
 /// taken.
 fn measure(id: u64, all: Option<&Checkpoints>) -> (Option<i64>, Option<i64>) {
-    let mut history = all.map_or(&[][..], |all| &all.history).iter();
-    let taken = history.find(|taken| taken.id == id && taken.status == SnapshotStatus::Completed);
+    let taken = all.and_then(|all| all.taken(id));
     let figures = taken.map(|taken| (taken.state_size, taken.end_to_end_duration));
     figures
         .map(|(size, took)| (signed(size), signed(took)))

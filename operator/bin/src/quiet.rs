@@ -19,16 +19,18 @@ use crate::reconcile::{Context, applier};
 /// once for ever after they all were once.
 const SPREAD_FROM_MS: u64 = 5_000;
 
+/// What is written down where a look is not enough.
+const ACTS: &str = "the job needs more than a look";
+
 /// When to look again; none if there may be something to do.
 pub(crate) async fn look(job: &DynamicObject, context: &Context) -> Option<Next> {
     if !context.cache.is_complete() {
         return None;
     }
-    let acts = |why: &str| tracing::debug!(why, "the job needs more than a look");
     let view = job_view(job);
     let now = context.clock.now();
     if context.cache.others.are_due(&view.status, now) {
-        acts("another operator's Lease is to be looked at");
+        tracing::debug!("{ACTS}: another operator's Lease is to be looked at");
         return None;
     }
     let pods = context.cache.pods.of_job(&view.namespace, &view.name);
@@ -42,7 +44,7 @@ pub(crate) async fn look(job: &DynamicObject, context: &Context) -> Option<Next>
     };
     let mut fetched = seen.ask(context.rest_port, context.clock.unix_ms()).await;
     if context.cache.mounts.are_due(&fetched.observed, now) {
-        acts("a pod does not come up");
+        tracing::debug!("{ACTS}: a pod does not come up");
         return None;
     }
     fetched.recall(&context.cache, now);
@@ -53,12 +55,9 @@ pub(crate) async fn look(job: &DynamicObject, context: &Context) -> Option<Next>
     }
     let decision = decide(observed);
     let applier = applier(context, &fetched);
-    let mut open = decision
-        .actions
-        .iter()
-        .filter(|action| !applier.is_done(action));
-    if let Some(action) = open.next() {
-        acts(&format!("{action:?}"));
+    let mut actions = decision.actions.iter();
+    if let Some(action) = actions.find(|action| !applier.is_done(action)) {
+        tracing::debug!(?action, "{ACTS}");
         return None;
     }
     if decision.status != observed.job.status {
@@ -66,8 +65,7 @@ pub(crate) async fn look(job: &DynamicObject, context: &Context) -> Option<Next>
         // anything newer.
         let same = decision.status.operation == observed.job.status.operation;
         if !same || !decision.events.is_empty() || applier.still_acts().is_err() {
-            let events = decision.events.iter().map(|event| event.reason);
-            acts(&format!("events {:?}", events.collect::<Vec<_>>()));
+            tracing::debug!(events = ?decision.events, "{ACTS}: its status changes");
             return None;
         }
         applier.write_status(&decision.status).await.ok()?;

@@ -1,9 +1,22 @@
-//! Checkpoints of one operator with one subtask, for tests of what a store has of them.
+//! What several modules' tests need: a fingerprint, and checkpoints of one operator with one
+//! subtask.
 
 use weir_checkpoint::handle::{KeyedHandle, ObjectRef, OperatorSubtaskState, Stored};
 use weir_checkpoint::metadata::{CheckpointMetadata, OperatorMetadata};
 use weir_checkpoint::pointer::SnapshotKind;
+use weir_graph::{Fingerprint, PartHash};
 use weir_types::{CheckpointId, Epoch, JobId, KeyGroupRange, OperatorId, SubtaskIndex, hash128};
+
+/// What all processes of a job have built.
+pub(crate) fn fingerprint() -> Fingerprint {
+    let part = PartHash(1);
+    Fingerprint {
+        graph: part,
+        args: part,
+        config: part,
+        executable: part,
+    }
+}
 
 /// Keyed state in an object that holds the checkpoint's number.
 pub(crate) fn keyed(path: String, id: u64) -> KeyedHandle {

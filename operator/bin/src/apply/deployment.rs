@@ -225,14 +225,13 @@ impl Applier<'_> {
             if there.iter().any(|known| known.name == name_of(pod)) {
                 continue;
             }
-            match self.create(pod).await {
-                Err(error) if refused.is_none() => match error.refusal() {
-                    Some(trouble) => refused = Some(trouble),
-                    None => return Err(error),
-                },
-                Err(error) if error.refusal().is_none() => return Err(error),
-                _ => {}
-            }
+            let Err(error) = self.create(pod).await else {
+                continue;
+            };
+            let Some(trouble) = error.refusal() else {
+                return Err(error);
+            };
+            refused.get_or_insert(trouble);
         }
         Ok(refused)
     }

@@ -47,15 +47,12 @@ impl ApplyError {
     /// again helps only if a person does something.
     pub(super) fn refusal(&self) -> Option<Trouble> {
         match self {
-            Self::Api { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => {
-                    Some(Trouble {
-                        reason: status.reason.clone(),
-                        message: status.message.clone(),
-                    })
-                }
-                _ => None,
-            },
+            Self::Api { .. } => {
+                let said = self
+                    .said()
+                    .filter(|(code, _)| matches!(code, 400 | 403 | 422));
+                said.map(|(_, trouble)| trouble)
+            }
             Self::Object { action, source } => Some(Trouble {
                 reason: "Invalid".to_owned(),
                 message: format!("{action}: {source}"),
@@ -67,17 +64,23 @@ impl ApplyError {
     /// What the API server said, whatever it is: also that a webhook of the cluster does not
     /// answer. None: it did not say anything, or this process must not act.
     pub(super) fn answer(&self) -> Option<Trouble> {
-        let said = match self {
-            Self::Api { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) => Some(Trouble {
-                    reason: status.reason.clone(),
-                    message: status.message.clone(),
-                }),
-                _ => None,
-            },
-            _ => None,
-        };
+        let said = self.said().map(|(_, trouble)| trouble);
         said.or_else(|| self.refusal())
+    }
+
+    /// The API server's answer, with its code.
+    fn said(&self) -> Option<(u16, Trouble)> {
+        let Self::Api { source, .. } = self else {
+            return None;
+        };
+        let kube::Error::Api(status) = source.as_ref() else {
+            return None;
+        };
+        let trouble = Trouble {
+            reason: status.reason.clone(),
+            message: status.message.clone(),
+        };
+        Some((status.code, trouble))
     }
 
     /// Why the JobManager refuses to do something. That it knows no such job is no refusal: another

@@ -103,8 +103,7 @@ fn listed(job: &Job, told: Option<&dto::Checkpoints>) -> Vec<Listed> {
         let at = rfc3339(each.completed_timestamp);
         let mut listed = of_status(kind, id, &at, Some(each.location.clone()));
         listed.operation.clone_from(&each.operation);
-        let mut taken = told.into_iter().flat_map(|told| &told.history);
-        if let Some(taken) = taken.find(|taken| taken.id == each.id) {
+        if let Some(taken) = told.and_then(|told| told.taken(each.id)) {
             listed.size_bytes = i64::try_from(taken.state_size).ok();
             listed.duration_ms = i64::try_from(taken.end_to_end_duration).ok();
         }

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use weir_graph::{
-    EdgeSpec, ExecutionState, Fingerprint, JobGraph, JobStatus, NodeId, NodeSpec, PartHash,
-    Settings, StreamGraph, StreamGraphBuilder,
+    EdgeSpec, ExecutionState, JobGraph, JobStatus, NodeId, NodeSpec, Settings, StreamGraph,
+    StreamGraphBuilder,
 };
 use weir_rpc::{
     CommitRequest, DispatcherError, Fenced, JobMasterClient, JobMasterClientOptions,
@@ -19,6 +19,7 @@ use weir_stream::source::{SplitAnswer, SplitBytes, SplitEnumerator};
 use weir_types::{Epoch, ExecutionAttemptId, JobId, SubtaskIndex, TaskManagerId};
 
 use super::*;
+use crate::fixtures::fingerprint;
 use crate::job_master::Preparation;
 use crate::restart_strategy::RestartStrategy;
 
@@ -62,16 +63,6 @@ fn graph() -> (StreamGraph, NodeId, NodeId) {
     let sink = builder.add_node(sink);
     builder.add_edge(EdgeSpec::new(source, sink));
     (builder.build().expect("a graph"), source, sink)
-}
-
-fn fingerprint() -> Fingerprint {
-    let part = PartHash(1);
-    Fingerprint {
-        graph: part,
-        args: part,
-        config: part,
-        executable: part,
-    }
 }
 
 fn spec(enumerator: EnumeratorFactory) -> JobSpec {

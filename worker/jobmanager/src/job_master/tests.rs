@@ -3,6 +3,7 @@ use weir_rpc::{Registration, SplitResponse, TaskManagerMessage};
 use weir_types::{AttemptNumber, SubtaskIndex, VertexId};
 
 use super::*;
+use crate::fixtures::fingerprint;
 
 mod checkpoints;
 mod random_events;
@@ -10,7 +11,7 @@ mod regions;
 mod restarts;
 mod rig;
 
-use rig::{Rig, config, fingerprint, registration, wordcount};
+use rig::{Rig, config, registration, wordcount};
 
 fn ended(actions: &[Action]) -> Option<&JobResult> {
     actions.iter().find_map(|action| match action {

@@ -121,6 +121,14 @@ pub struct Checkpoints {
     pub history: Vec<Checkpoint>,
 }
 
+impl Checkpoints {
+    /// What a complete one was like, if it is among the latest.
+    pub fn taken(&self, id: u64) -> Option<&Checkpoint> {
+        let mut history = self.history.iter();
+        history.find(|taken| taken.id == id && taken.status == SnapshotStatus::Completed)
+    }
+}
+
 /// Checkpoints and savepoints by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

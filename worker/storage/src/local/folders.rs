@@ -152,6 +152,31 @@ pub(super) fn flush(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// What is in a folder under names that are wanted; of a symbolic link, what it leads to. A folder
+/// that does not exist is empty.
+fn entries(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<(String, Metadata)>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if super::is_absent(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| wanted(name)) else {
+            continue;
+        };
+        match fs::metadata(entry.path()) {
+            Ok(metadata) => found.push((name.to_owned(), metadata)),
+            // It has been finished or removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
+}
+
 /// Adds the objects in one folder to `found` and the folders in it to `rest`. One that does not
 /// exist is empty.
 pub(super) fn list(
@@ -160,28 +185,13 @@ pub(super) fn list(
     found: &mut Vec<ObjectInfo>,
     rest: &mut Vec<ObjectPath>,
 ) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if super::is_absent(&error) => return Ok(()),
-        Err(error) => return Err(error),
-    };
     let mut registers: HashMap<String, (u64, Metadata)> = HashMap::new();
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        // Temporary files, and whatever was put here by others, have names that are no paths.
-        let Some((name, path)) = name.to_str().and_then(|n| Some((n, path.join(n).ok()?))) else {
-            continue;
-        };
-        let metadata = match fs::metadata(entry.path()) {
-            Ok(metadata) => metadata,
-            // It has been removed meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
+    // Temporary files, and whatever was put here by others, have names that are no paths.
+    for (name, metadata) in entries(folder, |name| path.join(name).is_ok())? {
+        let path = path.join(&name).map_err(io::Error::other)?;
         if metadata.is_dir() {
             rest.push(path);
-        } else if let Some((register, number)) = register::split(name) {
+        } else if let Some((register, number)) = register::split(&name) {
             match registers.get(register) {
                 Some((newest, _)) if *newest > number => {}
                 _ => drop(registers.insert(register.to_owned(), (number, metadata))),
@@ -205,32 +215,15 @@ pub(super) fn list_temporary(
     found: &mut Vec<Unfinished>,
     rest: &mut Vec<ObjectPath>,
 ) -> io::Result<()> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if super::is_absent(&error) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else {
-            continue;
-        };
-        // A symbolic link leads to a folder, as for listings.
-        let metadata = match fs::metadata(entry.path()) {
-            Ok(metadata) => metadata,
-            // It has been finished or removed meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        if is_temporary(name) && metadata.is_file() {
+    for (name, metadata) in entries(folder, |_| true)? {
+        if is_temporary(&name) && metadata.is_file() {
             found.push(Unfinished {
                 path: path.join(UNFINISHED).map_err(io::Error::other)?,
                 begun_ms: modified_ms(&metadata),
-                upload: name.to_owned(),
+                upload: name,
             });
         } else if metadata.is_dir()
-            && let Ok(inner) = path.join(name)
+            && let Ok(inner) = path.join(&name)
         {
             rest.push(inner);
         }

@@ -45,6 +45,8 @@ struct Said<'a> {
     leaves: bool,
     /// That was done before, when the same was said.
     repeats: bool,
+    /// What it is to go back to, if it was not.
+    rewind: Option<Rewind>,
 }
 
 impl<'a> Said<'a> {
@@ -73,6 +75,7 @@ impl<'a> Said<'a> {
             goes_on,
             leaves: (newer || rewinds) && choice.is_some() && !goes_on,
             repeats,
+            rewind: rewind.filter(|_| !repeats),
         })
     }
 
@@ -176,7 +179,7 @@ impl Folder {
             anew,
             named,
             newest,
-            rewind: rewind(args, candidate)?.filter(|_| !said.repeats),
+            rewind: said.rewind,
             looked_at: decided.then_some(pointer.nonce),
         }))
     }

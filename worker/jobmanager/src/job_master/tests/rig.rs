@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use weir_graph::{PartHash, StreamGraph};
+use weir_graph::StreamGraph;
 use weir_rpc::{
     Durations, OperatorMetricsReport, PROTOCOL_VERSION, TaskDeploymentDescriptor,
     TaskMetricsReport, VERSION,
 };
 
 use super::*;
+use crate::fixtures::fingerprint;
 
 /// source -> split =hash=> count -> sink, the sink has to be told to publish.
 pub(super) fn wordcount(parallelism: u32) -> StreamGraph {
@@ -34,16 +35,6 @@ pub(super) fn wordcount(parallelism: u32) -> StreamGraph {
     builder.add_edge(EdgeSpec::new(split, count).partitioned(Partitioner::Hash));
     builder.add_edge(EdgeSpec::new(count, sink));
     builder.build().expect("a graph")
-}
-
-pub(super) fn fingerprint() -> Fingerprint {
-    let part = PartHash(1);
-    Fingerprint {
-        graph: part,
-        args: part,
-        config: part,
-        executable: part,
-    }
 }
 
 pub(super) fn config(graph: &StreamGraph) -> JobMasterConfig {
