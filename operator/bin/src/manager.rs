@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::time::timeout;
 use weir_controller::{
-    ManagerView, OperationView, SnapshotView, StandbyView, StateCheck, StateVerdict,
+    ManagerView, NotStored, OperationView, SnapshotView, StandbyView, StateCheck, StateVerdict,
 };
 use weir_rest::dto::{
     AfterSavepoint, CheckState, CheckpointRequest, Checkpoints, Job, Jobs, Operation,
@@ -221,6 +221,12 @@ fn manager_view(
             .iter()
             .max_by_key(|kept| kept.id)
             .map(|kept| snapshot_view(kept, checkpoints)),
+        not_stored: checkpoints
+            .and_then(Checkpoints::not_stored)
+            .map(|failed| NotStored {
+                id: signed(failed.id),
+                cause: failed.failure_message.clone().unwrap_or_default(),
+            }),
         savepoints: savepoints
             .map(|kept| snapshot_view(kept, checkpoints))
             .collect(),

@@ -217,6 +217,7 @@ mod tests {
                 size_bytes: None,
                 duration_ms: None,
             }),
+            not_stored: None,
             savepoints: Vec::new(),
             completed: 1,
             restarts: 0,

@@ -9,6 +9,7 @@
 
 mod checkpoints;
 mod restarts;
+mod storage;
 mod verdicts;
 
 use weir_crd::{JobManagerStatus, OperationType, Phase, StreamJobSpec, TaskManagerStatus};

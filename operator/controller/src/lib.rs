@@ -26,8 +26,8 @@ mod revision;
 
 pub use annotations::{Requests, annotation};
 pub use observe::{
-    Component, Denied, Ended, JobReport, JobView, ManagerView, Observed, OperationView, Operators,
-    PodView, RunState, SnapshotView, StandbyView, StateCheck, StateVerdict, Trouble,
+    Component, Denied, Ended, JobReport, JobView, ManagerView, NotStored, Observed, OperationView,
+    Operators, PodView, RunState, SnapshotView, StandbyView, StateCheck, StateVerdict, Trouble,
 };
 pub use plan::{
     Action, Decision, EndedOperation, Event, EventKind, FINALIZER, Outcome, Pods, decide,

@@ -258,6 +258,8 @@ pub struct ManagerView {
     pub restored: Option<i64>,
     /// The newest snapshot.
     pub latest: Option<SnapshotView>,
+    /// The newest snapshot that the job's storage did not take, if it has taken none since.
+    pub not_stored: Option<NotStored>,
     /// The savepoints that are kept, oldest first.
     pub savepoints: Vec<SnapshotView>,
     /// How many checkpoints have completed since it took over.
@@ -275,6 +277,15 @@ impl ManagerView {
     pub fn is_running(&self) -> bool {
         self.state == "RUNNING" && self.tasks.0 > 0 && self.tasks.0 == self.tasks.1
     }
+}
+
+/// A snapshot that the job's storage did not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotStored {
+    /// Its number.
+    pub id: i64,
+    /// Why, in the JobManager's words.
+    pub cause: String,
 }
 
 /// How a snapshot that was asked for is doing.

@@ -13,6 +13,7 @@ mod source;
 use std::collections::{BTreeMap, VecDeque};
 
 use weir_checkpoint::align::{AlignMode, Aligner};
+use weir_checkpoint::coordinator::SnapshotFailure;
 use weir_checkpoint::handle::{KeyedHandle, SnapshotMetrics, SubtaskRestore, SubtaskState};
 use weir_graph::ExecutionState;
 use weir_rpc::{TaskDeploymentDescriptor, TaskManagerMessage};
@@ -326,7 +327,7 @@ impl Task {
         let message = TaskManagerMessage::CheckpointDeclined {
             attempt: self.attempt,
             checkpoint,
-            reason: "it could not be stored".to_owned(),
+            why: SnapshotFailure::storage("it could not be stored"),
         };
         world.tell(self.tm, message);
     }

@@ -28,6 +28,7 @@
 mod closing;
 mod completion;
 mod event;
+mod failure;
 mod history;
 mod leaving;
 mod pending;
@@ -50,6 +51,7 @@ pub use event::{
     Action, CoordinatorConfig, Event, FinalOutcome, OperatorInfo, Participant, PointerOutcome,
     SnapshotRequest, Then,
 };
+pub use failure::{FailureKind, SnapshotFailure};
 pub use history::{CheckpointStatus, CheckpointView, History, SubtaskView};
 
 /// How long to wait before something is tried again that has to succeed: a last checkpoint, the
@@ -229,16 +231,12 @@ impl Coordinator {
                     self.if_acknowledged(turn, id);
                 }
             }
-            Event::Declined {
-                id,
-                attempt,
-                reason,
-            } => {
+            Event::Declined { id, attempt, why } => {
                 if self.participants.contains_key(&attempt)
                     && self.pending.get(&id).is_some_and(|p| p.awaits(attempt))
                 {
-                    let reason = format!("subtask {attempt} declined: {reason}");
-                    self.fail(turn, id, &reason);
+                    let why = why.while_doing(format_args!("subtask {attempt} declined"));
+                    self.fail(turn, id, why);
                 }
             }
             Event::MetadataWritten { id, result } => self.on_metadata(turn, id, result),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use weir_checkpoint::claim::{self, ClaimAction, ClaimOutcome, ClaimRefused, Claimant, LeaderTask};
 use weir_checkpoint::collector::METADATA;
-use weir_checkpoint::coordinator::PointerOutcome;
+use weir_checkpoint::coordinator::{FailureKind, PointerOutcome, SnapshotFailure};
 use weir_checkpoint::metadata::{self, CheckpointMetadata, sha256_hex};
 use weir_checkpoint::pointer::{
     Nonces, POINTER, Pointer, PointerWriter, ReadResult, Rewind, Root, RunState, SnapshotRef,
@@ -422,13 +422,18 @@ fn write_metadata(
     store: &dyn ObjectStore,
     path: &str,
     metadata: &CheckpointMetadata,
-) -> Result<(String, u64), String> {
+) -> Result<(String, u64), SnapshotFailure> {
     let bytes = metadata::encode(metadata);
     let object = ObjectPath::new(format!("{path}/{METADATA}"))
-        .map_err(|error: PathError| error.to_string())?;
-    store
-        .create(&object, &bytes)
-        .map_err(|error| causes(&error))?;
+        .map_err(|error: PathError| SnapshotFailure::other(error.to_string()))?;
+    store.create(&object, &bytes).map_err(|error| {
+        let kind = match error.kind.is_of_the_store() {
+            true => FailureKind::Storage,
+            false => FailureKind::Other,
+        };
+        let reason = causes(&error);
+        SnapshotFailure { kind, reason }
+    })?;
     Ok((sha256_hex(&bytes), bytes.len() as u64))
 }
 

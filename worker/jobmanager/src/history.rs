@@ -25,9 +25,7 @@ fn details(view: &CheckpointView, now_ms: i64) -> CheckpointDetails {
         CheckpointStatus::Completed(snapshot) => {
             (CheckpointState::Completed, snapshot.completed_ms)
         }
-        CheckpointStatus::Failed { reason, at_ms } => {
-            (CheckpointState::Failed(reason.clone()), *at_ms)
-        }
+        CheckpointStatus::Failed { why, at_ms } => (CheckpointState::Failed(why.clone()), *at_ms),
     };
     let subtasks = view.subtasks.iter().map(|subtask| SubtaskCheckpoint {
         vertex: subtask.attempt.vertex,

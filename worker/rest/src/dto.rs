@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use snapshot::{
     AfterSavepoint, Checkpoint, CheckpointCounts, CheckpointDetails, CheckpointRequest,
-    CheckpointSummaries, Checkpoints, MinMaxAverage, Operation, OperationAccepted,
+    CheckpointSummaries, Checkpoints, FailureKind, MinMaxAverage, Operation, OperationAccepted,
     RetainedCheckpoint, SavepointRequest, SnapshotKind, SnapshotStatus, StopRequest,
     SubtaskCheckpoint,
 };

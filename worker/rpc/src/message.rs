@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weir_checkpoint::coordinator::Then;
+use weir_checkpoint::coordinator::{SnapshotFailure, Then};
 use weir_checkpoint::handle::{SnapshotMetrics, SubtaskState};
 use weir_graph::{ExecutionState, Fingerprint, NodeId};
 use weir_types::{CheckpointBarrier, CheckpointId, ExecutionAttemptId, Fault};
@@ -65,7 +65,7 @@ pub enum TaskManagerMessage {
         /// Of which checkpoint.
         checkpoint: CheckpointId,
         /// Why.
-        reason: String,
+        why: SnapshotFailure,
     },
     /// A subtask's sinks have made their results visible up to a checkpoint.
     Committed {

@@ -6,6 +6,7 @@ mod standby;
 
 use std::net::SocketAddr;
 
+use weir_checkpoint::coordinator::SnapshotFailure;
 use weir_checkpoint::handle::SnapshotMetrics;
 use weir_checkpoint::pointer::{OperationId, SnapshotKind, SnapshotRef};
 use weir_graph::{ExecutionState, JobStatus, NodeId};
@@ -329,7 +330,7 @@ pub enum CheckpointState {
     /// It is complete.
     Completed,
     /// It was given up: why.
-    Failed(String),
+    Failed(SnapshotFailure),
 }
 
 /// One subtask's part of a checkpoint.

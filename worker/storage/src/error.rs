@@ -28,6 +28,22 @@ pub enum StoreErrorKind {
     Other,
 }
 
+impl StoreErrorKind {
+    /// Whether the store itself is at fault, whatever it was asked for: it can't be reached, does
+    /// not let the caller in, or has no room. All else is about one object.
+    pub fn is_of_the_store(self) -> bool {
+        match self {
+            Self::InDoubt
+            | Self::Denied
+            | Self::NoSpace
+            | Self::Unavailable
+            | Self::Unsuitable
+            | Self::Other => true,
+            Self::NotFound | Self::AlreadyExists | Self::Truncated | Self::Conflict => false,
+        }
+    }
+}
+
 /// A call to an object store failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} `{path}` in {store}")]

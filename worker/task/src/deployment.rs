@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use weir_checkpoint::align::AlignMode;
+use weir_checkpoint::coordinator::SnapshotFailure;
 use weir_checkpoint::handle::{SnapshotMetrics, SubtaskRestore, SubtaskState};
 use weir_graph::{EdgeId, JobGraph, NodeId, StreamGraph};
 use weir_network::Exchange;
@@ -86,7 +87,7 @@ pub trait TaskEvents: Send + Sync {
     );
 
     /// The subtask could not take or store its part of a checkpoint. It runs on.
-    fn declined(&self, attempt: ExecutionAttemptId, id: CheckpointId, reason: String);
+    fn declined(&self, attempt: ExecutionAttemptId, id: CheckpointId, why: SnapshotFailure);
 
     /// The subtask's sinks have made visible all that was prepared up to a checkpoint. Only
     /// subtasks with a sink that commits say so.

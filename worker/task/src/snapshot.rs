@@ -23,6 +23,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use weir_checkpoint::coordinator::SnapshotFailure;
 use weir_checkpoint::handle::{SnapshotMetrics, StoredFile, SubtaskRestore};
 use weir_state::{SnapshotKind, TakenSnapshot};
 use weir_stream::source::AnySource;
@@ -303,7 +304,8 @@ impl Snapshots {
     /// Gives up a checkpoint and says so.
     pub(crate) fn decline(&mut self, chain: &mut OperatorChain, id: CheckpointId, reason: String) {
         self.abort(chain, id);
-        self.events.declined(self.attempt, id, reason);
+        let why = SnapshotFailure::other(reason);
+        self.events.declined(self.attempt, id, why);
     }
 
     /// The checkpoint will never be complete.

@@ -7,7 +7,7 @@ mod rig;
 use std::time::Duration;
 
 use weir_checkpoint::align::AlignMode;
-use weir_checkpoint::coordinator::Then;
+use weir_checkpoint::coordinator::{FailureKind, Then};
 use weir_storage::StoreErrorKind;
 use weir_types::{BarrierKind, CheckpointId};
 
@@ -256,11 +256,9 @@ fn a_store_that_fails_declines_the_checkpoint_and_the_job_runs_on() {
     run.wait_for_records(100);
     job.fail_store(Some(StoreErrorKind::NoSpace));
     run.trigger(1, BarrierKind::Checkpoint, Then::Continue);
-    run.wait_until("all decline", |heard| {
-        let declined = heard
-            .iter()
-            .filter(|heard| matches!(heard, Heard::Declined(..)));
-        declined.count() == job.subtasks()
+    run.wait_until("all decline, and say that the storage is at fault", |heard| {
+        let of_storage = |heard: &&Heard| matches!(heard, Heard::Declined(_, _, why) if why.kind == FailureKind::Storage);
+        heard.iter().filter(of_storage).count() == job.subtasks()
     });
     run.abort(1);
     job.fail_store(None);

@@ -182,11 +182,11 @@ impl Server {
                 })
                 .await
             }
-            TaskEvent::Declined(attempt, checkpoint, reason) => {
+            TaskEvent::Declined(attempt, checkpoint, why) => {
                 self.tell(TaskManagerMessage::CheckpointDeclined {
                     attempt,
                     checkpoint,
-                    reason,
+                    why,
                 })
                 .await
             }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use weir_checkpoint::coordinator::Then;
+use weir_checkpoint::coordinator::{SnapshotFailure, Then};
 use weir_checkpoint::handle::{SnapshotMetrics, SubtaskState};
 use weir_graph::{ExecutionState, NodeId};
 use weir_rpc::{
@@ -39,7 +39,7 @@ pub(crate) enum TaskEvent {
         Box<SubtaskState>,
         SnapshotMetrics,
     ),
-    Declined(ExecutionAttemptId, CheckpointId, String),
+    Declined(ExecutionAttemptId, CheckpointId, SnapshotFailure),
     Committed(ExecutionAttemptId, CheckpointId),
 }
 
@@ -86,8 +86,8 @@ impl TaskEvents for EventQueue {
         ));
     }
 
-    fn declined(&self, attempt: ExecutionAttemptId, id: CheckpointId, reason: String) {
-        self.put(TaskEvent::Declined(attempt, id, reason));
+    fn declined(&self, attempt: ExecutionAttemptId, id: CheckpointId, why: SnapshotFailure) {
+        self.put(TaskEvent::Declined(attempt, id, why));
     }
 
     fn committed(&self, attempt: ExecutionAttemptId, id: CheckpointId) {

@@ -78,34 +78,89 @@ async fn each_of_many_questions_over_one_connection_is_answered() {
     }
 }
 
-/// The JobManager lists what is kept in one place, and what it was like in another.
+/// What keeps a checkpoint from being stored may be gone since: the next one says.
 #[tokio::test]
-async fn the_size_of_a_snapshot_and_how_long_it_took_come_from_the_history() {
+async fn a_checkpoint_that_was_not_stored_is_seen_until_one_completes() {
+    let kind = |kind: &str| format!(r#", "failure-message": "why", "failure-kind": "{kind}""#);
+    let storage = kind("storage");
+    for (case, history, kept, seen) in [
+        ("the newest", vec![(2, &storage)], 1, Some(2)),
+        ("several", vec![(3, &storage), (2, &storage)], 1, Some(3)),
+        (
+            "one of another kind since",
+            vec![(3, &kind("other")), (2, &storage)],
+            1,
+            Some(2),
+        ),
+        (
+            "of a kind that is new to the operator",
+            vec![(2, &kind("new"))],
+            1,
+            None,
+        ),
+        (
+            "of no kind: an older JobManager",
+            vec![(2, &String::new())],
+            1,
+            None,
+        ),
+        ("before one that completed", vec![(2, &storage)], 3, None),
+        ("none", vec![], 1, None),
+    ] {
+        let history: Vec<_> = history
+            .iter()
+            .map(|(id, more)| taken(*id, "checkpoint", "FAILED", more))
+            .collect();
+        let view = asked((200, checkpoints(&[kept], &history))).await;
+        let not_stored = view.expect("it leads").not_stored;
+        let id = not_stored.as_ref().map(|failed| failed.id);
+        assert_eq!(id, seen, "{case}");
+        assert!(
+            not_stored.is_none_or(|failed| failed.cause == "why"),
+            "{case}"
+        );
+    }
+}
+
+fn taken(id: u64, kind: &str, status: &str, more: &str) -> String {
+    format!(
+        r#"{{ "id": {id}, "kind": "{kind}", "status": "{status}", "trigger-timestamp": 1,
+        "end-to-end-duration": 250, "state-size": 4096, "checkpointed-size": 1,
+        "alignment-duration": 0.0, "alignment-buffered": 0, "sync-duration": 0.0,
+        "num-subtasks": 1, "num-acknowledged-subtasks": 1{more} }}"#
+    )
+}
+
+/// An answer of a JobManager that keeps these savepoints.
+fn checkpoints(kept: &[u64], history: &[String]) -> &'static str {
     let none = r#"{ "min": 0, "max": 0, "avg": 0 }"#;
-    let taken = |id: u64, status: &str| {
-        format!(
-            r#"{{ "id": {id}, "kind": "savepoint", "status": "{status}", "trigger-timestamp": 1,
-            "end-to-end-duration": 250, "state-size": 4096, "checkpointed-size": 1,
-            "alignment-duration": 0.0, "alignment-buffered": 0, "sync-duration": 0.0,
-            "num-subtasks": 1, "num-acknowledged-subtasks": 1 }}"#
-        )
-    };
-    let kept = |id: u64| {
+    let kept = kept.iter().map(|id| {
         format!(
             r#"{{ "id": {id}, "epoch": 1, "kind": "savepoint", "location": "/s/{id}",
             "completed-timestamp": 5 }}"#
         )
-    };
-    let (first, second) = (taken(1, "COMPLETED"), taken(2, "FAILED"));
+    });
     let body = format!(
         r#"{{ "folder": "/s", "counts": {{ "in-progress": 0, "completed": 1, "failed": 0 }},
         "summary": {{ "end-to-end-duration": {none}, "state-size": {none},
         "checkpointed-size": {none}, "alignment-buffered": {none} }},
-        "retained": [{}, {}], "history": [{second}, {first}] }}"#,
-        kept(1),
-        kept(2),
+        "retained": [{}], "history": [{}] }}"#,
+        kept.collect::<Vec<_>>().join(","),
+        history.join(","),
     );
-    let view = asked((200, body.leak())).await.expect("it leads");
+    body.leak()
+}
+
+/// The JobManager lists what is kept in one place, and what it was like in another.
+#[tokio::test]
+async fn the_size_of_a_snapshot_and_how_long_it_took_come_from_the_history() {
+    let history = [
+        taken(2, "savepoint", "FAILED", ""),
+        taken(1, "savepoint", "COMPLETED", ""),
+    ];
+    let view = asked((200, checkpoints(&[1, 2], &history)))
+        .await
+        .expect("it leads");
     let figures: Vec<_> = view
         .savepoints
         .iter()

@@ -3,7 +3,7 @@
 
 use weir_crd::{Condition, ConditionStatus, OperationType, Phase, Step, StreamJobStatus};
 
-use super::{checkpoints, restarts};
+use super::{checkpoints, restarts, storage};
 use crate::observe::PodView;
 use crate::plan::EventKind;
 use crate::plan::draft::Draft;
@@ -83,7 +83,7 @@ pub(super) fn conditions(draft: &mut Draft<'_>) {
         ("CheckpointsHealthy", checkpoints),
         (
             "StorageReachable",
-            found(draft, Found::Storage).or_else(|| storage_again(draft)),
+            found(draft, Found::Storage).or_else(|| storage::verdict(draft)),
         ),
         (
             "StateCompatible",
@@ -100,7 +100,7 @@ pub(super) fn conditions(draft: &mut Draft<'_>) {
         let before = known.iter().find(|condition| condition.kind == kind);
         let Some(verdict) = verdict else {
             let lasts = match kind {
-                "StorageReachable" => !forgets_storage(draft, before),
+                "StorageReachable" => !storage::forgets(draft, before),
                 kind => kind == "StateCompatible",
             };
             draft
@@ -194,36 +194,6 @@ fn known<'a>(status: &'a StreamJobStatus, kind: &str) -> Option<&'a Condition> {
 /// Whether a condition that operations find out was bad when it was written last.
 pub(crate) fn is_bad(status: &StreamJobStatus, kind: &str) -> bool {
     known(status, kind).is_some_and(|known| known.status == ConditionStatus::False)
-}
-
-/// Whether no operation looks at the storage, or is about to.
-fn is_idle(draft: &Draft<'_>) -> bool {
-    draft.status.operation.is_none() && draft.status.retry.is_none()
-}
-
-/// The operation that could not reach the storage has ended, and the job has stored something
-/// since.
-fn storage_again(draft: &Draft<'_>) -> Option<Verdict> {
-    let status = &draft.observed.job.status;
-    if !is_idle(draft) || !is_bad(status, "StorageReachable") {
-        return None;
-    }
-    // What is known was written with the condition, or later.
-    let known = status.checkpoint.as_ref();
-    let known = known.and_then(|known| known.last_completed_id);
-    let manager = draft.manager(draft.status.deployment?)?;
-    let newest = manager.latest.as_ref().map(|latest| latest.id);
-    let text = "the job has stored a checkpoint since it could not be reached";
-    (newest > known).then(|| Verdict::new(true, "Reached", text))
-}
-
-/// Whether nobody will find out any more if the storage that could not be reached is back.
-fn forgets_storage(draft: &Draft<'_>, before: Option<&Condition>) -> bool {
-    let bad = before.is_some_and(|before| before.status == ConditionStatus::False);
-    let phase = draft.status.phase;
-    let rests = phase.is_some_and(|phase| phase.is_terminal() || phase == Phase::Suspended);
-    let stores = draft.current_spec().is_some_and(super::takes_checkpoints);
-    bad && is_idle(draft) && (rests || !stores)
 }
 
 /// The revision that could not take over the job's state is not wanted any more: what runs is.

@@ -390,6 +390,16 @@ pub const CONDITIONS: &[ConditionRow] = &[
                 "Mend the storage, its address or its credentials: the message has the cause. A \
                  newer spec takes the operation's place",
             ),
+            row(
+                "False",
+                "CheckpointsNotStored",
+                "The storage has not taken the running job's newest checkpoint: it can't be reached, \
+                 does not let the job write, or is full. The message has the first checkpoint that \
+                 failed so, and its cause. The job runs on, as far as \
+                 `spec.checkpoint.tolerableFailures` lets it.",
+                "Mend the storage, its address or its credentials. It is `True` again once a \
+                 checkpoint has completed",
+            ),
         ],
     },
     ConditionRow {

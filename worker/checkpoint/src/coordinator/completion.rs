@@ -5,6 +5,7 @@ use weir_graph::NodeId;
 use weir_types::CheckpointId;
 
 use super::closing::Closing;
+use super::failure::SnapshotFailure;
 use super::pending::{Cause, PendingCheckpoint};
 use super::{Action, Coordinator, PointerOutcome, RETRY_PAUSE, Then, Turn};
 use crate::collector::reused_outside;
@@ -61,7 +62,7 @@ impl Coordinator {
             }
             Err(reason) if !pending.is_in_flight() => {
                 let reason = format!("the enumerator of source {node:?} failed: {reason}");
-                self.fail(turn, id, &reason);
+                self.fail(turn, id, SnapshotFailure::other(reason));
             }
             Err(_) => {}
         }
@@ -79,7 +80,7 @@ impl Coordinator {
                 path: pending.folder(),
                 metadata,
             }),
-            Err(reason) => self.fail(turn, id, &reason),
+            Err(reason) => self.fail(turn, id, SnapshotFailure::other(reason)),
         }
     }
 
@@ -87,7 +88,7 @@ impl Coordinator {
         &mut self,
         turn: &mut Turn<'_>,
         id: CheckpointId,
-        result: Result<(String, u64), String>,
+        result: Result<(String, u64), SnapshotFailure>,
     ) {
         let Some(pending) = self.pending.get_mut(&id) else {
             return;
@@ -96,8 +97,8 @@ impl Coordinator {
             Ok((sha256, size)) => {
                 pending.stored(sha256, size, turn.unix_ms);
             }
-            Err(reason) if pending.writes_metadata() => {
-                self.fail(turn, id, &format!("write its metadata: {reason}"));
+            Err(why) if pending.writes_metadata() => {
+                self.fail(turn, id, why.while_doing("write its metadata"));
             }
             Err(_) => {}
         }
@@ -215,7 +216,8 @@ impl Coordinator {
                 let now = turn.now;
                 let young = self.pending.get_mut(&id).is_some_and(|p| p.come_back(now));
                 if !young || !self.started {
-                    self.fail(turn, id, &format!("write the pointer: {reason}"));
+                    let why = SnapshotFailure::storage(reason);
+                    self.fail(turn, id, why.while_doing("write the pointer"));
                 }
             }
             (PointerOutcome::Failed(reason), Purpose::Forgets) => {
@@ -281,7 +283,7 @@ impl Coordinator {
     }
 
     /// Gives a checkpoint up because something went wrong with it, and counts that.
-    pub(super) fn fail(&mut self, turn: &mut Turn<'_>, id: CheckpointId, reason: &str) {
+    pub(super) fn fail(&mut self, turn: &mut Turn<'_>, id: CheckpointId, why: SnapshotFailure) {
         let Some(pending) = self.pending.get(&id) else {
             return;
         };
@@ -289,7 +291,8 @@ impl Coordinator {
         // Nobody but a person waits for a savepoint: the job is as safe without it.
         let counts = cause.kind == SnapshotKind::Checkpoint || cause.then == Then::Drain;
         let last = cause.is_last();
-        self.abort(turn, id, reason);
+        let reason = why.reason.clone();
+        self.give_up(turn, id, why);
         if last {
             self.schedule
                 .retry(turn.now, RETRY_PAUSE.max(self.config.min_pause));
@@ -309,22 +312,27 @@ impl Coordinator {
         }
     }
 
-    /// Gives a checkpoint up.
+    /// Gives a checkpoint up with which nothing went wrong.
     pub(super) fn abort(&mut self, turn: &mut Turn<'_>, id: CheckpointId, reason: &str) {
+        self.give_up(turn, id, SnapshotFailure::other(reason));
+    }
+
+    fn give_up(&mut self, turn: &mut Turn<'_>, id: CheckpointId, why: SnapshotFailure) {
         let Some(pending) = self.pending.remove(&id) else {
             return;
         };
         self.schedule.snapshot_ended(turn.now);
-        self.history.failed(id, reason, turn.unix_ms);
+        let reason = why.reason.clone();
+        self.history.failed(id, why, turn.unix_ms);
         turn.act(Action::Abort {
             id,
-            reason: reason.to_owned(),
+            reason: reason.clone(),
         });
         // A drained job stands at its end: its savepoint is tried again while it does.
         let again = pending.cause.then == Then::Drain && self.started;
         if let (Some(operation), false) = (pending.cause.operation, again) {
             self.draining = None;
-            turn.answer(operation, Err(reason.to_owned()));
+            turn.answer(operation, Err(reason));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use weir_graph::NodeId;
 use weir_types::{CheckpointBarrier, CheckpointId, ExecutionAttemptId, OperatorId, VertexId};
 
+use super::SnapshotFailure;
 use crate::handle::{SnapshotMetrics, SubtaskState};
 use crate::metadata::CheckpointMetadata;
 use crate::pointer::{OperationId, Pointer, RunState, SnapshotKind, SnapshotRef};
@@ -151,14 +152,14 @@ pub enum Event {
         /// The subtask.
         attempt: ExecutionAttemptId,
         /// Why.
-        reason: String,
+        why: SnapshotFailure,
     },
     /// The metadata's write has ended.
     MetadataWritten {
         /// Whose.
         id: CheckpointId,
         /// The SHA-256 in hexadecimal digits and the size, or what went wrong.
-        result: Result<(String, u64), String>,
+        result: Result<(String, u64), SnapshotFailure>,
     },
     /// A pointer write has ended.
     PointerWritten {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use weir_types::{CheckpointId, ExecutionAttemptId};
 
+use super::failure::SnapshotFailure;
 use super::pending::PendingCheckpoint;
 use crate::handle::SnapshotMetrics;
 use crate::pointer::{OperationId, SnapshotKind, SnapshotRef};
@@ -21,7 +22,7 @@ pub enum CheckpointStatus {
     /// It never will be.
     Failed {
         /// Why.
-        reason: String,
+        why: SnapshotFailure,
         /// When that was known, in milliseconds since 1970.
         at_ms: i64,
     },
@@ -139,13 +140,10 @@ impl History {
         }
     }
 
-    pub(super) fn failed(&mut self, id: CheckpointId, reason: &str, at_ms: i64) {
+    pub(super) fn failed(&mut self, id: CheckpointId, why: SnapshotFailure, at_ms: i64) {
         self.failed += 1;
         if let Some(view) = self.find(id) {
-            view.status = CheckpointStatus::Failed {
-                reason: reason.to_owned(),
-                at_ms,
-            };
+            view.status = CheckpointStatus::Failed { why, at_ms };
         }
     }
 

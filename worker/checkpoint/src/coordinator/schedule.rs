@@ -5,7 +5,7 @@ use std::time::Duration;
 use weir_types::{CheckpointId, Timestamp};
 
 use super::pending::{Cause, PendingCheckpoint};
-use super::{Action, Coordinator, Then, Turn};
+use super::{Action, Coordinator, SnapshotFailure, Then, Turn};
 use crate::pointer::{RunState, SnapshotKind};
 
 /// The times that decide.
@@ -166,14 +166,22 @@ impl Coordinator {
     pub(super) fn expire(&mut self, turn: &mut Turn<'_>) {
         let late = self.pending.values().filter(|p| !p.is_in_flight());
         let late = late.filter(|p| p.deadline() <= turn.now);
-        let late: Vec<_> = late.map(|p| (p.id, p.missing())).collect();
-        for (id, missing) in late {
+        let late: Vec<_> = late.map(|p| (p.id, late_by(p))).collect();
+        for (id, why) in late {
             self.fail(
                 turn,
                 id,
-                &format!("it took longer than its time-out: {missing}"),
+                why.while_doing("it took longer than its time-out"),
             );
         }
+    }
+}
+
+/// What a checkpoint still waits for. Once all parts are there, that is the storage alone.
+fn late_by(pending: &PendingCheckpoint) -> SnapshotFailure {
+    match pending.writes_metadata() {
+        true => SnapshotFailure::storage(pending.missing()),
+        false => SnapshotFailure::other(pending.missing()),
     }
 }
 

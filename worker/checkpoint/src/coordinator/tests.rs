@@ -222,7 +222,7 @@ impl Job {
         self.on(Event::Declined {
             id: CheckpointId(id),
             attempt,
-            reason: "no room".to_owned(),
+            why: SnapshotFailure::other("no room"),
         })
     }
 
@@ -415,10 +415,82 @@ fn a_slow_checkpoint_is_given_up_and_what_comes_after_is_ignored() {
     assert_eq!(job.ack(7, sink), [""; 0]);
     assert_eq!(job.metadata(7), [""; 0]);
     let views: Vec<_> = job.coordinator.history().checkpoints().collect();
-    let CheckpointStatus::Failed { reason, .. } = &views[0].status else {
+    let CheckpointStatus::Failed { why, .. } = &views[0].status else {
         panic!("{views:?}");
     };
-    assert!(reason.contains("2 of 3 subtasks"), "{reason}");
+    assert!(why.reason.contains("2 of 3 subtasks"), "{why:?}");
+}
+
+#[test]
+fn a_checkpoint_that_the_storage_does_not_take_says_that_the_storage_is_at_fault() {
+    let declined = |job: &mut Job, why| {
+        let [attempt, ..] = job.all();
+        let id = CheckpointId(7);
+        job.on(Event::Declined { id, attempt, why });
+    };
+    let acknowledged = |job: &mut Job| drop(job.ack_all(7));
+    type Case<'a> = (&'a str, Box<dyn Fn(&mut Job) + 'a>, FailureKind);
+    let cases: [Case<'_>; 7] = [
+        (
+            "a subtask can't store its part",
+            Box::new(|job| declined(job, SnapshotFailure::storage("no answer"))),
+            FailureKind::Storage,
+        ),
+        (
+            "a subtask has nothing to store",
+            Box::new(|job| declined(job, SnapshotFailure::other("a panic"))),
+            FailureKind::Other,
+        ),
+        (
+            "the metadata can't be written",
+            Box::new(|job| {
+                acknowledged(job);
+                let (id, result) = (CheckpointId(7), Err(SnapshotFailure::storage("no")));
+                job.on(Event::MetadataWritten { id, result });
+            }),
+            FailureKind::Storage,
+        ),
+        (
+            "the metadata is not written in time",
+            Box::new(|job| {
+                acknowledged(job);
+                job.wait(1_000);
+            }),
+            FailureKind::Storage,
+        ),
+        (
+            "the pointer can't be written",
+            Box::new(|job| {
+                job.until_pointer(7);
+                job.refused();
+                job.refused();
+                job.wait(1_000);
+                job.refused();
+            }),
+            FailureKind::Storage,
+        ),
+        (
+            "a subtask does not answer in time",
+            Box::new(|job| drop(job.wait(1_000))),
+            FailureKind::Other,
+        ),
+        (
+            "the job fails",
+            Box::new(|job| drop(job.interrupt())),
+            FailureKind::Other,
+        ),
+    ];
+    for (case, happens, kind) in cases {
+        let mut job = Job::running(config());
+        job.wait(100);
+        job.enumerated(7);
+        happens(&mut job);
+        let views: Vec<_> = job.coordinator.history().checkpoints().collect();
+        let CheckpointStatus::Failed { why, .. } = &views[0].status else {
+            panic!("{case}: {views:?}");
+        };
+        assert_eq!(why.kind, kind, "{case}: {why:?}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub(crate) fn checkpoints() -> dto::Checkpoints {
         kind: dto::SnapshotKind::Checkpoint,
         status: dto::SnapshotStatus::Completed,
         failure_message: None,
+        failure_kind: None,
         operation: None,
         trigger_timestamp: 10_000,
         end_to_end_duration: 520,

@@ -230,6 +230,7 @@ mod tests {
             kind: dto::SnapshotKind::Checkpoint,
             status: dto::SnapshotStatus::Completed,
             failure_message: None,
+            failure_kind: None,
             operation: None,
             trigger_timestamp: NOW_MS,
             end_to_end_duration: ms,

@@ -49,7 +49,7 @@ impl Recovery {
             .find_map(|each| match &each.state {
                 CheckpointState::InProgress => None,
                 CheckpointState::Completed => Some(None),
-                CheckpointState::Failed(why) => Some(Some((each.id, why.clone()))),
+                CheckpointState::Failed(why) => Some(Some((each.id, why.reason.clone()))),
             });
         Self {
             last,

@@ -1,3 +1,4 @@
+use weir_checkpoint::coordinator::SnapshotFailure;
 use weir_checkpoint::pointer::{SnapshotKind, SnapshotRef};
 use weir_graph::{ExecutionState, JobStatus, NodeId};
 use weir_rpc::{
@@ -227,7 +228,10 @@ fn the_last_checkpoint_and_restarts_are_told() {
 
 #[test]
 fn a_checkpoint_that_failed_is_told_until_the_next_one_succeeds() {
-    let failed = taken(13, CheckpointState::Failed("the store is full".to_owned()));
+    let failed = taken(
+        13,
+        CheckpointState::Failed(SnapshotFailure::storage("the store is full")),
+    );
     let view = checkpoints(vec![failed.clone(), taken(12, CheckpointState::Completed)]);
     let texts = Recovery::of(&job(0), Some(&view), 1_520).texts();
     assert_eq!(

@@ -1,6 +1,6 @@
 //! What goes into a JobMaster and what comes out.
 
-use weir_checkpoint::coordinator::PointerOutcome;
+use weir_checkpoint::coordinator::{PointerOutcome, SnapshotFailure};
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::Pointer;
 use weir_graph::NodeId;
@@ -102,7 +102,7 @@ pub enum Event {
         /// Of which checkpoint.
         id: CheckpointId,
         /// SHA-256 and size, or why not.
-        result: Result<(String, u64), String>,
+        result: Result<(String, u64), SnapshotFailure>,
     },
     /// A pointer write has ended for certain.
     PointerWritten {

@@ -105,12 +105,12 @@ impl JobMaster {
             TaskManagerMessage::CheckpointDeclined {
                 attempt,
                 checkpoint,
-                reason,
+                why,
             } => {
                 let event = coordinator::Event::Declined {
                     id: checkpoint,
                     attempt,
-                    reason,
+                    why,
                 };
                 self.of_checkpoint(now, (attempt, id), event, actions);
             }

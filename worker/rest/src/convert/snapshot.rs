@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use weir_checkpoint::coordinator::FailureKind;
 use weir_checkpoint::pointer::{OperationId, SnapshotKind, SnapshotRef};
 use weir_rpc::{
     CheckpointDetails, CheckpointState, JobCheckpoints, JobDetails, OperationStatus,
@@ -93,17 +94,21 @@ fn kind(kind: SnapshotKind) -> dto::SnapshotKind {
 
 /// One checkpoint without its subtasks.
 pub(crate) fn checkpoint(view: &CheckpointDetails) -> dto::Checkpoint {
-    let (status, failure_message) = match &view.state {
+    let (status, why) = match &view.state {
         CheckpointState::InProgress => (dto::SnapshotStatus::InProgress, None),
         CheckpointState::Completed => (dto::SnapshotStatus::Completed, None),
-        CheckpointState::Failed(why) => (dto::SnapshotStatus::Failed, Some(why.clone())),
+        CheckpointState::Failed(why) => (dto::SnapshotStatus::Failed, Some(why)),
     };
     let parts = || view.subtasks.iter().map(|subtask| &subtask.metrics);
     dto::Checkpoint {
         id: view.id.0,
         kind: kind(view.kind),
         status,
-        failure_message,
+        failure_message: why.map(|why| why.reason.clone()),
+        failure_kind: why.map(|why| match why.kind {
+            FailureKind::Storage => dto::FailureKind::Storage,
+            FailureKind::Other => dto::FailureKind::Other,
+        }),
         operation: view.operation.as_ref().map(|operation| operation.0.clone()),
         trigger_timestamp: view.triggered_ms,
         end_to_end_duration: view.duration_ms,

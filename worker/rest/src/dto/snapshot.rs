@@ -127,6 +127,15 @@ impl Checkpoints {
         let mut history = self.history.iter();
         history.find(|taken| taken.id == id && taken.status == SnapshotStatus::Completed)
     }
+
+    /// The newest one that the job's storage did not take, if none has completed since.
+    pub fn not_stored(&self) -> Option<&Checkpoint> {
+        let done = self.retained.iter().map(|kept| kept.id).max();
+        let of_storage = |each: &&Checkpoint| {
+            each.failure_kind == Some(FailureKind::Storage) && Some(each.id) > done
+        };
+        self.history.iter().find(of_storage)
+    }
 }
 
 /// Checkpoints and savepoints by outcome.
@@ -185,6 +194,17 @@ pub struct RetainedCheckpoint {
     pub operation: Option<String>,
 }
 
+/// What kept a checkpoint or savepoint from being complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureKind {
+    /// The job's storage: it can't be reached, does not let the job write, or has no room.
+    Storage,
+    /// Anything else, for example a task, or its time-out.
+    #[serde(other)]
+    Other,
+}
+
 /// One checkpoint or savepoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -198,6 +218,9 @@ pub struct Checkpoint {
     /// Why it was given up, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure_message: Option<String>,
+    /// What was at fault then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_kind: Option<FailureKind>,
     /// The operation that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,

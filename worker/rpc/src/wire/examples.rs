@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use weir_checkpoint::coordinator::Then;
+use weir_checkpoint::coordinator::{SnapshotFailure, Then};
 use weir_checkpoint::handle::{
     OperatorRestore, OperatorSubtaskState, SnapshotMetrics, Stored, SubtaskRestore, SubtaskState,
 };
@@ -187,7 +187,12 @@ pub(crate) fn messages() -> Vec<TaskManagerMessage> {
         TaskManagerMessage::CheckpointDeclined {
             attempt,
             checkpoint: CheckpointId(5),
-            reason: "disk full".to_owned(),
+            why: SnapshotFailure::other("disk full"),
+        },
+        TaskManagerMessage::CheckpointDeclined {
+            attempt,
+            checkpoint: CheckpointId(6),
+            why: SnapshotFailure::storage("no answer"),
         },
         TaskManagerMessage::Committed {
             attempt,

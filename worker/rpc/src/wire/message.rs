@@ -1,5 +1,6 @@
 //! From a TaskManager to the JobMaster.
 
+use weir_checkpoint::coordinator::{FailureKind, SnapshotFailure};
 use weir_graph::NodeId;
 use weir_types::{CheckpointId, Epoch};
 
@@ -55,11 +56,12 @@ pub(crate) fn message_to_wire(message: &Fenced<TaskManagerMessage>) -> pb::TaskM
         TaskManagerMessage::CheckpointDeclined {
             attempt,
             checkpoint,
-            reason,
+            why,
         } => Body::CheckpointDeclined(pb::CheckpointDeclined {
             attempt: Some(attempt_to_wire(*attempt)),
             checkpoint: checkpoint.0,
-            reason: reason.clone(),
+            reason: why.reason.clone(),
+            storage: why.kind == FailureKind::Storage,
         }),
         TaskManagerMessage::Committed {
             attempt,
@@ -118,7 +120,10 @@ pub(crate) fn message_from_wire(
         Body::CheckpointDeclined(declined) => TaskManagerMessage::CheckpointDeclined {
             attempt: attempt_from_wire(declined.attempt)?,
             checkpoint: CheckpointId(declined.checkpoint),
-            reason: declined.reason,
+            why: match declined.storage {
+                true => SnapshotFailure::storage(declined.reason),
+                false => SnapshotFailure::other(declined.reason),
+            },
         },
         Body::Committed(committed) => TaskManagerMessage::Committed {
             attempt: attempt_from_wire(committed.attempt)?,

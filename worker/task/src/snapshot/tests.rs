@@ -99,7 +99,7 @@ impl TaskEvents for Stood {
 
     fn request_split(&self, _attempt: ExecutionAttemptId, _node: weir_graph::NodeId) {}
     fn end_of_input(&self, _attempt: ExecutionAttemptId) {}
-    fn declined(&self, _attempt: ExecutionAttemptId, _id: CheckpointId, _reason: String) {}
+    fn declined(&self, _attempt: ExecutionAttemptId, _id: CheckpointId, _why: SnapshotFailure) {}
     fn committed(&self, _attempt: ExecutionAttemptId, _id: CheckpointId) {}
 }
 

@@ -8,10 +8,11 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use weir_checkpoint::coordinator::SnapshotFailure;
 use weir_checkpoint::handle::SnapshotMetrics;
 use weir_types::{CheckpointBarrier, CheckpointId, Clock, ExecutionAttemptId, Timestamp, causes};
 
-use super::store::{Saver, StoredChains};
+use super::store::{SaveError, Saver, StoredChains};
 use super::{Part, micros};
 use crate::deployment::{TaskCheckpoints, TaskEvents};
 use crate::panics;
@@ -119,7 +120,8 @@ impl Worker {
             if let Err(panic) = panics::catch(|| self.store(upload))
                 && self.is_wanted(id)
             {
-                self.events.declined(self.attempt, id, panic);
+                let why = SnapshotFailure::other(panic);
+                self.events.declined(self.attempt, id, why);
             }
         }
     }
@@ -144,7 +146,7 @@ impl Worker {
             Ok(None) => return,
             Err(error) => {
                 if self.is_wanted(id) {
-                    self.events.declined(self.attempt, id, causes(&error));
+                    self.events.declined(self.attempt, id, why(&error));
                 }
                 return;
             }
@@ -164,6 +166,16 @@ impl Worker {
         };
         self.events
             .acknowledged(self.attempt, id, saved.state, metrics);
+    }
+}
+
+/// What keeps a snapshot from being stored.
+fn why(error: &SaveError) -> SnapshotFailure {
+    match error {
+        SaveError::Store(store) if store.kind.is_of_the_store() => {
+            SnapshotFailure::storage(causes(error))
+        }
+        _ => SnapshotFailure::other(causes(error)),
     }
 }
 

@@ -412,6 +412,68 @@ fn a_storage_that_held_an_upgrade_up_is_told_to_be_back_once_the_job_stores_some
     }
 }
 
+/// What the status says of the storage, and how often it has changed.
+fn told_of_storage(world: &mut World, seconds: u32) -> (Vec<String>, usize) {
+    let (mut told, mut writes) = (Vec::new(), 0);
+    for _ in 0..seconds {
+        let before = world.status.clone();
+        turns(world, 1);
+        writes += usize::from(world.status != before);
+        if let Some(storage) = condition(world, "StorageReachable") {
+            told.push(format!("{:?}: {}", storage.status, storage.reason));
+        }
+    }
+    told.dedup();
+    (told, writes)
+}
+
+#[test]
+fn a_storage_that_goes_away_from_a_running_job_is_told_once_and_so_is_its_return() {
+    let mut world = stable(13);
+    world.edit("health", json!({ "checkpointProgressWindow": "24h" }));
+    turns(&mut world, 5);
+    let (told, writes) = told_of_storage(&mut world, 60);
+    assert_eq!((told, writes), (vec!["True: Reached".to_owned()], 0));
+    world.storage_is_down = true;
+    let (told, writes) = told_of_storage(&mut world, 600);
+    let away = "False: CheckpointsNotStored";
+    assert_eq!(told.last().map(String::as_str), Some(away), "{told:?}");
+    assert_eq!(writes, 1, "each checkpoint fails with other words");
+    let storage = condition(&world, "StorageReachable").expect("there");
+    assert!(storage.message.contains("no answer"), "{storage:?}");
+    assert!(world.told.contains(&"StorageUnreachable"));
+    assert_eq!(world.status.operation, None, "the job runs on");
+    // That it answers again is not enough.
+    world.storage_is_down = false;
+    world.no_checkpoints = true;
+    let (told, writes) = told_of_storage(&mut world, 60);
+    assert_eq!((told, writes), (vec![away.to_owned()], 0));
+    world.no_checkpoints = false;
+    let (told, writes) = told_of_storage(&mut world, 60);
+    assert_eq!(told.last().map(String::as_str), Some("True: Reached"));
+    assert_eq!(writes, 1);
+    assert!(world.told.contains(&"ConditionCleared"));
+}
+
+#[test]
+fn a_jobmanager_that_takes_over_does_not_make_a_storage_reachable() {
+    let mut world = stable(14);
+    world.storage_is_down = true;
+    let is_away = |world: &World| holds(world, "StorageReachable") == Some(ConditionStatus::False);
+    until(&mut world, is_away);
+    world.storage_is_down = false;
+    world.no_checkpoints = true;
+    world.kill_all();
+    turns(&mut world, 60);
+    assert!(world.runs().is_some() && is_away(&world));
+    world.no_checkpoints = false;
+    until(&mut world, |world| !is_away(world));
+    assert_eq!(
+        holds(&world, "StorageReachable"),
+        Some(ConditionStatus::True)
+    );
+}
+
 #[test]
 fn an_edit_that_did_not_fit_the_state_is_forgotten_once_it_is_taken_back() {
     let mut world = stable(12);

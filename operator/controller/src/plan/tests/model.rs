@@ -12,8 +12,8 @@ use super::super::{Action, Outcome, Pods, decide};
 pub(super) use super::random::Random;
 use crate::names;
 use crate::observe::{
-    Component, Denied, Ended, JobReport, JobView, ManagerView, Observed, OperationView, Operators,
-    PodView, RunState, SnapshotView, StandbyView, StateCheck, StateVerdict, Trouble,
+    Component, Denied, Ended, JobReport, JobView, ManagerView, NotStored, Observed, OperationView,
+    Operators, PodView, RunState, SnapshotView, StandbyView, StateCheck, StateVerdict, Trouble,
 };
 
 #[derive(Clone, Debug)]
@@ -56,6 +56,7 @@ struct Pod {
     asked: Option<(String, bool)>,
     failed: Option<String>,
     completed: u64,
+    not_stored: Option<NotStored>,
     scheduled: bool,
 }
 
@@ -264,6 +265,7 @@ impl World {
                 tasks: (1, u32::from(!broken)),
                 restored,
                 latest: pointer.latest.clone(),
+                not_stored: pod.not_stored.clone(),
                 savepoints: pointer.kept(),
                 completed: pod.completed,
                 restarts: self.restarts,
@@ -798,7 +800,14 @@ impl World {
             return exit(pod, pointer, 1);
         }
         pod.view.lease_missing = !self.leases.contains(&pod.view.deployment);
-        if broken || !takes || self.storage_is_down {
+        if broken || !takes {
+            return;
+        }
+        if self.storage_is_down {
+            self.last_id += 1;
+            let id = self.last_id;
+            let cause = format!("write chk-{id}: no answer");
+            pod.not_stored = Some(NotStored { id, cause });
             return;
         }
         let asked = pod.asked.take();
@@ -820,6 +829,7 @@ impl World {
                 duration_ms: Some(20),
             };
             pod.completed += 1;
+            pod.not_stored = None;
             self.unreadable = false;
             pointer.latest = Some(snapshot.clone());
             if let Some((name, _)) = &asked {
@@ -925,6 +935,7 @@ fn new_pod(name: &str, component: Component, deployment: i64) -> Pod {
         process: Process::Starts,
         asked: None,
         failed: None,
+        not_stored: None,
         completed: 0,
     }
 }

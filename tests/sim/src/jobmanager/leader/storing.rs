@@ -1,6 +1,6 @@
 //! A leader and the store: it obeys the pointer's writer, and stores metadata.
 
-use weir_checkpoint::coordinator::PointerOutcome;
+use weir_checkpoint::coordinator::{PointerOutcome, SnapshotFailure};
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Nonces, PointerWriter, ReadResult, WriterAction};
 use weir_jobmanager::job_master::Event;
@@ -67,6 +67,7 @@ impl Leader {
             self.collector.metadata_written(id);
         }
         let result = result.map(|()| ("00".repeat(32), 1));
+        let result = result.map_err(SnapshotFailure::storage);
         self.feed(world, me, Event::MetadataWritten { id, result });
     }
 }

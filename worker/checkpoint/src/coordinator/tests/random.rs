@@ -232,14 +232,14 @@ fn run(steps: Vec<Step>, max_concurrent: u32) -> Result<(), TestCaseError> {
             Step::Decline(back, who) => Event::Declined {
                 id: CheckpointId(newest.saturating_sub(back)),
                 attempt: job.all()[who],
-                reason: "no".to_owned(),
+                why: SnapshotFailure::other("no"),
             },
             Step::Metadata(back, ok) => Event::MetadataWritten {
                 id: CheckpointId(newest.saturating_sub(back)),
                 result: if ok {
                     Ok(("aa".to_owned(), 1))
                 } else {
-                    Err("no".to_owned())
+                    Err(SnapshotFailure::storage("no"))
                 },
             },
             Step::Pointer(ok) => {

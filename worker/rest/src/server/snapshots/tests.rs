@@ -267,6 +267,9 @@ fn checkpoints_are_counted_summed_up_and_listed() {
             all.history[1].failure_message.as_deref(),
             Some("the store is full")
         );
+        let kinds = all.history.iter().map(|each| each.failure_kind);
+        let storage = Some(dto::FailureKind::Storage);
+        assert_eq!(kinds.collect::<Vec<_>>(), [None, storage, None, None]);
         let savepoint = &all.history[2];
         assert_eq!(savepoint.kind, dto::SnapshotKind::Savepoint);
         // The sum of two subtasks' bytes, the longest of their times.

@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
+use weir_checkpoint::coordinator::SnapshotFailure;
 use weir_checkpoint::handle::{SnapshotMetrics, SubtaskState};
 use weir_graph::{ExecutionState, NodeId};
 use weir_types::{CheckpointId, ExecutionAttemptId, Fault};
@@ -19,7 +20,7 @@ pub(crate) enum Heard {
     State(ExecutionAttemptId, ExecutionState, Option<String>),
     EndOfInput(ExecutionAttemptId),
     Acknowledged(ExecutionAttemptId, u64, SubtaskState, SnapshotMetrics),
-    Declined(ExecutionAttemptId, u64, String),
+    Declined(ExecutionAttemptId, u64, SnapshotFailure),
     Committed(ExecutionAttemptId, u64),
 }
 
@@ -76,8 +77,8 @@ impl TaskEvents for Recorder {
         self.put(Heard::Acknowledged(attempt, id.0, state, metrics));
     }
 
-    fn declined(&self, attempt: ExecutionAttemptId, id: CheckpointId, reason: String) {
-        self.put(Heard::Declined(attempt, id.0, reason));
+    fn declined(&self, attempt: ExecutionAttemptId, id: CheckpointId, why: SnapshotFailure) {
+        self.put(Heard::Declined(attempt, id.0, why));
     }
 
     fn committed(&self, attempt: ExecutionAttemptId, id: CheckpointId) {

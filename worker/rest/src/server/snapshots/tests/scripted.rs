@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use weir_checkpoint::coordinator::SnapshotRequest;
+use weir_checkpoint::coordinator::{SnapshotFailure, SnapshotRequest};
 use weir_checkpoint::handle::SnapshotMetrics;
 use weir_checkpoint::pointer::{OperationId, SnapshotKind, SnapshotRef};
 use weir_graph::{ExecutionState, JobStatus, NodeId};
@@ -246,7 +246,7 @@ impl DispatcherGateway for Scripted {
     }
 
     fn checkpoints(&self, _: JobId) -> BoxFuture<'_, Result<JobCheckpoints, DispatcherError>> {
-        let failed = CheckpointState::Failed("the store is full".to_owned());
+        let failed = CheckpointState::Failed(SnapshotFailure::storage("the store is full"));
         let named = CheckpointDetails {
             kind: SnapshotKind::Savepoint,
             operation: Some(OperationId("slow".to_owned())),
