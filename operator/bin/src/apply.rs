@@ -4,7 +4,7 @@
 mod asking;
 mod deployment;
 mod error;
-mod image;
+mod noted;
 mod objects;
 mod others;
 

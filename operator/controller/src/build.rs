@@ -9,6 +9,7 @@ mod cleaner;
 mod network;
 mod pod;
 mod rbac;
+mod surroundings;
 
 use serde_json::{Map, Value, json};
 use weir_crd::{Metadata, StartFrom, StreamJob, StreamJobSpec};
@@ -16,6 +17,7 @@ use weir_crd::{Metadata, StartFrom, StreamJob, StreamJobSpec};
 use crate::names;
 
 pub use pod::merge_template;
+pub use surroundings::Surroundings;
 
 /// The StreamJob that objects are made for.
 #[derive(Clone, Debug)]
@@ -39,9 +41,8 @@ pub struct Deployment<'a> {
     pub revision: &'a str,
     /// Its spec.
     pub spec: &'a StreamJobSpec,
-    /// The spec that is in force now: what surrounds the pods follows it, and so does what of
-    /// theirs is in no revision and takes effect when they are made.
-    pub surroundings: &'a StreamJobSpec,
+    /// What is in no revision, as it is in force now.
+    pub surroundings: &'a Surroundings,
     /// What its first processes start from.
     pub start_from: Option<&'a StartFrom>,
     /// The image of its pods, if its spec names none. It is the same as long as the deployment is
@@ -135,11 +136,12 @@ impl Deployment<'_> {
         let manifest = serde_json::to_string_pretty(&self.manifest()).unwrap_or_default();
         object["data"] = json!({ MANIFEST: manifest });
         object["immutable"] = Value::Bool(true);
+        let mut annotations = json!({ names::SURROUNDINGS_ANNOTATION: self.surroundings.text() });
         if self.spec.image.is_none() {
             // For whoever makes pods of this deployment later, with another default.
-            object["metadata"]["annotations"] =
-                json!({ names::IMAGE_ANNOTATION: self.default_image });
+            annotations[names::IMAGE_ANNOTATION] = self.default_image.into();
         }
+        object["metadata"]["annotations"] = annotations;
         object
     }
 

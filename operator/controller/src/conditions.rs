@@ -12,7 +12,7 @@ mod restarts;
 mod storage;
 mod verdicts;
 
-use weir_crd::{JobManagerStatus, OperationType, Phase, StreamJobSpec, TaskManagerStatus};
+use weir_crd::{JobManagerStatus, OperationType, Phase, StreamJobSpec, TaskManagerStatus, UiSpec};
 
 use crate::names;
 use crate::observe::{Component, ManagerView};
@@ -120,8 +120,6 @@ fn facts(draft: &mut Draft<'_>) {
     };
     let (_, ready_managers) = ready(Component::JobManager);
     let (taskmanagers, ready_taskmanagers) = ready(Component::TaskManager);
-    // The Service follows the newest spec.
-    let ui = draft.policy().map(|spec| spec.ui);
     let known = draft.status.job_manager.take().unwrap_or_default();
     let gone = draft.observed.pods.is_empty();
     let leader = match &manager {
@@ -132,10 +130,11 @@ fn facts(draft: &mut Draft<'_>) {
         leader,
         lease_name: draft.lease_name(),
         ready_replicas: ready_managers,
-        rest_endpoint: ui.filter(|ui| ui.enabled).map(|ui| {
-            let namespace = &draft.observed.job.namespace;
-            format!("{}.{namespace}.svc:{}", names::rest(&name), ui.port)
-        }),
+        // The Service follows the newest spec that was accepted.
+        rest_endpoint: match &draft.wanted {
+            Ok(wanted) => rest_endpoint(draft, &wanted.spec.ui),
+            Err(_) => known.rest_endpoint,
+        },
     });
     draft.status.task_manager = Some(TaskManagerStatus {
         replicas: taskmanagers,
@@ -151,6 +150,13 @@ fn facts(draft: &mut Draft<'_>) {
             .parallelism
             .unwrap_or_else(|| spec.default_parallelism())
     });
+}
+
+fn rest_endpoint(draft: &Draft<'_>, ui: &UiSpec) -> Option<String> {
+    let job = &draft.observed.job;
+    let service = names::rest(&job.name);
+    ui.enabled
+        .then(|| format!("{service}.{}.svc:{}", job.namespace, ui.port))
 }
 
 /// Whether the revision has proved itself.

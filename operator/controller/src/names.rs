@@ -21,6 +21,9 @@ pub const REVISION_ANNOTATION: &str = "weir.dev/revision";
 /// The annotation of a deployment's ConfigMap that names the image of its pods, if their spec names
 /// none.
 pub const IMAGE_ANNOTATION: &str = "weir.dev/image";
+/// The annotation of a deployment's ConfigMap that has what surrounds its pods, as the newest spec
+/// that was accepted says.
+pub const SURROUNDINGS_ANNOTATION: &str = "weir.dev/surroundings";
 
 /// What all objects of one deployment are called by: its ConfigMap, Lease, Role and so on.
 pub fn deployment(job: &str, deployment: i64) -> String {

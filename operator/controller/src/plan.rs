@@ -38,7 +38,7 @@ mod snapshots;
 mod steps;
 mod warming;
 
-use weir_crd::StreamJobStatus;
+use weir_crd::{StreamJobSpec, StreamJobStatus};
 
 use crate::Observed;
 use draft::Draft;
@@ -200,6 +200,11 @@ pub fn decide(observed: &Observed) -> Decision {
         }
     }
     draft.finish()
+}
+
+/// The newest spec; none while it is refused.
+pub(crate) fn accepted(observed: &Observed) -> Option<&StreamJobSpec> {
+    draft::wanted_spec(observed, &observed.job.status).ok()
 }
 
 #[cfg(test)]

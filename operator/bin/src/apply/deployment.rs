@@ -2,13 +2,13 @@
 
 use kube::ResourceExt;
 use serde_json::Value;
-use weir_controller::build::{Deployment, Objects};
+use weir_controller::build::{Deployment, Objects, Surroundings};
 use weir_controller::names::{self, COMPONENT_LABEL, DEPLOYMENT_LABEL};
 use weir_controller::{Action, PodView, Pods, Trouble};
 use weir_crd::StartFrom;
 
 use super::objects::{key_of, name_of};
-use super::{Applier, ApplyError, Owner, failed};
+use super::{Applier, ApplyError, failed};
 use crate::cache::{Ensured, Key, hash_of};
 
 impl Applier<'_> {
@@ -41,7 +41,9 @@ impl Applier<'_> {
     fn made_from(&self, deployment: i64, revision: &str) -> u64 {
         let job = &self.observed().job;
         let start_from = format!("{:?}", job.status.start_from);
-        hash_of(&(&job.uid, job.generation, deployment, revision, start_from))
+        let accepted = Surroundings::accepted(self.observed()).is_some();
+        let newest = (job.generation, accepted);
+        hash_of(&(&job.uid, newest, deployment, revision, start_from))
     }
 
     /// What the pods need comes first. What stands around them comes before them as long as the job
@@ -55,8 +57,7 @@ impl Applier<'_> {
     ) -> Result<(), ApplyError> {
         let status = &self.observed().job.status;
         let start_from = status.start_from.as_ref();
-        let image = self.image(number, revision).await?;
-        let Some(objects) = self.objects(number, revision, start_from, &image) else {
+        let Some(objects) = self.objects(number, revision, start_from).await? else {
             return Ok(());
         };
         let needed: Vec<_> = objects.applied.iter().collect();
@@ -123,8 +124,7 @@ impl Applier<'_> {
     ) -> Result<(), ApplyError> {
         let operation = self.observed().job.status.operation.as_ref();
         let start_from = operation.and_then(|operation| operation.start_from.as_ref());
-        let image = self.image(number, revision).await?;
-        let Some(objects) = self.objects(number, revision, start_from, &image) else {
+        let Some(objects) = self.objects(number, revision, start_from).await? else {
             return Ok(());
         };
         let own = |object: &&Value| !object["metadata"]["labels"][DEPLOYMENT_LABEL].is_null();
@@ -142,8 +142,19 @@ impl Applier<'_> {
     /// A job without a storage has nothing to be cleaned up.
     pub(super) async fn clean_up(&self, number: i64, revision: &str) -> Result<(), ApplyError> {
         let owner = self.owner();
-        let pod = self.deployment_of(&owner, number, revision, None, self.default_image);
-        match pod.and_then(|deployment| deployment.cleaner()) {
+        let Some(spec) = self.observed().revisions.get(revision) else {
+            return Ok(());
+        };
+        let cleaner = Deployment {
+            owner: &owner,
+            number,
+            revision,
+            spec,
+            surroundings: &Surroundings::from(spec),
+            start_from: None,
+            default_image: self.default_image,
+        };
+        match cleaner.cleaner() {
             Some(pod) => {
                 let refused = self.make_pods(&[&pod]).await?;
                 self.cache.refuse(self.key(), refused);
@@ -183,37 +194,25 @@ impl Applier<'_> {
         Ok(())
     }
 
-    fn objects(
+    async fn objects(
         &self,
         number: i64,
         revision: &str,
         start_from: Option<&StartFrom>,
-        image: &str,
-    ) -> Option<Objects> {
-        let owner = self.owner();
-        let deployment = self.deployment_of(&owner, number, revision, start_from, image)?;
-        Some(deployment.objects())
-    }
-
-    fn deployment_of<'a>(
-        &'a self,
-        owner: &'a Owner,
-        number: i64,
-        revision: &'a str,
-        start_from: Option<&'a StartFrom>,
-        default_image: &'a str,
-    ) -> Option<Deployment<'a>> {
-        let observed = self.observed();
-        let spec = observed.revisions.get(revision)?;
-        Some(Deployment {
-            owner,
+    ) -> Result<Option<Objects>, ApplyError> {
+        let Some(spec) = self.observed().revisions.get(revision) else {
+            return Ok(None);
+        };
+        let deployment = Deployment {
+            owner: &self.owner(),
             number,
             revision,
             spec,
-            surroundings: observed.job.spec.as_ref().unwrap_or(spec),
+            surroundings: &self.surroundings(number, spec).await?,
             start_from,
-            default_image,
-        })
+            default_image: &self.image(number, spec).await?,
+        };
+        Ok(Some(deployment.objects()))
     }
 
     /// Makes the pods that are missing. One that is refused (for want of quota, or of a service

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kube::ResourceExt;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use weir_controller::annotation;
@@ -218,32 +218,108 @@ async fn an_object_that_is_refused_is_told_and_the_job_starts_once_it_is_not() {
     assert_eq!(degraded.0, ConditionStatus::False, "{degraded:?}");
 }
 
-/// A spec may say of what stands around the pods what only the API server finds wrong.
+/// What somebody else has written into an object may be in the way of what belongs there.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_networkpolicy_that_is_refused_keeps_no_lost_pod_from_being_made_again() {
+async fn a_service_that_is_refused_keeps_no_lost_pod_from_being_made_again() {
     let world = stable(&json!({})).await;
-    let labels = json!({ "matchLabels": { "no label": "x" } });
-    let peers = json!({ "restFrom": [{ "podSelector": labels }] });
-    world.edit(&json!({ "networkPolicy": peers })).await;
-    reach(&world, "a policy that is refused", is_refused).await;
+    let services = world.api("", "v1", "Service");
+    // No two ports of a Service can have one name.
+    let theirs = json!({ "spec": { "ports": [{ "name": "rest", "port": 9999 }] } });
+    let (params, theirs) = (PatchParams::default(), Patch::Merge(&theirs));
+    let patched = services.patch("x-rest", &params, &theirs).await;
+    patched.expect("patched");
+    reach(&world, "a Service that is refused", is_refused).await;
     let degraded = condition(&world, "Degraded").await;
-    assert!(degraded.2.contains("NetworkPolicy"), "{degraded:?}");
-    let accepted = condition(&world, "Accepted").await;
-    assert_eq!(accepted.0, ConditionStatus::False);
-    assert!(
-        accepted.2.contains("restFrom[0].podSelector"),
-        "{accepted:?}"
-    );
+    assert!(degraded.2.contains("x-rest"), "{degraded:?}");
     let pod = "x-t1-0";
     world.end_pod(pod).await;
     let pods = world.api("", "v1", "Pod");
     let is_back = async |_: &World| pods.get_opt(pod).await.expect("an answer").is_some();
     reach(&world, "the pod is back", is_back).await;
     assert!(is_refused(&world).await, "it is still told");
-    world.edit(&json!({ "networkPolicy": null })).await;
-    settle(&world, "the policy is mended").await;
+    let deleted = services.delete("x-rest", &DeleteParams::default()).await;
+    deleted.expect("deleted");
+    settle(&world, "nothing is in the way").await;
     let degraded = condition(&world, "Degraded").await;
     assert_eq!(degraded.0, ConditionStatus::False, "{degraded:?}");
+}
+
+/// What stands around the job's pods: of each object what the spec says of it.
+async fn surroundings(world: &World) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    for (group, kind, part) in [
+        ("", "Service", "/spec/ports"),
+        ("policy", "PodDisruptionBudget", "/spec/minAvailable"),
+        ("networking.k8s.io", "NetworkPolicy", "/spec/ingress"),
+    ] {
+        let api = world.api(group, "v1", kind);
+        let objects = api.list(&ListParams::default()).await.expect("a list");
+        for object in objects {
+            let said = object.data.pointer(part).cloned();
+            let name = format!("{kind} {}", object.name_any());
+            found.push((name, said.unwrap_or_default()));
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_that_is_refused_changes_nothing_that_stands_around_the_job() {
+    let world = stable(&json!({})).await;
+    let has_port = async |world: &World, port: u16| {
+        let rest = world.api("", "v1", "Service").get_opt("x-rest").await;
+        let rest = rest.expect("an answer");
+        rest.is_some_and(|rest| rest.data["spec"]["ports"][0]["port"] == port)
+    };
+    // It makes no other revision, so the spec that is kept has nothing of it.
+    let peers = json!({ "restFrom": [{ "ipBlock": { "cidr": "10.0.0.0/8" } }] });
+    let edit = json!({
+        "ui": { "port": 9000 }, "pdb": { "enabled": false }, "networkPolicy": peers,
+    });
+    world.edit(&edit).await;
+    reach(&world, "an edit that is accepted", async |world| {
+        has_port(world, 9000).await && is_settled(world).await
+    })
+    .await;
+    go_on(&world, 2).await;
+    let before = surroundings(&world).await;
+    let edit = json!({
+        "job": { "maxParallelism": 64 },
+        "ui": { "port": 7000 },
+        "pdb": { "enabled": true },
+        "networkPolicy": { "enabled": false },
+    });
+    world.edit(&edit).await;
+    reach(&world, "an edit that is refused", async |world| {
+        condition(world, "Accepted").await.1 == "Invalid"
+    })
+    .await;
+    go_on(&world, 2).await;
+    assert_eq!(surroundings(&world).await, before);
+    // What is lost meanwhile comes back as it was.
+    let services = world.api("", "v1", "Service");
+    let deleted = services.delete("x-rest", &DeleteParams::default()).await;
+    deleted.expect("deleted");
+    reach(&world, "the Service is back", async |world| {
+        has_port(world, 9000).await
+    })
+    .await;
+    assert_eq!(surroundings(&world).await, before);
+    world
+        .edit(&json!({ "job": { "maxParallelism": null } }))
+        .await;
+    reach(&world, "the edit is mended", async |world| {
+        has_port(world, 7000).await && is_settled(world).await
+    })
+    .await;
+    let after = surroundings(&world).await;
+    let of = |kind: &str| {
+        after
+            .iter()
+            .filter(|(name, _)| name.starts_with(kind))
+            .count()
+    };
+    assert_eq!((of("PodDisruptionBudget"), of("NetworkPolicy")), (2, 0));
 }
 
 async fn condition(world: &World, kind: &str) -> (ConditionStatus, String, String) {

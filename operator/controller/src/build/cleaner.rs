@@ -38,7 +38,7 @@ mod tests {
     use serde_json::{Value, json};
     use weir_crd::StreamJobSpec;
 
-    use super::super::{Deployment, Owner};
+    use super::super::{Deployment, Owner, Surroundings};
 
     fn cleaner(storage: Value) -> Option<Value> {
         let spec = json!({"job": {"program": "p"}, "storage": storage});
@@ -53,7 +53,7 @@ mod tests {
             number: 3,
             revision: "r",
             spec: &spec,
-            surroundings: &spec,
+            surroundings: &Surroundings::from(&spec),
             start_from: None,
             default_image: "weir",
         };

@@ -158,7 +158,7 @@ mod tests {
     use serde_json::{Value, json};
     use weir_crd::StreamJobSpec;
 
-    use super::super::{Deployment, Objects, Owner};
+    use super::super::{Deployment, Objects, Owner, Surroundings};
 
     fn objects(change: &Value) -> Objects {
         let mut spec = json!({"job": {"program": "p"}});
@@ -175,7 +175,7 @@ mod tests {
             number: 2,
             revision: "r",
             spec: &spec,
-            surroundings: &spec,
+            surroundings: &Surroundings::from(&spec),
             start_from: None,
             default_image: "weir",
         };

@@ -345,7 +345,7 @@ fn storage_args(deployment: &Deployment<'_>) -> Vec<String> {
     let had_state = deployment
         .start_from
         .is_some_and(|start| start.require_state);
-    if with_state && (deployment.surroundings.restore.require_state || had_state) {
+    if with_state && (deployment.surroundings.require_state || had_state) {
         args.push("--require-state".to_owned());
     }
     args

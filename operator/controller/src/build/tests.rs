@@ -40,7 +40,7 @@ fn built_by(kept: &StreamJobSpec, newest: &StreamJobSpec) -> Objects {
         number: 3,
         revision: "0123456789",
         spec: kept,
-        surroundings: newest,
+        surroundings: &Surroundings::from(newest),
         start_from: None,
         default_image: "localhost/weir:0.1.0",
     };
@@ -303,10 +303,30 @@ fn what_makes_no_revision_is_as_the_newest_spec_says_when_a_pod_is_made() {
         let args = container["args"].to_string();
         assert!(!args.contains("--require-state"), "{args}");
     }
-    // The ConfigMap can't be changed: it is that of the revision.
+    // The ConfigMap's content can't be changed: it is that of the revision.
     let before = built(&kept);
     assert_eq!(objects.applied[0]["kind"], "ConfigMap");
-    assert_eq!(objects.applied[0], before.applied[0]);
+    assert_eq!(objects.applied[0]["data"], before.applied[0]["data"]);
+}
+
+#[test]
+fn the_configmap_has_written_down_what_is_in_force_and_in_no_revision() {
+    let kept = spec(&json!({}));
+    let newest = spec(&json!({
+        "ui": { "port": 9000 },
+        "metrics": { "enabled": false },
+        "pdb": { "enabled": false },
+        "networkPolicy": { "restFrom": [{ "ipBlock": { "cidr": "10.0.0.0/8" } }] },
+        "logging": { "level": "debug" },
+        "restore": { "requireState": true },
+    }));
+    let objects = built_by(&kept, &newest);
+    let annotations = &objects.applied[0]["metadata"]["annotations"];
+    let text = annotations[crate::names::SURROUNDINGS_ANNOTATION].as_str();
+    let read = text.and_then(Surroundings::read).expect("it can be read");
+    assert_eq!(read, Surroundings::from(&newest));
+    assert_ne!(read, Surroundings::from(&kept));
+    assert_eq!(Surroundings::read("{}"), None);
 }
 
 #[test]

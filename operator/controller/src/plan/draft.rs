@@ -450,6 +450,17 @@ pub(crate) fn keeps_state(spec: &StreamJobSpec) -> bool {
 }
 
 fn wanted<'a>(observed: &'a Observed, status: &StreamJobStatus) -> Result<Wanted<'a>, String> {
+    wanted_spec(observed, status).map(|spec| Wanted {
+        spec,
+        revision: revision(spec),
+    })
+}
+
+/// The newest spec, or why it is refused.
+pub(super) fn wanted_spec<'a>(
+    observed: &'a Observed,
+    status: &StreamJobStatus,
+) -> Result<&'a StreamJobSpec, String> {
     let job = &observed.job;
     let spec = job.spec.as_ref().map_err(Clone::clone)?;
     let before = status
@@ -458,10 +469,7 @@ fn wanted<'a>(observed: &'a Observed, status: &StreamJobStatus) -> Result<Wanted
         .and_then(|revision| observed.revisions.get(revision));
     let broken = StreamJob::new(&job.name, spec.clone()).validate_on_kubernetes(before);
     if broken.is_empty() {
-        return Ok(Wanted {
-            spec,
-            revision: revision(spec),
-        });
+        return Ok(spec);
     }
     let texts: Vec<_> = broken.iter().map(ToString::to_string).collect();
     Err(texts.join("; "))

@@ -10,6 +10,7 @@ use weir_lease::{parse_rfc3339, rfc3339};
 use super::super::{Outcome, decide};
 use super::model::World;
 use crate::annotation;
+use crate::build::Surroundings;
 use crate::observe::RunState;
 
 /// A world whose job has proved itself.
@@ -590,6 +591,35 @@ fn what_makes_no_revision_takes_effect_at_once() {
     assert_eq!(endpoint, None);
     assert_eq!(status.current_revision, revision);
     assert_eq!(status.operation, None);
+}
+
+/// What stands around the pods is made of what is accepted here.
+#[test]
+fn a_spec_that_is_refused_changes_nothing_of_what_makes_no_revision() {
+    let mut world = stable(26, |_| {});
+    world.edit("ui/port", json!(9000));
+    world.edit("networkPolicy/enabled", json!(false));
+    run_for(&mut world, 5);
+    let accepted = Surroundings::accepted(&world.observed()).expect("it is accepted");
+    assert_eq!(
+        (accepted.ui.port, accepted.network_policy.enabled),
+        (9000, false)
+    );
+    let kept = world.status.current_revision.as_ref();
+    let kept = &world.observed().revisions[kept.expect("one runs")];
+    assert_ne!(Surroundings::from(kept), accepted, "the kept one is older");
+    world.edit("ui/port", json!(7000));
+    world.edit("job/maxParallelism", json!(64));
+    run_for(&mut world, 5);
+    assert_eq!(condition(&world, "Accepted").0, ConditionStatus::False);
+    assert_eq!(Surroundings::accepted(&world.observed()), None);
+    let manager = world.status.job_manager.clone().expect("it is told");
+    let endpoint = manager.rest_endpoint.expect("an endpoint");
+    assert!(endpoint.ends_with(":9000"), "{endpoint}");
+    world.edit("job/maxParallelism", Value::Null);
+    run_for(&mut world, 5);
+    let accepted = Surroundings::accepted(&world.observed()).expect("it is accepted");
+    assert_eq!(accepted.ui.port, 7000);
 }
 
 #[test]
