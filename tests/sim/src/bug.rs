@@ -60,10 +60,12 @@ pub enum Bug {
     WallClock,
     /// What is old by the wall clock is deleted, whatever is under way.
     AgeAlone,
+    /// Savepoints are deleted with the checkpoints of a job that is cancelled.
+    SavepointsCleared,
 }
 
 /// All of them.
-pub const BUGS: [Bug; 26] = [
+pub const BUGS: [Bug; 27] = [
     Bug::UnreadableIgnored,
     Bug::PointerCleaned,
     Bug::TaskDiscards,
@@ -90,4 +92,5 @@ pub const BUGS: [Bug; 26] = [
     Bug::FinishedLeftBehind,
     Bug::WallClock,
     Bug::AgeAlone,
+    Bug::SavepointsCleared,
 ];

@@ -7,7 +7,7 @@ use weir_checkpoint::claim::{
     Claim, ClaimAction, ClaimOutcome, ClaimRefused, Claimant, LeaderTask,
 };
 use weir_checkpoint::metadata::CheckpointMetadata;
-use weir_checkpoint::pointer::{Nonces, Pointer, ReadResult};
+use weir_checkpoint::pointer::{Nonces, Pointer, ReadResult, RunState};
 use weir_types::{ExecutionAttemptId, JobId};
 
 use crate::bug::Bug;
@@ -200,6 +200,12 @@ impl JobManager {
             holder: format!("jm-{}-{}", self.index, self.life),
         };
         let (claim, first) = Claim::new(claimant, Nonces::new(world.rng.draw()));
+        // A look comes first, as the product's: whoever starts the job after its checkpoints were
+        // deleted starts it with no state.
+        let looked_at = world.store.register.as_ref();
+        let deleted = looked_at.filter(|pointer| pointer.run_state == RunState::Deleted);
+        let claim = claim.anew(deleted.is_some());
+        let claim = claim.looked_at(deleted.map(|pointer| pointer.nonce));
         self.state = State::Claiming(Box::new(claim));
         self.claim(world, first);
     }
@@ -241,7 +247,7 @@ impl JobManager {
                 if world.has(Bug::Reanimated) {
                     pointer.epoch.0 += 1;
                     pointer.nonce = u128::from(world.rng.draw());
-                    pointer.run_state = weir_checkpoint::pointer::RunState::Running;
+                    pointer.run_state = RunState::Running;
                     let version = world.store.version();
                     world.swap(me, Some(version), *pointer);
                     return;
@@ -256,6 +262,12 @@ impl JobManager {
                 }
             }
             ClaimOutcome::Refused(ClaimRefused::Write { .. }) => self.restart(world),
+            // The checkpoints are being deleted, or another process was quicker: it looks again.
+            ClaimOutcome::Refused(ClaimRefused::Deleted { .. } | ClaimRefused::Moved)
+                if world.plan.deletes =>
+            {
+                self.restart(world);
+            }
             ClaimOutcome::Refused(ClaimRefused::Superseded { .. }) => {
                 self.state = State::Gone;
                 if world.lease.holder == Some(me) {

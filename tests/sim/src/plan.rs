@@ -208,6 +208,11 @@ pub struct Plan {
     /// Whether the job fails for good when failures come too often, and by some that no restart
     /// mends. People then start it again, as its next deployment.
     pub gives_up: bool,
+    /// Whether the checkpoints of a job that is cancelled go with it. People then start it anew,
+    /// with no state, and take its results away.
+    pub deletes: bool,
+    /// How long a job waits for slots before that counts as a failure.
+    pub slot_timeout: Ms,
 }
 
 impl Plan {
@@ -234,6 +239,9 @@ impl Plan {
             patience: 3,
             collects: true,
             gives_up: false,
+            deletes: false,
+            // Slots come back.
+            slot_timeout: DEADLINE * 100,
         }
     }
 

@@ -55,6 +55,10 @@ pub(crate) struct Store {
     /// By sink and its subtask, when the prepared results of older attempts were last cleaned up.
     pub(crate) cleaned: BTreeMap<(u128, u32), Ms>,
     pub(crate) committed: BTreeMap<Txn, Vec<Row>>,
+    /// When a pointer last said that the job's checkpoints are deleted.
+    pub(crate) deleted_at: Option<Ms>,
+    /// The epoch in which it did: people have taken away what was committed in it and before.
+    taken_away: Epoch,
     /// Results that were committed a second time by a planted bug.
     pub(crate) repeated: Vec<Row>,
     /// Nothing gets through until then.
@@ -73,6 +77,7 @@ impl Store {
         &mut self,
         expected: Option<&str>,
         content: Pointer,
+        now: Ms,
     ) -> Result<bool, String> {
         let fits = match (&self.register, expected) {
             (None, None) => true,
@@ -100,6 +105,10 @@ impl Store {
                     ));
                 }
             }
+        }
+        if content.run_state == RunState::Deleted {
+            self.deleted_at = Some(now);
+            self.taken_away = content.epoch;
         }
         self.version += 1;
         self.register = Some(content);
@@ -176,7 +185,14 @@ impl Store {
 
     /// Every row that is visible to readers of the output, in order.
     pub(crate) fn output(&self) -> Vec<Row> {
-        let rows = self.committed.values().flatten();
+        self.output_since(self.taken_away)
+    }
+
+    /// The same, of results that were written behind this epoch.
+    fn output_since(&self, epoch: Epoch) -> Vec<Row> {
+        let committed = self.committed.iter();
+        let rows = committed.filter(|(txn, _)| txn.epoch > epoch.0);
+        let rows = rows.flat_map(|(_, rows)| rows);
         let mut rows: Vec<Row> = rows.chain(&self.repeated).copied().collect();
         rows.sort_unstable();
         rows
@@ -187,7 +203,8 @@ impl Store {
 fn check_step(before: &Pointer, after: &Pointer) -> Result<(), String> {
     let (old, new) = (&before.latest, &after.latest);
     let id = |latest: &Option<weir_checkpoint::pointer::SnapshotRef>| latest.as_ref().map(|l| l.id);
-    if id(new) < id(old) {
+    let lets_go = after.run_state == RunState::Deleted && new.is_none();
+    if id(new) < id(old) && !lets_go {
         return Err(format!(
             "latest goes back from {:?} to {:?}",
             id(old),

@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use weir_checkpoint::coordinator::SnapshotRequest;
-use weir_checkpoint::pointer::{OperationId, Pointer, SnapshotKind};
+use weir_checkpoint::pointer::{OperationId, Pointer, RunState, SnapshotKind};
 use weir_graph::ExecutionState;
 use weir_rpc::TaskManagerMessage;
 use weir_types::{CheckpointId, Epoch, ExecutionAttemptId, Fault, FaultClass, KeyHasher};
@@ -422,7 +422,13 @@ impl World {
     /// Whether the newest leader counts on this attempt. Any other may find that what it was to
     /// restore is gone: its successors have let go of it.
     pub(crate) fn is_current(&self, attempt: ExecutionAttemptId) -> bool {
-        self.store.epoch() == attempt.epoch && self.jms.iter().flatten().any(|jm| jm.runs(attempt))
+        // Of a job that was cancelled with all that it had stored, no attempt counts any more.
+        let register = self.store.register.as_ref();
+        let is_deleted = register.is_some_and(|now| now.run_state == RunState::Deleted);
+        let epoch = self.store.epoch();
+        epoch == attempt.epoch
+            && !is_deleted
+            && self.jms.iter().flatten().any(|jm| jm.runs(attempt))
     }
 
     /// Those of the known attempts that count as this one: it alone, unless a planted bug compares

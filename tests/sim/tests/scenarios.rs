@@ -507,3 +507,54 @@ fn a_cancelled_job_goes_on_where_its_newest_snapshot_is() {
         some(&reports, |report| report.epochs >= 3);
     }
 }
+
+/// A job whose checkpoints go with it is cancelled at any moment: what it has stored is deleted,
+/// but for savepoints, and its next deployment begins with no state.
+#[test]
+fn a_cancelled_job_whose_checkpoints_go_with_it_starts_anew() {
+    for at in [40, 65, 75, 85, 95] {
+        let plan = |plan: &mut Plan| {
+            plan.deletes = true;
+            plan.faults = vec![(at, Fault::CancelJob), (at + 120, Fault::CancelJob)];
+            plan.operations = vec![Operation {
+                at: 30,
+                then: Then::Continue,
+            }];
+            plan.fates_per_mille = 200;
+            plan.errors_per_mille = 100;
+        };
+        let reports = scenario(plan);
+        some(&reports, |report| report.epochs >= 3);
+        finds(Bug::SavepointsCleared, plan);
+    }
+}
+
+/// Its leader is killed or stopped while it deletes, and nobody else deletes what is needed.
+#[test]
+fn a_leader_that_deletes_the_checkpoints_of_a_cancelled_job_is_killed_at_any_moment() {
+    for (nth, fault) in [PointFault::Kill, PointFault::Pause(250)]
+        .into_iter()
+        .flat_map(|fault| (0..3).map(move |nth| (nth, fault)))
+    {
+        scenario(|plan| {
+            plan.deletes = true;
+            plan.faults = vec![(90, Fault::CancelJob), (200, Fault::CancelJob)];
+            plan.points = vec![(Point::Marked, nth, fault), (Point::Marked, nth + 4, fault)];
+        });
+    }
+}
+
+/// A job that waits longer for slots than it may fails, is restarted, and waits again, until they
+/// are back.
+#[test]
+fn a_job_that_waits_too_long_for_slots_is_restarted_until_they_are_back() {
+    let reports = scenario(|plan| {
+        plan.slot_timeout = 40;
+        plan.faults = vec![
+            (60, Fault::PauseTm(0, 200)),
+            (80, Fault::KillTm(1)),
+            (120, Fault::PauseTm(1, 200)),
+        ];
+    });
+    some(&reports, |report| report.restarts >= 1);
+}

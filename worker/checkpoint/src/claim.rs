@@ -226,7 +226,8 @@ impl Claim {
         self
     }
 
-    /// The snapshot that it begins with then, if there is one.
+    /// The snapshot that a person has the job begin with, if there is one. Noted by the claim's
+    /// own write, so that a job which is killed behind it knows what it was to begin with.
     #[must_use]
     pub fn begins_with(mut self, root: Option<Root>) -> Self {
         self.begins_with = root;
@@ -322,22 +323,26 @@ impl Claim {
         if !own {
             content.run_state = RunState::Running;
             if self.anew {
-                self.begin_anew(&mut content);
+                begin_anew(&mut content);
             }
         }
+        self.note_begins_with(&mut content);
         if self.rewind.is_some() {
             content.rewind.clone_from(&self.rewind);
         }
         self.swap(Some(version), content)
     }
 
-    /// In one write: in between, the job would have no state at all, or that of an older wish.
-    fn begin_anew(&self, content: &mut Pointer) {
-        let former = OperationId::of_restore(None);
-        content.latest = None;
-        content.branch = Some(content.epoch);
-        content.roots.retain(|root| root.operation != former);
-        content.roots.extend(self.begins_with.clone());
+    /// Unless the newest note of the same operation says so already.
+    fn note_begins_with(&self, content: &mut Pointer) {
+        let Some(root) = &self.begins_with else {
+            return;
+        };
+        let mut newest_first = content.roots.iter().rev();
+        let noted = newest_first.find(|other| other.operation == root.operation);
+        if noted != Some(root) {
+            content.roots.push(root.clone());
+        }
     }
 
     fn may_claim(&self, found: &Pointer) -> Result<(), ClaimRefused> {
@@ -384,12 +389,21 @@ impl Claim {
             last_id: CheckpointId(0),
             latest: None,
             retained: Vec::new(),
-            roots: Vec::new(),
+            roots: self.begins_with.iter().cloned().collect(),
             forgotten: Vec::new(),
             branch: None,
             rewind: self.rewind.clone(),
         }
     }
+}
+
+/// In the claim's one write: in between, the job would have no state at all, or that of an older
+/// wish.
+fn begin_anew(content: &mut Pointer) {
+    let former = OperationId::of_restore(None);
+    content.latest = None;
+    content.branch = Some(content.epoch);
+    content.roots.retain(|root| root.operation != former);
 }
 
 fn leads(pointer: Pointer, version: String) -> ClaimAction {

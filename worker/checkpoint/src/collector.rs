@@ -118,8 +118,9 @@ pub struct Batch {
 /// How much is deleted, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct SweepOptions {
-    /// What time it is by the collector's own clock, in milliseconds since 1970. Ages are told
-    /// from it and the store's: the grace period must make up for the difference.
+    /// What time it is, in milliseconds since 1970. Ages are told from it and the store's times of
+    /// writing: where it is another clock's than the store's, the grace period must make up for the
+    /// difference.
     pub now_ms: i64,
     /// How old an object must be.
     pub grace_ms: i64,

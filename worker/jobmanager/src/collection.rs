@@ -35,8 +35,9 @@ use weir_types::{Clock, Epoch, Timestamp, causes};
 
 pub(crate) use self::mailbox::Collector;
 use self::mailbox::Mailbox;
-use crate::checkpoint_store::{read_pointer, read_snapshot};
+use crate::claiming::read_pointer;
 use crate::job_master::Event;
+use crate::restore_point::read_snapshot;
 
 /// The first and the longest pause after the store has failed.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -168,15 +169,18 @@ impl Worker {
     }
 
     fn take_news(&mut self) {
-        let mut mail = self.mailbox.lock();
-        let moves = std::mem::take(&mut mail.moves);
-        let clear = std::mem::take(&mut mail.clear);
-        drop(mail);
+        self.take_moves();
+        if std::mem::take(&mut self.mailbox.lock().clear) {
+            // Those that came before it are looked at before it.
+            self.take_moves();
+            self.upkeep.clear(self.clock.now());
+        }
+    }
+
+    fn take_moves(&mut self) {
+        let moves = std::mem::take(&mut self.mailbox.lock().moves);
         for (pointer, written) in moves {
             self.upkeep.on_pointer(pointer, written);
-        }
-        if clear {
-            self.upkeep.clear(self.clock.now());
         }
     }
 
@@ -233,8 +237,9 @@ impl Worker {
             })
             .collect();
         listing.extend(self.list_begun());
-        // What has moved during the listing counts as before it.
-        self.take_news();
+        // What has moved during the listing counts as before it. That the job has ended does not:
+        // something may have been stored behind the listing's back, and is for the next one.
+        self.take_moves();
         let (now, unix_ms) = (self.clock.now(), self.clock.unix_ms());
         self.upkeep.on_listing(now, unix_ms, &listing);
         Ok(())

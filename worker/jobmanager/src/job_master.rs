@@ -25,6 +25,7 @@ mod metrics;
 mod operations;
 mod restarts;
 mod schedule;
+mod splits;
 mod start;
 mod view;
 

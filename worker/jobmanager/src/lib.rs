@@ -19,6 +19,7 @@ mod options;
 mod job_manager;
 
 mod checkpoint_store;
+mod claiming;
 mod collection;
 mod dispatcher;
 mod driver;
@@ -28,6 +29,7 @@ mod failover;
 mod fixtures;
 mod history;
 pub mod job_master;
+mod pointer_register;
 mod random;
 mod restart_strategy;
 mod restore_point;
@@ -36,15 +38,12 @@ mod slot_pool;
 mod source_coordinator;
 mod taskmanagers;
 
-pub use checkpoint_store::{
-    Claim, ClaimError, Claimed, Found, claim, find_snapshot, has_snapshots, let_go, read_pointer,
-    record_root,
-};
+pub use claiming::{Claim, ClaimError, Claimed, claim, has_snapshots, let_go, read_pointer};
 pub use election::{ElectionError, FileElection, LeaderElection, Leadership, Term};
 pub use failover::{FailoverStrategy, check_failover};
 pub use job_manager::{JobManager, RpcPort, StartError};
 pub use options::{CheckpointOptions, JobManagerOptions, JobSpec};
 pub use restart_strategy::RestartStrategy;
-pub use restore_point::{Look, missing_objects, older_points, restore_point};
+pub use restore_point::{Found, Look, find_snapshot, missing_objects, older_points, restore_point};
 pub use restoring::{RestoreFrom, check_restore};
 pub use weir_rpc::JobResult;

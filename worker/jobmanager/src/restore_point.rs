@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use weir_checkpoint::collector::METADATA;
 use weir_checkpoint::fsck::{self, Check};
-use weir_checkpoint::metadata::CheckpointMetadata;
+use weir_checkpoint::metadata::{self, CheckpointMetadata, sha256_hex};
 use weir_checkpoint::pointer::{Pointer, SnapshotRef};
-use weir_storage::{ObjectPath, ObjectStore, StoreError};
-use weir_types::CheckpointId;
+use weir_storage::{ObjectPath, ObjectStore, StoreError, StoreErrorKind};
+use weir_types::{CheckpointId, causes};
 
-use crate::checkpoint_store::{ClaimError, Found, find_snapshot, read_snapshot};
+use crate::claiming::ClaimError;
 
 /// How many older snapshots a job may go back to by itself without having been started again.
 const OLDER_MAX: usize = 2;
@@ -20,6 +21,53 @@ pub enum Look {
     Metadata,
     /// Whether all of its objects are there, too, with as many bytes as they should have.
     Objects,
+}
+
+/// A snapshot that the pointer names.
+pub enum Found {
+    /// It is there.
+    Whole(Box<CheckpointMetadata>),
+    /// Something of it is gone, or not what was written.
+    Unreadable(String),
+}
+
+/// A snapshot's metadata, checked against what the pointer says of it. A store that does not answer
+/// says nothing about it.
+pub fn find_snapshot(store: &dyn ObjectStore, snapshot: &SnapshotRef) -> Result<Found, StoreError> {
+    let path = match ObjectPath::new(format!("{}/{METADATA}", snapshot.path)) {
+        Ok(path) => path,
+        Err(error) => return Ok(Found::Unreadable(error.to_string())),
+    };
+    let bytes = match store.get(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind == StoreErrorKind::NotFound => {
+            return Ok(Found::Unreadable(causes(&error)));
+        }
+        Err(error) => return Err(error),
+    };
+    if sha256_hex(&bytes) != snapshot.sha256 {
+        return Ok(Found::Unreadable(format!(
+            "its metadata has another checksum than the pointer says ({} bytes, {} expected)",
+            bytes.len(),
+            snapshot.size
+        )));
+    }
+    Ok(match metadata::decode(&bytes) {
+        Ok(metadata) => Found::Whole(Box::new(metadata)),
+        Err(error) => Found::Unreadable(causes(&error)),
+    })
+}
+
+/// The same where it does not matter why there is none.
+pub(crate) fn read_snapshot(
+    store: &dyn ObjectStore,
+    snapshot: &SnapshotRef,
+) -> Result<CheckpointMetadata, String> {
+    match find_snapshot(store, snapshot) {
+        Ok(Found::Whole(metadata)) => Ok(*metadata),
+        Ok(Found::Unreadable(cause)) => Err(cause),
+        Err(error) => Err(causes(&error)),
+    }
 }
 
 /// The objects of a job's folder with their sizes, listed once.

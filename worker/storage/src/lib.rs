@@ -41,7 +41,7 @@ pub use memory::MemoryStore;
 pub use object_store::{ObjectInfo, ObjectStore, ObjectWriter, Unfinished, Version};
 pub use options::{CredentialFiles, OptionError, StoreOptions};
 pub use path::{ObjectPath, PathError};
-pub use probe::probe;
+pub use probe::{probe, store_time};
 pub use recoverable::{CommitRecoverable, RecoverableStream, RecoverableWriter, Uncommitted};
 #[cfg(feature = "s3")]
 pub use s3::S3Store;

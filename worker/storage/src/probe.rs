@@ -21,14 +21,29 @@ const SWAPS: usize = 3;
 /// Probes that are this much older than a new one were left by a process that died.
 const LEFTOVER_AGE_MS: i64 = 3_600_000;
 
+const NOT_LISTED: &str =
+    "it does not list what was just written: it must be consistent right after a write";
+
 /// Tries a store out, in a folder of its own that it removes afterwards. `Unsuitable`: the store
 /// must not be used. Any other error says why that could not be found out.
 pub fn probe(store: &dyn ObjectStore) -> Result<(), StoreError> {
-    let nonce = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
-    let probe = Probe::new(store, nonce)?;
+    let probe = Probe::new(store, nonce())?;
     let found = probe.run();
     let cleaned = probe.clean();
     found.and(cleaned)
+}
+
+/// What time it is on the store's clock, by which it tells how old its objects are, in milliseconds
+/// since 1970: that of an object which is written for this, and removed.
+pub fn store_time(store: &dyn ObjectStore) -> Result<i64, StoreError> {
+    let probe = Probe::new(store, nonce())?;
+    let found = probe.time();
+    let cleaned = probe.clean();
+    found.and_then(|time| cleaned.map(|()| time))
+}
+
+fn nonce() -> String {
+    format!("{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
 struct Probe<'a> {
@@ -68,6 +83,14 @@ impl<'a> Probe<'a> {
         self.registers()
     }
 
+    fn time(&self) -> Result<i64, StoreError> {
+        self.store.create(&self.object, self.nonce.as_bytes())?;
+        let listed = self.store.list(&self.folder)?;
+        let own = listed.iter().find(|info| info.path == self.object);
+        own.map(|own| own.modified_ms)
+            .ok_or_else(|| self.unsuitable(&self.object, NOT_LISTED))
+    }
+
     /// Writers race to create one object.
     fn objects(&self) -> Result<(), StoreError> {
         let race = self.race("object", |body| self.store.create(&self.object, body));
@@ -84,10 +107,7 @@ impl<'a> Probe<'a> {
             .iter()
             .any(|info| info.path == self.object && info.size == body.len() as u64)
         {
-            return Err(self.unsuitable(
-                &self.object,
-                "it does not list what was just written: it must be consistent right after a write",
-            ));
+            return Err(self.unsuitable(&self.object, NOT_LISTED));
         }
         Ok(())
     }

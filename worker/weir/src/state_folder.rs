@@ -29,7 +29,7 @@ use weir_storage::{ObjectStore, StoreError, StoreErrorKind, StoreOptions};
 use weir_types::{Clock, Epoch, JobId, SystemClock};
 
 use self::check::Types;
-use self::named::{Named, Successor, root_of};
+use self::named::{Successor, root_of};
 use self::options::{absolute, options};
 pub(crate) use self::refusals::LatestUnreadable;
 use self::refusals::Words;
@@ -139,7 +139,8 @@ pub(crate) fn lead(
     let Some((wish, claimed)) = folder.claim_as_wished(args, candidate, &successor, say)? else {
         return Ok((Start::Over(Exit::Finished), plan));
     };
-    let (claimed, restore) = folder.restore(claimed, wish, candidate, &plan, say)?;
+    let words = Words::of(candidate);
+    let restore = folder.restore(&claimed.pointer, wish.named, words, &plan, say)?;
     let plan = match &restore {
         Some(from) => {
             let (plan, differences) = successor.fits(&folder, from, say)?;
@@ -303,8 +304,9 @@ impl Folder {
         candidate: &Candidate,
     ) -> Result<Result<Claimed, ClaimError>, Failure> {
         let named = wish.named.as_ref();
-        let root = |named: &Named| root_of(&named.path, candidate);
-        let begins_with = named.filter(|_| wish.anew).map(root).transpose()?;
+        // Started again with the same words, it is to go on from what it has stored since.
+        let path = named.map(|named| &named.path).or(wish.newest.as_ref());
+        let begins_with = path.map(|path| root_of(path, candidate)).transpose()?;
         Ok(weir_jobmanager::claim(Claim {
             above: named.map_or(Epoch(0), |named| named.from.metadata.epoch),
             store: Arc::clone(&self.store),

@@ -40,8 +40,6 @@ use planted::Kept;
 
 const CHECKPOINT_TIMEOUT: Ms = 80;
 const SAVEPOINT_TIMEOUT: Ms = 120;
-/// Longer than a run: slots come back.
-const SLOT_TIMEOUT: Ms = 1_000_000;
 
 /// Why it leads no more.
 #[derive(Clone, Debug)]
@@ -149,8 +147,8 @@ fn config(
         rpc_address: None,
         heartbeat_interval: ms(TICK),
         heartbeat_timeout: ms(HEARTBEAT_TIMEOUT),
-        slot_request_timeout: ms(SLOT_TIMEOUT),
-        waiting_message_interval: ms(SLOT_TIMEOUT),
+        slot_request_timeout: ms(world.plan.slot_timeout),
+        waiting_message_interval: ms(world.plan.slot_timeout),
         cancellation_timeout: ms(CANCELLATION_TIMEOUT),
         restart: restart(&mut world.rng, world.plan.gives_up),
         failover: match world.rng.chance(100) {
@@ -185,6 +183,7 @@ impl Leader {
             seed,
         });
         let checkpoints = checkpoints.map_err(|error| error.to_string())?;
+        let checkpoints = checkpoints.deleted_on_cancel(world.plan.deletes);
         let collector = CollectorThread::new(pointer.clone(), world.now);
         let wanted = Box::new(pointer.clone());
         let writer = PointerWriter::new(pointer, version, Nonces::new(!seed));

@@ -61,6 +61,13 @@ impl Plan {
             plan.patience = 0;
         }
         plan.gives_up = rng.chance(100);
+        if rng.chance(50) {
+            plan.deletes = true;
+            plan.faults.push((rng.below(CALM), Fault::CancelJob));
+        }
+        if rng.chance(150) {
+            plan.slot_timeout = rng.between(60, 250);
+        }
         plan
     }
 

@@ -24,6 +24,12 @@ pub(crate) struct Connection {
     down: bool,
 }
 
+/// What one of the two says to the other.
+enum Said {
+    Up(ToJm),
+    Down(ToTm),
+}
+
 impl World {
     /// Whether a message gets through, and when: those between two processes stay in order.
     fn delivery(&mut self, from: Process, to: Process) -> Option<Ms> {
@@ -72,44 +78,43 @@ impl World {
         id
     }
 
-    fn send_up(&mut self, id: ConnectionId, message: ToJm, needed: bool) {
-        let Some(&mut Connection { jm, tm, up, .. }) = self.connection(id) else {
+    /// One of the two says something. `needed`: it learns if that does not arrive.
+    fn send(&mut self, id: ConnectionId, said: Said, needed: bool) {
+        let Some(&mut Connection { jm, tm, up, down }) = self.connection(id) else {
             return;
         };
-        if !up {
-            return;
-        }
-        match self.delivery(Process::Tm(tm.0), Process::Jm(jm.0)) {
-            Some(delay) => self.push(delay, to_jm(jm.0, jm.1, message)),
-            None if !needed => {}
-            None => {
-                if let Some(connection) = self.connection(id) {
-                    connection.up = false;
-                }
-                let event = to_tm(tm.0, tm.1, ToTm::Disconnected(id));
-                self.push(CALL_TIMEOUT, event);
-            }
-        }
-    }
-
-    fn send_down(&mut self, id: ConnectionId, message: ToTm, needed: bool) {
-        let Some(&mut Connection { jm, tm, down, .. }) = self.connection(id) else {
-            return;
+        let ((jm, jm_life), (tm, tm_life)) = (jm, tm);
+        let ends = (Process::Jm(jm), Process::Tm(tm));
+        let (open, (to, from)) = match &said {
+            Said::Up(_) => (up, ends),
+            Said::Down(_) => (down, (ends.1, ends.0)),
         };
-        if !down {
+        if !open {
             return;
         }
-        match self.delivery(Process::Jm(jm.0), Process::Tm(tm.0)) {
-            Some(delay) => self.push(delay, to_tm(tm.0, tm.1, message)),
-            None if !needed => {}
-            None => {
-                if let Some(connection) = self.connection(id) {
-                    connection.down = false;
-                }
-                let event = to_jm(jm.0, jm.1, ToJm::Disconnected(id));
-                self.push(CALL_TIMEOUT, event);
-            }
+        let delivery = self.delivery(from, to);
+        if delivery.is_none() && !needed {
+            return;
         }
+        let event = match (said, delivery) {
+            (Said::Up(message), Some(_)) => to_jm(jm, jm_life, message),
+            (Said::Down(message), Some(_)) => to_tm(tm, tm_life, message),
+            (said, None) => {
+                let is_up = matches!(said, Said::Up(_));
+                if let Some(connection) = self.connection(id) {
+                    let way = match is_up {
+                        true => &mut connection.up,
+                        false => &mut connection.down,
+                    };
+                    *way = false;
+                }
+                match is_up {
+                    true => to_tm(tm, tm_life, ToTm::Disconnected(id)),
+                    false => to_jm(jm, jm_life, ToJm::Disconnected(id)),
+                }
+            }
+        };
+        self.push(delivery.unwrap_or(CALL_TIMEOUT), event);
     }
 
     /// A TaskManager says something.
@@ -119,10 +124,10 @@ impl World {
         let once = matches!(message, Ready { .. } | RequestSplit { .. });
         if !once && !beats && self.rng.chance(self.plan.twice_per_mille) {
             let again = ToJm::Said(id, epoch, Box::new(message.clone()));
-            self.send_up(id, again, true);
+            self.send(id, Said::Up(again), true);
         }
         let said = ToJm::Said(id, epoch, Box::new(message));
-        self.send_up(id, said, !beats);
+        self.send(id, Said::Up(said), !beats);
     }
 
     /// A JobManager tells a TaskManager to do something.
@@ -135,19 +140,19 @@ impl World {
         );
         let message = ToTm::Command(id, Box::new(Fenced::new(epoch, command)));
         if repeatable && self.rng.chance(self.plan.twice_per_mille) {
-            self.send_down(id, message.clone(), true);
+            self.send(id, Said::Down(message.clone()), true);
         }
-        self.send_down(id, message, !beats);
+        self.send(id, Said::Down(message), !beats);
     }
 
     /// A JobManager answers one that has asked to be taken in.
     pub(crate) fn answer_applicant(&mut self, id: ConnectionId, answer: Answer) {
-        self.send_down(id, ToTm::Answer(id, answer), true);
+        self.send(id, Said::Down(ToTm::Answer(id, answer)), true);
     }
 
     /// A JobManager closes a connection, after what it has said.
     pub(crate) fn close_from_jm(&mut self, id: ConnectionId) {
-        self.send_down(id, ToTm::Disconnected(id), false);
+        self.send(id, Said::Down(ToTm::Disconnected(id)), false);
         if let Some(connection) = self.connection(id) {
             (connection.up, connection.down) = (false, false);
         }
@@ -155,7 +160,7 @@ impl World {
 
     /// A TaskManager does.
     pub(crate) fn close_from_tm(&mut self, id: ConnectionId) {
-        self.send_up(id, ToJm::Disconnected(id), false);
+        self.send(id, Said::Up(ToJm::Disconnected(id)), false);
         if let Some(connection) = self.connection(id) {
             (connection.up, connection.down) = (false, false);
         }

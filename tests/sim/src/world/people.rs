@@ -84,6 +84,11 @@ impl World {
                 let leaves_one = self.rng.chance(300);
                 self.upgrade(leaves_one);
             }
+            // It is started again with no state, and its results are taken away.
+            RunState::Deleted if self.plan.deletes => {
+                let leaves_one = self.rng.chance(300);
+                self.upgrade(leaves_one);
+            }
             RunState::Failed if self.plan.gives_up => {
                 let leaves_one = self.rng.chance(300);
                 self.upgrade(leaves_one);

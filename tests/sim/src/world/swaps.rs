@@ -67,7 +67,7 @@ impl World {
         let before = self.store.register.as_ref();
         let before = before.and_then(|pointer| pointer.latest.as_ref().map(|latest| latest.id));
         let completes = content.latest.as_ref().map(|latest| latest.id) > before;
-        let result = match self.store.swap(expected.as_deref(), content) {
+        let result = match self.store.swap(expected.as_deref(), content, self.now) {
             Ok(true) => {
                 self.note(|| format!("the pointer is {text}"));
                 self.completed += u32::from(completes);

@@ -180,6 +180,24 @@ fn the_write_that_lets_go_of_the_newest_state_notes_what_the_job_begins_with() {
     assert_eq!(content(goes_on).branch, None);
 }
 
+#[test]
+fn a_job_that_begins_with_a_named_snapshot_says_so_from_its_first_write_on() {
+    let root = |path: &str| Root {
+        operation: OperationId::of_restore(Some(1)),
+        path: path.to_owned(),
+    };
+    let begins = |path: &str| begin(1, None).begins_with(Some(root(path)));
+    let first = content(begins("a").on_read(ReadResult::Missing, false));
+    assert_eq!(first.begins_with(true), Some(&root("a")));
+    // Its next process says the same words once more, or others: the newest ones count.
+    let again = content(begins("a").on_read(found(&first, "v"), true));
+    assert_eq!(again.roots, [root("a")]);
+    let other = content(begins("b").on_read(found(&again, "v"), true));
+    assert_eq!(other.roots, [root("a"), root("b")]);
+    let back = content(begins("a").on_read(found(&other, "v"), true));
+    assert_eq!(back.begins_with(true), Some(&root("a")));
+}
+
 /// What another leader has promised since it was looked would be lost.
 #[test]
 fn a_claim_that_was_decided_by_a_look_is_given_up_if_the_pointer_has_moved_since() {

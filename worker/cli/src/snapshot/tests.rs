@@ -122,6 +122,7 @@ fn the_answer_for_programs_names_the_operation() {
         "status": "COMPLETED",
         "id": 12,
         "location": "/state/words/savepoint-3-12",
+        "completed-timestamp": 10_500,
     });
     assert_eq!(answer, expected);
 }

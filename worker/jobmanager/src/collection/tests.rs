@@ -12,7 +12,8 @@ use weir_storage::{Call, Fault, FaultyStore, MemoryStore, Operation};
 use weir_types::{CheckpointId, JobId, SystemClock};
 
 use super::*;
-use crate::checkpoint_store::{Claim, StoreThread, StoreWork, claim};
+use crate::checkpoint_store::{StoreThread, StoreWork};
+use crate::claiming::{Claim, claim};
 use crate::fixtures::{checkpoint, keyed};
 
 const QUICK: Duration = Duration::from_millis(20);
@@ -466,4 +467,48 @@ fn a_job_that_takes_its_checkpoints_with_it_leaves_the_pointer_and_says_so() {
     });
     let said = claimed.expect_err("its checkpoints are gone").to_string();
     assert!(said.contains("its checkpoints were deleted"), "{said}");
+}
+
+/// The listing that was under way did not show it, and there was no other: it stayed for ever.
+#[test]
+fn what_a_task_stores_while_its_collector_lists_goes_with_a_job_that_is_cancelled_meanwhile() {
+    let memory = MemoryStore::default();
+    let (armed, listed) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let plan = {
+        let (memory, armed, listed) = (memory.clone(), Arc::clone(&armed), Arc::clone(&listed));
+        move |call: &Call| {
+            // It comes right behind the listing of objects.
+            if call.operation == Operation::ListUnfinished && armed.load(Ordering::SeqCst) {
+                let late = ObjectPath::new("chk-1-9/keyed").expect("a path");
+                memory
+                    .create(&late, b"late")
+                    .expect("it is new, or the same");
+                listed.store(true, Ordering::SeqCst);
+                while armed.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+            Fault::None
+        }
+    };
+    let store: Arc<dyn ObjectStore> = Arc::new(FaultyStore::new(Arc::new(memory), plan));
+    let mut leader = Leader::start(store, quick());
+    leader.complete(1);
+    armed.store(true, Ordering::SeqCst);
+    while !listed.load(Ordering::SeqCst) {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let mut pointer = leader.pointer.clone();
+    pointer.let_go();
+    leader.write(pointer);
+    leader.thread.clear();
+    // It goes by way of the other thread.
+    thread::sleep(QUICK * 5);
+    armed.store(false, Ordering::SeqCst);
+    leader.until("it is told", |leader| leader.cleared);
+    let listed: Vec<_> = leader.listed().into_iter().collect();
+    assert_eq!(listed, ["pointer"]);
 }

@@ -1,27 +1,21 @@
 //! The JobMaster's part in checkpoints: feeds the coordinator, and turns what it says into commands
 //! to TaskManagers and work for the store's thread.
-//!
-//! A source's state is in two places: splits that were not handed out are with the enumerator, the
-//! others with the readers. A checkpoint must find each split in exactly one of them. So what an
-//! enumerator hands out after it told its state is held back until the readers have been told to
-//! trigger: messages to a TaskManager keep their order, so each reader gets the split after the
-//! barrier.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use weir_checkpoint::coordinator::{
-    self, CheckpointStatus, Coordinator, FinalOutcome, Participant, SnapshotRequest,
+    self, CheckpointStatus, Coordinator, FinalOutcome, Participant,
 };
-use weir_checkpoint::pointer::{OperationId, RunState};
+use weir_checkpoint::pointer::RunState;
 use weir_graph::{ExecutionVertexId, JobStatus, NodeId};
 use weir_rpc::{
-    Collected, CommitRequest, Durations, JobCheckpoints, OperationStatus, SplitResponse,
-    TaskExecutorCommand,
+    Collected, CommitRequest, Durations, JobCheckpoints, OperationStatus, TaskExecutorCommand,
 };
 use weir_stream::source::SplitBytes;
 use weir_types::{CheckpointId, ExecutionAttemptId, Fault, FaultClass, SubtaskIndex, Timestamp};
 
 use super::operations::Operations;
+use super::splits::Splits;
 use super::{Action, JobMaster, Now};
 use crate::restoring::Restoring;
 
@@ -38,13 +32,8 @@ pub struct Checkpoints {
     started: bool,
     /// The coordinator knows that all input has ended.
     input_ended: bool,
-    /// Enumerators that were asked for their state; true: they have told it.
-    enumerators: BTreeMap<NodeId, (CheckpointId, bool)>,
-    held: Vec<(ExecutionAttemptId, NodeId, SplitResponse)>,
-    handed_out: Vec<HandedOut>,
-    /// The highest checkpoint that sources were told to trigger, in this epoch or before.
-    triggered: CheckpointId,
-    operations: Operations,
+    pub(super) splits: Splits,
+    pub(super) operations: Operations,
     durations: Durations,
     pub(super) end: Option<FinalOutcome>,
     /// Since when the end is to be recorded in the pointer.
@@ -57,28 +46,16 @@ pub struct Checkpoints {
     collected: Collected,
 }
 
-/// A split that a reader has got.
-struct HandedOut {
-    node: NodeId,
-    subtask: SubtaskIndex,
-    split: SplitBytes,
-    /// The last checkpoint that was triggered before: it does not have the split with the reader.
-    after: CheckpointId,
-}
-
 impl Checkpoints {
     pub(crate) fn new(coordinator: Coordinator, restoring: Restoring, folder: String) -> Self {
         Self {
             restored: restoring.checkpoint(),
-            triggered: coordinator.pointer().last_id,
+            splits: Splits::new(coordinator.pointer().last_id),
             coordinator,
             restoring,
             folder,
             started: false,
             input_ended: false,
-            enumerators: BTreeMap::new(),
-            held: Vec::new(),
-            handed_out: Vec::new(),
             operations: Operations::default(),
             durations: Durations::default(),
             end: None,
@@ -96,11 +73,6 @@ impl Checkpoints {
         self
     }
 
-    /// A split goes to a reader. False: it has to wait for a trigger.
-    fn may_hand_out(&self, node: NodeId) -> bool {
-        !self.enumerators.get(&node).is_some_and(|(_, told)| *told)
-    }
-
     /// Splits that these readers got after what they are restored from. The snapshot of another job
     /// or lineage has none of them, whatever its number.
     pub(super) fn take_back(
@@ -110,20 +82,7 @@ impl Checkpoints {
     ) -> Vec<(SubtaskIndex, SplitBytes)> {
         let own = self.coordinator.latest_metadata();
         let restored = own.map_or(CheckpointId(0), |latest| latest.id);
-        let mut back = Vec::new();
-        self.handed_out.retain(|handed| {
-            let lost = handed.node == node && subtasks.contains(&handed.subtask);
-            if lost && handed.after >= restored {
-                back.push((handed.subtask, handed.split.clone()));
-            }
-            !lost
-        });
-        back
-    }
-
-    /// The enumerator is made anew: what it handed out is forgotten.
-    pub(super) fn forget_splits(&mut self, node: NodeId) {
-        self.handed_out.retain(|handed| handed.node != node);
+        self.splits.take_back(node, subtasks, restored)
     }
 
     fn count_duration(&mut self, id: CheckpointId) {
@@ -162,7 +121,7 @@ impl JobMaster {
         };
         match action {
             Said::SnapshotEnumerator { id, node } => {
-                checkpoints.enumerators.insert(node, (id, false));
+                checkpoints.splits.ask(node, id);
                 actions.push(Action::SnapshotEnumerator { id, node });
             }
             Said::Trigger {
@@ -170,7 +129,7 @@ impl JobMaster {
                 then,
                 attempts,
             } => {
-                checkpoints.triggered = checkpoints.triggered.max(barrier.id);
+                checkpoints.splits.trigger(barrier.id);
                 for attempt in attempts {
                     let command = TaskExecutorCommand::TriggerCheckpoint {
                         attempt,
@@ -196,7 +155,7 @@ impl JobMaster {
             }
             Said::WritePointer(pointer) => actions.push(Action::WritePointer(pointer)),
             Said::Complete { id, last, .. } => {
-                checkpoints.handed_out.retain(|handed| handed.after >= id);
+                checkpoints.splits.complete(id);
                 checkpoints.count_duration(id);
                 let commit = CommitRequest::Checkpoint { id, last };
                 self.tell_all(actions, |attempt| TaskExecutorCommand::Commit {
@@ -272,73 +231,6 @@ impl JobMaster {
         }
     }
 
-    /// Splits that waited for this checkpoint's trigger may go out.
-    fn release_splits(&mut self, id: CheckpointId, actions: &mut Vec<Action>) {
-        let Some(checkpoints) = &mut self.checkpoints else {
-            return;
-        };
-        checkpoints.enumerators.retain(|_, (asked, _)| *asked != id);
-        for (attempt, node, response) in std::mem::take(&mut checkpoints.held) {
-            self.hand_out(attempt, node, response, actions);
-        }
-    }
-
-    /// An enumerator has told what it keeps.
-    pub(super) fn enumerator_state(
-        &mut self,
-        now: Now,
-        (id, node): (CheckpointId, NodeId),
-        result: Result<Vec<u8>, String>,
-        actions: &mut Vec<Action>,
-    ) {
-        if let Some(checkpoints) = &mut self.checkpoints
-            && let Some((asked, told)) = checkpoints.enumerators.get_mut(&node)
-            && *asked == id
-        {
-            *told = true;
-        }
-        let event = coordinator::Event::EnumeratorState { id, node, result };
-        self.tell_coordinator(now, event, actions);
-    }
-
-    /// An answer of an enumerator goes to its reader, or waits.
-    pub(super) fn hand_out(
-        &mut self,
-        attempt: ExecutionAttemptId,
-        node: NodeId,
-        response: SplitResponse,
-        actions: &mut Vec<Action>,
-    ) {
-        if !self.is_live(attempt) {
-            // The reader is gone; what it asked for must not be.
-            if let SplitResponse::Split(split) = response {
-                let splits = vec![(attempt.subtask, split)];
-                actions.push(Action::AddSplitsBack { node, splits });
-            }
-            return;
-        }
-        if let Some(checkpoints) = &mut self.checkpoints {
-            if !checkpoints.may_hand_out(node) {
-                checkpoints.held.push((attempt, node, response));
-                return;
-            }
-            if let SplitResponse::Split(split) = &response {
-                checkpoints.handed_out.push(HandedOut {
-                    node,
-                    subtask: attempt.subtask,
-                    split: split.clone(),
-                    after: checkpoints.triggered,
-                });
-            }
-        }
-        let command = TaskExecutorCommand::Split {
-            attempt,
-            node,
-            response,
-        };
-        self.tell_attempt(attempt, command, actions);
-    }
-
     /// Tells the coordinator when all subtasks run, and when all have read everything.
     pub(super) fn watch_progress(&mut self, now: Now, actions: &mut Vec<Action>) {
         let Some(checkpoints) = &mut self.checkpoints else {
@@ -379,9 +271,7 @@ impl JobMaster {
         if let Some(checkpoints) = &mut self.checkpoints {
             checkpoints.started = false;
             checkpoints.input_ended = false;
-            checkpoints.enumerators.clear();
-            let held = std::mem::take(&mut checkpoints.held);
-            for (attempt, node, response) in held {
+            for (attempt, node, response) in checkpoints.splits.interrupt() {
                 self.hand_out(attempt, node, response, actions);
             }
             let reason = reason.to_owned();
@@ -400,49 +290,6 @@ impl JobMaster {
             checkpoints.collected.bytes += bytes;
             checkpoints.collected.failures += failures;
         }
-    }
-
-    /// Somebody asks for a snapshot.
-    pub fn request_snapshot(&mut self, now: Now, request: SnapshotRequest) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if let Some(checkpoints) = &mut self.checkpoints {
-            let known = checkpoints.operations.get(&request.operation);
-            if !matches!(known, Some(OperationStatus::Completed { .. })) {
-                let operation = request.operation.clone();
-                checkpoints
-                    .operations
-                    .note(operation, OperationStatus::InProgress);
-            }
-        }
-        self.tell_coordinator(now, coordinator::Event::Request(request), &mut actions);
-        actions
-    }
-
-    /// Why the savepoint of an operation must stay, if it must.
-    pub(crate) fn needs_savepoint(&self, operation: &OperationId) -> Option<&'static str> {
-        let checkpoints = self.checkpoints.as_ref()?;
-        checkpoints.coordinator.pointer().needs(operation)
-    }
-
-    /// Nobody wants the savepoint of an operation any more.
-    pub fn forget_savepoint(&mut self, now: Now, operation: OperationId) -> Vec<Action> {
-        let mut actions = Vec::new();
-        if let Some(checkpoints) = &mut self.checkpoints {
-            checkpoints.operations.remove(&operation);
-        }
-        self.tell_coordinator(now, coordinator::Event::Forget(operation), &mut actions);
-        actions
-    }
-
-    /// Whether the job takes snapshots.
-    pub(crate) fn takes_snapshots(&self) -> bool {
-        self.checkpoints.is_some()
-    }
-
-    /// How an operation is doing.
-    pub fn operation(&self, operation: &OperationId) -> Option<OperationStatus> {
-        let checkpoints = self.checkpoints.as_ref()?;
-        checkpoints.operations.get(operation).cloned()
     }
 
     /// What is known of the job's snapshots.

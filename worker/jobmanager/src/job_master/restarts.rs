@@ -180,7 +180,7 @@ impl JobMaster {
         for (node, (subtasks, parallelism)) in sources {
             if subtasks.len() == parallelism as usize {
                 if let Some(checkpoints) = &mut self.checkpoints {
-                    checkpoints.forget_splits(node);
+                    checkpoints.splits.forget(node);
                 }
                 self.preparations.insert(Preparation::Source(node));
                 let restore = self.enumerator_restore(node);

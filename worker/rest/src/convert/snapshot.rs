@@ -12,12 +12,20 @@ use weir_types::VertexId;
 
 use crate::dto;
 
-pub(crate) fn operation(id: OperationId, view: OperationStatus) -> dto::Operation {
+/// `all`: the job's snapshots, where they can be had.
+pub(crate) fn operation(
+    id: OperationId,
+    view: OperationStatus,
+    all: Option<JobCheckpoints>,
+) -> dto::Operation {
     let mut answer = dto::Operation {
         operation: id.0,
         status: dto::SnapshotStatus::InProgress,
         id: None,
         location: None,
+        completed_timestamp: None,
+        end_to_end_duration: None,
+        state_size: None,
         cause: None,
     };
     match view {
@@ -26,6 +34,12 @@ pub(crate) fn operation(id: OperationId, view: OperationStatus) -> dto::Operatio
             answer.status = dto::SnapshotStatus::Completed;
             answer.id = Some(snapshot.id.0);
             answer.location = Some(location);
+            answer.completed_timestamp = Some(snapshot.completed_ms);
+            let all = all.map(checkpoints);
+            if let Some(taken) = all.as_ref().and_then(|all| all.taken(snapshot.id.0)) {
+                answer.end_to_end_duration = Some(taken.end_to_end_duration);
+                answer.state_size = Some(taken.state_size);
+            }
         }
         OperationStatus::Failed(cause) => {
             answer.status = dto::SnapshotStatus::Failed;

@@ -75,6 +75,15 @@ pub struct Operation {
     /// Its folder, as `--restore` takes it, once it is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub location: Option<String>,
+    /// When it was complete, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_timestamp: Option<i64>,
+    /// From the trigger until it was complete, in milliseconds, if the history still says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_to_end_duration: Option<u64>,
+    /// Bytes of all that it refers to, in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_size: Option<u64>,
     /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,

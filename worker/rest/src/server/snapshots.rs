@@ -111,10 +111,15 @@ pub(super) async fn operation(
         let status = app.dispatcher.operation(id, operation.clone()).await?;
         let (over, now) = (status != OperationStatus::InProgress, app.clock.now());
         if over || now >= until {
+            // Whoever has the job stopped hears it here or never: with the job the process ends.
+            let all = match &status {
+                OperationStatus::Completed { .. } => app.dispatcher.checkpoints(id).await.ok(),
+                OperationStatus::InProgress | OperationStatus::Failed(_) => None,
+            };
             if !wait.is_zero() {
                 app.waiting.told(&operation, over, now);
             }
-            return Ok(Json(convert::operation(operation, status)));
+            return Ok(Json(convert::operation(operation, status, all)));
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }

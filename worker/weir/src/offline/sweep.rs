@@ -36,6 +36,8 @@ enum SweepError {
     Pointer(ReadPointerError),
     #[error("list the job's objects")]
     List(#[source] StoreError),
+    #[error("find out what time it is where the objects are; nothing is deleted")]
+    Time(#[source] StoreError),
     #[error("what snapshot `{path}` needs is not known; nothing is deleted")]
     Unread {
         path: String,
@@ -173,6 +175,7 @@ struct Sweep<'a> {
 
 impl Sweep<'_> {
     fn run(&self, garbage: &mut JobGarbage) -> Result<(), SweepError> {
+        let now_ms = self.now_ms()?;
         let listing = self.listing()?;
         if self.folder.contents == Contents::Snapshot {
             // It is no job's, and whoever put it here needs all of it.
@@ -183,7 +186,7 @@ impl Sweep<'_> {
         let begun = self.begun(garbage);
         let marked = self.mark()?;
         let options = SweepOptions {
-            now_ms: self.clock.unix_ms(),
+            now_ms,
             grace_ms: self.grace_ms,
             batch: BATCH,
         };
@@ -208,6 +211,17 @@ impl Sweep<'_> {
             return Ok(());
         }
         self.delete(&batches, &begun, garbage)
+    }
+
+    /// By which ages are told. Where something is to go for its age, it is the store's clock that
+    /// counts, which has told when the objects were written: this machine's may be ahead.
+    fn now_ms(&self) -> Result<i64, SweepError> {
+        let own = self.clock.unix_ms();
+        if !self.delete || self.grace_ms == i64::MIN || self.folder.contents == Contents::Snapshot {
+            return Ok(own);
+        }
+        let stores = weir_storage::store_time(self.folder.store.as_ref());
+        Ok(own.min(stores.map_err(SweepError::Time)?))
     }
 
     fn begun(&self, garbage: &mut JobGarbage) -> Begun {

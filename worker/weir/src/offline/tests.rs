@@ -221,7 +221,9 @@ fn deleting_stops_at_the_batch_before_which_the_pointer_moved() {
     for nth in 0..150 {
         state.orphan(&format!("wc/shared/orphan-{nth}"));
     }
-    let store = moving(&state, |operation, _| operation == Operation::Delete);
+    let store = moving(&state, |operation, path| {
+        operation == Operation::Delete && path.starts_with("wc/shared/")
+    });
     let request = order(&state, "", true);
     let report = sweep::sweep(&State::place(store), &request, &SystemClock).unwrap();
     let job = &report.jobs[0];
@@ -391,6 +393,49 @@ fn a_damaged_pointer_is_a_problem_and_nothing_is_deleted_there_or_beside_it() {
         assert_eq!(job.problems.len(), 1, "{job:?}");
     }
     assert_eq!(paths(&collected(&state, "other", true)), ["shared/orphan"]);
+}
+
+#[test]
+fn garbage_is_deleted_for_its_age_on_the_stores_clock_however_far_this_machines_is_ahead() {
+    let state = State::new();
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let timed: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+    let store = state.in_memory(timed);
+    let orphan = ObjectPath::new("wc/shared/orphan").unwrap();
+    store.create(&orphan, b"of a checkpoint under way").unwrap();
+    let place = State::place(Arc::clone(&store));
+    let ahead = ManualClock::at(1_000_000 + 3_600_000 * 24);
+    let gc = || sweep::sweep(&place, &order(&state, "", true), &ahead).unwrap();
+    let young = &gc().jobs[0];
+    assert_eq!((paths(young), &*young.problems), (vec![], &[][..]));
+    assert_eq!(young.young_objects, 1);
+    clock.advance(HOUR + Duration::from_millis(1));
+    assert_eq!(paths(&gc().jobs[0]), ["shared/orphan"]);
+    let left = store.list(&ObjectPath::default()).unwrap();
+    let probes = left
+        .iter()
+        .filter(|info| info.path.as_str().contains("_probe"));
+    assert_eq!(probes.count(), 0, "{left:?}");
+}
+
+#[test]
+fn nothing_is_deleted_if_the_stores_clock_cannot_be_asked() {
+    let state = State::new();
+    let memory = state.in_memory(Arc::new(ManualClock::at(1_000_000)));
+    let orphan = ObjectPath::new("wc/shared/orphan").unwrap();
+    memory.create(&orphan, b"").unwrap();
+    let store: Arc<dyn ObjectStore> =
+        Arc::new(FaultyStore::new(memory, |call| match call.operation {
+            Operation::Create => Fault::Fail(StoreErrorKind::Denied),
+            _ => Fault::None,
+        }));
+    let late = ManualClock::at(1_000_000 + 3_600_000 * 24);
+    let place = State::place(store);
+    let sweep = |delete| sweep::sweep(&place, &order(&state, "", delete), &late).unwrap();
+    assert_eq!(paths(&sweep(false).jobs[0]), ["shared/orphan"]);
+    let job = &sweep(true).jobs[0];
+    assert_eq!(paths(job), [""; 0]);
+    assert!(job.problems[0].contains("what time it is"), "{job:?}");
 }
 
 #[test]

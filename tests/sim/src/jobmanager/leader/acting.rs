@@ -183,8 +183,9 @@ impl Leader {
                 world.note(|| format!("jm {}: {text}", me.0));
             }
             Action::End(result) => self.end(world, me, result),
-            // There are checkpoints, and they are kept.
-            Action::Withdraw(_) | Action::ClearCheckpoints => {
+            Action::ClearCheckpoints => self.clear(world, me),
+            // There are checkpoints.
+            Action::Withdraw(_) => {
                 world.violate("what is published is taken back".to_owned());
             }
         }

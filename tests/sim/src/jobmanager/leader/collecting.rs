@@ -9,6 +9,7 @@ use weir_checkpoint::collector::upkeep::{Step, Upkeep, UpkeepOptions};
 use weir_checkpoint::collector::{Batch, Listed};
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Pointer, SnapshotRef};
+use weir_jobmanager::job_master::Event;
 use weir_types::{CheckpointId, Epoch, Timestamp};
 
 use super::{Ended, Leader, Me};
@@ -55,6 +56,8 @@ pub(super) struct CollectorThread {
     written: BTreeMap<CheckpointId, (String, CheckpointMetadata, bool)>,
     /// A write of the pointer is under way.
     writing: bool,
+    /// The job was cancelled, and its checkpoints are to go.
+    clears: bool,
     waits: Waits,
     /// How often it was said what comes next.
     turn: u64,
@@ -78,6 +81,7 @@ impl CollectorThread {
             moves: VecDeque::new(),
             written: BTreeMap::new(),
             writing: false,
+            clears: false,
             waits: Waits::No,
             turn: 0,
             closed: false,
@@ -100,9 +104,16 @@ impl CollectorThread {
         self.writing = true;
     }
 
-    fn take_news(&mut self) {
+    fn take_moves(&mut self) {
         for (pointer, written) in std::mem::take(&mut self.moves) {
             self.upkeep.on_pointer(pointer, written);
+        }
+    }
+
+    fn take_news(&mut self, now: Timestamp) {
+        self.take_moves();
+        if std::mem::take(&mut self.clears) {
+            self.upkeep.clear(now);
         }
     }
 
@@ -138,6 +149,33 @@ impl Leader {
         }
     }
 
+    /// The pointer keeps no checkpoints any more: the collector is to delete them.
+    pub(super) fn clear(&mut self, world: &mut World, me: Me) {
+        self.collector.clears = true;
+        if world.has(Bug::SavepointsCleared) {
+            let all: Vec<String> = world.store.objects.keys().cloned().collect();
+            all.iter().for_each(|path| world.delete(path));
+        }
+        if self.collector.waits == Waits::ForNews {
+            self.look(world, me, 1);
+        }
+    }
+
+    /// Nothing is left of the checkpoints that tasks had stored when the job ended.
+    fn check_cleared(&self, world: &mut World) {
+        let Ok(needed) = world.store.needed() else {
+            return;
+        };
+        let deleted = world.store.deleted_at;
+        let left = world.store.objects.iter().find(|(path, object)| {
+            let old = deleted.is_some_and(|at| object.modified < at);
+            old && !needed.contains(*path)
+        });
+        if let Some(path) = left.map(|(path, _)| path.clone()) {
+            world.violate(format!("{path} is left of a job that was cleared away"));
+        }
+    }
+
     fn soon(&mut self, world: &mut World, me: Me, step: Collecting, most: Ms) {
         self.collector.waits = Waits::No;
         let delay = world.rng.between(0, most);
@@ -163,9 +201,15 @@ impl Leader {
         if self.collector.closed || !world.plan.collects {
             return;
         }
-        self.collector.take_news();
         let now = Timestamp(world.now * 1_000_000);
+        self.collector.take_news(now);
         let step = match self.collector.upkeep.next(now) {
+            Step::Idle(_) if self.collector.upkeep.is_clear(now) => {
+                self.collector.closed = true;
+                self.check_cleared(world);
+                self.report(world, me, Event::Cleared);
+                return;
+            }
             Step::Idle(until) => {
                 if let Some(until) = until {
                     let until = until.0.div_ceil(1_000_000);
@@ -232,8 +276,8 @@ impl Leader {
     }
 
     fn listed(&mut self, world: &mut World, me: Me, listing: &[Listed]) {
-        self.collector.take_news();
         let (now, unix_ms) = (Timestamp(world.now * 1_000_000), world.unix_ms());
+        self.collector.take_moves();
         self.collector.upkeep.on_listing(now, unix_ms, listing);
         let by_age_alone = |listed: &&Listed| {
             let grace = i64::try_from(GRACE).unwrap_or(i64::MAX);
