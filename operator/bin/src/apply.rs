@@ -137,7 +137,7 @@ impl Applier<'_> {
             }
             Action::Forget { operation } => {
                 let operation = operation.clone();
-                self.tell(Request::Forget { operation }).await
+                self.tell(Request::Forget { operation }).await.map(drop)
             }
             Action::CleanUp {
                 deployment,

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::Value;
-use weir_controller::{Denied, Trouble};
+use weir_controller::{Denied, OperationView, Trouble};
 use weir_crd::StreamJobSpec;
 use weir_types::Timestamp;
 
@@ -146,6 +146,8 @@ pub struct Cache {
     refused: Mutex<HashMap<Key, Trouble>>,
     /// What JobManagers refused to do the last time, by job.
     denied: Mutex<HashMap<Key, Denied>>,
+    /// How what they were asked for last has ended, if they said so at once, by job.
+    answered: Mutex<HashMap<Key, OperationView>>,
     /// Since when no JobManager of a job answers.
     silent: Mutex<HashMap<Key, Timestamp>>,
     /// What nodes say of pods whose container they can't make.
@@ -280,6 +282,20 @@ impl Cache {
         locked(&self.denied).get(job).cloned()
     }
 
+    /// A job's JobManager has said at once how what it was asked for has ended, or has not.
+    pub(crate) fn answer(&self, job: Key, answered: Option<OperationView>) {
+        let mut known = locked(&self.answered);
+        match answered {
+            Some(answered) => known.insert(job, answered),
+            None => known.remove(&job),
+        };
+    }
+
+    /// What a job's JobManager said last, if it said how something has ended.
+    pub(crate) fn answered(&self, job: &Key) -> Option<OperationView> {
+        locked(&self.answered).get(job).cloned()
+    }
+
     /// A job's JobManager has answered now, or not. Says for how long none has.
     pub(crate) fn silent_for(&self, job: Key, answers: bool, now: Timestamp) -> Duration {
         let mut silent = locked(&self.silent);
@@ -294,6 +310,7 @@ impl Cache {
     pub(crate) fn forget(&self, job: &Key) {
         locked(&self.refused).remove(job);
         locked(&self.denied).remove(job);
+        locked(&self.answered).remove(job);
         locked(&self.silent).remove(job);
         self.mounts.forget(job);
         let own = |lease: &Key| lease.0 == job.0 && lease.1.starts_with(&format!("{}-", job.1));

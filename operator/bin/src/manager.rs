@@ -20,7 +20,11 @@ use crate::rest::{Connection, RestError};
 /// How long all of a question may take.
 const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The same for JobManagers that stand by: they are asked again soon.
+/// How long a JobManager is given to come to the end of what it was asked for. A snapshot that
+/// takes longer is asked about in later turns; what else there is to do with its job waits so long.
+const WAIT_MS: u64 = 1_500;
+
+/// How long all of a question to a JobManager that stands by may take: it is asked again soon.
 const STANDBY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A JobManager's pod.
@@ -109,48 +113,68 @@ async fn standby(candidate: &Candidate, port: u16) -> Result<StandbyView, Manage
     Ok(StandbyView { check })
 }
 
-/// Asks for something. The answer means that it was taken on.
+/// Asks for something. That there is an answer means that it was taken on; what is complete by then
+/// is in it. Small snapshots are, and a JobManager whose job has stopped is gone a moment later.
 pub(crate) async fn tell(
     address: &str,
     port: u16,
     job_id: &str,
     request: Request,
-) -> Result<(), ManagerError> {
+) -> Result<Option<OperationView>, ManagerError> {
     let told = async {
         let mut manager = connect(address, port).await?;
         let id: JobId = job_id.parse().map_err(|_| not_an_id(job_id))?;
-        let _: serde_json::Value = match request {
-            Request::Stop { operation, drain } => {
-                let operation = Some(operation);
-                let body = StopRequest { drain, operation };
-                manager.post(&format!("/jobs/{id}/stop"), &body).await?
-            }
-            Request::Savepoint { operation } => {
-                let then = AfterSavepoint::Continue;
-                let operation = Some(operation);
-                let body = SavepointRequest { operation, then };
-                manager
-                    .post(&format!("/jobs/{id}/savepoints"), &body)
-                    .await?
-            }
-            Request::Forget { operation } => {
-                manager
-                    .delete(&format!("/jobs/{id}/savepoints/{operation}"))
-                    .await?
-            }
-            Request::Checkpoint { operation } => {
-                let operation = Some(operation);
-                let body = CheckpointRequest { operation };
-                manager
-                    .post(&format!("/jobs/{id}/checkpoints"), &body)
-                    .await?
-            }
+        let Some(name) = take_on(&mut manager, id, request).await? else {
+            return Ok(None);
         };
-        Ok(())
+        let path = format!("/jobs/{id}/savepoints/{name}?wait-ms={WAIT_MS}");
+        let asked: Result<Operation, _> = manager.get(&path).await;
+        // It was taken on, and is asked about again.
+        let view = asked.map(|found| operation_view(found, None)).ok();
+        Ok(view.filter(|view| view.completed.is_some()))
     };
     timeout(TIMEOUT, told)
         .await
         .unwrap_or(Err(ManagerError::Late))
+}
+
+/// The name of what comes to an end some time.
+async fn take_on(
+    manager: &mut Connection,
+    id: JobId,
+    request: Request,
+) -> Result<Option<String>, RestError> {
+    let name = match &request {
+        Request::Stop { operation, .. }
+        | Request::Savepoint { operation }
+        | Request::Checkpoint { operation } => Some(operation.clone()),
+        Request::Forget { .. } => None,
+    };
+    let _: serde_json::Value = match request {
+        Request::Stop { operation, drain } => {
+            let operation = Some(operation);
+            let body = StopRequest { drain, operation };
+            manager.post(&format!("/jobs/{id}/stop"), &body).await?
+        }
+        Request::Savepoint { operation } => {
+            let then = AfterSavepoint::Continue;
+            let operation = Some(operation);
+            let body = SavepointRequest { operation, then };
+            let path = format!("/jobs/{id}/savepoints");
+            manager.post(&path, &body).await?
+        }
+        Request::Forget { operation } => {
+            let path = format!("/jobs/{id}/savepoints/{operation}");
+            manager.delete(&path).await?
+        }
+        Request::Checkpoint { operation } => {
+            let operation = Some(operation);
+            let body = CheckpointRequest { operation };
+            let path = format!("/jobs/{id}/checkpoints");
+            manager.post(&path, &body).await?
+        }
+    };
+    Ok(name)
 }
 
 async fn connect(address: &str, port: u16) -> Result<Connection, RestError> {
@@ -273,14 +297,15 @@ fn operation_view(
     let completed = (operation.status == SnapshotStatus::Completed)
         .then(|| {
             let id = operation.id?;
-            let kept = checkpoints?.retained.iter().find(|kept| kept.id == id);
+            let kept = checkpoints.and_then(|all| all.retained.iter().find(|kept| kept.id == id));
+            let kept_at = kept.map(|kept| kept.completed_timestamp);
             let (size_bytes, duration_ms) = measure(id, checkpoints);
             Some(SnapshotView {
                 id: i64::try_from(id).ok()?,
-                size_bytes,
-                duration_ms,
+                size_bytes: operation.state_size.map(signed).or(size_bytes),
+                duration_ms: operation.end_to_end_duration.map(signed).or(duration_ms),
                 path: operation.location.clone().unwrap_or_default(),
-                at_ms: kept.map_or(0, |kept| kept.completed_timestamp),
+                at_ms: operation.completed_timestamp.or(kept_at).unwrap_or(0),
                 operation: Some(operation.operation.clone()),
             })
         })

@@ -58,12 +58,22 @@ impl Fetched {
         cache.mounts.recall(&mut self.observed);
         self.observed.refused = cache.refused(&key);
         self.observed.denied = cache.denied(&key);
+        self.observed.answered = cache.answered(&key);
         let answers = self.observed.manager.is_some();
         self.observed.silent_for = cache.silent_for(key, answers, now);
         self.observed.operators = Operators {
             own: cache.others.own(),
             gone,
         };
+    }
+
+    /// Whether the JobManager has said since how something has ended.
+    pub(crate) fn hears_more(&self, cache: &Cache) -> bool {
+        let job = &self.observed.job;
+        let key = (job.namespace.clone(), job.name.clone());
+        cache
+            .answered(&key)
+            .is_some_and(|now| Some(&now) != self.observed.answered.as_ref())
     }
 }
 
@@ -114,7 +124,7 @@ impl Seen {
         let mut pods = self.pods;
         pods.retain(|pod| pod.owners.contains(uid));
         let images = images(&pods);
-        let (warm, candidates): (Vec<_>, Vec<_>) = candidates(&pods)
+        let (warm, candidates): (Vec<_>, Vec<_>) = candidates(&pods, self.job.status.deployment)
             .into_iter()
             .partition(|candidate| is_warm(&self.job, candidate.deployment));
         let operation = self.job.status.operation.as_ref();
@@ -144,6 +154,7 @@ impl Seen {
                 silent_for: Duration::ZERO,
                 refused: None,
                 denied: None,
+                answered: None,
                 operators: Operators::default(),
                 job: self.job,
             },
@@ -258,10 +269,18 @@ fn candidate(pod: &Pod) -> Option<(bool, Candidate)> {
     (status.phase.as_deref() == Some("Running")).then_some((leads, candidate))
 }
 
-/// The JobManagers that may lead: of the newest deployment first, and there the marked one.
-fn candidates(pods: &[PodRecord]) -> Vec<Candidate> {
+/// The JobManagers that may lead: of the newest deployment first, and there the marked one. `now`:
+/// the deployment that has the job. What is being deleted of those before it is not asked: it does
+/// not even refuse, once its node has taken its network away.
+fn candidates(pods: &[PodRecord], now: Option<i64>) -> Vec<Candidate> {
+    let goes = |pod: &&PodRecord| {
+        let view = pod.view.as_ref();
+        let view = view.filter(|view| view.deleting_since_ms.is_some());
+        view.is_some_and(|view| now.is_some_and(|now| view.deployment < now))
+    };
     let mut found: Vec<_> = pods
         .iter()
+        .filter(|pod| !goes(pod))
         .filter_map(|pod| pod.candidate.clone())
         .collect();
     found.sort_by_key(|(leads, candidate)| std::cmp::Reverse((candidate.deployment, *leads)));

@@ -178,7 +178,8 @@ async fn turns(job: &DynamicObject, context: &Context) -> Result<Next, Reconcile
             drop(permit);
         }
         look_again = decision.look_again_ms;
-        if !changed {
+        // What the JobManager has said meanwhile is looked at at once.
+        if !changed && !fetched.hears_more(&context.cache) {
             break;
         }
     }

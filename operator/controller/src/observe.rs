@@ -28,6 +28,9 @@ pub struct Observed {
     pub refused: Option<Trouble>,
     /// What the JobManager refused to do for the operation that is open, the last time.
     pub denied: Option<Denied>,
+    /// How the operation that it was asked for last has ended, if it said so at once. It may be
+    /// gone since: a job that is stopped takes its JobManager with it.
+    pub answered: Option<OperationView>,
     /// Who else looks after jobs.
     pub operators: Operators,
 }

@@ -1,6 +1,6 @@
 //! Asks the JobManager that leads.
 
-use weir_controller::{Action, Denied};
+use weir_controller::{Action, Denied, OperationView};
 
 use super::{Applier, ApplyError};
 use crate::manager::{self, Request};
@@ -18,18 +18,18 @@ impl Applier<'_> {
     }
 
     /// Without a JobManager that leads there is nobody to tell: it is told once there is one.
-    pub(super) async fn tell(&self, request: Request) -> Result<(), ApplyError> {
+    pub(super) async fn tell(&self, request: Request) -> Result<Option<OperationView>, ApplyError> {
         let Some(manager) = &self.observed().manager else {
-            return Ok(());
+            return Ok(None);
         };
         let Some(address) = self.fetched.addresses.get(&manager.pod) else {
-            return Ok(());
+            return Ok(None);
         };
         Ok(manager::tell(address, self.rest_port, &manager.job_id, request).await?)
     }
 
     /// Asks for what the open operation is for. A JobManager that refuses will do so again: what it
-    /// said is remembered for the next turn, which tells people.
+    /// said is remembered for the next turn, which tells people; so is how the operation has ended.
     pub(super) async fn ask_for(
         &self,
         operation: &str,
@@ -43,6 +43,11 @@ impl Applier<'_> {
         });
         let is_denied = denied.is_some();
         self.cache.deny(self.key(), denied);
-        if is_denied { Ok(()) } else { asked }
+        let answered = match asked {
+            Err(_) if is_denied => None,
+            asked => asked?,
+        };
+        self.cache.answer(self.key(), answered);
+        Ok(())
     }
 }

@@ -43,6 +43,22 @@ fn a_jobmanagers_last_words_are_read_from_its_pod() {
     );
 }
 
+/// Its node has taken its network away: a question is answered by nothing, not even by a refusal,
+/// and holds up whoever asks.
+#[test]
+fn a_jobmanager_that_is_being_deleted_and_has_no_say_any_more_is_not_asked() {
+    let record = pod_record(&pod(json!({
+        "metadata": {
+            "name": "x-j1-0",
+            "labels": { "weir.dev/component": "jobmanager", "weir.dev/deployment": "1" },
+            "deletionTimestamp": "2026-11-29T10:00:00Z",
+        },
+        "status": { "phase": "Running", "podIP": "10.0.0.1" },
+    })));
+    let asked = |now| candidates(std::slice::from_ref(&record), now).len();
+    assert_eq!((asked(Some(2)), asked(Some(1)), asked(None)), (0, 1, 1));
+}
+
 #[test]
 fn the_marked_jobmanager_of_the_newest_deployment_is_asked_first() {
     let make = |name: &str, deployment: &str, leads: bool| {
@@ -63,7 +79,7 @@ fn the_marked_jobmanager_of_the_newest_deployment_is_asked_first() {
         make("x-j2-1", "2", true),
     ];
     let pods = pods.each_ref().map(pod_record);
-    let order: Vec<_> = candidates(&pods)
+    let order: Vec<_> = candidates(&pods, Some(2))
         .into_iter()
         .map(|found| found.pod)
         .collect();

@@ -6,7 +6,7 @@ use weir_controller::{RunState, annotation};
 use weir_crd::{Phase, SnapshotState};
 
 use crate::budget::Budget;
-use crate::matrix::{drive, go_on, settle, stable};
+use crate::matrix::{drive, go_on, reach, settle, stable};
 use crate::storage::Claim;
 use crate::world::World;
 
@@ -242,12 +242,41 @@ async fn a_job_that_has_ended_is_never_run_again_by_itself() {
 /// FLINK-32334: the new job was started while TaskManagers of the old one still ran.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_started_while_a_taskmanager_that_ignores_its_end_still_runs() {
-    let world = stable(&json!({})).await;
-    world.keep_pods(12);
+    for upgrade in [
+        json!({ "strategy": "PreWarm", "mode": "LastState" }),
+        json!({ "strategy": "Recreate" }),
+    ] {
+        let world = stable(&json!({ "upgrade": upgrade })).await;
+        world.keep_pods(12);
+        world.edit(&version("1")).await;
+        settle(&world, "an upgrade with stubborn pods").await;
+        check(&world);
+        assert_eq!(last_claim(&world).deployment, 2);
+        assert_eq!(world.inside().beside, 0, "{upgrade}");
+    }
+}
+
+/// What its storage says has stopped does nothing any more: pods that are there already need not
+/// wait until nodes have done away with the old ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn warm_pods_go_on_with_a_job_that_has_stopped_while_its_old_pods_are_on_their_way_out() {
+    let world = stable(&json!({ "upgrade": { "strategy": "PreWarm" } })).await;
+    world.keep_pods(1_000);
     world.edit(&version("1")).await;
-    settle(&world, "an upgrade with stubborn pods").await;
-    check(&world);
+    let runs = async |world: &World| world.status().await.phase == Some(Phase::Running);
+    let upgrades = async |world: &World| world.status().await.phase == Some(Phase::Upgrading);
+    reach(&world, "the upgrade's begin", upgrades).await;
+    reach(&world, "the new version, beside old pods", runs).await;
     assert_eq!(last_claim(&world).deployment, 2);
+    assert_eq!(last_claim(&world).restored, last_claim(&world).newest);
+    assert_eq!(world.inside().beside, 1);
+    let pods = world.names("", "Pod").await;
+    assert!(pods.iter().any(|pod| pod.contains("1-")), "{pods:?}");
+    world.keep_pods(0);
+    go_on(&world, 6).await;
+    let pods = world.names("", "Pod").await;
+    assert!(!pods.iter().any(|pod| pod.contains("1-")), "{pods:?}");
+    check(&world);
 }
 
 /// GoogleCloudPlatform/flink-on-k8s-operator#398, #401: after its JobManager was lost the job was

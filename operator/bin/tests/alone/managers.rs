@@ -22,6 +22,8 @@ pub(crate) struct Asked {
     pub(crate) method: Method,
     /// Without its query.
     pub(crate) path: String,
+    /// Whether whoever asks waits until something is over.
+    pub(crate) waits: bool,
     pub(crate) body: Value,
 }
 
@@ -117,6 +119,7 @@ async fn respond(
         pod,
         method: head.method,
         path: head.uri.path().to_owned(),
+        waits: head.uri.query().is_some_and(|query| query != "wait-ms=0"),
         body,
     };
     if asked.method != Method::GET {

@@ -26,6 +26,8 @@ pub(crate) struct Claim {
     pub(crate) first: bool,
     pub(crate) restored: Option<SnapshotView>,
     pub(crate) newest: Option<SnapshotView>,
+    /// Whether the job had stopped, with all its results published.
+    pub(crate) stopped: bool,
     /// `latest`, `none` or a path.
     pub(crate) told: String,
 }
@@ -157,6 +159,9 @@ impl Storage {
             first,
             restored: restored.clone(),
             newest: newest.clone(),
+            stopped: before
+                .as_ref()
+                .is_some_and(|pointer| matches!(pointer.run_state, RunState::Stopped(_))),
             told: manager.restore.clone(),
         });
         self.pointer = Some(Pointer {
@@ -325,6 +330,18 @@ impl Storage {
             "retained": kept.into_values().collect::<Vec<_>>(),
             "history": [],
         })
+    }
+
+    /// Somebody waits for the end of what was asked for: what takes its time takes longer.
+    pub(crate) fn wait(&mut self, manager: &mut Manager, name: &str) {
+        let Process::Leads { epoch, .. } = manager.process else {
+            return;
+        };
+        let is_slow = self.troubles.slow_stop > 0 || self.troubles.fail_after_savepoint;
+        let own = |(asked, _): &(String, bool)| asked == name;
+        if !is_slow && manager.asked.as_ref().is_some_and(own) {
+            self.lead(manager, epoch);
+        }
     }
 
     /// `GET /jobs/{id}/savepoints/{name}`; none: it was never asked for.

@@ -60,6 +60,8 @@ pub(crate) struct Inside {
     pub(crate) told: Vec<String>,
     /// What must not happen and did.
     pub(crate) violations: Vec<String>,
+    /// How often a job was claimed beside what is left of the deployment before, which had stopped.
+    pub(crate) beside: u32,
     /// For how many ticks nodes let pods run that are to go.
     keep_pods: u32,
     /// What keeps nodes from making containers, as they say it.
@@ -117,6 +119,11 @@ impl Managers for Shared {
                 }
                 _ => Answer::Refused(503, "it does not lead".to_owned()),
             };
+        }
+        if let ["jobs", JOB_ID, "savepoints", name] = path[..]
+            && asked.waits
+        {
+            inside.storage.wait(manager, name);
         }
         let storage = &inside.storage;
         match path[..] {
@@ -187,6 +194,7 @@ impl World {
                 managers: BTreeMap::new(),
                 told: Vec::new(),
                 violations: Vec::new(),
+                beside: 0,
                 keep_pods: 0,
                 no_mount: None,
                 unmounted: BTreeSet::new(),
@@ -405,7 +413,14 @@ impl World {
                     .iter()
                     .filter(|(_, other)| *other != manager.deployment);
                 let others: Vec<_> = others.map(|(name, _)| name.as_str()).collect();
-                if !others.is_empty() {
+                // What has stopped does nothing any more, whatever is left of it.
+                let stopped = inside
+                    .storage
+                    .claims
+                    .last()
+                    .is_some_and(|claim| claim.stopped);
+                inside.beside += u32::from(stopped && !others.is_empty());
+                if !stopped && !others.is_empty() {
                     inside
                         .violations
                         .push(format!("{name} claims beside {others:?}"));

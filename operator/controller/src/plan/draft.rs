@@ -9,7 +9,9 @@ use weir_crd::{
 
 use super::{Action, Decision, Event, EventKind};
 use crate::conditions::{self, Found, Problem, Verdict};
-use crate::observe::{Component, JobReport, ManagerView, Observed, RunState, SnapshotView};
+use crate::observe::{
+    Component, JobReport, ManagerView, Observed, OperationView, RunState, SnapshotView,
+};
 use crate::revision::{Revision, revision};
 use crate::{Requests, names};
 use weir_lease::{parse_rfc3339, rfc3339};
@@ -120,6 +122,21 @@ impl<'a> Draft<'a> {
     pub(crate) fn manager(&self, deployment: i64) -> Option<&'a ManagerView> {
         let manager = self.observed.manager.as_ref();
         manager.filter(|manager| manager.deployment == deployment)
+    }
+
+    /// What the deployment's JobManager says of the operation, or has said of it.
+    pub(crate) fn answer(
+        &self,
+        deployment: i64,
+        operation: &Operation,
+    ) -> Option<&'a OperationView> {
+        let now = self.manager(deployment);
+        let now = now.and_then(|manager| manager.operation.as_ref());
+        let own = |view: &&OperationView| view.name == operation.id;
+        let ended = |view: &&OperationView| view.completed.is_some() || view.failed.is_some();
+        let before = self.observed.answered.as_ref().filter(own);
+        let now = now.filter(own);
+        now.filter(ended).or(before).or(now)
     }
 
     /// Why the JobManager refused what the operation asked of it, if it did.

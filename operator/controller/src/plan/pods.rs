@@ -16,6 +16,15 @@ const ADDRESS_MS: i64 = 5_000;
 /// A container is made within this time, unless its image is large or something is missing.
 const CREATING_SECS: i64 = 15;
 
+/// What is left of other deployments.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Left {
+    /// Pods, of which a node may have ended all that ran in them.
+    pub(crate) pods: bool,
+    /// Pods in which something may run.
+    pub(crate) processes: bool,
+}
+
 impl<'a> Draft<'a> {
     /// The deployment's objects and pods are to be there, and no others but those that are warm.
     pub(crate) fn ensure(&mut self, deployment: i64) {
@@ -89,18 +98,19 @@ impl<'a> Draft<'a> {
         !runs || pods.any(|pod| pod.deployment == deployment && pod.lease_missing)
     }
 
-    /// Deletes the pods of other deployments, and those that a silent node holds on to. Says
-    /// whether any are left.
-    pub(crate) fn remove_pods(&mut self, keep: &[i64]) -> bool {
+    /// Deletes the pods of other deployments, and those that a silent node holds on to. Says what
+    /// of them is left.
+    pub(crate) fn remove_pods(&mut self, keep: &[i64]) -> Left {
         let grace = self.policy().map_or(60, |spec| {
             i64::from(spec.task_manager.termination_grace_period_seconds)
         });
         let lost_after = grace * 1000 + LOST_NODE_MS;
-        let mut left = false;
+        let mut left = Left::default();
         let observed = self.observed;
         for pod in &observed.pods {
             let kept = keep.contains(&pod.deployment);
-            left |= !kept;
+            left.pods |= !kept;
+            left.processes |= !kept && !pod.over;
             let lost = pod
                 .deleting_since_ms
                 .is_some_and(|since| observed.now_ms - since > lost_after);

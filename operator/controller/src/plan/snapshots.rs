@@ -20,11 +20,7 @@ pub(super) fn take(draft: &mut Draft<'_>, operation: &Operation) {
     };
     draft.ensure(deployment);
     let id = operation.id.clone();
-    let view = draft.manager(deployment).and_then(|manager| {
-        let view = manager.operation.as_ref();
-        view.filter(|view| view.name == operation.id)
-    });
-    let outcome = match view {
+    let outcome = match draft.answer(deployment, operation) {
         Some(view) => match (&view.completed, &view.failed) {
             (Some(snapshot), _) => Some(Ok(snapshot.clone())),
             (None, Some(cause)) => Some(Err(cause.clone())),

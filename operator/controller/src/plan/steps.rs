@@ -18,7 +18,7 @@ use super::settings::{
 use super::snapshots::record;
 use super::{Action, EventKind, awaiting, deletion, rederive, requests, snapshots, warming};
 use crate::conditions::{self, Found, Problem};
-use crate::observe::RunState;
+use crate::observe::{RunState, SnapshotView};
 
 pub(super) fn run(draft: &mut Draft<'_>, operation: &Operation) {
     let wants_abort = draft.requests.abort.as_deref() == Some(operation.id.as_str());
@@ -212,19 +212,16 @@ fn stopping(draft: &mut Draft<'_>, operation: &Operation) {
     if operation.kind != OperationType::Suspend && operation.kind != OperationType::Delete {
         retarget(draft, operation);
     }
+    let answer = draft.answer(deployment, operation);
+    if let Some(snapshot) = answer.and_then(|view| view.completed.clone()) {
+        // It says so only once its storage does, and all results are published.
+        return stopped(draft, operation, Some(snapshot));
+    }
     let report = draft.report(deployment).cloned();
     match report.as_ref().and_then(|report| report.run_state.as_ref()) {
         Some(RunState::Stopped(_)) => {
             // By this operation or another: nothing runs any more, and the newest is recorded.
-            let latest = report.and_then(|report| report.latest);
-            draft.change(|operation| {
-                operation.snapshot_id = latest.as_ref().map(|latest| latest.id);
-                operation.snapshot_path = latest.as_ref().map(|latest| latest.path.clone());
-            });
-            if let Some(latest) = latest {
-                record(draft, operation, Ok(latest));
-            }
-            return draft.go_on(Step::Removing);
+            return stopped(draft, operation, report.and_then(|report| report.latest));
         }
         Some(RunState::Failed) if operation.kind != OperationType::Delete => {
             let cause = "the job failed while it was to stop".to_owned();
@@ -258,12 +255,7 @@ fn stopping(draft: &mut Draft<'_>, operation: &Operation) {
         let cause = format!("it took longer than {}s", timeout.as_secs());
         return fall_back(draft, operation, cause);
     }
-    let manager = draft.manager(deployment);
-    let failed = manager
-        .and_then(|manager| manager.operation.as_ref())
-        .filter(|view| view.name == operation.id)
-        .and_then(|view| view.failed.clone());
-    if let Some(cause) = failed {
+    if let Some(cause) = answer.and_then(|view| view.failed.clone()) {
         return fall_back(draft, operation, cause);
     }
     if let Some(why) = draft.denied(operation) {
@@ -276,6 +268,18 @@ fn stopping(draft: &mut Draft<'_>, operation: &Operation) {
         operation: operation.id.clone(),
         drain,
     });
+}
+
+/// The job has stopped: nothing of it runs any more, and nothing is left to be published.
+fn stopped(draft: &mut Draft<'_>, operation: &Operation, latest: Option<SnapshotView>) {
+    draft.change(|operation| {
+        operation.snapshot_id = latest.as_ref().map(|latest| latest.id);
+        operation.snapshot_path = latest.as_ref().map(|latest| latest.path.clone());
+    });
+    if let Some(latest) = latest {
+        record(draft, operation, Ok(latest));
+    }
+    draft.go_on(Step::Removing);
 }
 
 /// What becomes of a job that failed as it was to stop: nobody can take a savepoint of it any more,
@@ -383,6 +387,15 @@ pub(super) fn is_same_start(warm: Option<&StartFrom>, wanted: Option<&StartFrom>
     start(warm) == start(wanted)
 }
 
+/// Whether the new pods may begin while old ones are on their way out: they are there already, and
+/// the old job has stopped, which its storage says. No process of its deployment can run it again,
+/// and none has anything left to do.
+fn may_begin_beside(operation: &Operation) -> bool {
+    let has_stopped = operation.snapshot_id.is_some();
+    let is_warm = operation.effective_strategy == Some(UpgradeStrategy::PreWarm);
+    has_stopped && is_warm && operation.to_deployment.is_some()
+}
+
 /// The old pods go. Those that are warm stay.
 fn removing(draft: &mut Draft<'_>, operation: &Operation) {
     notice_what_ran(draft);
@@ -392,7 +405,11 @@ fn removing(draft: &mut Draft<'_>, operation: &Operation) {
     if operation.to_deployment.is_some() && retarget(draft, operation) {
         return;
     }
-    if left {
+    let waits = match operation.kind {
+        OperationType::Suspend | OperationType::Delete => left.pods,
+        _ => left.processes && !may_begin_beside(operation),
+    };
+    if waits {
         let text = "the old pods are being removed".to_owned();
         return draft.change(|operation| operation.message = text);
     }

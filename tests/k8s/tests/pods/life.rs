@@ -11,7 +11,9 @@ fn a_job_that_is_applied_becomes_ready_in_a_restricted_namespace_and_publishes_e
     job.kubectl(&["wait", "--for=condition=Ready", "sj/views", "--timeout=10s"]);
     let line = job.kubectl(&["get", "sj", "views", "--no-headers"]);
     assert!(line.starts_with("views"), "{line}");
-    assert_eq!(job.told("/phase"), "Running", "{line}");
+    // It has proved itself within seconds, which may have passed.
+    let phase = job.told("/phase");
+    assert!(["Running", "Stable"].contains(&&*phase), "{line}");
     for pod in job.pods() {
         assert_eq!(
             (pod.phase.as_str(), pod.restarts),

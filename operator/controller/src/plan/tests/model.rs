@@ -86,6 +86,8 @@ pub(super) struct World {
     /// How often a savepoint of a name completed.
     pub(super) taken: BTreeMap<String, u32>,
     last_id: i64,
+    /// The program argument of whoever has taken the newest snapshot.
+    writer: Option<String>,
     /// Savepoints fail one time in so many; none: never.
     pub(super) savepoints_fail: Option<u64>,
     /// JobManagers of this program argument never come to run.
@@ -94,7 +96,7 @@ pub(super) struct World {
     made_from: BTreeMap<i64, (StreamJobSpec, StartFrom)>,
     /// Deployments whose Lease is there.
     leases: BTreeSet<i64>,
-    /// JobManagers of this program argument can't go on from any state.
+    /// JobManagers of this program argument can't go on from any state but their own.
     pub(super) incompatible: Option<String>,
     /// The image of this program argument can't be had.
     pub(super) no_image: Option<String>,
@@ -123,6 +125,8 @@ pub(super) struct World {
     pub(super) ended: Vec<(OperationType, Outcome)>,
     /// What the JobManager refused to do.
     denied: Option<Denied>,
+    /// What it was asked for and has told the end of at once.
+    answered: Option<OperationView>,
     /// JobManagers refuse what they are asked to do, with these words.
     pub(super) denies: Option<String>,
     /// The newest snapshot of the storage can't be read.
@@ -159,6 +163,7 @@ impl World {
             claims: Vec::new(),
             taken: BTreeMap::new(),
             last_id: 0,
+            writer: None,
             savepoints_fail: None,
             broken: None,
             made_from: BTreeMap::new(),
@@ -178,6 +183,7 @@ impl World {
             told: Vec::new(),
             ended: Vec::new(),
             denied: None,
+            answered: None,
             denies: None,
             unreadable: false,
             mute: false,
@@ -225,6 +231,7 @@ impl World {
             silent_for: Duration::ZERO,
             refused: self.refusal.clone(),
             denied: self.denied.clone(),
+            answered: self.answered.clone(),
             operators: Operators::default(),
             revisions: self.revisions.clone(),
             numbers: self.numbers.clone(),
@@ -288,7 +295,9 @@ impl World {
     }
 
     fn is_incompatible(&self, deployment: i64) -> bool {
-        self.incompatible.is_some() && self.version(deployment) == self.incompatible.as_ref()
+        let version = self.version(deployment);
+        let own = version == self.writer.as_ref();
+        self.incompatible.is_some() && version == self.incompatible.as_ref() && !own
     }
 
     fn mount(&self, deployment: i64) -> Option<Trouble> {
@@ -317,6 +326,7 @@ impl World {
         };
         if decision.status != self.status {
             if !survives() {
+                self.answered = None;
                 return;
             }
             let ended = decision.ended(&self.status, self.now_ms);
@@ -329,6 +339,8 @@ impl World {
         self.deleted |= self.deleting && !self.finalizer;
         for action in decision.actions {
             if !survives() {
+                // The next process remembers nothing.
+                self.answered = None;
                 return;
             }
             self.act(action, &observed.job.status);
@@ -525,7 +537,7 @@ impl World {
             self.denied = Some(Denied { operation, why });
             return;
         }
-        self.denied = None;
+        (self.denied, self.answered) = (None, None);
         let leads = |pod: &&mut Pod| matches!(pod.process, Process::Leads { .. });
         if let Some(pod) = self.pods.values_mut().rev().find(leads) {
             let failed = pod.failed.as_deref() == Some(operation);
@@ -533,6 +545,39 @@ impl World {
                 pod.asked = Some((operation.to_owned(), stop));
             }
         }
+        if self.random.one_in(2) {
+            self.answer_at_once(operation);
+        }
+    }
+
+    /// The JobManager comes to the end of what it is asked for while whoever asks waits.
+    fn answer_at_once(&mut self, operation: &str) {
+        let mut names = self.pods.iter().rev().filter_map(|(name, pod)| {
+            let Process::Leads { epoch, .. } = pod.process else {
+                return None;
+            };
+            Some((name.clone(), epoch))
+        });
+        let Some((name, epoch)) = names.next() else {
+            return;
+        };
+        drop(names);
+        let mut pod = self.pods.remove(&name).expect("it is there");
+        let stops = matches!(&pod.asked, Some((_, true)));
+        self.serve(&mut pod, epoch, true);
+        self.pods.insert(name, pod);
+        let pointer = self
+            .pointer
+            .as_ref()
+            .filter(|pointer| pointer.epoch == epoch);
+        let stopped = RunState::Stopped(operation.to_owned());
+        let pointer = pointer.filter(|pointer| !stops || pointer.run_state == stopped);
+        let completed = pointer.and_then(|pointer| pointer.savepoints.get(operation));
+        self.answered = completed.map(|snapshot| OperationView {
+            name: operation.to_owned(),
+            completed: Some(snapshot.clone()),
+            failed: None,
+        });
     }
 
     /// All pods are lost at once.
@@ -790,9 +835,15 @@ impl World {
     }
 
     fn lead(&mut self, pod: &mut Pod, epoch: i64) {
-        let broken = self.is_broken(pod.view.deployment);
-        let fails = self.savepoints_fail.is_some_and(|n| self.random.one_in(n));
         let takes = self.random.one_in(3);
+        self.serve(pod, epoch, takes);
+    }
+
+    /// `takes`: a snapshot, if there is nothing in the way.
+    fn serve(&mut self, pod: &mut Pod, epoch: i64, takes: bool) {
+        let broken = self.is_broken(pod.view.deployment);
+        let version = self.version(pod.view.deployment).cloned();
+        let fails = self.savepoints_fail.is_some_and(|n| self.random.one_in(n));
         let Some(pointer) = &mut self.pointer else {
             return;
         };
@@ -831,6 +882,7 @@ impl World {
             pod.completed += 1;
             pod.not_stored = None;
             self.unreadable = false;
+            self.writer = version;
             pointer.latest = Some(snapshot.clone());
             if let Some((name, _)) = &asked {
                 *self.taken.entry(name.clone()).or_default() += 1;

@@ -129,6 +129,10 @@ fn a_schedule_waits_while_another_operation_is_open_and_while_the_job_is_not_to_
     );
     // While an upgrade is open, nothing else begins.
     world.edit("job/args/v", json!("1"));
+    run_until(&mut world, |world| {
+        let operation = world.status.operation.as_ref();
+        operation.is_some_and(|operation| operation.kind == OperationType::Upgrade)
+    });
     for _ in 0..200 {
         turn(&mut world);
         let operation = world.status.operation.as_ref();
