@@ -11,6 +11,9 @@ use super::objects::{key_of, name_of};
 use super::{Applier, ApplyError, failed};
 use crate::cache::{Ensured, Key, hash_of};
 
+/// What the API server says, as text alone, of a pod for which a ResourceQuota has no room.
+const EXCEEDED_QUOTA: &str = "exceeded quota";
+
 impl Applier<'_> {
     /// Whether an action would change nothing, as far as is known without asking anybody.
     pub(crate) fn is_done(&self, action: &Action) -> bool {
@@ -134,9 +137,28 @@ impl Applier<'_> {
         }
         let around: Vec<_> = objects.around.iter().filter(own).collect();
         let around = self.put_around(&around, &[]).await?;
-        let refused = self.make_pods(&chosen(&objects, which)).await?;
+        let mut refused = self.make_pods(&chosen(&objects, which)).await?;
+        if which == Pods::First && refused.is_none() {
+            refused = self.refuses_later(&objects).await?;
+        }
         self.cache.refuse(self.key(), refused.or(around));
         Ok(())
+    }
+
+    /// Whether TaskManagers, which are made once the old job has stopped, would be refused then.
+    /// Room is another matter: the old ones have it still.
+    async fn refuses_later(&self, objects: &Objects) -> Result<Option<Trouble>, ApplyError> {
+        let mut pods = objects.pods.iter();
+        let Some(worker) = pods.find(|pod| !is_manager(pod)) else {
+            return Ok(None);
+        };
+        let Err(error) = self.try_out(worker).await else {
+            return Ok(None);
+        };
+        let Some(trouble) = error.refusal() else {
+            return Err(error);
+        };
+        Ok(Some(trouble).filter(|trouble| !trouble.message.contains(EXCEEDED_QUOTA)))
     }
 
     /// A job without a storage has nothing to be cleaned up.
@@ -236,13 +258,16 @@ impl Applier<'_> {
     }
 }
 
+fn is_manager(pod: &Value) -> bool {
+    pod["metadata"]["labels"][COMPONENT_LABEL] == "jobmanager"
+}
+
 /// Those of the pods that are to be made.
 fn chosen(objects: &Objects, which: Pods) -> Vec<&Value> {
-    let is_manager = |pod: &&Value| pod["metadata"]["labels"][COMPONENT_LABEL] == "jobmanager";
     let pods = objects.pods.iter();
     match which {
         Pods::First => pods.take(1).collect(),
-        Pods::JobManagers => pods.filter(is_manager).collect(),
+        Pods::JobManagers => pods.filter(|pod| is_manager(pod)).collect(),
         Pods::All => pods.collect(),
     }
 }

@@ -12,12 +12,21 @@ use crate::cache::{ObjectKey, hash};
 impl Applier<'_> {
     /// Makes an object. One that is there already is the one: names are deterministic.
     pub(super) async fn create(&self, object: &Value) -> Result<(), ApplyError> {
+        self.still_acts()?;
+        self.make(object, false).await
+    }
+
+    /// Whether the API server would make an object, and nothing else.
+    pub(super) async fn try_out(&self, object: &Value) -> Result<(), ApplyError> {
+        self.make(object, true).await
+    }
+
+    async fn make(&self, object: &Value, dry_run: bool) -> Result<(), ApplyError> {
         let (api, action, value) = self.prepared("make", object)?;
         let params = PostParams {
             field_manager: Some(MANAGER.to_owned()),
-            ..PostParams::default()
+            dry_run,
         };
-        self.still_acts()?;
         match api.create(&params, &value).await {
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
             made => made.map_err(failed(action)).map(drop),

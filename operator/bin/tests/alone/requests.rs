@@ -465,3 +465,37 @@ async fn until(what: &str, so: impl AsyncFn() -> bool) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
+
+/// They are made once the old job has stopped: then it is too late to find out.
+#[tokio::test(flavor = "multi_thread")]
+async fn taskmanagers_that_would_be_refused_do_not_stop_a_job_that_makes_room_for_them() {
+    let world = stable(&json!({})).await;
+    let limit = json!({
+        "metadata": { "name": "limit" },
+        "spec": { "limits": [{ "type": "Container", "max": { "memory": "32Gi" } }] },
+    });
+    let limit = serde_json::from_value(limit).expect("a LimitRange");
+    let limits = world.api("", "v1", "LimitRange");
+    let made = limits.create(&PostParams::default(), &limit).await;
+    made.expect("a LimitRange");
+    let claims = world.inside().storage.claims.len();
+    world
+        .edit(&json!({
+            "job": { "args": { "v": "1" } },
+            "taskManager": { "resources": { "limits": { "memory": "64Gi" } } },
+        }))
+        .await;
+    reach(&world, "pods that would be refused", is_refused).await;
+    let degraded = condition(&world, "Degraded").await;
+    assert!(degraded.2.contains("32Gi"), "{degraded:?}");
+    assert!(world.names("", "Pod").await.contains(&"x-t1-0".to_owned()));
+    assert_eq!(
+        world.inside().storage.claims.len(),
+        claims,
+        "it was started anew"
+    );
+    let deleted = limits.delete("limit", &DeleteParams::default()).await;
+    deleted.expect("deleted");
+    settle(&world, "nothing is in the way").await;
+    assert_eq!(world.inside().storage.claims.len(), claims + 1);
+}

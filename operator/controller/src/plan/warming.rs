@@ -274,6 +274,9 @@ fn passed(draft: &mut Draft<'_>, operation: &Operation, to: i64, all: bool) {
         if remove_all_but_the_first(draft, to) {
             return;
         }
+        if is_refused_later(draft, operation) {
+            return;
+        }
         return draft.go_on(settings::after_warming(draft, operation));
     }
     if all_are_ready(draft, operation, to) {
@@ -306,6 +309,26 @@ fn passed(draft: &mut Draft<'_>, operation: &Operation, to: i64, all: bool) {
             });
         }
     }
+}
+
+/// Whether the API server would refuse pods that come once the old job has stopped: then it is not
+/// stopped. What a rollback takes the place of does not run well, and is not kept for that.
+fn is_refused_later(draft: &mut Draft<'_>, operation: &Operation) -> bool {
+    let refused = draft.observed.refused.as_ref();
+    let Some(refused) = refused.filter(|_| operation.kind != OperationType::Rollback) else {
+        return false;
+    };
+    let text = format!("{}: {}", refused.reason, refused.message);
+    match is_late(draft, operation) {
+        false => draft.change(|operation| operation.message = text),
+        true => draft.give_up(
+            "NotWarmedUp",
+            format!(
+                "the API server would refuse pods of the new job: {text}. The job runs on as it was"
+            ),
+        ),
+    }
+    true
 }
 
 /// Whether pods that make room for the old job's have still to be told.

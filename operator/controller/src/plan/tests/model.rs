@@ -102,6 +102,8 @@ pub(super) struct World {
     pub(super) no_image: Option<String>,
     /// The API server refuses pods of this program argument.
     pub(super) no_pods: Option<String>,
+    /// It refuses TaskManagers of this program argument alone, or would.
+    pub(super) no_workers: Option<String>,
     /// What it said when it did, the last time that pods were to be made.
     refusal: Option<Trouble>,
     /// What the node says of pods of this program argument, which wait for a volume.
@@ -171,6 +173,7 @@ impl World {
             incompatible: None,
             no_image: None,
             no_pods: None,
+            no_workers: None,
             refusal: None,
             no_mount: None,
             room: usize::MAX,
@@ -450,6 +453,14 @@ impl World {
         if refused {
             return;
         }
+        let no_workers =
+            self.no_workers.is_some() && spec.job.args.get("v") == self.no_workers.as_ref();
+        if no_workers && pods != Pods::JobManagers {
+            self.refusal = Some(Trouble {
+                reason: "Forbidden".to_owned(),
+                message: "no such TaskManagers".to_owned(),
+            });
+        }
         let latest = StartFrom {
             from: RestoreFrom::Latest,
             path: None,
@@ -472,7 +483,7 @@ impl World {
         });
         for (component, name) in managers
             .into_iter()
-            .chain(workers.filter(|_| pods == Pods::All))
+            .chain(workers.filter(|_| pods == Pods::All && !no_workers))
         {
             let mut pod = new_pod(&name, component, deployment);
             pod.view.made_ms = self.now_ms;

@@ -252,3 +252,23 @@ fn a_lease_that_somebody_deletes_comes_back_and_the_leader_never_stops() {
     assert_eq!(world.claims.len(), claims);
     assert!(world.runs().is_some());
 }
+
+/// They are made once the old job has stopped: then it is too late to find out.
+#[test]
+fn taskmanagers_that_would_be_refused_do_not_stop_a_job_that_makes_room_for_them() {
+    let mut world = stable(3);
+    let (claims, old) = (world.claims.len(), world.status.deployment);
+    world.no_workers = Some("1".to_owned());
+    world.edit("upgrade/strategy", json!("Recreate"));
+    world.edit("job/args/v", json!("1"));
+    until(&mut world, |world| world.status.retry.is_some());
+    turns(&mut world, 3);
+    assert_eq!(world.claims.len(), claims, "it was started anew");
+    assert_eq!(world.status.deployment, old);
+    let degraded = condition(&world, "Degraded");
+    let text = &degraded.message;
+    assert!(text.contains("no such TaskManagers"), "{text}");
+    world.no_workers = None;
+    until(&mut world, runs_newest);
+    assert!(!is_degraded(&world));
+}
