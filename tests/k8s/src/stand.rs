@@ -61,11 +61,18 @@ impl Stand {
 
     /// Who holds the operators' Lease.
     pub fn holder() -> String {
+        Self::term().0
+    }
+
+    /// Who holds the operators' Lease, and since when.
+    pub fn term() -> (String, String) {
         let path = "/apis/coordination.k8s.io/v1/namespaces/default/leases/weir-operator";
         let lease = crate::cluster::get(path).unwrap_or_default();
-        let holder = lease.pointer("/spec/holderIdentity");
-        let holder = holder.and_then(serde_json::Value::as_str);
-        holder.unwrap_or_default().to_owned()
+        let text = |path: &str| {
+            let found = lease.pointer(path).and_then(serde_json::Value::as_str);
+            found.unwrap_or_default().to_owned()
+        };
+        (text("/spec/holderIdentity"), text("/spec/acquireTime"))
     }
 }
 
