@@ -17,7 +17,7 @@ use weir_controller::names;
 use weir_controller::{Action, FINALIZER, Observed};
 use weir_crd::StreamJobStatus;
 
-use self::error::failed;
+use self::error::{failed, refused};
 use crate::cache::{Cache, Key};
 use crate::manager::Request;
 use crate::observe::Fetched;

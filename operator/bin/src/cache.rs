@@ -163,6 +163,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What was said of a job last, which may be nothing.
+fn remember<V>(known: &Mutex<HashMap<Key, V>>, job: Key, said: Option<V>) {
+    let mut known = locked(known);
+    match said {
+        Some(said) => known.insert(job, said),
+        None => known.remove(&job),
+    };
+}
+
 impl Cache {
     /// Another watch will bring objects.
     pub(crate) fn expect_watch(&self) {
@@ -256,11 +265,7 @@ impl Cache {
 
     /// A job's pods, or what they need, have been refused, or not.
     pub(crate) fn refuse(&self, job: Key, why: Option<Trouble>) {
-        let mut refused = locked(&self.refused);
-        match why {
-            Some(why) => refused.insert(job, why),
-            None => refused.remove(&job),
-        };
+        remember(&self.refused, job, why);
     }
 
     /// Why a job's pods were refused the last time, if they were.
@@ -270,11 +275,7 @@ impl Cache {
 
     /// A job's JobManager has refused to do something for an operation, or has not.
     pub(crate) fn deny(&self, job: Key, denied: Option<Denied>) {
-        let mut known = locked(&self.denied);
-        match denied {
-            Some(denied) => known.insert(job, denied),
-            None => known.remove(&job),
-        };
+        remember(&self.denied, job, denied);
     }
 
     /// What a job's JobManager refused to do the last time, if it did.
@@ -284,11 +285,7 @@ impl Cache {
 
     /// A job's JobManager has said at once how what it was asked for has ended, or has not.
     pub(crate) fn answer(&self, job: Key, answered: Option<OperationView>) {
-        let mut known = locked(&self.answered);
-        match answered {
-            Some(answered) => known.insert(job, answered),
-            None => known.remove(&job),
-        };
+        remember(&self.answered, job, answered);
     }
 
     /// What a job's JobManager said last, if it said how something has ended.

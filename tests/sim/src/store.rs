@@ -185,13 +185,8 @@ impl Store {
 
     /// Every row that is visible to readers of the output, in order.
     pub(crate) fn output(&self) -> Vec<Row> {
-        self.output_since(self.taken_away)
-    }
-
-    /// The same, of results that were written behind this epoch.
-    fn output_since(&self, epoch: Epoch) -> Vec<Row> {
         let committed = self.committed.iter();
-        let rows = committed.filter(|(txn, _)| txn.epoch > epoch.0);
+        let rows = committed.filter(|(txn, _)| txn.epoch > self.taken_away.0);
         let rows = rows.flat_map(|(_, rows)| rows);
         let mut rows: Vec<Row> = rows.chain(&self.repeated).copied().collect();
         rows.sort_unstable();

@@ -10,7 +10,7 @@ use std::thread;
 
 use tokio::sync::mpsc;
 use weir_checkpoint::collector::METADATA;
-use weir_checkpoint::coordinator::{FailureKind, PointerOutcome, SnapshotFailure};
+use weir_checkpoint::coordinator::{PointerOutcome, SnapshotFailure};
 use weir_checkpoint::metadata::{self, CheckpointMetadata, sha256_hex};
 use weir_checkpoint::pointer::{Nonces, Pointer, PointerWriter};
 use weir_storage::{ObjectPath, ObjectStore, PathError};
@@ -128,13 +128,8 @@ fn write_metadata(
     let bytes = metadata::encode(metadata);
     let object = ObjectPath::new(format!("{path}/{METADATA}"))
         .map_err(|error: PathError| SnapshotFailure::other(error.to_string()))?;
-    store.create(&object, &bytes).map_err(|error| {
-        let kind = match error.kind.is_of_the_store() {
-            true => FailureKind::Storage,
-            false => FailureKind::Other,
-        };
-        let reason = causes(&error);
-        SnapshotFailure { kind, reason }
-    })?;
+    store
+        .create(&object, &bytes)
+        .map_err(|error| SnapshotFailure::new(error.kind.is_of_the_store(), causes(&error)))?;
     Ok((sha256_hex(&bytes), bytes.len() as u64))
 }

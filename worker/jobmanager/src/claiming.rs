@@ -197,16 +197,6 @@ pub fn has_snapshots(store: &dyn ObjectStore) -> Result<bool, ClaimError> {
 
 /// Lets go of all checkpoints of a claimed job, for good.
 pub fn let_go(store: &dyn ObjectStore, claimed: Claimed, seed: u64) -> Result<Claimed, ClaimError> {
-    moved(store, claimed, seed, Pointer::let_go)
-}
-
-/// Changes the pointer of a claimed job.
-fn moved(
-    store: &dyn ObjectStore,
-    claimed: Claimed,
-    seed: u64,
-    change: impl FnOnce(&mut Pointer),
-) -> Result<Claimed, ClaimError> {
     let Claimed {
         pointer,
         version,
@@ -214,7 +204,7 @@ fn moved(
     } = claimed;
     let mut nonces = Nonces::new(seed);
     let mut wanted = pointer.clone();
-    change(&mut wanted);
+    wanted.let_go();
     wanted.nonce = nonces.draw();
     let mut writer = PointerWriter::new(pointer, version, nonces);
     match outcome_of_write(store, &mut writer, wanted.clone()).1 {

@@ -8,7 +8,7 @@ use weir_controller::{Action, PodView, Pods, Trouble};
 use weir_crd::StartFrom;
 
 use super::objects::{key_of, name_of};
-use super::{Applier, ApplyError, failed};
+use super::{Applier, ApplyError, failed, refused};
 use crate::cache::{Ensured, Key, hash_of};
 
 /// What the API server says, as text alone, of a pod for which a ResourceQuota has no room.
@@ -152,13 +152,8 @@ impl Applier<'_> {
         let Some(worker) = pods.find(|pod| !is_manager(pod)) else {
             return Ok(None);
         };
-        let Err(error) = self.try_out(worker).await else {
-            return Ok(None);
-        };
-        let Some(trouble) = error.refusal() else {
-            return Err(error);
-        };
-        Ok(Some(trouble).filter(|trouble| !trouble.message.contains(EXCEEDED_QUOTA)))
+        let refused = refused(self.try_out(worker).await)?;
+        Ok(refused.filter(|trouble| !trouble.message.contains(EXCEEDED_QUOTA)))
     }
 
     /// A job without a storage has nothing to be cleaned up.
@@ -241,20 +236,15 @@ impl Applier<'_> {
     /// account) is no reason to stop here: what was said is for people.
     async fn make_pods(&self, pods: &[&Value]) -> Result<Option<Trouble>, ApplyError> {
         let there = &self.observed().pods;
-        let mut refused = None;
+        let mut first = None;
         for pod in pods {
             if there.iter().any(|known| known.name == name_of(pod)) {
                 continue;
             }
-            let Err(error) = self.create(pod).await else {
-                continue;
-            };
-            let Some(trouble) = error.refusal() else {
-                return Err(error);
-            };
-            refused.get_or_insert(trouble);
+            let trouble = refused(self.create(pod).await)?;
+            first = first.or(trouble);
         }
-        Ok(refused)
+        Ok(first)
     }
 }
 

@@ -41,6 +41,16 @@ impl ApplyError {
     }
 }
 
+/// Why an object was refused, if it was. Any other error stays one.
+pub(super) fn refused(done: Result<(), ApplyError>) -> Result<Option<Trouble>, ApplyError> {
+    let Err(error) = done else {
+        return Ok(None);
+    };
+    error
+        .refusal()
+        .map_or(Err(error), |trouble| Ok(Some(trouble)))
+}
+
 impl ApplyError {
     /// Why an object was refused, in words of Kubernetes: it may not be there (403), or what the
     /// spec adds to it is not what the API takes (422, or 400 for what can't even be read). To try

@@ -6,7 +6,7 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::DynamicObject;
 use serde_json::Value;
 
-use super::{Applier, ApplyError, MANAGER, failed};
+use super::{Applier, ApplyError, MANAGER, failed, refused};
 use crate::cache::{ObjectKey, hash};
 
 impl Applier<'_> {
@@ -72,14 +72,10 @@ impl Applier<'_> {
     /// object no pods are to be made. Says whether all are right.
     pub(super) async fn put_all_right(&self, objects: &[&Value]) -> Result<bool, ApplyError> {
         for object in objects {
-            let Err(error) = self.put_right(object).await else {
-                continue;
-            };
-            let Some(trouble) = error.refusal() else {
-                return Err(error);
-            };
-            self.cache.refuse(self.key(), Some(trouble));
-            return Ok(false);
+            if let Some(trouble) = refused(self.put_right(object).await)? {
+                self.cache.refuse(self.key(), Some(trouble));
+                return Ok(false);
+            }
         }
         Ok(true)
     }

@@ -274,7 +274,7 @@ fn passed(draft: &mut Draft<'_>, operation: &Operation, to: i64, all: bool) {
         if remove_all_but_the_first(draft, to) {
             return;
         }
-        if is_refused_later(draft, operation) {
+        if is_refused_later(draft, operation, to) {
             return;
         }
         return draft.go_on(settings::after_warming(draft, operation));
@@ -313,12 +313,11 @@ fn passed(draft: &mut Draft<'_>, operation: &Operation, to: i64, all: bool) {
 
 /// Whether the API server would refuse pods that come once the old job has stopped: then it is not
 /// stopped. What a rollback takes the place of does not run well, and is not kept for that.
-fn is_refused_later(draft: &mut Draft<'_>, operation: &Operation) -> bool {
-    let refused = draft.observed.refused.as_ref();
-    let Some(refused) = refused.filter(|_| operation.kind != OperationType::Rollback) else {
+fn is_refused_later(draft: &mut Draft<'_>, operation: &Operation, to: i64) -> bool {
+    if draft.observed.refused.is_none() || operation.kind == OperationType::Rollback {
         return false;
-    };
-    let text = format!("{}: {}", refused.reason, refused.message);
+    }
+    let text = waits_for_pods(draft, to);
     match is_late(draft, operation) {
         false => draft.change(|operation| operation.message = text),
         true => draft.give_up(

@@ -22,6 +22,14 @@ pub struct SnapshotFailure {
 }
 
 impl SnapshotFailure {
+    /// The storage is at fault, or something else is.
+    pub fn new(of_the_storage: bool, reason: impl Into<String>) -> Self {
+        match of_the_storage {
+            true => Self::storage(reason),
+            false => Self::other(reason),
+        }
+    }
+
     /// The storage is at fault.
     pub fn storage(reason: impl Into<String>) -> Self {
         Self {

@@ -35,8 +35,11 @@ pub(crate) fn operation(
             answer.id = Some(snapshot.id.0);
             answer.location = Some(location);
             answer.completed_timestamp = Some(snapshot.completed_ms);
-            let all = all.map(checkpoints);
-            if let Some(taken) = all.as_ref().and_then(|all| all.taken(snapshot.id.0)) {
+            let all = all.iter().flat_map(|all| &all.history);
+            let taken = all
+                .filter(|taken| taken.state == CheckpointState::Completed)
+                .find(|taken| taken.id == snapshot.id);
+            if let Some(taken) = taken.map(checkpoint) {
                 answer.end_to_end_duration = Some(taken.end_to_end_duration);
                 answer.state_size = Some(taken.state_size);
             }

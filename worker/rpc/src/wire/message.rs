@@ -120,10 +120,7 @@ pub(crate) fn message_from_wire(
         Body::CheckpointDeclined(declined) => TaskManagerMessage::CheckpointDeclined {
             attempt: attempt_from_wire(declined.attempt)?,
             checkpoint: CheckpointId(declined.checkpoint),
-            why: match declined.storage {
-                true => SnapshotFailure::storage(declined.reason),
-                false => SnapshotFailure::other(declined.reason),
-            },
+            why: SnapshotFailure::new(declined.storage, declined.reason),
         },
         Body::Committed(committed) => TaskManagerMessage::Committed {
             attempt: attempt_from_wire(committed.attempt)?,

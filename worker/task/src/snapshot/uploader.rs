@@ -171,12 +171,8 @@ impl Worker {
 
 /// What keeps a snapshot from being stored.
 fn why(error: &SaveError) -> SnapshotFailure {
-    match error {
-        SaveError::Store(store) if store.kind.is_of_the_store() => {
-            SnapshotFailure::storage(causes(error))
-        }
-        _ => SnapshotFailure::other(causes(error)),
-    }
+    let of_the_storage = matches!(error, SaveError::Store(store) if store.kind.is_of_the_store());
+    SnapshotFailure::new(of_the_storage, causes(error))
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
