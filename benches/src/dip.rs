@@ -82,6 +82,10 @@ pub(crate) fn run(flags: &Flags) -> Result<Report> {
     report.put_rounded("records_per_ms_during_checkpoints", during);
     report.put_rounded("records_per_ms_between", between);
     report.put_rounded("dip_percent", 100.0 * (1.0 - during / between));
+    report.put(
+        "records_per_ms_behind_triggers",
+        json!(behind(&looks, &spans)),
+    );
     report.put_rounded("peak_rss_mb", peak_rss_mb()?);
     report.put_checkpoints(Some(&checkpoints));
     Ok(report)
@@ -120,6 +124,35 @@ fn speeds(looks: &[Look], spans: &[(i64, i64)]) -> (f64, f64) {
         sums.1 += now - since;
     }
     (speed(during), speed(between))
+}
+
+/// How long one step of the course behind a checkpoint's trigger is.
+const STEP_MS: i64 = 20;
+
+/// How many of them are told.
+const STEPS: usize = 40;
+
+/// The mean course of the speed behind a checkpoint's trigger.
+fn behind(looks: &[Look], spans: &[(i64, i64)]) -> Vec<f64> {
+    let mut steps = [(0, 0); STEPS];
+    let begin = looks.first().map_or(0, |(begin, _)| begin + WARM_UP);
+    for pair in looks.windows(2) {
+        let [(since, before), (now, passed)] = pair else {
+            continue;
+        };
+        let trigger = spans.iter().map(|(start, _)| *start);
+        let trigger = trigger.filter(|start| *start >= begin && start <= since);
+        let Some(trigger) = trigger.max() else {
+            continue;
+        };
+        let step = usize::try_from((since - trigger) / STEP_MS).ok();
+        let Some(sums) = step.and_then(|step| steps.get_mut(step)) else {
+            continue;
+        };
+        sums.0 += passed - before;
+        sums.1 += now - since;
+    }
+    steps.into_iter().map(speed).map(f64::round).collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]

@@ -32,43 +32,82 @@ pub enum Compression {
     Lz4,
 }
 
-/// The bytes of the file. A snapshot whose key groups are not in order, or not of its range, is
-/// a defect of the backend that made it, and panics.
+/// The bytes of the file, see [`MemoryFile::new`].
 pub fn encode(snapshot: &KeyedSnapshot, compression: Compression) -> Vec<u8> {
-    let mut blocks: Vec<(KeyGroup, usize, Stored<'_>)> = Vec::new();
-    let mut states = Vec::with_capacity(snapshot.states.len());
-    for (nth, state) in snapshot.states.iter().enumerate() {
-        let mut entries = Vec::with_capacity(state.blocks.len());
-        for block in &state.blocks {
-            let stored = Stored::new(&block.bytes, compression);
-            entries.push(stored.entry(block.group));
-            blocks.push((block.group, nth, stored));
+    MemoryFile::new(snapshot, compression, &mut || {}).to_vec()
+}
+
+/// A file that is about to be written, of a snapshot that lies in memory and stays there.
+pub struct MemoryFile<'a> {
+    index: Vec<u8>,
+    /// The blocks in the order of the file.
+    blocks: Vec<Stored<'a>>,
+    size: usize,
+}
+
+impl<'a> MemoryFile<'a> {
+    /// Finds out what the index says, for which all blocks are read; `between` is called behind
+    /// each. A snapshot whose key groups are not in order, or not of its range, is a defect of the
+    /// backend that made it, and panics.
+    pub fn new(
+        snapshot: &'a KeyedSnapshot,
+        compression: Compression,
+        between: &mut dyn FnMut(),
+    ) -> Self {
+        let mut blocks: Vec<(KeyGroup, usize, Stored<'a>)> = Vec::new();
+        let mut states = Vec::with_capacity(snapshot.states.len());
+        let mut size = 0;
+        for (nth, state) in snapshot.states.iter().enumerate() {
+            let mut entries = Vec::with_capacity(state.blocks.len());
+            for block in &state.blocks {
+                let stored = Stored::new(&block.bytes, compression);
+                entries.push(stored.entry(block.group));
+                size += stored.bytes().len();
+                blocks.push((block.group, nth, stored));
+                between();
+            }
+            states.push(StateEntry {
+                meta: state.meta.clone(),
+                complete: state.complete,
+                blocks: entries,
+            });
         }
-        states.push(StateEntry {
-            meta: state.meta.clone(),
-            complete: state.complete,
-            blocks: entries,
-        });
+        blocks.sort_by_key(|(group, state, _)| (*group, *state));
+        let index = Index {
+            checkpoint: snapshot.checkpoint,
+            base: snapshot.base,
+            max_parallelism: snapshot.max_parallelism,
+            range: snapshot.range,
+            states,
+        };
+        assert_eq!(index.check(), Ok(()), "a backend makes snapshots in order");
+        let index = index.seal();
+        Self {
+            size: size + index.len(),
+            index,
+            blocks: blocks.into_iter().map(|(.., stored)| stored).collect(),
+        }
     }
-    blocks.sort_by_key(|(group, state, _)| (*group, *state));
-    let index = Index {
-        checkpoint: snapshot.checkpoint,
-        base: snapshot.base,
-        max_parallelism: snapshot.max_parallelism,
-        range: snapshot.range,
-        states,
-    };
-    assert_eq!(index.check(), Ok(()), "a backend makes snapshots in order");
-    let mut file = index.seal();
-    let data: usize = blocks
-        .iter()
-        .map(|(_, _, stored)| stored.bytes().len())
-        .sum();
-    file.reserve_exact(data);
-    for (_, _, stored) in &blocks {
-        file.extend_from_slice(stored.bytes());
+
+    /// How many bytes it has.
+    pub fn size(&self) -> usize {
+        self.size
     }
-    file
+
+    /// All bytes in order.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let blocks = self.blocks.iter().map(Stored::bytes);
+        std::iter::once(&*self.index).chain(blocks)
+    }
+
+    /// The same, copied.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut file = Vec::with_capacity(self.size);
+        for piece in self.pieces() {
+            file.extend_from_slice(piece);
+        }
+        file
+    }
 }
 
 /// A block as it lies in the file.

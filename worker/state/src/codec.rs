@@ -1,11 +1,14 @@
-//! How state becomes bytes: postcard, behind functions of our own, so that a format version beside
-//! each state can say which encoding its bytes have.
+//! How state becomes bytes: postcard's encoding, behind functions of our own, so that a format
+//! version beside each state can say which encoding its bytes have.
 
 use std::any::type_name;
 
-use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use self::writer::{WriteError, Writer};
+
+mod writer;
 
 /// The version of the encoding that [`encode`] writes. Every state of a snapshot carries it.
 pub const FORMAT_VERSION: u16 = 1;
@@ -43,7 +46,7 @@ pub struct CodecError {
 
 impl CodecError {
     #[cold]
-    fn encode<T: ?Sized>(error: &postcard::Error) -> Self {
+    fn encode<T: ?Sized>(error: &WriteError) -> Self {
         Self {
             action: "encode",
             type_name: type_name::<T>(),
@@ -64,7 +67,9 @@ impl CodecError {
 /// Appends the value's encoding.
 #[inline]
 pub fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    postcard::serialize_with_flavor(value, Append(out)).map_err(|e| CodecError::encode::<T>(&e))
+    value
+        .serialize(&mut Writer(out))
+        .map_err(|e| CodecError::encode::<T>(&e))
 }
 
 /// Reads a value from the front of `bytes` and moves them on.
@@ -110,28 +115,6 @@ pub(crate) fn describe_type<T: ?Sized>() -> String {
     }
     description.push_str(&segment);
     description
-}
-
-struct Append<'a>(&'a mut Vec<u8>);
-
-impl Flavor for Append<'_> {
-    type Output = ();
-
-    #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    #[inline]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]

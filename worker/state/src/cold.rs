@@ -393,7 +393,7 @@ mod tests {
             for (key, value) in &changes {
                 match value {
                     Some(value) => append_put(&mut block, key, &[*value]),
-                    None => write_removed(&mut block, &mut |out| {
+                    None => write_removed(&mut block, |out| {
                         out.extend_from_slice(key);
                         Ok(())
                     }).unwrap(),

@@ -387,6 +387,46 @@ fn a_large_table_grows_while_a_snapshot_of_it_is_copied() {
 }
 
 #[test]
+fn a_snapshot_shows_the_moment_it_began_however_large_the_entries_around_are() {
+    const KEYS: usize = 3000;
+    // Of the first, a record that changes one copies all around it; of the last, itself alone.
+    for length in [0, 12, 100, 700, 3000] {
+        let text = |key: usize, round: usize| format!("{key}-{round}-{}", "x".repeat(length));
+        let mut keyed = backend();
+        let value = keyed.value_state::<String>("value").unwrap();
+        let set = |keyed: &mut KeyedBackend<u64>, key: usize, round| {
+            keyed.set_key(key as u64).unwrap();
+            value.set(keyed, text(key, round)).unwrap();
+        };
+        (0..KEYS).for_each(|key| set(&mut keyed, key, 0));
+        for (id, kind) in [(1, SnapshotKind::Full), (2, SnapshotKind::Incremental)] {
+            let before = usize::try_from(id).unwrap() - 1;
+            keyed.snapshot_begin(CheckpointId(id), kind).unwrap();
+            let mut copied = None;
+            for nth in 0..KEYS {
+                set(&mut keyed, nth * 7 % KEYS, before + 1);
+                if nth % 10 == 0 && copied.is_none() {
+                    copied = keyed.snapshot_step(100).unwrap();
+                }
+            }
+            let copied = copied.unwrap_or_else(|| keyed.snapshot_finish().unwrap());
+            let mut holds = copied.clone();
+            holds.base = None;
+            let mut restored = KeyedBackend::<u64>::restored(16, ALL, [holds]).unwrap();
+            let old = restored.value_state::<String>("value").unwrap();
+            let table = restored.table_mut(&old).unwrap();
+            assert_eq!(table.len(), KEYS, "each has changed since the last one");
+            for (key, (), value) in table.iter().unwrap() {
+                assert_eq!(*value, text(usize::try_from(*key).unwrap(), before));
+            }
+            let records: usize = copied.states[0].blocks.iter().map(|b| b.bytes.len()).sum();
+            assert!(records < KEYS * (length + 40), "none is copied twice");
+            keyed.confirm(CheckpointId(id));
+        }
+    }
+}
+
+#[test]
 fn a_chunk_of_rows_is_applied_in_order() {
     let mut keyed = backend();
     let sums = keyed.namespaced_value_state::<u64, u8>("sums").unwrap();

@@ -154,16 +154,8 @@ pub fn launch(
         let cause = format!("start a thread for subtask {attempt}: {error}");
         Fault::task(FaultClass::Environment, attempt, cause)
     };
-    let (events, clock) = (&environment.events, &environment.clock);
-    let snapshots = environment.checkpoints.as_ref().map(|checkpoints| {
-        Snapshots::new(checkpoints, attempt, events, clock, vertex.operators.len())
-    });
-    let mut snapshots = snapshots.transpose().map_err(no_thread)?;
+    let snapshots = context.snapshots(&metrics).map_err(no_thread)?;
     let TaskDeployment { restore, .. } = deployment;
-    if let (Some(snapshots), Some(restore)) = (&mut snapshots, &restore) {
-        let operators = vertex.operators.iter().map(|operator| operator.operator_id);
-        snapshots.restored(restore, &operators.collect::<Vec<_>>());
-    }
     let task = TaskLoop {
         attempt,
         chain,

@@ -2,6 +2,7 @@
 //! partitions.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use weir_checkpoint::align::AlignMode;
@@ -21,6 +22,7 @@ use crate::chain::{ChainNode, OperatorChain, Successor, Target};
 use crate::deployment::{Program, TaskDeployment, TaskEnvironment};
 use crate::metrics::{ChainedOperatorMetrics, Counter, TaskMetrics};
 use crate::pace::Pace;
+use crate::snapshot::Snapshots;
 
 /// A deployment does not fit the program. Both come from the same fingerprint, so this is a fault
 /// of the engine, told rather than survived.
@@ -263,6 +265,23 @@ impl Context<'_> {
         let make = factories.spreaders.get(&edge);
         let missing = || self.no_factory(&format!("spreader of edge {edge}"));
         Ok(make.ok_or_else(missing)?(spread, &context))
+    }
+
+    /// How it takes part in checkpoints, if the job has any.
+    pub(crate) fn snapshots(&self, metrics: &Arc<TaskMetrics>) -> io::Result<Option<Snapshots>> {
+        let Some(config) = &self.environment.checkpoints else {
+            return Ok(None);
+        };
+        let TaskEnvironment { events, clock, .. } = &self.environment;
+        let operators = self.vertex.operators.iter();
+        let operators: Vec<_> = operators.map(|operator| operator.operator_id).collect();
+        let attempt = self.deployment.attempt;
+        let snapshots = Snapshots::new(config, attempt, events, clock, metrics, operators.len());
+        let mut snapshots = snapshots?;
+        if let Some(restore) = &self.deployment.restore {
+            snapshots.restored(restore, &operators);
+        }
+        Ok(Some(snapshots))
     }
 
     /// The source or the gate at the head of the chain.

@@ -16,6 +16,7 @@
 //! the subtask, as it does not know any more what it has written.
 
 mod bases;
+mod give_way;
 mod store;
 mod uploader;
 
@@ -38,13 +39,14 @@ use self::store::Chain;
 use self::uploader::{Upload, Uploader};
 use crate::chain::OperatorChain;
 use crate::deployment::{TaskCheckpoints, TaskEvents};
+use crate::metrics::TaskMetrics;
 
 /// How much of a snapshot is copied at once: some tenths of a millisecond.
 const COPY_BYTES: usize = 128 << 10;
 
 /// While there are records to process, so many times as long as a piece took goes by before the
 /// next one. The snapshot takes longer by that, and the records hardly notice it.
-const PAUSE: u32 = 8;
+const PAUSE: u32 = 24;
 
 /// Whether the subtask has something better to do than to copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,15 @@ struct Part {
     known: Vec<StoredFile>,
 }
 
+impl Part {
+    /// About how many bytes of it are in memory.
+    fn bytes(&self) -> u64 {
+        let states = self.snapshot.keyed.iter().flat_map(|keyed| &keyed.states);
+        let blocks = states.flat_map(|state| &state.blocks);
+        blocks.map(|block| block.bytes.len() as u64).sum()
+    }
+}
+
 /// The snapshot that is being copied.
 struct Copying {
     barrier: CheckpointBarrier,
@@ -123,6 +134,7 @@ impl Snapshots {
         attempt: ExecutionAttemptId,
         events: &Arc<dyn TaskEvents>,
         clock: &Arc<dyn Clock>,
+        metrics: &Arc<TaskMetrics>,
         operators: usize,
     ) -> std::io::Result<Self> {
         Ok(Self {
@@ -130,7 +142,7 @@ impl Snapshots {
             attempt,
             events: Arc::clone(events),
             clock: Arc::clone(clock),
-            uploader: Uploader::start(config, attempt, events, clock)?,
+            uploader: Uploader::start(config, attempt, events, clock, metrics)?,
             copying: None,
             bases: Bases::new(operators, config.full_every),
             savepoints: BTreeSet::new(),

@@ -42,6 +42,23 @@ impl BitSet {
         was
     }
 
+    /// Takes out all of the 64 numbers around this one: the first of the 64, and which of them.
+    #[inline]
+    pub(crate) fn take_around(&mut self, id: u32) -> (u32, u64) {
+        let (place, _) = Self::place(id);
+        let taken = self.words.get_mut(place).map_or(0, std::mem::take);
+        (id & !63, taken)
+    }
+
+    /// Puts back what [`Self::take_around`] gave, or a part of it.
+    #[inline]
+    pub(crate) fn put_back(&mut self, (first, taken): (u32, u64)) {
+        let (place, _) = Self::place(first);
+        if let Some(word) = self.words.get_mut(place) {
+            *word |= taken;
+        }
+    }
+
     /// Forgets everything and gives the memory back.
     pub(crate) fn reset(&mut self) {
         self.words = Vec::new();
@@ -54,6 +71,12 @@ impl BitSet {
             words.push((1 << (end % 64)) - 1);
         }
         Self { words }
+    }
+
+    /// How many numbers it has.
+    pub(crate) fn len(&self) -> usize {
+        let ones = self.words.iter().map(|word| word.count_ones() as usize);
+        ones.sum()
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -116,11 +139,28 @@ mod tests {
                 }
             }
             prop_assert_eq!(numbers(&set), model.iter().copied().collect::<Vec<_>>());
+            prop_assert_eq!(set.len(), model.len());
             let mut other = BitSet::default();
             b.iter().for_each(|id| { other.insert(*id); });
             set.union_with(&other);
             prop_assert_eq!(numbers(&set), model.union(&b).copied().collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn the_numbers_around_one_are_taken_together_and_put_back() {
+        let mut set = BitSet::default();
+        for id in [63, 64, 70, 127, 128] {
+            set.insert(id);
+        }
+        let taken = set.take_around(100);
+        assert_eq!(taken, (64, 1 | 1 << 6 | 1 << 63));
+        assert_eq!(numbers(&set), [63, 128]);
+        set.put_back((64, 1 << 6));
+        assert_eq!(numbers(&set), [63, 70, 128]);
+        assert_eq!(set.take_around(1000), (960, 0));
+        set.put_back((960, 0));
+        assert_eq!(numbers(&set), [63, 70, 128]);
     }
 
     #[test]

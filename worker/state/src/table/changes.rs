@@ -13,7 +13,10 @@ use weir_types::CheckpointId;
 
 use crate::codec::CodecError;
 use crate::table::bit_set::BitSet;
-use crate::table::record;
+use crate::table::record::{self, Write};
+
+/// No more is asked for before it is known to be needed.
+const EXPECTED_MAX: usize = 16 << 20;
 
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
@@ -32,6 +35,10 @@ pub(crate) struct Changes {
     cursor: usize,
     /// Of the snapshot being copied: records of what was copied.
     copied: Vec<u8>,
+    /// About how many bytes they will be, as far as the snapshot before tells.
+    expected: usize,
+    /// How many entries the latest snapshot began with, and how long their records became.
+    measured: (usize, usize),
     /// Something could not be written while records were processed. Told when the snapshot is
     /// copied: the record that came in between has nothing to do with it. Only a complete snapshot
     /// makes up for it.
@@ -45,14 +52,24 @@ struct Unconfirmed {
     removed: Vec<u8>,
 }
 
-type Write<'a> = &'a mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>;
-
 impl Changes {
     /// Notes that the entry in this slot is about to change. True if its old state must be written
     /// with [`Self::copy`] before.
     #[inline]
     pub(crate) fn change(&mut self, id: u32) -> bool {
         self.dirty.insert(id) && self.frozen.remove(id)
+    }
+
+    /// Takes the slots around this one that are still to be copied.
+    #[inline]
+    pub(crate) fn frozen_around(&mut self, id: u32) -> (u32, u64) {
+        self.frozen.take_around(id)
+    }
+
+    /// Puts those back that were not copied after all.
+    #[inline]
+    pub(crate) fn put_back(&mut self, slots: (u32, u64)) {
+        self.frozen.put_back(slots);
     }
 
     /// Notes a new entry.
@@ -69,7 +86,7 @@ impl Changes {
 
     /// Notes that the entry in this slot is about to go. True if its old state must be copied
     /// before.
-    pub(crate) fn remove(&mut self, id: u32, key: Write) -> bool {
+    pub(crate) fn remove(&mut self, id: u32, key: impl Write) -> bool {
         if !self.fresh.remove(id) {
             self.remove_unseen(key);
         }
@@ -78,7 +95,7 @@ impl Changes {
     }
 
     /// Notes that an entry goes that is in no slot: the tier below has it.
-    pub(crate) fn remove_unseen(&mut self, key: Write) {
+    pub(crate) fn remove_unseen(&mut self, key: impl Write) {
         if let Err(error) = record::write_removed(&mut self.removed, key) {
             self.broken = Some(error);
         }
@@ -100,9 +117,29 @@ impl Changes {
     }
 
     /// Writes an entry into the snapshot.
-    pub(crate) fn copy(&mut self, key: Write, value: Write) {
+    #[inline]
+    pub(crate) fn copy(&mut self, key: impl Write, value: impl Write) {
+        self.make_room();
         if let Err(error) = record::write_put(&mut self.copied, key, value) {
             self.broken = Some(error);
+        }
+    }
+
+    /// Adds entries to the snapshot that were written elsewhere, or says why they could not be.
+    pub(crate) fn add(&mut self, records: &[u8], failed: Option<CodecError>) {
+        self.make_room();
+        self.copied.extend_from_slice(records);
+        if failed.is_some() {
+            self.broken = failed;
+        }
+    }
+
+    /// Otherwise the records would be copied each time their vector grows, into memory that the
+    /// system has to find first.
+    #[inline]
+    fn make_room(&mut self) {
+        if self.copied.capacity() == 0 {
+            self.copied.reserve_exact(self.expected);
         }
     }
 
@@ -132,6 +169,12 @@ impl Changes {
                 self.frozen.union_with(&unconfirmed.dirty);
             }
         }
+        let (entries, bytes) = self.measured;
+        let begins = self.frozen.len();
+        // A sixteenth more, so that entries that have grown a little fit.
+        let each = (bytes + bytes / 16).div_ceil(entries.max(1));
+        self.expected = (begins * each).min(EXPECTED_MAX);
+        self.measured.0 = begins;
     }
 
     /// Adds an entry that belongs to the snapshot being copied: it has just come into its slot.
@@ -151,6 +194,7 @@ impl Changes {
     /// to one that was confirmed after this one began. In a complete one nothing needs removing.
     pub(crate) fn finish(&mut self, complete: bool) -> Vec<u8> {
         let copied = std::mem::take(&mut self.copied);
+        self.measured.1 = copied.len();
         self.frozen.reset();
         if complete
             || self

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use crate::codec::CodecError;
+use crate::table::record::Write;
 
 #[derive(Debug, Default)]
 pub(crate) struct Partial {
@@ -20,7 +20,7 @@ pub(crate) struct Partial {
 impl Partial {
     /// Notes a removed key. One that cannot be written is reported by whoever notes the removal for
     /// the next spill.
-    pub(crate) fn remove(&mut self, key: &mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>) {
+    pub(crate) fn remove(&mut self, key: impl Write) {
         let mut bytes = Vec::new();
         if key(&mut bytes).is_ok() {
             let len = bytes.len();

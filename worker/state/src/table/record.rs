@@ -23,10 +23,18 @@ pub(crate) struct Record<'a> {
     pub(crate) value: Option<&'a [u8]>,
 }
 
-type Write<'a> = &'a mut dyn FnMut(&mut Vec<u8>) -> Result<(), CodecError>;
+/// Writes one text's bytes.
+pub(crate) trait Write: FnOnce(&mut Vec<u8>) -> Result<(), CodecError> {}
+
+impl<F: FnOnce(&mut Vec<u8>) -> Result<(), CodecError>> Write for F {}
 
 /// Appends an entry's value. After an error `out` is as it was.
-pub(crate) fn write_put(out: &mut Vec<u8>, key: Write, value: Write) -> Result<(), CodecError> {
+#[inline]
+pub(crate) fn write_put(
+    out: &mut Vec<u8>,
+    key: impl Write,
+    value: impl Write,
+) -> Result<(), CodecError> {
     let start = out.len();
     out.push(PUT);
     let written = write_text(out, key).and_then(|()| write_text(out, value));
@@ -60,25 +68,31 @@ fn append_length(out: &mut Vec<u8>, mut rest: usize) {
 }
 
 /// Appends that an entry is gone. After an error `out` is as it was.
-pub(crate) fn write_removed(out: &mut Vec<u8>, key: Write) -> Result<(), CodecError> {
+pub(crate) fn write_removed(out: &mut Vec<u8>, key: impl Write) -> Result<(), CodecError> {
     let start = out.len();
     out.push(REMOVED);
     write_text(out, key).inspect_err(|_| out.truncate(start))
 }
 
-fn write_text(out: &mut Vec<u8>, write: Write) -> Result<(), CodecError> {
+#[inline]
+fn write_text(out: &mut Vec<u8>, write: impl Write) -> Result<(), CodecError> {
     let start = out.len();
     out.push(0);
     write(out)?;
     let len = out.len() - start - 1;
-    if let (Ok(short), true) = (u8::try_from(len), len < 128) {
-        out[start] = short;
-    } else {
-        let mut prefix = Vec::with_capacity(5);
-        append_length(&mut prefix, len);
-        drop(out.splice(start..=start, prefix));
+    match u8::try_from(len) {
+        Ok(short @ ..128) => out[start] = short,
+        _ => make_room_for_length(out, start, len),
     }
     Ok(())
+}
+
+/// Puts the length before a text that has got one byte for it.
+#[cold]
+fn make_room_for_length(out: &mut Vec<u8>, start: usize, len: usize) {
+    let mut prefix = Vec::with_capacity(5);
+    append_length(&mut prefix, len);
+    drop(out.splice(start..=start, prefix));
 }
 
 /// Takes the record at the front of a block; none at its end.
@@ -127,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    fn append(bytes: &[u8]) -> impl FnMut(&mut Vec<u8>) -> Result<(), CodecError> {
+    fn append(bytes: &[u8]) -> impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError> {
         |out| {
             out.extend_from_slice(bytes);
             Ok(())
@@ -139,8 +153,8 @@ mod tests {
         let texts = [vec![], vec![1; 127], vec![2; 128], vec![3; 70_000]];
         let mut block = Vec::new();
         for text in &texts {
-            write_put(&mut block, &mut append(b"k"), &mut append(text)).unwrap();
-            write_removed(&mut block, &mut append(text)).unwrap();
+            write_put(&mut block, append(b"k"), append(text)).unwrap();
+            write_removed(&mut block, append(text)).unwrap();
         }
         let mut rest = block.as_slice();
         for text in &texts {
@@ -167,8 +181,8 @@ mod tests {
     #[test]
     fn the_bytes_of_version_1_stay_what_they_are() {
         let mut block = Vec::new();
-        write_removed(&mut block, &mut append(b"ab")).unwrap();
-        write_put(&mut block, &mut append(b"c"), &mut append(&[9; 130])).unwrap();
+        write_removed(&mut block, append(b"ab")).unwrap();
+        write_put(&mut block, append(b"c"), append(&[9; 130])).unwrap();
         let mut want = b"\x00\x02ab\x01\x01c\x82\x01".to_vec();
         want.extend([9; 130]);
         assert_eq!(block, want);
@@ -179,7 +193,7 @@ mod tests {
         for len in [0, 1, 127, 128, 16_383, 16_384] {
             let text = vec![7; len];
             let (mut written, mut appended) = (Vec::new(), Vec::new());
-            write_put(&mut written, &mut append(&text), &mut append(&text)).unwrap();
+            write_put(&mut written, append(&text), append(&text)).unwrap();
             append_put(&mut appended, &text, &text);
             assert_eq!(written, appended);
         }
@@ -188,8 +202,8 @@ mod tests {
     #[test]
     fn a_refused_value_leaves_no_half_record() {
         let mut block = b"before".to_vec();
-        let refuse = &mut |_: &mut Vec<u8>| Err(CodecError::decode::<u8>("no"));
-        assert!(write_put(&mut block, &mut append(b"k"), refuse).is_err());
+        let refuse = |_: &mut Vec<u8>| Err(CodecError::decode::<u8>("no"));
+        assert!(write_put(&mut block, append(b"k"), refuse).is_err());
         assert_eq!(block, b"before");
     }
 

@@ -218,7 +218,7 @@ mod tests {
             match value {
                 Some(value) => append_put(&mut part, &[*key], &[*value]),
                 None => {
-                    let key = &mut |out: &mut Vec<u8>| {
+                    let key = |out: &mut Vec<u8>| {
                         out.push(*key);
                         Ok(())
                     };

@@ -1,19 +1,25 @@
 //! Stores what an uploader was given: encodes it, writes objects, and gives the handles. Blocks.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use weir_checkpoint::blob;
 use weir_checkpoint::handle::{
     FileContent, KeyedHandle, ObjectRef, OperatorSubtaskState, Stored, StoredFile, SubtaskState,
 };
-use weir_checkpoint::keyed_file::{self, Compression, SpilledFile};
+use weir_checkpoint::keyed_file::{Compression, MemoryFile, SpilledFile};
 use weir_state::{ColdError, FileSnapshot, KeyedSnapshot, SnapshotFile, Spilled};
-use weir_storage::{ObjectPath, ObjectStore, ObjectWriter, PathError, StoreError};
+use weir_storage::{ObjectPath, ObjectStore, PathError, StoreError};
 use weir_stream::OperatorSnapshot;
-use weir_types::{BarrierKind, CheckpointBarrier, ExecutionAttemptId, Hash128, hash128};
+use weir_types::{BarrierKind, CheckpointBarrier, ExecutionAttemptId, hash128};
 
+mod pieces;
+
+use self::pieces::Pieces;
 use super::Part;
+use super::give_way::GiveWay;
 use crate::copies::LocalCopies;
 use crate::deployment::TaskCheckpoints;
 
@@ -25,6 +31,9 @@ pub(super) type StoredChains = Vec<(usize, Chain)>;
 
 /// From this size on an object is written piece by piece.
 const LARGE_BYTES: usize = 16 << 20;
+
+/// No more is written at once, so that the uploader can give way, or give up.
+const DIRECT_BYTES: usize = 128 << 10;
 
 /// The pieces.
 const PIECE_BYTES: usize = 8 << 20;
@@ -64,11 +73,15 @@ pub(super) struct Saved {
     pub(super) full_bytes: u64,
 }
 
+/// Takes the next bytes of an object.
+type Give<'g> = dyn FnMut(&[u8]) -> Result<(), SaveError> + 'g;
+
 /// Stores one subtask's part of one checkpoint.
 pub(super) struct Saver<'a> {
     config: &'a TaskCheckpoints,
     attempt: ExecutionAttemptId,
     barrier: CheckpointBarrier,
+    give_way: GiveWay,
     saved: Saved,
 }
 
@@ -77,11 +90,13 @@ impl<'a> Saver<'a> {
         config: &'a TaskCheckpoints,
         attempt: ExecutionAttemptId,
         barrier: CheckpointBarrier,
+        give_way: GiveWay,
     ) -> Self {
         Self {
             config,
             attempt,
             barrier,
+            give_way,
             saved: Saved::default(),
         }
     }
@@ -94,19 +109,17 @@ impl<'a> Saver<'a> {
         go_on: impl Fn() -> bool,
     ) -> Result<Option<Saved>, SaveError> {
         for part in parts {
-            if !go_on() {
-                return Ok(None);
-            }
-            if !self.save_part(part, &go_on)? {
-                return Ok(None);
+            match self.save_part(part, &go_on) {
+                Err(SaveError::GivenUp) => return Ok(None),
+                saved => saved?,
             }
         }
         self.saved.state.ended = ended;
         Ok(Some(self.saved))
     }
 
-    /// False if there was no reason to go on.
-    fn save_part(&mut self, part: Part, go_on: &impl Fn() -> bool) -> Result<bool, SaveError> {
+    fn save_part(&mut self, part: Part, go_on: &impl Fn() -> bool) -> Result<(), SaveError> {
+        check(go_on)?;
         let Part {
             place,
             operator,
@@ -122,17 +135,11 @@ impl<'a> Saver<'a> {
             uncommitted,
         } = snapshot;
         let keyed = match (keyed, files) {
-            (Some(keyed), _) => self.save_keyed(place, &keyed, base)?,
-            (None, Some(files)) => {
-                let saved = match files.spilled.clone() {
-                    Some(spilled) => self.save_spilled(place, files, &spilled, go_on)?,
-                    None => self.save_files(place, files, &known, go_on)?,
-                };
-                match saved {
-                    Some(handle) => vec![handle],
-                    None => return Ok(false),
-                }
-            }
+            (Some(keyed), _) => self.save_keyed(place, &keyed, base, go_on)?,
+            (None, Some(files)) => vec![match files.spilled.clone() {
+                Some(spilled) => self.save_spilled(place, files, &spilled, go_on)?,
+                None => self.save_files(place, files, &known, go_on)?,
+            }],
             (None, None) => Chain::new(),
         };
         let operator_state = match operator_state {
@@ -146,7 +153,7 @@ impl<'a> Saver<'a> {
             Some(self.put(place, "raw", blob::encode(&raw))?)
         };
         if keyed.is_empty() && operator_state.is_none() && raw.is_none() {
-            return Ok(true);
+            return Ok(());
         }
         let small = operator_state.iter().chain(&raw).map(Stored::size);
         let files = keyed.iter().map(|file| file.stored.size());
@@ -161,7 +168,7 @@ impl<'a> Saver<'a> {
             raw,
             uncommitted,
         });
-        Ok(true)
+        Ok(())
     }
 
     /// Stores the files of a database, but for those that a checkpoint holds already.
@@ -171,23 +178,21 @@ impl<'a> Saver<'a> {
         snapshot: FileSnapshot,
         known: &[StoredFile],
         go_on: &impl Fn() -> bool,
-    ) -> Result<Option<KeyedHandle>, SaveError> {
+    ) -> Result<KeyedHandle, SaveError> {
         let known: BTreeMap<&str, &StoredFile> = known
             .iter()
             .map(|file| (file.name.as_str(), file))
             .collect();
         let mut stored = Vec::with_capacity(snapshot.files.len());
         for file in snapshot.files {
-            if !go_on() {
-                return Ok(None);
-            }
+            check(go_on)?;
             let same = known.get(file.name.as_str());
             let same = same.filter(|known| file.shared && known.content.size() == file.bytes);
             let local = snapshot.folder.join(&file.name);
             let file = match same {
                 Some(same) => StoredFile::clone(same),
                 None => StoredFile {
-                    content: self.save_file(place, &local, &file)?,
+                    content: self.save_file(place, &local, &file, go_on)?,
                     name: file.name,
                     checkpoint: snapshot.checkpoint,
                     shared: file.shared,
@@ -198,14 +203,14 @@ impl<'a> Saver<'a> {
             }
             stored.push(file);
         }
-        Ok(Some(KeyedHandle {
+        Ok(KeyedHandle {
             stored: Stored::Files(stored),
             checkpoint: snapshot.checkpoint,
             base: None,
             range: snapshot.range,
             max_parallelism: snapshot.max_parallelism,
             states: snapshot.states,
-        }))
+        })
     }
 
     fn save_file(
@@ -213,22 +218,47 @@ impl<'a> Saver<'a> {
         place: usize,
         path: &Path,
         file: &SnapshotFile,
+        go_on: &impl Fn() -> bool,
     ) -> Result<FileContent, SaveError> {
-        let path = path.to_owned();
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(source) => return Err(SaveError::Read { path, source }),
+        let want = file.bytes;
+        let check_size = |found: u64| match found == want {
+            true => Ok(()),
+            false => Err(SaveError::Size {
+                path: path.to_owned(),
+                found,
+                want,
+            }),
         };
-        let (found, want) = (bytes.len() as u64, file.bytes);
-        if found != want {
-            return Err(SaveError::Size { path, found, want });
-        }
+        let unreadable = |source| SaveError::Read {
+            path: path.to_owned(),
+            source,
+        };
         // What later checkpoints refer to again is worth an object.
-        if !file.shared && bytes.len() <= self.config.inline_max {
-            self.saved.written_bytes += found;
-            return Ok(FileContent::Inline(bytes));
+        let inline = !file.shared && want <= self.config.inline_max as u64;
+        if inline || (want < LARGE_BYTES as u64 && !self.is_here(place, &file.name)?) {
+            let bytes = fs::read(path).map_err(unreadable)?;
+            check_size(bytes.len() as u64)?;
+            if inline {
+                self.saved.written_bytes += want;
+                return Ok(FileContent::Inline(bytes));
+            }
+            let object = self.put_object(place, &file.name, &bytes)?;
+            return Ok(FileContent::Object(object));
         }
-        let object = self.put_object(place, &file.name, &bytes)?;
+        let object = self.put_pieces(place, &file.name, go_on, |give| {
+            let mut from = fs::File::open(path).map_err(unreadable)?;
+            let mut piece = vec![0; DIRECT_BYTES];
+            let mut found = 0;
+            loop {
+                match from.read(&mut piece).map_err(unreadable)? {
+                    0 => return check_size(found),
+                    read => {
+                        found += read as u64;
+                        give(&piece[..read])?;
+                    }
+                }
+            }
+        })?;
         Ok(FileContent::Object(object))
     }
 
@@ -241,14 +271,14 @@ impl<'a> Saver<'a> {
     }
 
     /// Stores entries that lie on the local disk. However many they are, a few megabytes of them
-    /// are in memory, or a block, if it is to be compressed. None: there was no reason to go on.
+    /// are in memory, or a block, if it is to be compressed.
     fn save_spilled(
         &mut self,
         place: usize,
         snapshot: FileSnapshot,
         spilled: &Spilled,
         go_on: &impl Fn() -> bool,
-    ) -> Result<Option<KeyedHandle>, SaveError> {
+    ) -> Result<KeyedHandle, SaveError> {
         let file = SpilledFile::new(&snapshot, spilled, self.compression())?;
         let stored = if file.size() < LARGE_BYTES as u64 {
             let mut bytes = Vec::new();
@@ -258,19 +288,17 @@ impl<'a> Saver<'a> {
             })?;
             self.put(place, "keyed", bytes)?
         } else {
-            match self.put_pieces(place, "keyed", &file, go_on) {
-                Err(SaveError::GivenUp) => return Ok(None),
-                stored => Stored::Object(stored?),
-            }
+            let object = self.put_pieces(place, "keyed", go_on, |give| file.write(give))?;
+            Stored::Object(object)
         };
-        Ok(Some(KeyedHandle {
+        Ok(KeyedHandle {
             stored,
             checkpoint: snapshot.checkpoint,
             base: None,
             range: snapshot.range,
             max_parallelism: snapshot.max_parallelism,
             states: snapshot.states,
-        }))
+        })
     }
 
     fn save_keyed(
@@ -278,11 +306,22 @@ impl<'a> Saver<'a> {
         place: usize,
         keyed: &KeyedSnapshot,
         mut chain: Chain,
+        go_on: &impl Fn() -> bool,
     ) -> Result<Chain, SaveError> {
         let compression = self.compression();
         let states = keyed.states.iter().map(|state| state.meta.clone());
         let states: Vec<_> = states.collect();
-        let stored = self.put(place, "keyed", keyed_file::encode(keyed, compression))?;
+        let give_way = &mut self.give_way;
+        let file = MemoryFile::new(keyed, compression, &mut || give_way.between());
+        // Where the store is on this machine, nobody else wants the bytes: they need not be copied.
+        let stored = if file.size() <= self.config.inline_max || !self.is_here(place, "keyed")? {
+            self.put(place, "keyed", file.to_vec())?
+        } else {
+            let object = self.put_pieces(place, "keyed", go_on, |give| {
+                file.pieces().try_for_each(give)
+            })?;
+            Stored::Object(object)
+        };
         if let Some(copies) = self.copies() {
             let bases = chain.iter().flat_map(|base| base.stored.objects());
             bases.for_each(|base| copies.keep_known(self.barrier.id, base));
@@ -326,6 +365,12 @@ impl<'a> Saver<'a> {
         path.is_ok_and(|path| self.config.store.local_file(&path).is_some())
     }
 
+    /// The same of an object that is going to be named so.
+    fn is_here(&self, place: usize, kind: &str) -> Result<bool, SaveError> {
+        let (path, _) = self.name(place, kind)?;
+        Ok(self.config.store.local_file(&path).is_some())
+    }
+
     /// Puts bytes into an object of their own.
     fn put_object(
         &mut self,
@@ -343,23 +388,32 @@ impl<'a> Saver<'a> {
         })
     }
 
-    /// Puts a file into an object of its own without ever having all of it. No local copy is kept:
-    /// those are made of bytes that are in memory, or of files.
+    /// Puts what `fill` gives into an object of its own, without ever having all of it. No local
+    /// copy is kept: those are made of bytes that are in memory, or of files.
     fn put_pieces(
         &mut self,
         place: usize,
         kind: &str,
-        file: &SpilledFile<'_>,
         go_on: &impl Fn() -> bool,
+        fill: impl FnOnce(&mut Give<'_>) -> Result<(), SaveError>,
     ) -> Result<ObjectRef, SaveError> {
         let (path, name) = self.name(place, kind)?;
-        let object = self.config.store.create_large(&path);
-        let mut pieces = Pieces::new(object.map_err(SaveError::Store)?);
-        file.write::<SaveError>(&mut |piece| {
-            if !go_on() {
-                return Err(SaveError::GivenUp);
+        let store = &self.config.store;
+        // A file takes pieces of any size; an upload costs a request for each.
+        let gathered = match store.local_file(&path) {
+            Some(_) => 0,
+            None => PIECE_BYTES,
+        };
+        let object = store.create_large(&path).map_err(SaveError::Store)?;
+        let mut pieces = Pieces::new(object, gathered);
+        let give_way = &mut self.give_way;
+        fill(&mut |bytes| {
+            for piece in bytes.chunks(DIRECT_BYTES) {
+                check(go_on)?;
+                pieces.write(piece).map_err(SaveError::Store)?;
+                give_way.between();
             }
-            pieces.write(piece).map_err(SaveError::Store)
+            Ok(())
         })?;
         let (size, checksum) = pieces.finish().map_err(SaveError::Store)?;
         self.saved.written_bytes += size;
@@ -407,47 +461,10 @@ fn write(store: &dyn ObjectStore, path: &ObjectPath, bytes: &[u8]) -> Result<(),
     object.finish().map(drop)
 }
 
-/// An object that is written in pieces of one size, and what is known of it at its end.
-struct Pieces {
-    object: Box<dyn ObjectWriter>,
-    piece: Vec<u8>,
-    hash: Hash128,
-    size: u64,
-}
-
-impl Pieces {
-    fn new(object: Box<dyn ObjectWriter>) -> Self {
-        Self {
-            object,
-            piece: Vec::with_capacity(PIECE_BYTES),
-            hash: Hash128::new(),
-            size: 0,
-        }
-    }
-
-    fn write(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
-        self.hash.write(bytes);
-        self.size += bytes.len() as u64;
-        while !bytes.is_empty() {
-            let room = PIECE_BYTES - self.piece.len();
-            let (now, later) = bytes.split_at(bytes.len().min(room));
-            self.piece.extend_from_slice(now);
-            if self.piece.len() == PIECE_BYTES {
-                self.object.write(&self.piece)?;
-                self.piece.clear();
-            }
-            bytes = later;
-        }
-        Ok(())
-    }
-
-    /// Size and checksum of the object, which exists now.
-    fn finish(mut self) -> Result<(u64, u128), StoreError> {
-        if !self.piece.is_empty() {
-            self.object.write(&self.piece)?;
-        }
-        self.object.finish()?;
-        Ok((self.size, self.hash.finish()))
+fn check(go_on: &impl Fn() -> bool) -> Result<(), SaveError> {
+    match go_on() {
+        true => Ok(()),
+        false => Err(SaveError::GivenUp),
     }
 }
 

@@ -118,7 +118,9 @@ impl Rig {
         let stood = Arc::new(Stood::default());
         let events: Arc<dyn TaskEvents> = Arc::<Stood>::clone(&stood);
         let config = Arc::new(TaskCheckpoints::new(Arc::new(MemoryStore::new())));
-        let snapshots = Snapshots::new(&config, context.attempt, &events, &timed, 1);
+        let metrics = Arc::new(TaskMetrics::new(Vec::new(), false, Arc::default()));
+        let attempt = context.attempt;
+        let snapshots = Snapshots::new(&config, attempt, &events, &timed, &metrics, 1);
         let operator = Keyed {
             clock: Arc::clone(&clock),
             running: None,
@@ -137,7 +139,7 @@ impl Rig {
             chain: OperatorChain {
                 nodes: vec![node],
                 partitions: Vec::new(),
-                metrics: Arc::new(TaskMetrics::new(Vec::new(), false, Arc::default())),
+                metrics,
                 cancel: CancelToken::default(),
             },
         }

@@ -12,9 +12,11 @@ use weir_checkpoint::coordinator::SnapshotFailure;
 use weir_checkpoint::handle::SnapshotMetrics;
 use weir_types::{CheckpointBarrier, CheckpointId, Clock, ExecutionAttemptId, Timestamp, causes};
 
+use super::give_way::GiveWay;
 use super::store::{SaveError, Saver, StoredChains};
 use super::{Part, micros};
 use crate::deployment::{TaskCheckpoints, TaskEvents};
+use crate::metrics::TaskMetrics;
 use crate::panics;
 
 /// How many snapshots may wait for the one that is being stored. Each holds a copy of the state;
@@ -54,6 +56,7 @@ struct Worker {
     attempt: ExecutionAttemptId,
     events: Arc<dyn TaskEvents>,
     clock: Arc<dyn Clock>,
+    metrics: Arc<TaskMetrics>,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -63,6 +66,7 @@ impl Uploader {
         attempt: ExecutionAttemptId,
         events: &Arc<dyn TaskEvents>,
         clock: &Arc<dyn Clock>,
+        metrics: &Arc<TaskMetrics>,
     ) -> std::io::Result<Self> {
         let (queue, uploads) = mpsc::sync_channel(WAITING_MAX);
         let shared = Arc::new(Mutex::new(Shared::default()));
@@ -71,6 +75,7 @@ impl Uploader {
             attempt,
             events: Arc::clone(events),
             clock: Arc::clone(clock),
+            metrics: Arc::clone(metrics),
             shared: Arc::clone(&shared),
         };
         thread::Builder::new()
@@ -140,7 +145,9 @@ impl Worker {
             frozen_at,
         } = upload;
         let id = barrier.id;
-        let saver = Saver::new(&self.config, self.attempt, barrier);
+        let bytes = parts.iter().map(Part::bytes).sum();
+        let give_way = GiveWay::new(&self.metrics, &self.clock, bytes);
+        let saver = Saver::new(&self.config, self.attempt, barrier, give_way);
         let saved = match saver.save(parts, ended, || self.is_wanted(id)) {
             Ok(Some(saved)) => saved,
             Ok(None) => return,

@@ -163,7 +163,7 @@ fn a_snapshot_shows_the_moment_it_began_while_records_change_what_is_being_copie
     let mut harness = OneInputHarness::<Word, Word>::open(count()).unwrap();
     harness.push_all(words(1).collect()).unwrap();
     let begun = harness.begin_snapshot(SnapshotKind::Full).unwrap();
-    for step in [3, 2, 1] {
+    for step in [97, 53, 1] {
         harness.copy_snapshot(4096).unwrap();
         harness.push_all(words(step).collect()).unwrap();
     }

@@ -66,14 +66,24 @@ fn spilled(block_len: usize, damage: impl FnOnce(&mut [u8])) -> FileSnapshot {
     }
 }
 
+/// What was stored, and all objects that the store has then.
+type StoredObjects = (Result<KeyedHandle, SaveError>, Vec<Vec<u8>>);
+
 /// What is stored of it as a savepoint, and all objects that the store has then.
-fn stored(
-    snapshot: &FileSnapshot,
+fn stored(snapshot: &FileSnapshot, compress: bool, go_on: impl Fn() -> bool) -> StoredObjects {
+    let spilled = snapshot.spilled.as_ref().unwrap();
+    stored_in(Arc::new(MemoryStore::new()), compress, |saver| {
+        saver.save_spilled(0, snapshot.clone(), spilled, &go_on)
+    })
+}
+
+/// The same in this store.
+fn stored_in(
+    store: Arc<dyn ObjectStore>,
     compress: bool,
-    go_on: impl Fn() -> bool,
-) -> (Result<Option<KeyedHandle>, SaveError>, Vec<Vec<u8>>) {
-    let store = MemoryStore::new();
-    let mut config = TaskCheckpoints::new(Arc::new(store.clone()));
+    save: impl FnOnce(&mut Saver<'_>) -> Result<KeyedHandle, SaveError>,
+) -> StoredObjects {
+    let mut config = TaskCheckpoints::new(Arc::clone(&store));
     config.compress = compress;
     let attempt = ExecutionAttemptId {
         epoch: Epoch(3),
@@ -83,13 +93,12 @@ fn stored(
     };
     let barrier = CheckpointBarrier {
         epoch: Epoch(3),
-        id: snapshot.checkpoint,
+        id: CheckpointId(12),
         triggered_at_ms: 0,
         kind: BarrierKind::Savepoint,
     };
-    let mut saver = Saver::new(&config, attempt, barrier);
-    let spilled = snapshot.spilled.as_ref().unwrap();
-    let handle = saver.save_spilled(0, snapshot.clone(), spilled, &go_on);
+    let mut saver = Saver::new(&config, attempt, barrier, GiveWay::to_nobody());
+    let handle = save(&mut saver);
     let folder = ObjectPath::new("savepoint-3-12").unwrap();
     let objects = store.list(&folder).unwrap().into_iter();
     let objects = objects.map(|object| store.get(&object.path).unwrap());
@@ -101,13 +110,13 @@ fn however_large_it_is_the_object_is_the_one_that_memory_would_have_made() {
     for (block_len, compress) in [(5_000, false), (3_000_001, false), (3_000_001, true)] {
         let snapshot = spilled(block_len, |_| {});
         let (handle, objects) = stored(&snapshot, compress, || true);
-        let handle = handle.unwrap().unwrap();
+        let handle = handle.unwrap();
         let compression = match compress {
             true => Compression::Lz4,
             false => Compression::None,
         };
         let entries = snapshot.read_spilled().unwrap().unwrap();
-        let want = keyed_file::encode(&entries, compression);
+        let want = weir_checkpoint::keyed_file::encode(&entries, compression);
         assert!(objects == [want.clone()], "{block_len} {compress}");
         let Stored::Object(object) = &handle.stored else {
             unreachable!("it is too large for the handle");
@@ -123,7 +132,7 @@ fn however_large_it_is_the_object_is_the_one_that_memory_would_have_made() {
 #[test]
 fn a_few_bytes_are_in_the_handle() {
     let (handle, objects) = stored(&spilled(40, |_| {}), false, || true);
-    assert!(matches!(handle.unwrap().unwrap().stored, Stored::Inline(_)));
+    assert!(matches!(handle.unwrap().stored, Stored::Inline(_)));
     assert_eq!(objects, Vec::<Vec<u8>>::new());
 }
 
@@ -135,7 +144,7 @@ fn what_is_given_up_or_damaged_on_the_local_disk_becomes_no_object() {
         asked.get() <= 5
     };
     let (handle, objects) = stored(&spilled(3_000_000, |_| {}), false, some);
-    assert_eq!(handle.unwrap(), None);
+    assert!(matches!(handle, Err(SaveError::GivenUp)));
     assert_eq!(asked.get(), 6, "it stops at once");
     assert!(objects.is_empty());
 
@@ -145,5 +154,68 @@ fn what_is_given_up_or_damaged_on_the_local_disk_becomes_no_object() {
         let error = weir_types::causes(&handle.unwrap_err());
         assert!(error.contains("damaged"), "{error}");
         assert!(objects.is_empty());
+    }
+}
+
+/// A database with one file, and what is stored of it in a store elsewhere and in a folder.
+fn stored_file(content: &[u8], bytes: u64) -> Vec<StoredObjects> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("000012.sst"), content).unwrap();
+    let file = SnapshotFile {
+        name: "000012.sst".to_owned(),
+        bytes,
+        shared: true,
+    };
+    let snapshot = FileSnapshot {
+        folder: folder.path().to_owned(),
+        files: vec![file],
+        spilled: None,
+        ..spilled(1, |_| {})
+    };
+    let here = tempfile::tempdir().unwrap();
+    let stores: [Arc<dyn ObjectStore>; 2] = [
+        Arc::new(MemoryStore::new()),
+        Arc::new(weir_storage::LocalStore::open(here.path()).unwrap()),
+    ];
+    let store = |store| {
+        stored_in(store, false, |saver| {
+            saver.save_files(0, snapshot.clone(), &[], &|| true)
+        })
+    };
+    stores.map(store).into()
+}
+
+#[test]
+fn a_file_of_a_database_becomes_the_same_object_in_every_store_however_large_it_is() {
+    for len in [0, 1, DIRECT_BYTES, 3 * DIRECT_BYTES + 1, LARGE_BYTES + 5] {
+        let content: Vec<u8> = (0..=250).cycle().take(len).collect();
+        for (handle, objects) in stored_file(&content, len as u64) {
+            let Stored::Files(files) = handle.unwrap().stored else {
+                unreachable!("files are stored as files");
+            };
+            let object = files[0].content.object().unwrap();
+            assert_eq!(
+                (object.size, object.checksum),
+                (len as u64, hash128(&content))
+            );
+            assert!(objects == [content.clone()], "{len}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_off_is_told_and_becomes_no_object() {
+    for (len, want) in [
+        (10, 11),
+        (LARGE_BYTES - 1, LARGE_BYTES + 1),
+        (LARGE_BYTES + 1, LARGE_BYTES),
+    ] {
+        for (handle, objects) in stored_file(&vec![7; len], want as u64) {
+            let error = handle.unwrap_err().to_string();
+            let told =
+                format!("000012.sst`, a file of the snapshot, has {len} bytes instead of {want}");
+            assert!(error.contains(&told), "{error}");
+            assert!(objects.is_empty());
+        }
     }
 }
