@@ -94,11 +94,15 @@ struct Part {
 }
 
 impl Part {
-    /// About how many bytes of it are in memory.
+    /// About how many bytes are to be stored of its keyed state.
     fn bytes(&self) -> u64 {
         let states = self.snapshot.keyed.iter().flat_map(|keyed| &keyed.states);
         let blocks = states.flat_map(|state| &state.blocks);
-        blocks.map(|block| block.bytes.len() as u64).sum()
+        let entries = blocks.map(|block| block.bytes.len() as u64);
+        let known: BTreeSet<&str> = self.known.iter().map(|file| &*file.name).collect();
+        let files = self.snapshot.files.iter().flat_map(|files| &files.files);
+        let new = files.filter(|file| !known.contains(&*file.name));
+        entries.chain(new.map(|file| file.bytes)).sum()
     }
 }
 

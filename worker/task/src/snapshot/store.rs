@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use weir_checkpoint::blob;
@@ -50,10 +50,7 @@ pub(super) enum SaveError {
     #[error("the snapshot was given up")]
     GivenUp,
     #[error("read `{}`, a file of the snapshot", path.display())]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     #[error("`{}`, a file of the snapshot, has {found} bytes instead of {want}", path.display())]
     Size {
         path: PathBuf,
@@ -250,12 +247,14 @@ impl<'a> Saver<'a> {
             let mut piece = vec![0; DIRECT_BYTES];
             let mut found = 0;
             loop {
-                match from.read(&mut piece).map_err(unreadable)? {
-                    0 => return check_size(found),
-                    read => {
+                match from.read(&mut piece) {
+                    Ok(0) => return check_size(found),
+                    Ok(read) => {
                         found += read as u64;
                         give(&piece[..read])?;
                     }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(unreadable(error)),
                 }
             }
         })?;
