@@ -15,7 +15,7 @@ mod reader;
 mod spilled;
 
 use serde::{Deserialize, Serialize};
-use weir_state::KeyedSnapshot;
+use weir_state::{KeyedSnapshot, StateMeta};
 use weir_types::{KeyGroup, hash_bytes};
 
 use self::index::{BlockEntry, Index, StateEntry};
@@ -42,7 +42,7 @@ pub struct MemoryFile<'a> {
     index: Vec<u8>,
     /// The blocks in the order of the file.
     blocks: Vec<Stored<'a>>,
-    size: usize,
+    size: u64,
 }
 
 impl<'a> MemoryFile<'a> {
@@ -54,43 +54,32 @@ impl<'a> MemoryFile<'a> {
         compression: Compression,
         between: &mut dyn FnMut(),
     ) -> Self {
-        let mut blocks: Vec<(KeyGroup, usize, Stored<'a>)> = Vec::new();
-        let mut states = Vec::with_capacity(snapshot.states.len());
-        let mut size = 0;
-        for (nth, state) in snapshot.states.iter().enumerate() {
-            let mut entries = Vec::with_capacity(state.blocks.len());
-            for block in &state.blocks {
+        let mut layout = Layout::default();
+        for state in &snapshot.states {
+            let blocks = state.blocks.iter().map(|block| {
                 let stored = Stored::new(&block.bytes, compression);
-                entries.push(stored.entry(block.group));
-                size += stored.bytes().len();
-                blocks.push((block.group, nth, stored));
+                let entry = stored.entry(block.group);
                 between();
-            }
-            states.push(StateEntry {
-                meta: state.meta.clone(),
-                complete: state.complete,
-                blocks: entries,
+                (entry, stored)
             });
+            layout.add(&state.meta, state.complete, blocks.collect());
         }
-        blocks.sort_by_key(|(group, state, _)| (*group, *state));
-        let index = Index {
+        let (index, blocks, size) = layout.finish(|states| Index {
             checkpoint: snapshot.checkpoint,
             base: snapshot.base,
             max_parallelism: snapshot.max_parallelism,
             range: snapshot.range,
             states,
-        };
-        assert_eq!(index.check(), Ok(()), "a backend makes snapshots in order");
-        let index = index.seal();
+        });
         Self {
-            size: size + index.len(),
             index,
-            blocks: blocks.into_iter().map(|(.., stored)| stored).collect(),
+            blocks,
+            size,
         }
     }
 
     /// How many bytes it has.
-    pub fn size(&self) -> usize {
+    pub fn size(&self) -> u64 {
         self.size
     }
 
@@ -102,11 +91,58 @@ impl<'a> MemoryFile<'a> {
 
     /// The same, copied.
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut file = Vec::with_capacity(self.size);
+        let mut file = Vec::with_capacity(self.pieces().map(<[u8]>::len).sum());
         for piece in self.pieces() {
             file.extend_from_slice(piece);
         }
         file
+    }
+}
+
+/// What the index says of the blocks so far, and where they will lie.
+struct Layout<B> {
+    states: Vec<StateEntry>,
+    blocks: Vec<(KeyGroup, usize, B)>,
+    size: u64,
+}
+
+impl<B> Default for Layout<B> {
+    fn default() -> Self {
+        Self {
+            states: Vec::new(),
+            blocks: Vec::new(),
+            size: 0,
+        }
+    }
+}
+
+impl<B> Layout<B> {
+    /// Adds a state with its blocks, in the order of their key groups.
+    fn add(&mut self, meta: &StateMeta, complete: bool, blocks: Vec<(BlockEntry, B)>) {
+        let nth = self.states.len();
+        let mut entries = Vec::with_capacity(blocks.len());
+        for (entry, block) in blocks {
+            self.size += entry.len;
+            self.blocks.push((entry.group, nth, block));
+            entries.push(entry);
+        }
+        self.states.push(StateEntry {
+            meta: meta.clone(),
+            complete,
+            blocks: entries,
+        });
+    }
+
+    /// The index's bytes, the blocks in the order of the file, and the file's size.
+    fn finish(mut self, index: impl FnOnce(Vec<StateEntry>) -> Index) -> (Vec<u8>, Vec<B>, u64) {
+        self.blocks
+            .sort_by_key(|(group, state, _)| (*group, *state));
+        let index = index(self.states);
+        assert_eq!(index.check(), Ok(()), "a backend makes snapshots in order");
+        let index = index.seal();
+        let size = self.size + index.len() as u64;
+        let blocks = self.blocks.into_iter().map(|(.., block)| block);
+        (index, blocks.collect(), size)
     }
 }
 

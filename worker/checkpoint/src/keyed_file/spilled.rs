@@ -4,8 +4,8 @@
 use weir_state::{ColdError, FileSnapshot, Records, Spilled, SpilledBlock};
 use weir_types::{KeyGroup, hash_bytes};
 
-use super::index::{BlockEntry, Index, StateEntry};
-use super::{Compression, Stored};
+use super::index::{BlockEntry, Index};
+use super::{Compression, Layout, Stored};
 
 /// A file that is about to be written.
 #[derive(Debug)]
@@ -27,39 +27,27 @@ impl<'a> SpilledFile<'a> {
         spilled: &'a Spilled,
         compression: Compression,
     ) -> Result<Self, ColdError> {
-        let mut blocks: Vec<(KeyGroup, usize, &'a Records)> = Vec::new();
-        let mut states = Vec::with_capacity(spilled.states.len());
-        let mut size = 0;
-        for (nth, state) in spilled.states.iter().enumerate() {
-            let mut entries = Vec::with_capacity(state.blocks.len());
-            for SpilledBlock { group, records } in &state.blocks {
-                let entry = entry_of(spilled, *group, records, compression)?;
-                size += entry.len;
-                entries.push(entry);
-                blocks.push((*group, nth, records));
-            }
-            states.push(StateEntry {
-                meta: state.meta.clone(),
-                complete: state.complete,
-                blocks: entries,
+        let mut layout = Layout::default();
+        for state in &spilled.states {
+            let blocks = state.blocks.iter().map(|SpilledBlock { group, records }| {
+                Ok((entry_of(spilled, *group, records, compression)?, records))
             });
+            let blocks = blocks.collect::<Result<_, ColdError>>()?;
+            layout.add(&state.meta, state.complete, blocks);
         }
-        blocks.sort_by_key(|(group, state, _)| (*group, *state));
-        let index = Index {
+        let (index, records, size) = layout.finish(|states| Index {
             checkpoint: snapshot.checkpoint,
             base: None,
             max_parallelism: snapshot.max_parallelism,
             range: snapshot.range,
             states,
-        };
-        assert_eq!(index.check(), Ok(()), "a backend makes snapshots in order");
-        let index = index.seal();
+        });
         Ok(Self {
             spilled,
             compression,
-            size: size + index.len() as u64,
             index,
-            records: blocks.into_iter().map(|(.., records)| records).collect(),
+            records,
+            size,
         })
     }
 

@@ -35,10 +35,10 @@ pub(crate) struct Changes {
     cursor: usize,
     /// Of the snapshot being copied: records of what was copied.
     copied: Vec<u8>,
-    /// About how many bytes they will be, as far as the snapshot before tells.
-    expected: usize,
-    /// How many entries the latest snapshot began with, and how long their records became.
-    measured: (usize, usize),
+    /// How many entries it began with.
+    begun: usize,
+    /// How long an entry's record was in the snapshot that was last copied to its end.
+    each: usize,
     /// Something could not be written while records were processed. Told when the snapshot is
     /// copied: the record that came in between has nothing to do with it. Only a complete snapshot
     /// makes up for it.
@@ -118,9 +118,9 @@ impl Changes {
 
     /// Writes an entry into the snapshot.
     #[inline]
-    pub(crate) fn copy(&mut self, key: impl Write, value: impl Write) {
+    pub(crate) fn copy(&mut self, write: impl Write) {
         self.make_room();
-        if let Err(error) = record::write_put(&mut self.copied, key, value) {
+        if let Err(error) = write(&mut self.copied) {
             self.broken = Some(error);
         }
     }
@@ -139,7 +139,9 @@ impl Changes {
     #[inline]
     fn make_room(&mut self) {
         if self.copied.capacity() == 0 {
-            self.copied.reserve_exact(self.expected);
+            let expected = (self.begun * self.each).min(EXPECTED_MAX);
+            // A sixteenth more, so that entries that have grown a little fit.
+            self.copied.reserve_exact(expected + expected / 16);
         }
     }
 
@@ -169,12 +171,7 @@ impl Changes {
                 self.frozen.union_with(&unconfirmed.dirty);
             }
         }
-        let (entries, bytes) = self.measured;
-        let begins = self.frozen.len();
-        // A sixteenth more, so that entries that have grown a little fit.
-        let each = (bytes + bytes / 16).div_ceil(entries.max(1));
-        self.expected = (begins * each).min(EXPECTED_MAX);
-        self.measured.0 = begins;
+        self.begun = self.frozen.len();
     }
 
     /// Adds an entry that belongs to the snapshot being copied: it has just come into its slot.
@@ -194,7 +191,9 @@ impl Changes {
     /// to one that was confirmed after this one began. In a complete one nothing needs removing.
     pub(crate) fn finish(&mut self, complete: bool) -> Vec<u8> {
         let copied = std::mem::take(&mut self.copied);
-        self.measured.1 = copied.len();
+        if self.begun > 0 {
+            self.each = copied.len().div_ceil(self.begun);
+        }
         self.frozen.reset();
         if complete
             || self
@@ -265,5 +264,34 @@ impl Changes {
 
     pub(crate) fn copied_bytes(&self) -> usize {
         self.copied.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Copies a complete snapshot of so many entries of ten bytes; the room that was asked for.
+    fn copied(changes: &mut Changes, id: u64, entries: usize) -> usize {
+        changes.begin(CheckpointId(id), true, entries);
+        let mut room = None;
+        while changes.next_frozen().is_some() {
+            changes.add(&[0; 10], None);
+            room.get_or_insert_with(|| changes.copied.capacity());
+        }
+        changes.finish(true);
+        room.unwrap()
+    }
+
+    #[test]
+    fn the_room_for_a_snapshot_is_what_the_last_one_that_was_copied_tells() {
+        let mut changes = Changes::default();
+        copied(&mut changes, 1, 1000);
+        assert_eq!(copied(&mut changes, 2, 1000), 10_625);
+        // One that was begun with a single entry and given up says nothing of how long they are.
+        changes.begin(CheckpointId(3), true, 1);
+        changes.abort(CheckpointId(3));
+        changes.stop();
+        assert_eq!(copied(&mut changes, 4, 2000), 21_250);
     }
 }

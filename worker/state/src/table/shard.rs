@@ -182,11 +182,7 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
                 namespace,
                 value,
             }) = entry(nth)
-                && let Err(error) = record::write_put(
-                    &mut records,
-                    |out| codec.key(key, namespace, out),
-                    |out| codec.value(value, out),
-                )
+                && let Err(error) = write_entry(&mut records, codec, key, namespace, value)
             {
                 failed = Some(error);
             }
@@ -564,8 +560,20 @@ fn copy_entry<K, N, V>(
     namespace: &N,
     value: &V,
 ) {
-    changes.copy(
+    changes.copy(|out| write_entry(out, codec, key, namespace, value));
+}
+
+#[inline]
+fn write_entry<K, N, V>(
+    out: &mut Vec<u8>,
+    codec: &impl EntryCodec<K, N, V>,
+    key: &K,
+    namespace: &N,
+    value: &V,
+) -> Result<(), CodecError> {
+    record::write_put(
+        out,
         |out| codec.key(key, namespace, out),
         |out| codec.value(value, out),
-    );
+    )
 }

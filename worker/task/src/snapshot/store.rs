@@ -313,14 +313,15 @@ impl<'a> Saver<'a> {
         let give_way = &mut self.give_way;
         let file = MemoryFile::new(keyed, compression, &mut || give_way.between());
         // Where the store is on this machine, nobody else wants the bytes: they need not be copied.
-        let stored = if file.size() <= self.config.inline_max || !self.is_here(place, "keyed")? {
-            self.put(place, "keyed", file.to_vec())?
-        } else {
-            let object = self.put_pieces(place, "keyed", go_on, |give| {
-                file.pieces().try_for_each(give)
-            })?;
-            Stored::Object(object)
-        };
+        let stored =
+            if file.size() <= self.config.inline_max as u64 || !self.is_here(place, "keyed")? {
+                self.put(place, "keyed", file.to_vec())?
+            } else {
+                let object = self.put_pieces(place, "keyed", go_on, |give| {
+                    file.pieces().try_for_each(give)
+                })?;
+                Stored::Object(object)
+            };
         if let Some(copies) = self.copies() {
             let bases = chain.iter().flat_map(|base| base.stored.objects());
             bases.for_each(|base| copies.keep_known(self.barrier.id, base));
@@ -344,7 +345,7 @@ impl<'a> Saver<'a> {
         }
         let object = self.put_object(place, kind, &bytes)?;
         if let Some(copies) = self.copies()
-            && !self.is_local(&object)
+            && !self.is_here(place, kind)?
         {
             copies.keep_bytes(self.barrier.id, &object, &bytes);
         }
@@ -358,13 +359,8 @@ impl<'a> Saver<'a> {
         copies.filter(|_| self.barrier.kind == BarrierKind::Checkpoint)
     }
 
-    /// Whether the store is on this machine, so that a copy of it would save nothing.
-    fn is_local(&self, object: &ObjectRef) -> bool {
-        let path = ObjectPath::new(object.path.as_str());
-        path.is_ok_and(|path| self.config.store.local_file(&path).is_some())
-    }
-
-    /// The same of an object that is going to be named so.
+    /// Whether the store has an object that is named so on this machine: a copy of it would save
+    /// nothing.
     fn is_here(&self, place: usize, kind: &str) -> Result<bool, SaveError> {
         let (path, _) = self.name(place, kind)?;
         Ok(self.config.store.local_file(&path).is_some())
