@@ -101,8 +101,9 @@ fn one(flags: &Flags, megabytes: u64) -> Result<(Vec<Value>, f64)> {
     Ok((shown.collect(), average))
 }
 
-/// Those behind the load, without the first two, which hold what the load has changed, and without
-/// the job's last, which waits for the end.
+/// Those behind the load, without the first two, which hold what the load has changed, without the
+/// one after them, as a subtask writes ahead once it has seen two such, and without the job's last,
+/// which waits for the end.
 fn counted(checkpoints: &JobCheckpoints, loaded_ms: i64) -> Vec<&CheckpointDetails> {
     let done = checkpoints
         .history
@@ -111,5 +112,5 @@ fn counted(checkpoints: &JobCheckpoints, loaded_ms: i64) -> Vec<&CheckpointDetai
         .filter(|one| one.state == CheckpointState::Completed && one.triggered_ms > loaded_ms);
     let done: Vec<_> = done.collect();
     let last = done.len().saturating_sub(1);
-    done.into_iter().take(last).skip(2).collect()
+    done.into_iter().take(last).skip(3).collect()
 }

@@ -213,6 +213,8 @@ pub struct Plan {
     pub deletes: bool,
     /// How long a job waits for slots before that counts as a failure.
     pub slot_timeout: Ms,
+    /// Tasks store a part of the next checkpoint before its barrier comes.
+    pub writes_ahead: bool,
 }
 
 impl Plan {
@@ -242,6 +244,7 @@ impl Plan {
             deletes: false,
             // Slots come back.
             slot_timeout: DEADLINE * 100,
+            writes_ahead: false,
         }
     }
 

@@ -58,6 +58,19 @@ pub(crate) struct Count {
     /// As in the newest checkpoint that is known to be complete, with its files.
     base: (BTreeMap<u8, u32>, Vec<KeyedHandle>),
     pending: BTreeMap<CheckpointId, (BTreeMap<u8, u32>, Vec<KeyedHandle>)>,
+    /// The newest barrier that has come.
+    newest: Option<CheckpointId>,
+    /// How often something was written ahead.
+    rounds: u32,
+    ahead: Option<Box<Ahead>>,
+}
+
+/// What was written ahead of a checkpoint.
+struct Ahead {
+    of: CheckpointId,
+    /// As they were then.
+    counts: BTreeMap<u8, u32>,
+    handle: KeyedHandle,
 }
 
 #[derive(Default)]
@@ -170,11 +183,13 @@ impl Task {
         {
             source.held = None;
         }
-        if let Kind::Count(count) = &mut self.kind
-            && let Some((counts, _)) = count.pending.remove(&id)
-            && world.has(Bug::AbortedDirtyLost)
-        {
-            count.base.0 = counts;
+        if let Kind::Count(count) = &mut self.kind {
+            count.ahead.take_if(|ahead| ahead.of == id);
+            if let Some((counts, _)) = count.pending.remove(&id)
+                && world.has(Bug::AbortedDirtyLost)
+            {
+                count.base.0 = counts;
+            }
         }
         self.discard(world, id);
         world.schedule_step(self);
@@ -273,7 +288,7 @@ impl Task {
             for _ in 0..turns {
                 self.take(world)?;
             }
-            Ok(())
+            self.write_ahead(world)
         }?;
         if self.has_work() {
             world.schedule_step(self);

@@ -10,7 +10,7 @@ pub(crate) mod state_table;
 
 pub(crate) mod below;
 mod bit_set;
-mod changes;
+pub(crate) mod changes;
 mod due_times;
 mod hash_index;
 mod later;

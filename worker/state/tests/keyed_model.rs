@@ -16,7 +16,10 @@ use weir_types::{CheckpointId, KeyGroup, KeyGroupRange, subtask_of_key_group};
 #[derive(Clone, Debug)]
 enum Op {
     Change(usize, Change),
-    Begin(bool),
+    /// A full one, or a delta; not the checkpoint that was expected.
+    Begin(bool, bool),
+    /// Of what has changed, for the next checkpoint.
+    Ahead,
     Step(usize),
     Finish,
     Confirm(usize),
@@ -28,7 +31,9 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         30 => (0..KEYS, model::change()).prop_map(|(key, change)| Op::Change(key, change)),
-        2 => any::<bool>().prop_map(Op::Begin),
+        2 => (prop::bool::weighted(0.3), prop::bool::weighted(0.2))
+            .prop_map(|(full, other)| Op::Begin(full, other)),
+        2 => Just(Op::Ahead),
         4 => (1usize..100).prop_map(Op::Step),
         2 => Just(Op::Finish),
         2 => (0usize..3).prop_map(Op::Confirm),
@@ -37,15 +42,33 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// A snapshot that is being copied.
+struct Running {
+    checkpoint: CheckpointId,
+    /// None: it is written ahead. Otherwise as it was when the snapshot began.
+    model: Option<Model>,
+    /// By subtask, if it takes part.
+    copied: Vec<Option<Copied>>,
+}
+
+enum Copied {
+    NotYet,
+    Done(KeyedSnapshot),
+}
+
+/// By subtask, the parts of one checkpoint.
+type Parts = Vec<Vec<KeyedSnapshot>>;
+
 /// All subtasks of a keyed operator, with what a job does to take and restore checkpoints.
 struct Job {
     subtasks: Vec<Backend>,
     model: Model,
     next: u64,
-    /// The checkpoint being copied, with the model as it was when it began.
-    running: Option<(CheckpointId, Model, Vec<Option<KeyedSnapshot>>)>,
+    running: Option<Running>,
+    /// What was written ahead for the next checkpoint.
+    ahead: Option<(CheckpointId, Parts)>,
     /// Complete copies that are neither confirmed nor aborted.
-    finished: Vec<(CheckpointId, Model, Vec<KeyedSnapshot>)>,
+    finished: Vec<(CheckpointId, Model, Parts)>,
     /// Confirmed checkpoints: what to restore each from.
     confirmed: BTreeMap<CheckpointId, (Model, Vec<Vec<KeyedSnapshot>>)>,
     /// The one that was restored last, and what each subtask of now may continue of it.
@@ -61,6 +84,7 @@ impl Job {
             model: Model::default(),
             next: 1,
             running: None,
+            ahead: None,
             finished: Vec::new(),
             confirmed: BTreeMap::new(),
             restored: None,
@@ -84,33 +108,35 @@ impl Job {
                 self.subtasks[subtask].change(key, &change);
                 self.model.change(key, &change);
             }
-            Op::Begin(full) if self.running.is_none() => {
+            Op::Begin(full, other) => self.begin(full, other),
+            Op::Ahead if self.running.is_none() => {
                 let checkpoint = CheckpointId(self.next);
-                self.next += 1;
-                let kind = if full {
-                    SnapshotKind::Full
-                } else {
-                    SnapshotKind::Incremental
-                };
-                for subtask in &mut self.subtasks {
-                    subtask.keyed.snapshot_begin(checkpoint, kind).unwrap();
-                }
-                let snapshots = vec![None; self.subtasks.len()];
-                self.running = Some((checkpoint, self.model.clone(), snapshots));
+                let begun = self.subtasks.iter_mut().map(|subtask| {
+                    let kind = SnapshotKind::Incremental;
+                    let begun = subtask.keyed.snapshot_ahead(checkpoint, kind).unwrap();
+                    begun.then_some(Copied::NotYet)
+                });
+                self.running = Some(Running {
+                    checkpoint,
+                    model: None,
+                    copied: begun.collect(),
+                });
             }
             Op::Step(budget) => self.step(budget),
             Op::Finish => self.step(usize::MAX),
             Op::Confirm(nth) if nth < self.finished.len() => {
-                let (checkpoint, model, snapshots) = self.finished.remove(nth);
+                let (checkpoint, model, parts) = self.finished.remove(nth);
                 // A confirmed checkpoint makes older ones pointless.
                 self.finished.retain(|(other, _, _)| *other > checkpoint);
-                self.confirm(checkpoint, model, snapshots);
+                self.confirm(checkpoint, model, parts);
             }
             Op::Abort(nth) => {
                 let aborted = if nth < self.finished.len() {
                     Some(self.finished.remove(nth).0)
                 } else {
-                    self.running.take().map(|(checkpoint, _, _)| checkpoint)
+                    let ahead = self.ahead.take().map(|(checkpoint, _)| checkpoint);
+                    let running = self.running.take().map(|running| running.checkpoint);
+                    running.or(ahead)
                 };
                 for (subtask, checkpoint) in self.subtasks.iter_mut().zip(aborted.iter().cycle()) {
                     subtask.keyed.abort(*checkpoint);
@@ -122,37 +148,96 @@ impl Job {
                     self.check();
                 }
             }
-            Op::Begin(_) | Op::Confirm(_) => {}
+            Op::Ahead | Op::Confirm(_) => {}
         }
+    }
+
+    fn begin(&mut self, full: bool, other: bool) {
+        match &self.running {
+            // It is not there in time.
+            Some(Running {
+                checkpoint,
+                model: None,
+                ..
+            }) => {
+                for subtask in &mut self.subtasks {
+                    subtask.keyed.abort(*checkpoint);
+                }
+                (self.running, self.ahead) = (None, None);
+            }
+            Some(_) => return,
+            None => {}
+        }
+        let checkpoint = CheckpointId(self.next + u64::from(other));
+        self.next = checkpoint.0 + 1;
+        let kind = if full {
+            SnapshotKind::Full
+        } else {
+            SnapshotKind::Incremental
+        };
+        for subtask in &mut self.subtasks {
+            subtask.keyed.snapshot_begin(checkpoint, kind).unwrap();
+        }
+        let copied = self.subtasks.iter().map(|_| Some(Copied::NotYet));
+        self.running = Some(Running {
+            checkpoint,
+            model: Some(self.model.clone()),
+            copied: copied.collect(),
+        });
     }
 
     fn step(&mut self, budget: usize) {
-        let Some((_, _, snapshots)) = &mut self.running else {
+        let Some(running) = &mut self.running else {
             return;
         };
-        for (subtask, snapshot) in self.subtasks.iter_mut().zip(snapshots.iter_mut()) {
-            if snapshot.is_none() {
-                *snapshot = subtask.keyed.snapshot_step(budget).unwrap();
+        let mut done = true;
+        for (subtask, copied) in self.subtasks.iter_mut().zip(&mut running.copied) {
+            if let Some(Copied::NotYet) = copied {
+                let snapshot = subtask.keyed.snapshot_step(budget).unwrap();
+                done &= snapshot.is_some();
+                *copied = snapshot.map(Copied::Done).or(Some(Copied::NotYet));
             }
         }
-        if snapshots.iter().all(Option::is_some) {
-            let (checkpoint, model, snapshots) = self.running.take().unwrap();
-            self.finished
-                .push((checkpoint, model, snapshots.into_iter().flatten().collect()));
+        if done {
+            self.copied();
         }
     }
 
-    fn confirm(&mut self, checkpoint: CheckpointId, model: Model, snapshots: Vec<KeyedSnapshot>) {
+    /// The running snapshot is copied. What was written ahead for its checkpoint belongs to it
+    /// where it continues that.
+    fn copied(&mut self) {
+        let Running {
+            checkpoint,
+            model,
+            copied,
+        } = self.running.take().unwrap();
+        let ahead = self.ahead.take().filter(|(of, _)| *of == checkpoint);
+        let mut parts = ahead.map_or_else(|| vec![Vec::new(); copied.len()], |(_, parts)| parts);
+        for (parts, copied) in parts.iter_mut().zip(copied) {
+            if let Some(Copied::Done(snapshot)) = copied {
+                if snapshot.base != Some(checkpoint) {
+                    parts.clear();
+                }
+                parts.push(snapshot);
+            }
+        }
+        match model {
+            Some(model) => self.finished.push((checkpoint, model, parts)),
+            None => self.ahead = Some((checkpoint, parts)),
+        }
+    }
+
+    fn confirm(&mut self, checkpoint: CheckpointId, model: Model, parts: Parts) {
         let mut chains = Vec::new();
-        for (subtask, snapshot) in snapshots.into_iter().enumerate() {
-            let mut chain = match snapshot.base {
+        for (subtask, parts) in parts.into_iter().enumerate() {
+            let mut chain = match parts[0].base {
                 Some(base) => match &self.restored {
                     Some((restored, continued)) if *restored == base => continued[subtask].clone(),
                     _ => self.confirmed[&base].1[subtask].clone(),
                 },
                 None => Vec::new(),
             };
-            chain.push(snapshot);
+            chain.extend(parts);
             chains.push(chain);
         }
         for subtask in &mut self.subtasks {
@@ -173,7 +258,7 @@ impl Job {
         };
         self.subtasks = (0..parallelism).map(open).collect();
         self.model = model.clone();
-        (self.running, self.finished) = (None, Vec::new());
+        (self.running, self.ahead, self.finished) = (None, None, Vec::new());
         // Whoever has the key groups of one former subtask may continue its snapshots.
         let continued = |subtask| {
             let range = KeyGroupRange::of_subtask(MAX_PARALLELISM, parallelism, subtask);
@@ -209,9 +294,9 @@ proptest! {
         job.check();
         // Whatever is under way shows the moment it began.
         job.step(usize::MAX);
-        if let Some((checkpoint, model, snapshots)) = job.finished.pop() {
+        if let Some((checkpoint, model, parts)) = job.finished.pop() {
             job.finished.clear();
-            job.confirm(checkpoint, model, snapshots);
+            job.confirm(checkpoint, model, parts);
         }
         job.restore(3);
         job.check();

@@ -102,11 +102,21 @@ impl<K: StateKey, N: StateKey> KeyedRuntime<K, N> {
 
     /// Freezes the keyed state.
     pub(crate) fn snapshot_begin(&mut self, request: SnapshotRequest) -> Result<(), StateError> {
-        let kind = match request {
+        let kind = self.kind(request);
+        self.backend.snapshot_begin(request.id, kind)
+    }
+
+    /// Freezes what has changed of the keyed state, if there is a use in it.
+    pub(crate) fn snapshot_ahead(&mut self, request: SnapshotRequest) -> Result<bool, StateError> {
+        let kind = self.kind(request);
+        self.backend.snapshot_ahead(request.id, kind)
+    }
+
+    fn kind(&self, request: SnapshotRequest) -> SnapshotKind {
+        match request {
             SnapshotRequest { files: true, .. } if self.backend.has_tier() => SnapshotKind::Files,
             SnapshotRequest { kind, .. } => kind,
-        };
-        self.backend.snapshot_begin(request.id, kind)
+        }
     }
 
     /// Makes the timers, for operators that have any. Those that were restored count at once.
@@ -217,6 +227,13 @@ pub(crate) use keyed_state;
 /// The part of [`keyed_state`] that follows the freeze.
 macro_rules! keyed_steps {
     () => {
+        fn snapshot_ahead(
+            &mut self,
+            request: $crate::SnapshotRequest,
+        ) -> Result<bool, $crate::OperatorError> {
+            Ok(self.runtime.snapshot_ahead(request)?)
+        }
+
         fn snapshot_step(
             &mut self,
             budget: usize,

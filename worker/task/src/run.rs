@@ -302,15 +302,15 @@ impl TaskLoop {
     /// Waits for mail, input, the next timer, or the end of `rest`.
     fn wait(&mut self, rest: Option<Duration>) {
         let due = self.chain.next_processing_time();
-        let due = due.filter(|_| self.phase == Phase::Reading);
+        let reading = self.phase == Phase::Reading;
+        let due = due.filter(|_| reading);
         let timer = due.map(|due| {
             let ms = due.saturating_sub(self.clock.unix_ms());
             Duration::from_millis(u64::try_from(ms).unwrap_or(0))
         });
-        let limit = match (rest, timer) {
-            (Some(rest), Some(timer)) => Some(rest.min(timer)),
-            (rest, timer) => rest.or(timer),
-        };
+        let ahead = self.snapshots.as_ref().filter(|_| reading);
+        let ahead = ahead.and_then(Snapshots::due_in);
+        let limit = [rest, timer, ahead].into_iter().flatten().min();
         let now = self.clock.now();
         self.measure_if_due(now);
         self.chain.metrics.times.idle_from(now);

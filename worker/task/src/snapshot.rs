@@ -10,13 +10,18 @@
 //!  completed ─▶ confirm: later deltas build on it      aborted ─▶ what was frozen flows back
 //! ```
 //!
+//! Shortly before a barrier is expected, most of what it will find changed may be written ahead:
+//! see [`ahead`].
+//!
 //! It belongs to the subtask's thread, the uploader to its own. Nothing here knows when a
 //! checkpoint is complete: the runtime is told. Failure story: what cannot be copied or stored
 //! declines the checkpoint, and the subtask runs on; a sink that cannot prepare its results fails
 //! the subtask, as it does not know any more what it has written.
 
+mod ahead;
 mod bases;
 mod give_way;
+mod plan;
 mod store;
 mod uploader;
 
@@ -34,10 +39,12 @@ use weir_types::{
     causes,
 };
 
+use self::ahead::{Ahead, Round};
 use self::bases::Bases;
+use self::plan::{Cost, Plan};
 use self::store::Chain;
-use self::uploader::{Upload, Uploader};
-use crate::chain::OperatorChain;
+use self::uploader::{Upload, Uploader, What};
+use crate::chain::{ChainNode, OperatorChain};
 use crate::deployment::{TaskCheckpoints, TaskEvents};
 use crate::metrics::TaskMetrics;
 
@@ -91,9 +98,29 @@ struct Part {
     base: Chain,
     /// The files of its database that a checkpoint holds already.
     known: Vec<StoredFile>,
+    /// What was written ahead of it, which takes the place of both.
+    ahead: Option<Arc<Round>>,
 }
 
 impl Part {
+    fn new(place: usize, node: &ChainNode, snapshot: OperatorSnapshot) -> Self {
+        Self {
+            place,
+            operator: node.context.operator,
+            snapshot,
+            base: Chain::default(),
+            known: Vec::new(),
+            ahead: None,
+        }
+    }
+
+    /// Whether changes only are to be stored, or nothing.
+    fn is_delta(&self) -> bool {
+        let keyed = self.snapshot.keyed.as_ref();
+        let entries = keyed.is_none_or(|keyed| keyed.base.is_some());
+        entries && (self.snapshot.files.is_none() || !self.known.is_empty())
+    }
+
     /// About how many bytes are to be stored of its keyed state.
     fn bytes(&self) -> u64 {
         let states = self.snapshot.keyed.iter().flat_map(|keyed| &keyed.states);
@@ -110,8 +137,9 @@ impl Part {
 struct Copying {
     barrier: CheckpointBarrier,
     parts: Vec<Part>,
-    ended: bool,
-    metrics: SnapshotMetrics,
+    what: What,
+    /// What was written ahead for it.
+    ahead: Vec<Arc<Round>>,
     frozen_at: Timestamp,
     /// When the next piece is due, if there are records to process.
     due: Timestamp,
@@ -129,6 +157,8 @@ pub(crate) struct Snapshots {
     /// Those that are neither complete nor aborted: nothing builds on them.
     savepoints: BTreeSet<CheckpointId>,
     has_confirmed: bool,
+    plan: Plan,
+    ahead: Ahead,
 }
 
 impl Snapshots {
@@ -151,6 +181,8 @@ impl Snapshots {
             bases: Bases::new(operators, config.full_every),
             savepoints: BTreeSet::new(),
             has_confirmed: false,
+            plan: Plan::new(config.inline_max),
+            ahead: Ahead::default(),
         })
     }
 
@@ -182,6 +214,7 @@ impl Snapshots {
     ) -> Result<(), OperatorError> {
         let id = aligned.barrier.id;
         let began = self.clock.now();
+        let ahead = self.barrier_came(chain, aligned.barrier, began);
         // Keyed state is copied for one snapshot at a time, and no record behind the barrier may
         // come before this one is frozen: the task stands still until the other one is copied.
         while self.is_copying() {
@@ -192,23 +225,16 @@ impl Snapshots {
             self.savepoints.insert(id);
         }
         let mut parts = Vec::with_capacity(chain.nodes.len());
-        let checkpoint = aligned.barrier.kind == BarrierKind::Checkpoint;
-        let files = checkpoint && self.config.incremental;
         for (place, node) in chain.nodes.iter_mut().enumerate() {
-            let kind = self.kind(place, aligned.barrier.kind);
             let frozen = match (&mut node.operator, &mut source) {
-                (Some(operator), _) => operator.snapshot_begin(SnapshotRequest { id, kind, files }),
+                (Some(operator), _) => {
+                    operator.snapshot_begin(self.request(place, aligned.barrier))
+                }
                 (None, Some(source)) => source.snapshot(),
                 (None, None) => Ok(OperatorSnapshot::default()),
             };
             match frozen {
-                Ok(snapshot) => parts.push(Part {
-                    place,
-                    operator: node.context.operator,
-                    snapshot,
-                    base: Chain::default(),
-                    known: Vec::new(),
-                }),
+                Ok(snapshot) => parts.push(Part::new(place, node, snapshot)),
                 Err(OperatorError::State(error)) => {
                     self.decline(chain, id, format!("freeze: {}", causes(&error)));
                     return Ok(());
@@ -220,11 +246,14 @@ impl Snapshots {
         self.copying = Some(Copying {
             barrier: aligned.barrier,
             parts,
-            ended,
-            metrics: SnapshotMetrics {
-                sync_us: micros(frozen_at.since(began)),
-                ..metrics
+            what: What::Checkpoint {
+                ended,
+                metrics: SnapshotMetrics {
+                    sync_us: micros(frozen_at.since(began)),
+                    ..metrics
+                },
             },
+            ahead,
             frozen_at,
             due: frozen_at,
         });
@@ -244,11 +273,14 @@ impl Snapshots {
         }
     }
 
-    fn kind(&self, place: usize, barrier: BarrierKind) -> SnapshotKind {
-        match barrier {
-            BarrierKind::Checkpoint if self.config.incremental => self.bases.kind(place),
-            BarrierKind::Checkpoint | BarrierKind::Savepoint => SnapshotKind::Full,
-        }
+    fn request(&self, place: usize, barrier: CheckpointBarrier) -> SnapshotRequest {
+        let files = barrier.kind == BarrierKind::Checkpoint && self.config.incremental;
+        let kind = match files {
+            true => self.bases.kind(place),
+            false => SnapshotKind::Full,
+        };
+        let id = barrier.id;
+        SnapshotRequest { id, kind, files }
     }
 
     /// Copies a piece of the snapshot, if there is one and it is due. To be called between two
@@ -256,6 +288,9 @@ impl Snapshots {
     /// more is copied before its last barrier comes, the shorter the task stands still then.
     pub(crate) fn step(&mut self, chain: &mut OperatorChain, input: Input) {
         let Some(copying) = &self.copying else {
+            if input != Input::Blocked {
+                self.write_ahead_if_due(chain);
+            }
             return;
         };
         let began = self.clock.now();
@@ -287,33 +322,54 @@ impl Snapshots {
                     return;
                 }
                 Ok(Some(taken)) => {
+                    let ahead = copying.ahead.last().filter(|ahead| ahead.has(part.place));
                     match &taken {
-                        TakenSnapshot::Entries(keyed) => {
-                            let base = keyed.base;
-                            let chain = base.map(|base| self.bases.chain(part.place, base));
-                            part.base = chain.unwrap_or_default();
-                        }
+                        TakenSnapshot::Entries(keyed) => match keyed.base {
+                            Some(base) if base == id => part.ahead = ahead.cloned(),
+                            Some(base) => part.base = self.bases.chain(part.place, base),
+                            None => {}
+                        },
                         TakenSnapshot::Files(_) => {
                             part.known = self.bases.files(part.place).to_vec();
+                            part.ahead = ahead.cloned();
                         }
                     }
                     part.snapshot.add_keyed(taken);
                 }
                 Err(error) => {
-                    self.decline(chain, id, format!("copy: {}", causes(&error)));
+                    let why = format!("copy: {}", causes(&error));
+                    self.give_up(chain, id, &copying.what, why);
                     return;
                 }
             }
         }
+        let links = copying
+            .parts
+            .iter()
+            .any(|part| part.snapshot.files.is_some());
+        let (barrier, what) = (copying.barrier, copying.what.clone());
         let upload = Upload {
-            barrier: copying.barrier,
+            barrier,
             parts: copying.parts,
-            ended: copying.ended,
-            metrics: copying.metrics,
+            what: copying.what,
+            ahead: copying.ahead,
             frozen_at: copying.frozen_at,
         };
-        if let Err(reason) = self.uploader.put(upload) {
-            self.decline(chain, id, reason.to_owned());
+        match (self.uploader.put(upload), &what) {
+            (Ok(()), What::Checkpoint { .. }) => {}
+            (Ok(()), What::Ahead(round)) => self.ahead.copied(barrier, round, links),
+            (Err(reason), what) => self.give_up(chain, id, what, reason.to_owned()),
+        }
+    }
+
+    /// What was being copied cannot be, or cannot be stored.
+    fn give_up(&mut self, chain: &mut OperatorChain, id: CheckpointId, what: &What, why: String) {
+        match what {
+            What::Checkpoint { .. } => self.decline(chain, id, why),
+            What::Ahead(_) => {
+                chain.snapshot_abort(id);
+                self.drop_ahead(chain);
+            }
         }
     }
 
@@ -334,6 +390,8 @@ impl Snapshots {
             self.copying = None;
         }
         self.savepoints.remove(&id);
+        self.ahead.forget(id);
+        self.plan.on_other();
         self.uploader.abort(id);
         chain.snapshot_abort(id);
         if let Some(copies) = &self.config.copies {
@@ -353,13 +411,16 @@ impl Snapshots {
         }
         let stored = self.uploader.take_stored(id);
         self.has_confirmed |= stored.is_some();
+        let now = self.clock.now();
         if self.savepoints.contains(&id) || stored.is_none() {
             // A savepoint may be moved or deleted: no checkpoint may need it. And one that was not
             // stored by this attempt is none to build on.
             chain.snapshot_abort(id);
-        } else if let Some(chains) = stored {
-            self.bases.confirm(id, chains);
+        } else if let Some(stored) = stored {
+            self.bases.confirm(id, stored.chains);
             chain.snapshot_confirm(id);
+            self.plan.on_delta(stored.delta, stored.ahead);
+            self.plan.on_complete(id, now);
         }
         self.savepoints.retain(|open| *open > id);
     }

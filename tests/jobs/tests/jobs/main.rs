@@ -23,3 +23,4 @@ mod store_outage;
 mod three_ways;
 mod top_pages;
 mod wordcount;
+mod written_ahead;

@@ -68,6 +68,7 @@ impl Plan {
         if rng.chance(150) {
             plan.slot_timeout = rng.between(60, 250);
         }
+        plan.writes_ahead = rng.chance(250);
         plan
     }
 

@@ -1,16 +1,18 @@
 //! What tasks put into a snapshot.
 
+use std::collections::BTreeMap;
+
 use weir_checkpoint::handle::{KeyedHandle, ObjectRef, OperatorSubtaskState, Stored, SubtaskState};
-use weir_types::{CheckpointBarrier, ExecutionAttemptId, KeyGroupRange, OperatorId};
+use weir_types::{CheckpointBarrier, CheckpointId, ExecutionAttemptId, KeyGroupRange, OperatorId};
 
 use super::records::encode;
 use super::restoring::own_range;
-use super::{Count, DELTAS_MAX, Element, Kind, Task, Upload};
+use super::{Ahead, Count, DELTAS_MAX, Element, Kind, Task, Upload};
 use crate::bug::Bug;
 use crate::graph::KEY_GROUPS;
 use crate::message::Event;
 use crate::plan::Point;
-use crate::store::{Row, Txn};
+use crate::store::{Content, Row, Txn};
 use crate::world::World;
 
 impl Task {
@@ -98,6 +100,71 @@ impl Task {
     }
 }
 
+impl Task {
+    /// Now and then, what has changed since the newest checkpoint, which is complete, is stored for
+    /// the number that the next one is expected to have.
+    pub(super) fn write_ahead(&mut self, world: &mut World) -> Result<(), String> {
+        let attempt = self.attempt;
+        let Kind::Count(count) = &mut self.kind else {
+            return Ok(());
+        };
+        if !world.plan.writes_ahead || !world.rng.chance(150) {
+            return Ok(());
+        }
+        let Some(newest) = count.newest else {
+            return Ok(());
+        };
+        let (base_counts, base) = &count.base;
+        let is_base = |handle: &KeyedHandle| handle.checkpoint == newest;
+        if count.ahead.is_some() || !base.last().is_some_and(is_base) || base.len() > DELTAS_MAX {
+            return Ok(());
+        }
+        let id = CheckpointId(newest.0 + 1);
+        let rows = changed(&count.counts, base_counts);
+        let (epoch, vertex, subtask) = (attempt.epoch, attempt.vertex.0, attempt.subtask);
+        let (n, round) = (attempt.attempt, count.rounds);
+        count.rounds += 1;
+        let path = format!("chk-{epoch}-{id}/{vertex}-{subtask}-{n}-ahead{round}");
+        let range = own_range(self.parallelism[1], subtask);
+        let handle = handle_of(&path, rows.len(), (id, Some(newest)), range);
+        count.ahead = Some(Box::new(Ahead {
+            of: id,
+            counts: count.counts.clone(),
+            handle,
+        }));
+        let created = world.store.create(&path, Content::Counts(rows), world.now);
+        created.map_err(|text| world.violate(text))?;
+        world.at_task_point(self.tm, Point::ObjectStored)
+    }
+}
+
+/// What differs from `base`. Counts only grow, and no key goes.
+fn changed(counts: &BTreeMap<u8, u32>, base: &BTreeMap<u8, u32>) -> Vec<Row> {
+    let rows = counts.iter().map(|(key, count)| (*key, *count));
+    rows.filter(|(key, count)| base.get(key) != Some(count))
+        .collect()
+}
+
+fn handle_of(
+    path: &str,
+    rows: usize,
+    (checkpoint, base): (CheckpointId, Option<CheckpointId>),
+    range: KeyGroupRange,
+) -> KeyedHandle {
+    KeyedHandle {
+        stored: Stored::Object(ObjectRef {
+            path: path.to_owned(),
+            size: rows as u64,
+            checksum: 0,
+        }),
+        checkpoint,
+        base,
+        range,
+        max_parallelism: KEY_GROUPS,
+        states: Vec::new(),
+    }
+}
+
 impl Count {
     fn snapshot(
         &mut self,
@@ -110,34 +177,25 @@ impl Count {
         let vertex = attempt.vertex.0;
         let name = format!("{}-{id}-{vertex}-{subtask}-{n}", barrier.epoch);
         let savepoint = barrier.kind == weir_types::BarrierKind::Savepoint;
-        let all = || self.counts.iter().map(|(key, count)| (*key, *count));
+        self.newest = Some(id);
+        let ahead = self.ahead.take().filter(|ahead| ahead.of == id);
         let (base_counts, base) = &self.base;
         let full = savepoint || base.is_empty() || base.len() > DELTAS_MAX;
-        let rows: Vec<Row> = match full {
-            true => all().collect(),
-            false => all()
-                .filter(|(key, count)| base_counts.get(key) != Some(count))
-                .collect(),
+        let (rows, mut handles) = match (full, ahead) {
+            (true, _) => (changed(&self.counts, &BTreeMap::new()), Vec::new()),
+            (false, None) => (changed(&self.counts, base_counts), base.clone()),
+            (false, Some(ahead)) => {
+                let handles = base.iter().cloned().chain([ahead.handle]);
+                (changed(&self.counts, &ahead.counts), handles.collect())
+            }
         };
-        let mut handles = if full { Vec::new() } else { base.clone() };
         if full || !rows.is_empty() {
             let path = match savepoint {
                 true => name,
                 false => format!("shared/{name}"),
             };
-            let handle = KeyedHandle {
-                stored: Stored::Object(ObjectRef {
-                    path: path.clone(),
-                    size: rows.len() as u64,
-                    checksum: 0,
-                }),
-                checkpoint: id,
-                base: handles.last().map(|handle: &KeyedHandle| handle.checkpoint),
-                range,
-                max_parallelism: KEY_GROUPS,
-                states: Vec::new(),
-            };
-            handles.push(handle);
+            let before = handles.last().map(|handle: &KeyedHandle| handle.checkpoint);
+            handles.push(handle_of(&path, rows.len(), (id, before), range));
             let place = match savepoint {
                 true => format!("savepoint-{}-{id}/{path}", barrier.epoch),
                 false => path,

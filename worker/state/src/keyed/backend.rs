@@ -45,6 +45,8 @@ pub struct KeyedBackend<K> {
     /// What was restored is one snapshot: what the program asks for lies in the confirmed one.
     continues: bool,
     copying: Option<Copying>,
+    /// What the next snapshot of this checkpoint continues: see [`Self::snapshot_ahead`].
+    ahead: Option<CheckpointId>,
     /// There is restored state that was not read yet.
     unread: bool,
     /// The tier below the tables, if there is one.
@@ -94,6 +96,7 @@ impl<K: StateKey> KeyedBackend<K> {
             confirmed: None,
             continues: false,
             copying: None,
+            ahead: None,
             unread: false,
             cold: None,
             upcoming: Vec::new(),

@@ -10,6 +10,7 @@ use weir_types::{CheckpointId, KeyGroup};
 use crate::codec::CodecError;
 use crate::cold::{ColdStateId, ColdTier, group_prefix};
 use crate::error::StateError;
+use crate::table::changes::Extent;
 use crate::table::shard::{EntryCodec, Shard};
 use crate::table::shards::{Block, Shards, TableSnapshot};
 use crate::table::state_table::ValueFormat;
@@ -125,7 +126,7 @@ impl Below {
 /// snapshots, and to lie over a tier.
 pub(crate) trait AnyShards {
     /// See [`Shards::begin`].
-    fn begin(&mut self, checkpoint: CheckpointId, complete: bool);
+    fn begin(&mut self, checkpoint: CheckpointId, extent: Extent);
     /// See [`Shards::finish`].
     fn finish(&mut self) -> Option<TableSnapshot>;
     /// See [`Shards::confirm`].
@@ -159,8 +160,8 @@ impl Owned {
 }
 
 impl<K: Eq, N: Eq, V> AnyShards for Shards<K, N, V> {
-    fn begin(&mut self, checkpoint: CheckpointId, complete: bool) {
-        Shards::begin(self, checkpoint, complete);
+    fn begin(&mut self, checkpoint: CheckpointId, extent: Extent) {
+        Shards::begin(self, checkpoint, extent);
     }
 
     fn finish(&mut self) -> Option<TableSnapshot> {
@@ -303,7 +304,7 @@ fn write_out<K: Eq, N: Eq, V>(
     codec: &impl EntryCodec<K, N, V>,
 ) -> Result<Vec<u8>, CodecError> {
     // No snapshot's number: it is settled before anything is confirmed.
-    shard.begin(CheckpointId(0), false);
+    shard.begin(CheckpointId(0), Extent::Unconfirmed);
     shard.copy_some(&mut { usize::MAX }, codec)?;
     let changes = shard.changes_mut().expect("it has just been frozen");
     changes.check()?;

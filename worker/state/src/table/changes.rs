@@ -15,6 +15,17 @@ use crate::codec::CodecError;
 use crate::table::bit_set::BitSet;
 use crate::table::record::{self, Write};
 
+/// What a snapshot is to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Everything.
+    All,
+    /// What no confirmed snapshot holds.
+    Unconfirmed,
+    /// What has changed since the snapshot before it began: both are parts of one checkpoint.
+    Since,
+}
+
 /// No more is asked for before it is known to be needed.
 const EXPECTED_MAX: usize = 16 << 20;
 
@@ -35,6 +46,8 @@ pub(crate) struct Changes {
     cursor: usize,
     /// Of the snapshot being copied: records of what was copied.
     copied: Vec<u8>,
+    /// Of the snapshot being copied: the one before it is a part of the same checkpoint.
+    continues: bool,
     /// How many entries it began with.
     begun: usize,
     /// How long an entry's record was in the snapshot that was last copied to its end.
@@ -150,9 +163,8 @@ impl Changes {
         self.broken.clone().map_or(Ok(()), Err)
     }
 
-    /// Freezes the shard, which has this many slots, for a snapshot: all of it or what is not in a
-    /// confirmed snapshot.
-    pub(crate) fn begin(&mut self, checkpoint: CheckpointId, complete: bool, slots: usize) {
+    /// Freezes the shard, which has this many slots, for a snapshot.
+    pub(crate) fn begin(&mut self, checkpoint: CheckpointId, extent: Extent, slots: usize) {
         let dirty = std::mem::take(&mut self.dirty);
         let removed = std::mem::take(&mut self.removed);
         self.fresh.reset();
@@ -162,12 +174,15 @@ impl Changes {
             removed,
         });
         self.cursor = 0;
-        if complete {
+        self.continues = extent == Extent::Since;
+        if extent == Extent::All {
             self.broken = None;
             self.frozen = BitSet::below(slots);
         } else {
             self.frozen.reset();
-            for unconfirmed in &self.unconfirmed {
+            let own = self.unconfirmed.len() - 1;
+            let from = if self.continues { own } else { 0 };
+            for unconfirmed in &self.unconfirmed[from..] {
                 self.frozen.union_with(&unconfirmed.dirty);
             }
         }
@@ -195,16 +210,17 @@ impl Changes {
             self.each = copied.len().div_ceil(self.begun);
         }
         self.frozen.reset();
-        if complete
-            || self
-                .unconfirmed
-                .iter()
-                .all(|begun| begun.removed.is_empty())
-        {
+        // Its own are the last: none begins before it is copied.
+        let from = match self.continues {
+            true => self.unconfirmed.len().saturating_sub(1),
+            false => 0,
+        };
+        let told = &self.unconfirmed[from..];
+        if complete || told.iter().all(|begun| begun.removed.is_empty()) {
             return copied;
         }
         let mut block = Vec::new();
-        for unconfirmed in &self.unconfirmed {
+        for unconfirmed in told {
             block.extend_from_slice(&unconfirmed.removed);
         }
         block.extend_from_slice(&copied);
@@ -217,23 +233,19 @@ impl Changes {
             .retain(|begun| begun.checkpoint > checkpoint);
     }
 
-    /// The snapshot will never be confirmed. What it holds counts as changed after it: it goes to
-    /// the snapshot that began next, or else to the next one that will.
+    /// The snapshot, in all its parts, will never be confirmed. What it holds counts as changed
+    /// after it: it goes to the snapshot that began next, or else to the next one that will.
     pub(crate) fn abort(&mut self, checkpoint: CheckpointId) {
-        let Some(place) = self
-            .unconfirmed
-            .iter()
-            .position(|b| b.checkpoint == checkpoint)
-        else {
-            return;
-        };
-        let aborted = self.unconfirmed.remove(place);
-        let (dirty, removed) = match self.unconfirmed.get_mut(place) {
-            Some(next) => (&mut next.dirty, &mut next.removed),
-            None => (&mut self.dirty, &mut self.removed),
-        };
-        dirty.union_with(&aborted.dirty);
-        removed.extend_from_slice(&aborted.removed);
+        let of = |begun: &Unconfirmed| begun.checkpoint == checkpoint;
+        while let Some(place) = self.unconfirmed.iter().position(of) {
+            let aborted = self.unconfirmed.remove(place);
+            let (dirty, removed) = match self.unconfirmed.get_mut(place) {
+                Some(next) => (&mut next.dirty, &mut next.removed),
+                None => (&mut self.dirty, &mut self.removed),
+            };
+            dirty.union_with(&aborted.dirty);
+            removed.extend_from_slice(&aborted.removed);
+        }
     }
 
     /// Drops the copy under way.
@@ -273,7 +285,7 @@ mod tests {
 
     /// Copies a complete snapshot of so many entries of ten bytes; the room that was asked for.
     fn copied(changes: &mut Changes, id: u64, entries: usize) -> usize {
-        changes.begin(CheckpointId(id), true, entries);
+        changes.begin(CheckpointId(id), Extent::All, entries);
         let mut room = None;
         while changes.next_frozen().is_some() {
             changes.add(&[0; 10], None);
@@ -289,9 +301,37 @@ mod tests {
         copied(&mut changes, 1, 1000);
         assert_eq!(copied(&mut changes, 2, 1000), 10_625);
         // One that was begun with a single entry and given up says nothing of how long they are.
-        changes.begin(CheckpointId(3), true, 1);
+        changes.begin(CheckpointId(3), Extent::All, 1);
         changes.abort(CheckpointId(3));
         changes.stop();
         assert_eq!(copied(&mut changes, 4, 2000), 21_250);
+    }
+
+    /// Copies a delta; the slots that it holds.
+    fn delta(changes: &mut Changes, id: u64, extent: Extent) -> Vec<u32> {
+        changes.begin(CheckpointId(id), extent, 100);
+        let slots = std::iter::from_fn(|| changes.next_frozen()).collect();
+        changes.finish(false);
+        slots
+    }
+
+    #[test]
+    fn a_part_holds_what_changed_since_the_part_before_and_all_parts_are_given_up_together() {
+        let mut changes = Changes::default();
+        copied(&mut changes, 1, 10);
+        changes.confirm(CheckpointId(1));
+        changes.change(3);
+        changes.change(4);
+        assert_eq!(delta(&mut changes, 2, Extent::Unconfirmed), [3, 4]);
+        changes.change(4);
+        changes.change(5);
+        assert_eq!(delta(&mut changes, 2, Extent::Since), [4, 5]);
+        assert_eq!(delta(&mut changes, 2, Extent::Since), []);
+        changes.change(6);
+        changes.abort(CheckpointId(2));
+        assert!(changes.unconfirmed.is_empty());
+        assert_eq!(delta(&mut changes, 3, Extent::Unconfirmed), [3, 4, 5, 6]);
+        changes.confirm(CheckpointId(3));
+        assert_eq!(delta(&mut changes, 4, Extent::Unconfirmed), []);
     }
 }

@@ -4,7 +4,7 @@
 //! that timers and map entries can be referred to by 4 bytes. Freed slots are used again.
 
 use crate::codec::{CodecError, encode};
-use crate::table::changes::Changes;
+use crate::table::changes::{Changes, Extent};
 use crate::table::hash_index::{HashIndex, Position};
 use crate::table::partial::Partial;
 use crate::table::record;
@@ -468,10 +468,10 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
     }
 
     /// Freezes the shard for a snapshot.
-    pub(crate) fn begin(&mut self, checkpoint: weir_types::CheckpointId, complete: bool) {
+    pub(crate) fn begin(&mut self, checkpoint: weir_types::CheckpointId, extent: Extent) {
         self.changes
             .get_or_insert_default()
-            .begin(checkpoint, complete, self.slots.len());
+            .begin(checkpoint, extent, self.slots.len());
         if let Some(partial) = self.partial_mut() {
             partial.freeze();
         }

@@ -6,7 +6,7 @@ use weir_types::{CheckpointId, KeyGroup, KeyGroupRange};
 use crate::codec::CodecError;
 use crate::error::StateError;
 use crate::table::below::{Below, Owned};
-use crate::table::changes::Changes;
+use crate::table::changes::{Changes, Extent};
 use crate::table::shard::{EntryCodec, Shard};
 
 /// How keys are spread over key groups, and which of these are here.
@@ -143,7 +143,8 @@ impl<K: Eq, N: Eq, V> Shards<K, N, V> {
         self.shards.iter().map(Shard::len).sum()
     }
 
-    pub(crate) fn begin(&mut self, checkpoint: CheckpointId, complete: bool) {
+    /// Freezes the table. Of one that is newer than the part before, [`Extent::Since`] is all.
+    pub(crate) fn begin(&mut self, checkpoint: CheckpointId, extent: Extent) {
         // A tier below has every change from the moment it was copied.
         let always = self.below.is_some();
         if !always && self.removed_bytes() > self.shards.iter().map(Shard::entry_bytes).sum() {
@@ -153,9 +154,14 @@ impl<K: Eq, N: Eq, V> Shards<K, N, V> {
             self.begun.clear();
             self.changes().for_each(Changes::forget);
         }
-        let complete = !always && (complete || !self.has_base);
+        let complete = !always && (extent == Extent::All || !self.has_base);
+        let extent = match (complete, always) {
+            (true, _) => Extent::All,
+            (false, true) => Extent::Unconfirmed,
+            (false, false) => extent,
+        };
         for shard in &mut self.shards {
-            shard.begin(checkpoint, complete);
+            shard.begin(checkpoint, extent);
         }
         if !always {
             self.begun.push(checkpoint);

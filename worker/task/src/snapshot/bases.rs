@@ -35,7 +35,10 @@ impl Bases {
             return SnapshotKind::Full;
         };
         let weight: u64 = deltas.iter().map(size).sum();
-        if deltas.len() >= self.full_every as usize || weight > size(full) {
+        // What was written ahead of a checkpoint counts with it.
+        let same = |a: &KeyedHandle, b: &KeyedHandle| a.checkpoint == b.checkpoint;
+        let count = deltas.chunk_by(same).count();
+        if count >= self.full_every as usize || weight > size(full) {
             SnapshotKind::Full
         } else {
             SnapshotKind::Incremental

@@ -78,6 +78,8 @@ pub(super) struct Saver<'a> {
     config: &'a TaskCheckpoints,
     attempt: ExecutionAttemptId,
     barrier: CheckpointBarrier,
+    /// The round that is written ahead; none: it is the checkpoint's own part.
+    round: Option<u64>,
     give_way: GiveWay,
     saved: Saved,
 }
@@ -93,8 +95,17 @@ impl<'a> Saver<'a> {
             config,
             attempt,
             barrier,
+            round: None,
             give_way,
             saved: Saved::default(),
+        }
+    }
+
+    /// For what is written ahead of the checkpoint.
+    pub(super) fn ahead(self, round: u64) -> Self {
+        Self {
+            round: Some(round),
+            ..self
         }
     }
 
@@ -123,6 +134,7 @@ impl<'a> Saver<'a> {
             snapshot,
             base,
             known,
+            ahead: _,
         } = part;
         let OperatorSnapshot {
             keyed,
@@ -429,7 +441,10 @@ impl<'a> Saver<'a> {
             attempt,
         } = self.attempt;
         let vertex = &vertex.to_string()[..8];
-        let name = format!("{vertex}-{subtask}-{attempt}-{place}-{kind}");
+        let ahead = self
+            .round
+            .map_or_else(String::new, |n| format!("ahead{n}-"));
+        let name = format!("{vertex}-{subtask}-{attempt}-{place}-{ahead}{kind}");
         let folder = match self.barrier.kind {
             BarrierKind::Checkpoint => "chk",
             BarrierKind::Savepoint => "savepoint",

@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{self, Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use weir_checkpoint::coordinator::SnapshotFailure;
 use weir_checkpoint::handle::SnapshotMetrics;
 use weir_types::{CheckpointBarrier, CheckpointId, Clock, ExecutionAttemptId, Timestamp, causes};
 
+use super::ahead::{Round, StoredRound};
 use super::give_way::GiveWay;
-use super::store::{SaveError, Saver, StoredChains};
-use super::{Part, micros};
+use super::store::{SaveError, Saved, Saver, StoredChains};
+use super::{Cost, Part, micros};
 use crate::deployment::{TaskCheckpoints, TaskEvents};
 use crate::metrics::TaskMetrics;
 use crate::panics;
@@ -30,9 +32,31 @@ const ABORTED_MAX: usize = 64;
 pub(super) struct Upload {
     pub(super) barrier: CheckpointBarrier,
     pub(super) parts: Vec<Part>,
-    pub(super) ended: bool,
-    pub(super) metrics: SnapshotMetrics,
+    pub(super) what: What,
+    /// The rounds written ahead for the same checkpoint, all of which were handed over before.
+    pub(super) ahead: Vec<Arc<Round>>,
     pub(super) frozen_at: Timestamp,
+}
+
+/// What a snapshot is.
+#[derive(Clone)]
+pub(super) enum What {
+    /// The subtask's part of the checkpoint.
+    Checkpoint {
+        ended: bool,
+        metrics: SnapshotMetrics,
+    },
+    /// Written ahead of it.
+    Ahead(Arc<Round>),
+}
+
+/// What is known of a checkpoint that this attempt has stored.
+pub(super) struct StoredCheckpoint {
+    pub(super) chains: StoredChains,
+    /// What was stored behind the barrier, if it was a delta.
+    pub(super) delta: Option<Cost>,
+    /// The first of what was written ahead of it, and the bytes of all of that.
+    pub(super) ahead: Option<(Cost, u64)>,
 }
 
 /// What the subtask and the thread both look at.
@@ -42,7 +66,7 @@ struct Shared {
     closed: bool,
     aborted: BTreeSet<CheckpointId>,
     /// The files of stored checkpoints whose end is not known yet.
-    stored: BTreeMap<CheckpointId, StoredChains>,
+    stored: BTreeMap<CheckpointId, StoredCheckpoint>,
 }
 
 /// The subtask's end. Dropping it ends the thread.
@@ -104,7 +128,7 @@ impl Uploader {
 
     /// The files of a checkpoint that was stored, which is complete now. Those of earlier ones are
     /// forgotten.
-    pub(super) fn take_stored(&self, id: CheckpointId) -> Option<StoredChains> {
+    pub(super) fn take_stored(&self, id: CheckpointId) -> Option<StoredCheckpoint> {
         let mut shared = lock(&self.shared);
         let later = shared.stored.split_off(&CheckpointId(id.0 + 1));
         let mut done = std::mem::replace(&mut shared.stored, later);
@@ -122,12 +146,23 @@ impl Worker {
     fn run(&self, uploads: &Receiver<Upload>) {
         while let Ok(upload) = uploads.recv() {
             let id = upload.barrier.id;
-            if let Err(panic) = panics::catch(|| self.store(upload))
-                && self.is_wanted(id)
-            {
-                let why = SnapshotFailure::other(panic);
-                self.events.declined(self.attempt, id, why);
+            let round = match &upload.what {
+                What::Ahead(round) => Some(Arc::clone(round)),
+                What::Checkpoint { .. } => None,
+            };
+            let stored = panics::catch(|| self.store(upload));
+            match (stored, round) {
+                (Ok(()), _) => {}
+                // Nobody waits for it: a checkpoint that would continue it says so.
+                (Err(panic), Some(round)) => round.end(Err(SnapshotFailure::other(panic))),
+                (Err(panic), None) => self.decline(id, SnapshotFailure::other(panic)),
             }
+        }
+    }
+
+    fn decline(&self, id: CheckpointId, why: SnapshotFailure) {
+        if self.is_wanted(id) {
+            self.events.declined(self.attempt, id, why);
         }
     }
 
@@ -139,35 +174,82 @@ impl Worker {
     fn store(&self, upload: Upload) {
         let Upload {
             barrier,
-            parts,
-            ended,
-            metrics,
+            mut parts,
+            what,
+            ahead,
             frozen_at,
         } = upload;
         let id = barrier.id;
+        if let Err(failure) = parts.iter_mut().try_for_each(Part::continue_ahead) {
+            return match what {
+                What::Ahead(round) => round.end(Err(failure)),
+                What::Checkpoint { .. } => self.decline(id, failure),
+            };
+        }
+        let is_delta = parts.iter().all(Part::is_delta);
         let bytes = parts.iter().map(Part::bytes).sum();
         let give_way = GiveWay::new(&self.metrics, &self.clock, bytes);
         let saver = Saver::new(&self.config, self.attempt, barrier, give_way);
-        let saved = match saver.save(parts, ended, || self.is_wanted(id)) {
-            Ok(Some(saved)) => saved,
-            Ok(None) => return,
-            Err(error) => {
-                if self.is_wanted(id) {
-                    self.events.declined(self.attempt, id, why(&error));
-                }
-                return;
+        let took = || self.clock.now().since(frozen_at);
+        match what {
+            What::Ahead(round) => {
+                let wanted = || self.is_wanted(id) && !round.is_given_up();
+                let saved = saver.ahead(round.number).save(parts, false, wanted);
+                let stored = saved.map_err(|error| why(&error)).and_then(|saved| {
+                    let saved = saved.ok_or_else(|| why(&SaveError::GivenUp))?;
+                    let cost = Cost {
+                        bytes: saved.written_bytes,
+                        took: took(),
+                    };
+                    Ok(StoredRound {
+                        chains: saved.chains,
+                        cost,
+                    })
+                });
+                round.end(stored);
             }
-        };
+            What::Checkpoint { ended, metrics } => {
+                match saver.save(parts, ended, || self.is_wanted(id)) {
+                    Ok(Some(saved)) => {
+                        let cost = Cost {
+                            bytes: saved.written_bytes,
+                            took: took(),
+                        };
+                        let delta = is_delta.then_some(cost);
+                        self.acknowledge(id, saved, (delta, &ahead), metrics, cost.took);
+                    }
+                    Ok(None) => {}
+                    Err(error) => self.decline(id, why(&error)),
+                }
+            }
+        }
+    }
+
+    fn acknowledge(
+        &self,
+        id: CheckpointId,
+        saved: Saved,
+        (delta, rounds): (Option<Cost>, &[Arc<Round>]),
+        metrics: SnapshotMetrics,
+        took: Duration,
+    ) {
+        let mut costs = rounds.iter().filter_map(|round| Some(round.stored()?.cost));
+        let bytes = costs.clone().map(|cost| cost.bytes).sum();
         let mut shared = lock(&self.shared);
         if shared.closed || shared.aborted.contains(&id) {
             return;
         }
         // Before anybody can learn that the checkpoint is complete.
-        shared.stored.insert(id, saved.chains);
+        let stored = StoredCheckpoint {
+            chains: saved.chains,
+            delta,
+            ahead: costs.next().map(|first| (first, bytes)),
+        };
+        shared.stored.insert(id, stored);
         drop(shared);
         let metrics = SnapshotMetrics {
-            async_us: micros(self.clock.now().since(frozen_at)),
-            written_bytes: saved.written_bytes,
+            async_us: micros(took),
+            written_bytes: saved.written_bytes + bytes,
             full_bytes: saved.full_bytes,
             ..metrics
         };

@@ -16,12 +16,17 @@ use crate::snapshot::{
     GroupBlock, KeyedSnapshot, SnapshotKind, StateMeta, StateSnapshot, TakenSnapshot,
 };
 use crate::spilled::{SpillFile, Spilled, SpilledBlock, SpilledState};
+use crate::table::changes::Extent;
 use crate::table::shards::{Block, KeyGroups};
 
 /// The snapshot that has begun and is not copied yet.
 pub(super) struct Copying {
     checkpoint: CheckpointId,
     pub(super) kind: SnapshotKind,
+    /// It continues what was written ahead for its checkpoint.
+    continues: bool,
+    /// It is written ahead: the snapshot of the same checkpoint is to continue it.
+    ahead: bool,
     /// Restored states that the program asked for since it began: their tables take no part in
     /// it.
     pub(super) claimed: Vec<StateSnapshot>,
@@ -50,6 +55,14 @@ impl<K: StateKey> KeyedBackend<K> {
                 requested: checkpoint,
             });
         }
+        let mut extent = Extent::Unconfirmed;
+        if let Some(ahead) = self.ahead.take() {
+            if ahead == checkpoint && kind == SnapshotKind::Incremental {
+                extent = Extent::Since;
+            } else {
+                self.abort(ahead);
+            }
+        }
         let kind = match (kind, &self.cold, self.confirmed) {
             // What lies in memory only is in no file.
             (SnapshotKind::Files, Some(_), _) if self.unclaimed.is_empty() => SnapshotKind::Files,
@@ -58,12 +71,12 @@ impl<K: StateKey> KeyedBackend<K> {
                 SnapshotKind::Incremental
             }
         };
+        if kind == SnapshotKind::Full {
+            extent = Extent::All;
+        }
         self.expire_below();
         for state in &mut self.states {
-            state
-                .table
-                .shards()
-                .begin(checkpoint, kind == SnapshotKind::Full);
+            state.table.shards().begin(checkpoint, extent);
         }
         let below = self.cold.as_ref().map(|cold| {
             let states = self.states.iter();
@@ -77,10 +90,41 @@ impl<K: StateKey> KeyedBackend<K> {
         self.copying = Some(Copying {
             checkpoint,
             kind,
+            continues: extent == Extent::Since,
+            ahead: false,
             claimed: Vec::new(),
             below,
         });
         Ok(())
+    }
+
+    /// Freezes what has changed, some time before a checkpoint that is expected: a delta that is
+    /// not the checkpoint's, but what the checkpoint's own delta continues, which so is small. It
+    /// is copied like a snapshot, and there may be several, one behind the other. If another
+    /// checkpoint comes instead, or one that is not to be a delta, all of it counts as changed and
+    /// not written.
+    ///
+    /// Of a tier below it is a snapshot of its files, of which the checkpoint's own has most.
+    ///
+    /// False, and nothing is frozen: it would have nothing to continue, or it would be everything.
+    pub fn snapshot_ahead(
+        &mut self,
+        checkpoint: CheckpointId,
+        kind: SnapshotKind,
+    ) -> Result<bool, StateError> {
+        let can = match kind {
+            SnapshotKind::Full => false,
+            SnapshotKind::Incremental => self.cold.is_none() && self.confirmed.is_some(),
+            SnapshotKind::Files => self.cold.is_some() && self.unclaimed.is_empty(),
+        };
+        if !can {
+            return Ok(false);
+        }
+        self.snapshot_begin(checkpoint, kind)?;
+        if let Some(copying) = &mut self.copying {
+            copying.ahead = kind == SnapshotKind::Incremental;
+        }
+        Ok(true)
     }
 
     /// Copies about `budget` bytes of the snapshot that has begun: its result, if that was the
@@ -123,9 +167,12 @@ impl<K: StateKey> KeyedBackend<K> {
         let Copying {
             checkpoint,
             kind,
+            continues,
+            ahead,
             claimed: mut states,
             ..
         } = copied;
+        self.ahead = ahead.then_some(checkpoint);
         for state in &mut self.states {
             let Some(copied) = state.table.shards().finish() else {
                 continue;
@@ -141,6 +188,7 @@ impl<K: StateKey> KeyedBackend<K> {
         }
         let base = match kind {
             SnapshotKind::Full | SnapshotKind::Files => None,
+            SnapshotKind::Incremental if continues => Some(checkpoint),
             SnapshotKind::Incremental => self.confirmed,
         };
         self.snapshot_of(checkpoint, base, states)
@@ -294,6 +342,7 @@ impl<K: StateKey> KeyedBackend<K> {
 
     /// The checkpoint is complete and stored: later incremental snapshots continue it.
     pub fn confirm(&mut self, checkpoint: CheckpointId) {
+        self.ahead.take_if(|ahead| *ahead <= checkpoint);
         for state in &mut self.states {
             state.table.shards().confirm(checkpoint);
         }
@@ -305,6 +354,7 @@ impl<K: StateKey> KeyedBackend<K> {
 
     /// The checkpoint will never be complete. What its snapshot holds is in the next one too.
     pub fn abort(&mut self, checkpoint: CheckpointId) {
+        self.ahead.take_if(|ahead| *ahead == checkpoint);
         if self.snapshot_running() == Some(checkpoint) {
             self.copying = None;
         }

@@ -1,0 +1,233 @@
+//! When a subtask writes ahead: how long before the next barrier it stores what has changed, so
+//! that the checkpoint itself has little left to store. Pure: times and sizes come in.
+//!
+//! ```text
+//!  barrier n ── n complete ─────────────── first part ──── second part ─── barrier n + 1
+//!      └────────────────── as long as from the barrier before ───────────────────┘
+//!                                          └── 2 × what storing takes + margin ──┘
+//! ```
+//!
+//! A part that comes too early holds less of what the checkpoint needs, one that comes too late
+//! holds it up: so it begins as late as it can be expected to be stored in time. A part that is
+//! small enough to go into the acknowledgement is left to the checkpoint.
+//!
+//! What changes again behind a part is written twice. Where that is most of it, writing ahead is
+//! left alone for a number of checkpoints that doubles with each vain attempt; and it is only done
+//! in time that the subtask would have been idle.
+
+use std::time::Duration;
+
+use weir_types::{CheckpointId, Timestamp};
+
+/// Barriers come so much earlier than expected, now and then.
+const MARGIN: Duration = Duration::from_millis(10);
+
+/// Parts before one barrier.
+const PARTS_MAX: u32 = 4;
+
+/// However little a part holds, storing it takes this long.
+const TOOK_MIN: Duration = Duration::from_millis(5);
+
+/// While the part before is being stored, the next one is looked at again so often.
+const RETRY: Duration = Duration::from_millis(2);
+
+/// Each part holds what has changed since the one before: that is one in so many of its bytes, and
+/// takes one in so many of its time.
+const SHRINKS: u32 = 4;
+
+/// One in so many moments must have been idle since the last barrier.
+const IDLE: u32 = 5;
+
+/// After the first vain attempt so many checkpoints are left alone.
+const REST_FIRST: u32 = 8;
+
+/// However often it was in vain.
+const REST_MAX: u32 = 256;
+
+/// What a delta took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cost {
+    /// How many bytes were stored.
+    pub(super) bytes: u64,
+    /// From the freeze until they were.
+    pub(super) took: Duration,
+}
+
+/// The last barrier of a checkpoint.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    id: CheckpointId,
+    at: Timestamp,
+    /// How long the subtask had been idle in its life.
+    idle: Duration,
+}
+
+/// The next part.
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    at: Timestamp,
+    /// When the barrier is expected.
+    barrier: Timestamp,
+    /// What it is expected to take.
+    cost: Cost,
+    /// How many come before it.
+    parts: u32,
+}
+
+/// What is known of a subtask's checkpoints.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// So many bytes go into the acknowledgement.
+    inline_max: u64,
+    last: Option<Seen>,
+    /// Between the last barriers.
+    periods: [Option<Duration>; 2],
+    /// Of all that changes between two checkpoints, stored at once.
+    cost: Option<Cost>,
+    next: Option<Next>,
+    /// So many checkpoints are left alone.
+    rest: u32,
+    /// After the next vain attempt.
+    next_rest: u32,
+}
+
+impl Plan {
+    /// Of a subtask that puts so many bytes into its acknowledgements instead of objects.
+    pub(super) fn new(inline_max: usize) -> Self {
+        Self {
+            inline_max: inline_max as u64,
+            last: None,
+            periods: [None; 2],
+            cost: None,
+            next: None,
+            rest: 0,
+            next_rest: 0,
+        }
+    }
+
+    /// A barrier of a checkpoint has come, whether parts were written ahead or not.
+    pub(super) fn on_barrier(&mut self, id: CheckpointId, at: Timestamp, idle: Duration) {
+        self.next = None;
+        let last = self.last.replace(Seen { id, at, idle });
+        if let Some(last) = last {
+            self.periods = [Some(at.since(last.at)), self.periods[0]];
+        }
+    }
+
+    /// Something else has happened than checkpoints in their order: nothing is expected until the
+    /// next one is complete.
+    pub(super) fn on_other(&mut self) {
+        self.next = None;
+    }
+
+    /// A checkpoint is complete whose own part was this delta, if it was one. `ahead`: of what was
+    /// written ahead, the first part, and the bytes of all.
+    pub(super) fn on_delta(&mut self, delta: Option<Cost>, ahead: Option<(Cost, u64)>) {
+        match (delta, ahead) {
+            (Some(left), Some((first, bytes))) => {
+                self.on_stored(first);
+                self.on_used(bytes, left);
+            }
+            (Some(whole), None) => self.on_stored(whole),
+            (None, _) => {}
+        }
+    }
+
+    /// A part, or a whole delta, is stored.
+    fn on_stored(&mut self, cost: Cost) {
+        let before = self.cost.map_or(cost.took, |before| before.took);
+        // Slower counts at once, faster by and by.
+        let took = cost.took.max((before + cost.took) / 2);
+        self.cost = Some(Cost { took, ..cost });
+    }
+
+    /// A part was not copied when the barrier came, and had begun so long before.
+    pub(super) fn on_late(&mut self, since: Duration) {
+        if let Some(cost) = &mut self.cost {
+            cost.took = cost.took.max(since * 2);
+        }
+    }
+
+    /// A checkpoint had this left behind what was written ahead, in so many bytes.
+    fn on_used(&mut self, ahead: u64, left: Cost) {
+        if left.bytes.saturating_mul(2) <= ahead {
+            self.next_rest = 0;
+            return;
+        }
+        self.next_rest = match self.next_rest {
+            0 => REST_FIRST,
+            rest => (rest * 2).min(REST_MAX),
+        };
+        self.rest = self.next_rest;
+    }
+
+    /// A checkpoint is complete. If it is the newest one, the next is expected.
+    pub(super) fn on_complete(&mut self, id: CheckpointId, now: Timestamp) {
+        self.rest = self.rest.saturating_sub(1);
+        self.next = None;
+        // A checkpoint that took long has put off the one behind it.
+        let period = self.periods.into_iter().flatten().min();
+        let (Some(last), Some(period), Some(cost)) = (self.last, period, self.cost) else {
+            return;
+        };
+        let lead = lead(cost.took);
+        let pays = cost.bytes > self.inline_max && lead <= period / 2;
+        if last.id == id && pays && self.rest == 0 {
+            let barrier = last.at + period;
+            let at = last.at + (period - lead);
+            self.next = (now <= at).then_some(Next {
+                at,
+                barrier,
+                cost,
+                parts: 0,
+            });
+        }
+    }
+
+    /// When the next part is to be written.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.next.map(|next| next.at)
+    }
+
+    /// Whether a part is to be written now, which is noted. `idle`: as in [`Self::on_barrier`];
+    /// `ready`: the part before is stored.
+    pub(super) fn take(&mut self, now: Timestamp, idle: Duration, ready: bool) -> bool {
+        let (Some(next), Some(last)) = (self.next.take_if(|next| next.at <= now), self.last) else {
+            return false;
+        };
+        let is_idle = idle.saturating_sub(last.idle) * IDLE >= now.since(last.at);
+        let left = next.barrier.since(now);
+        // One that begins late would hold the barrier up.
+        if !is_idle || left < next.cost.took + MARGIN / 2 {
+            return false;
+        }
+        if !ready {
+            let at = now + RETRY;
+            self.next = Some(Next { at, ..next });
+            return false;
+        }
+        let cost = Cost {
+            bytes: next.cost.bytes / u64::from(SHRINKS),
+            took: (next.cost.took / SHRINKS).max(TOOK_MIN),
+        };
+        let (parts, lead) = (next.parts + 1, lead(cost.took));
+        // It leaves less behind it, or it is not worth a file.
+        if parts < PARTS_MAX && cost.bytes > self.inline_max && lead * 4 <= left * 3 {
+            self.next = Some(Next {
+                at: now + (left - lead),
+                cost,
+                parts,
+                ..next
+            });
+        }
+        true
+    }
+}
+
+/// How long before the barrier a part begins.
+fn lead(took: Duration) -> Duration {
+    took * 2 + MARGIN
+}
+
+#[cfg(test)]
+mod tests;

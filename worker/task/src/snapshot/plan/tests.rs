@@ -1,0 +1,182 @@
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+const COST: Cost = Cost {
+    bytes: 1 << 20,
+    took: Duration::from_millis(80),
+};
+
+fn at(ms: u64) -> Timestamp {
+    Timestamp(ms * 1_000_000)
+}
+
+/// The subtask is idle all the time.
+fn idle(now: Timestamp) -> Duration {
+    now.since(at(0))
+}
+
+fn barrier(plan: &mut Plan, id: u64, now: Timestamp) {
+    plan.on_barrier(CheckpointId(id), now, idle(now));
+}
+
+/// A plan that has seen checkpoints 1 and 2, a second and two after the beginning, of which the
+/// second took as long as `cost` says.
+fn after_two(cost: Cost) -> Plan {
+    let mut plan = Plan::new(16 << 10);
+    barrier(&mut plan, 1, at(1000));
+    plan.on_delta(None, None);
+    plan.on_complete(CheckpointId(1), at(1100));
+    assert_eq!(plan.due(), None, "nobody knows when the next one comes");
+    barrier(&mut plan, 2, at(2000));
+    plan.on_delta(Some(cost), None);
+    plan.on_complete(CheckpointId(2), at(2100));
+    plan
+}
+
+/// How long before the barrier that comes at this time the parts begin.
+fn leads(plan: &mut Plan, barrier: Timestamp) -> Vec<Duration> {
+    let mut leads = Vec::new();
+    while let Some(due) = plan.due() {
+        let early = Timestamp(due.0 - 1);
+        assert!(!plan.take(early, idle(due), true), "not yet");
+        if plan.take(due, idle(due), true) {
+            leads.push(barrier.since(due));
+        }
+    }
+    leads
+}
+
+#[test]
+fn each_part_begins_as_late_as_it_can_be_stored_in_time() {
+    // Twice 80, 20 and 5 ms, and the margin. The next one would begin hardly any later.
+    let want = [170 * MS, 50 * MS, 20 * MS];
+    assert_eq!(leads(&mut after_two(COST), at(3000)), want);
+}
+
+#[test]
+fn a_part_that_fits_into_the_acknowledgement_is_left_to_the_checkpoint() {
+    let cost = |bytes| Cost { bytes, ..COST };
+    let parts = |bytes| leads(&mut after_two(cost(bytes)), at(3000)).len();
+    let inline_max = 16 << 10;
+    assert_eq!(parts(inline_max), 0);
+    assert_eq!(parts(inline_max + 1), 1);
+    assert_eq!(parts(4 * inline_max + 4), 2);
+    assert_eq!(parts(16 * inline_max + 16), 3);
+}
+
+#[test]
+fn nothing_is_written_ahead_when_storing_takes_half_of_the_time_between_checkpoints() {
+    let took = |took| Cost { took, ..COST };
+    assert_eq!(leads(&mut after_two(took(246 * MS)), at(3000)).len(), 0);
+    assert_ne!(leads(&mut after_two(took(245 * MS)), at(3000)).len(), 0);
+}
+
+#[test]
+fn the_next_barrier_is_expected_once_the_newest_checkpoint_is_complete() {
+    let mut plan = after_two(COST);
+    barrier(&mut plan, 3, at(3000));
+    assert_eq!(plan.due(), None, "it has come");
+    plan.on_complete(CheckpointId(2), at(3100));
+    assert_eq!(plan.due(), None, "3 is under way");
+    plan.on_complete(CheckpointId(3), at(3200));
+    assert_eq!(plan.due(), Some(at(3830)));
+    plan.on_other();
+    assert_eq!(plan.due(), None, "who knows what comes now");
+    barrier(&mut plan, 4, at(4000));
+    plan.on_complete(CheckpointId(4), at(4900));
+    assert_eq!(plan.due(), None, "it is too late for that");
+}
+
+#[test]
+fn a_checkpoint_that_puts_off_the_next_one_does_not_put_off_its_part() {
+    let mut plan = after_two(COST);
+    barrier(&mut plan, 3, at(3000));
+    // It took seven seconds.
+    barrier(&mut plan, 4, at(10_000));
+    plan.on_complete(CheckpointId(4), at(10_100));
+    assert_eq!(plan.due(), Some(at(10_830)));
+    // Twice the same counts.
+    barrier(&mut plan, 5, at(20_000));
+    barrier(&mut plan, 6, at(30_000));
+    plan.on_complete(CheckpointId(6), at(30_100));
+    assert_eq!(plan.due(), Some(at(39_830)));
+}
+
+#[test]
+fn a_subtask_that_is_hardly_ever_idle_writes_nothing_ahead() {
+    let due = at(2830);
+    for (idle_ms, writes) in [(0, false), (100, false), (200, true)] {
+        let mut plan = after_two(COST);
+        let idle = idle(at(2000)) + idle_ms * MS;
+        assert_eq!(
+            plan.take(due, idle, true),
+            writes,
+            "{idle_ms} ms since 2000"
+        );
+    }
+}
+
+#[test]
+fn a_part_that_would_hold_up_the_barrier_is_left_out() {
+    let mut plan = after_two(COST);
+    let late = at(2920);
+    assert!(!plan.take(late, idle(late), true), "80 ms before it");
+    assert_eq!(plan.due(), None);
+    assert!(after_two(COST).take(at(2910), idle(at(2910)), true));
+}
+
+#[test]
+fn a_part_waits_until_the_one_before_it_is_stored() {
+    let mut plan = after_two(COST);
+    assert!(plan.take(at(2830), idle(at(2830)), true));
+    let mut now = at(2950);
+    assert_eq!(plan.due(), Some(now));
+    for _ in 0..10 {
+        assert!(!plan.take(now, idle(now), false));
+        now = now + RETRY;
+        assert_eq!(plan.due(), Some(now));
+    }
+    // 25 ms before the barrier, which it takes 20 to be stored.
+    now = at(2975);
+    assert!(plan.take(now, idle(now), true));
+    assert_eq!(plan.due(), None, "there is no time for another one");
+}
+
+#[test]
+fn after_a_part_that_was_not_copied_in_time_the_next_one_begins_earlier() {
+    let mut plan = after_two(COST);
+    plan.on_late(100 * MS);
+    barrier(&mut plan, 3, at(3000));
+    plan.on_complete(CheckpointId(3), at(3200));
+    assert_eq!(plan.due(), Some(at(4000 - 400 - 10)));
+    // Faster counts by and by.
+    plan.on_delta(Some(COST), None);
+    plan.on_complete(CheckpointId(3), at(3200));
+    assert_eq!(plan.due(), Some(at(4000 - 280 - 10)));
+}
+
+#[test]
+fn where_most_of_it_changes_again_writing_ahead_rests_twice_as_long_each_time() {
+    let mut plan = after_two(COST);
+    let mut id = 2;
+    let mut rest = |left: u64| {
+        let left = Cost {
+            bytes: left,
+            ..COST
+        };
+        plan.on_delta(Some(left), Some((COST, COST.bytes)));
+        let mut rests = 0;
+        loop {
+            id += 1;
+            barrier(&mut plan, id, at(id * 1000));
+            plan.on_complete(CheckpointId(id), at(id * 1000 + 100));
+            if plan.due().is_some() {
+                return rests;
+            }
+            rests += 1;
+        }
+    };
+    let (half, more) = (COST.bytes / 2, COST.bytes / 2 + 1);
+    let rests = [half, more, more, more, half, more].map(&mut rest);
+    assert_eq!(rests, [0, 7, 15, 31, 0, 7]);
+}
