@@ -94,6 +94,6 @@ fn what_is_written_ahead_goes_with_its_checkpoints() {
     }
     process.wait().expect(0, &[]);
     assert!(most > 0, "nothing was written ahead");
-    // Full ones come every ten checkpoints, and two subtasks write up to four rounds for each.
-    assert!(most < 2 * 11 * 4 * 2, "{most} objects");
+    // Full ones come every ten checkpoints, and two subtasks write up to three rounds for each.
+    assert!(most < 2 * 11 * 3 * 2, "{most} objects");
 }

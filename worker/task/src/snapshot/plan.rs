@@ -23,7 +23,7 @@ use weir_types::{CheckpointId, Timestamp};
 const MARGIN: Duration = Duration::from_millis(10);
 
 /// Parts before one barrier.
-const PARTS_MAX: u32 = 4;
+const PARTS_MAX: u32 = 3;
 
 /// However little a part holds, storing it takes this long.
 const TOOK_MIN: Duration = Duration::from_millis(5);
