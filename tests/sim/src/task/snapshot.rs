@@ -98,9 +98,7 @@ impl Task {
         state.operators.push(part);
         Upload { state, objects }
     }
-}
 
-impl Task {
     /// Now and then, what has changed since the newest checkpoint, which is complete, is stored for
     /// the number that the next one is expected to have.
     pub(super) fn write_ahead(&mut self, world: &mut World) -> Result<(), String> {

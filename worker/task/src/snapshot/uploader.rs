@@ -190,20 +190,19 @@ impl Worker {
         let bytes = parts.iter().map(Part::bytes).sum();
         let give_way = GiveWay::new(&self.metrics, &self.clock, bytes);
         let saver = Saver::new(&self.config, self.attempt, barrier, give_way);
-        let took = || self.clock.now().since(frozen_at);
+        let cost = |saved: &Saved| Cost {
+            bytes: saved.written_bytes,
+            took: self.clock.now().since(frozen_at),
+        };
         match what {
             What::Ahead(round) => {
                 let wanted = || self.is_wanted(id) && !round.is_given_up();
                 let saved = saver.ahead(round.number).save(parts, false, wanted);
                 let stored = saved.map_err(|error| why(&error)).and_then(|saved| {
                     let saved = saved.ok_or_else(|| why(&SaveError::GivenUp))?;
-                    let cost = Cost {
-                        bytes: saved.written_bytes,
-                        took: took(),
-                    };
                     Ok(StoredRound {
+                        cost: cost(&saved),
                         chains: saved.chains,
-                        cost,
                     })
                 });
                 round.end(stored);
@@ -211,10 +210,7 @@ impl Worker {
             What::Checkpoint { ended, metrics } => {
                 match saver.save(parts, ended, || self.is_wanted(id)) {
                     Ok(Some(saved)) => {
-                        let cost = Cost {
-                            bytes: saved.written_bytes,
-                            took: took(),
-                        };
+                        let cost = cost(&saved);
                         let delta = is_delta.then_some(cost);
                         self.acknowledge(id, saved, (delta, &ahead), metrics, cost.took);
                     }

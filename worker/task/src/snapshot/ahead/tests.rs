@@ -12,7 +12,7 @@ use weir_checkpoint::keyed_file;
 use weir_network::{CancelToken, Chunk};
 use weir_state::{FileSnapshot, KeyedBackend, SnapshotFile, TakenSnapshot, ValueState};
 use weir_storage::{
-    MemoryStore, ObjectInfo, ObjectPath, ObjectStore, ObjectWriter, StoreError, Version,
+    Fault, FaultyStore, MemoryStore, ObjectPath, ObjectStore, Operation, StoreErrorKind,
 };
 use weir_stream::harness::HarnessOptions;
 use weir_stream::{Operator, OperatorContext, OperatorError, Output, SnapshotRequest};
@@ -117,63 +117,6 @@ impl Operator for Shared {
     }
 }
 
-/// A store that can refuse what is written ahead.
-struct Refusing {
-    inner: MemoryStore,
-    refuses: AtomicBool,
-}
-
-impl ObjectStore for Refusing {
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn get(&self, path: &ObjectPath) -> Result<Vec<u8>, StoreError> {
-        self.inner.get(path)
-    }
-
-    fn get_range(&self, path: &ObjectPath, range: Range<u64>) -> Result<Vec<u8>, StoreError> {
-        self.inner.get_range(path, range)
-    }
-
-    fn create(&self, path: &ObjectPath, bytes: &[u8]) -> Result<(), StoreError> {
-        if self.refuses.load(Ordering::SeqCst) && path.as_str().contains("-ahead") {
-            // Whatever the error: here, that of an object that is not there.
-            return self.inner.get(path).map(drop);
-        }
-        self.inner.create(path, bytes)
-    }
-
-    fn create_large(&self, path: &ObjectPath) -> Result<Box<dyn ObjectWriter>, StoreError> {
-        self.inner.create_large(path)
-    }
-
-    fn list(&self, folder: &ObjectPath) -> Result<Vec<ObjectInfo>, StoreError> {
-        self.inner.list(folder)
-    }
-
-    fn delete(&self, path: &ObjectPath) -> Result<(), StoreError> {
-        self.inner.delete(path)
-    }
-
-    fn read_register(&self, path: &ObjectPath) -> Result<Option<(Vec<u8>, Version)>, StoreError> {
-        self.inner.read_register(path)
-    }
-
-    fn swap_register(
-        &self,
-        path: &ObjectPath,
-        expected: Option<&Version>,
-        bytes: &[u8],
-    ) -> Result<Version, StoreError> {
-        self.inner.swap_register(path, expected, bytes)
-    }
-
-    fn within(&self, folder: &ObjectPath) -> Arc<dyn ObjectStore> {
-        self.inner.within(folder)
-    }
-}
-
 type Answer = (
     CheckpointId,
     Result<(SubtaskState, SnapshotMetrics), String>,
@@ -214,7 +157,9 @@ impl TaskEvents for Answers {
 
 struct Rig {
     clock: Arc<ManualClock>,
-    store: Arc<Refusing>,
+    store: Arc<FaultyStore>,
+    /// The store refuses what is written ahead.
+    refuses: Arc<AtomicBool>,
     answers: Receiver<Answer>,
     sums: Shared,
     snapshots: Snapshots,
@@ -234,13 +179,19 @@ impl Rig {
         clock.advance(Duration::from_secs(1));
         let timed: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let context = HarnessOptions::default().context(Arc::clone(&timed));
-        let store = Arc::new(Refusing {
-            inner: MemoryStore::new(),
-            refuses: AtomicBool::new(false),
+        let refuses = Arc::new(AtomicBool::new(false));
+        let refused = Arc::clone(&refuses);
+        let store = FaultyStore::new(Arc::new(MemoryStore::new()), move |call| {
+            let ahead = call.path.as_str().contains("-ahead");
+            match call.operation == Operation::Create && ahead && refused.load(Ordering::SeqCst) {
+                true => Fault::Fail(StoreErrorKind::Denied),
+                false => Fault::None,
+            }
         });
+        let store = Arc::new(store);
         let (sender, answers) = sync_channel(4);
         let events: Arc<dyn TaskEvents> = Arc::new(Answers(sender));
-        let mut config = TaskCheckpoints::new(Arc::<Refusing>::clone(&store));
+        let mut config = TaskCheckpoints::new(Arc::<FaultyStore>::clone(&store));
         config.incremental = true;
         config.full_every = full_every;
         config.inline_max = 0;
@@ -262,6 +213,7 @@ impl Rig {
         Self {
             clock,
             store,
+            refuses,
             answers,
             sums,
             snapshots: snapshots.unwrap(),
@@ -475,7 +427,7 @@ fn a_round_that_the_store_refuses_costs_no_checkpoint() {
     let mut rig = Rig::with_a_rhythm();
     rig.add(0..10);
     assert!(rig.wait_for_round());
-    rig.store.refuses.store(true, Ordering::SeqCst);
+    rig.refuses.store(true, Ordering::SeqCst);
     rig.copy_round(true);
     let begun = rig.barrier(BarrierKind::Checkpoint, 0);
     let (state, _) = rig.answer(&begun).unwrap();
@@ -604,7 +556,7 @@ fn database_after_two_rounds(refused: bool) -> Vec<(u64, bool)> {
     rig.copy_round(true);
     rig.snapshots.write_ahead(&mut rig.chain, rig.clock.now());
     if refused {
-        rig.store.refuses.store(true, Ordering::SeqCst);
+        rig.refuses.store(true, Ordering::SeqCst);
         rig.copy_round(true);
     }
     let begun = rig.barrier(BarrierKind::Checkpoint, 0);
@@ -669,7 +621,7 @@ proptest! {
                         rig.copy_round(stored);
                     }
                 }
-                Op::Refuse(refuse) => rig.store.refuses.store(refuse, Ordering::SeqCst),
+                Op::Refuse(refuse) => rig.refuses.store(refuse, Ordering::SeqCst),
                 Op::Barrier(savepoint, skipped, rest) => {
                     rig.clock.advance(Duration::from_millis(500 + 100 * rest));
                     let kind = match savepoint {
