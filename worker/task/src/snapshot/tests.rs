@@ -20,6 +20,29 @@ use crate::pace::Pace;
 const PIECE: Duration = Duration::from_millis(1);
 const PIECES: u32 = 20;
 
+/// The methods of an operator of which only the snapshots matter.
+macro_rules! takes_no_records {
+    () => {
+        fn open(&mut self, _context: &OperatorContext) -> Result<(), OperatorError> {
+            Ok(())
+        }
+
+        fn process(
+            &mut self,
+            _input: usize,
+            _chunk: Box<dyn Chunk>,
+            _out: &mut dyn Output,
+        ) -> Result<(), OperatorError> {
+            Ok(())
+        }
+
+        fn restore(&mut self, _snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError> {
+            Ok(())
+        }
+    };
+}
+pub(super) use takes_no_records;
+
 /// An operator with keyed state.
 struct Keyed {
     clock: Arc<ManualClock>,
@@ -28,18 +51,7 @@ struct Keyed {
 }
 
 impl Operator for Keyed {
-    fn open(&mut self, _context: &OperatorContext) -> Result<(), OperatorError> {
-        Ok(())
-    }
-
-    fn process(
-        &mut self,
-        _input: usize,
-        _chunk: Box<dyn Chunk>,
-        _out: &mut dyn Output,
-    ) -> Result<(), OperatorError> {
-        Ok(())
-    }
+    takes_no_records!();
 
     fn snapshot_begin(
         &mut self,
@@ -67,10 +79,6 @@ impl Operator for Keyed {
 
     fn snapshot_running(&self) -> Option<CheckpointId> {
         self.running
-    }
-
-    fn restore(&mut self, _snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError> {
-        Ok(())
     }
 }
 

@@ -18,6 +18,7 @@ use weir_stream::harness::HarnessOptions;
 use weir_stream::{Operator, OperatorContext, OperatorError, Output, SnapshotRequest};
 use weir_types::{Clock, Epoch, ExecutionAttemptId, KeyGroupRange, ManualClock};
 
+use super::super::tests::takes_no_records;
 use super::super::{Aligned, Input};
 use super::*;
 use crate::chain::ChainNode;
@@ -62,18 +63,7 @@ const COPY: Duration = Duration::from_millis(20);
 struct Shared(Arc<Mutex<Sums>>, Arc<ManualClock>);
 
 impl Operator for Shared {
-    fn open(&mut self, _context: &OperatorContext) -> Result<(), OperatorError> {
-        Ok(())
-    }
-
-    fn process(
-        &mut self,
-        _input: usize,
-        _chunk: Box<dyn Chunk>,
-        _out: &mut dyn Output,
-    ) -> Result<(), OperatorError> {
-        Ok(())
-    }
+    takes_no_records!();
 
     fn snapshot_begin(
         &mut self,
@@ -110,10 +100,6 @@ impl Operator for Shared {
 
     fn snapshot_abort(&mut self, id: CheckpointId) {
         self.0.lock().unwrap().keyed.abort(id);
-    }
-
-    fn restore(&mut self, _snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError> {
-        Ok(())
     }
 }
 
@@ -449,18 +435,7 @@ impl Database {
 }
 
 impl Operator for Database {
-    fn open(&mut self, _context: &OperatorContext) -> Result<(), OperatorError> {
-        Ok(())
-    }
-
-    fn process(
-        &mut self,
-        _input: usize,
-        _chunk: Box<dyn Chunk>,
-        _out: &mut dyn Output,
-    ) -> Result<(), OperatorError> {
-        Ok(())
-    }
+    takes_no_records!();
 
     fn snapshot_begin(
         &mut self,
@@ -510,10 +485,6 @@ impl Operator for Database {
 
     fn snapshot_abort(&mut self, id: CheckpointId) {
         self.begun.take_if(|begun| *begun == id);
-    }
-
-    fn restore(&mut self, _snapshots: Vec<OperatorSnapshot>) -> Result<(), OperatorError> {
-        Ok(())
     }
 }
 
