@@ -14,12 +14,12 @@ fn a_job_that_is_applied_becomes_ready_in_a_restricted_namespace_and_publishes_e
     // It has proved itself within seconds, which may have passed.
     let phase = job.told("/phase");
     assert!(["Running", "Stable"].contains(&&*phase), "{line}");
+    // The job knows of its processes before Kubernetes says that their pods run.
+    until_within(secs(10), "pods that run", || {
+        job.pods().iter().all(|pod| pod.phase == "Running")
+    });
     for pod in job.pods() {
-        assert_eq!(
-            (pod.phase.as_str(), pod.restarts),
-            ("Running", 0),
-            "{pod:?}"
-        );
+        assert_eq!(pod.restarts, 0, "{pod:?}");
     }
     assert_eq!(job.component("jobmanager").len(), 1);
     assert_eq!(job.component("taskmanager").len(), 1);
