@@ -132,17 +132,19 @@ const STEP_MS: i64 = 20;
 /// How many of them are told.
 const STEPS: usize = 40;
 
-/// The mean course of the speed behind a checkpoint's trigger.
+/// The mean course of the speed behind a checkpoint's trigger. The last one may be the job's end:
+/// then no records are left.
 fn behind(looks: &[Look], spans: &[(i64, i64)]) -> Vec<f64> {
     let mut steps = [(0, 0); STEPS];
     let begin = looks.first().map_or(0, |(begin, _)| begin + WARM_UP);
+    let last = spans.iter().map(|(start, _)| *start).max().unwrap_or(0);
     for pair in looks.windows(2) {
         let [(since, before), (now, passed)] = pair else {
             continue;
         };
         let trigger = spans.iter().map(|(start, _)| *start);
         let trigger = trigger.filter(|start| *start >= begin && start <= since);
-        let Some(trigger) = trigger.max() else {
+        let Some(trigger) = trigger.max().filter(|trigger| *trigger < last) else {
             continue;
         };
         let step = usize::try_from((since - trigger) / STEP_MS).ok();

@@ -24,6 +24,7 @@ mod factory;
 mod folder;
 mod import;
 mod options;
+mod rest;
 mod restore;
 mod scratch;
 mod snapshot;

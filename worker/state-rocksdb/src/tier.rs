@@ -3,14 +3,14 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use rocksdb::{Cache, ReadOptions};
 use weir_state::{
     BackendRequest, ColdBatch, ColdError, ColdSnapshot, ColdSnapshotKind, ColdStateId, ColdStats,
-    ColdTier, Found, StateMeta, Visit,
+    ColdTier, Found, IdleTime, StateMeta, Visit,
 };
 use weir_types::CheckpointId;
 
@@ -86,11 +86,14 @@ impl RocksDbTier {
     }
 
     fn send(&self, command: Command) -> Result<(), ColdError> {
-        let sent = self
-            .commands
-            .as_ref()
-            .is_some_and(|c| c.send(command).is_ok());
-        if sent {
+        let send = |commands: &SyncSender<Command>| match commands.try_send(command) {
+            Err(TrySendError::Full(command)) => self
+                .shared
+                .rest
+                .end_while(|| commands.send(command).is_ok()),
+            sent => sent.is_ok(),
+        };
+        if self.commands.as_ref().is_some_and(send) {
             Ok(())
         } else {
             self.shared.failure()?;
@@ -104,7 +107,7 @@ impl RocksDbTier {
 
 impl Drop for RocksDbTier {
     fn drop(&mut self) {
-        self.shared.closing.store(true, Ordering::Relaxed);
+        self.shared.close();
         self.commands = None;
         if let Some(writer) = self.writer.take() {
             // A panic there was reported when somebody waited for it.
@@ -168,7 +171,13 @@ impl ColdTier for RocksDbTier {
                 .place
                 .failed("write state", "the writing thread ended")
         };
-        answer.recv().unwrap_or_else(|_| Err(ended()))
+        let answer = self.shared.rest.end_while(|| answer.recv());
+        answer.unwrap_or_else(|_| Err(ended()))
+    }
+
+    fn give_way_to(&self, subtask: Arc<dyn IdleTime>) {
+        // If the writer has ended, whoever gives it something to do is told.
+        drop(self.send(Command::GiveWayTo(subtask)));
     }
 
     fn pending_bytes(&self) -> usize {
@@ -250,7 +259,11 @@ impl ColdTier for RocksDbTier {
     fn snapshot_take(&self, wait: bool) -> Result<Option<ColdSnapshot>, ColdError> {
         let asked = lock(&self.asked).as_ref().map(|asked| asked.checkpoint);
         match asked {
-            Some(checkpoint) => self.shared.take_ready(checkpoint, wait),
+            Some(checkpoint) if wait => {
+                let take = || self.shared.take_ready(checkpoint, true);
+                self.shared.rest.end_while(take)
+            }
+            Some(checkpoint) => self.shared.take_ready(checkpoint, false),
             None => Ok(None),
         }
     }

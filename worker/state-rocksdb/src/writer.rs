@@ -9,22 +9,32 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rocksdb::Options;
 use weir_state::{
-    ColdBatch, ColdError, ColdSnapshot, ColdSnapshotKind, ColdStateId, GroupBlock, group_prefix,
-    sorted_changes,
+    ColdBatch, ColdError, ColdSnapshot, ColdSnapshotKind, ColdStateId, GiveWay, GroupBlock,
+    IdleTime, REST_MAX, group_prefix, sorted_changes,
 };
 use weir_types::{CheckpointId, KeyGroup};
 
 use crate::error::Place;
 use crate::expiry::Expiry;
 use crate::folder::Folder;
+use crate::rest::Rest;
 use crate::snapshot;
 use crate::sst::{Db, SortedFiles};
 
+/// About how long it works on a byte.
+const NANOS_PER_BYTE: u64 = 28;
+
+/// It may give way when it has written so many entries.
+const PIECE_ENTRIES: u64 = 256;
+
 /// What the writer is asked for.
 pub(crate) enum Command {
+    /// Give way to this subtask from now on.
+    GiveWayTo(Arc<dyn IdleTime>),
     Write(ColdBatch),
     /// Write everything, then say so.
     Flush(SyncSender<Result<(), ColdError>>),
@@ -72,6 +82,7 @@ pub(crate) struct Shared {
     is_ready: Condvar,
     /// The writer's thread is gone.
     ended: AtomicBool,
+    pub(crate) rest: Rest,
     /// Last, so that the database is closed before it is removed.
     pub(crate) folder: Folder,
 }
@@ -97,6 +108,7 @@ impl Shared {
             ready: Mutex::default(),
             is_ready: Condvar::new(),
             ended: AtomicBool::new(false),
+            rest: Rest::default(),
             folder,
         }
     }
@@ -139,6 +151,12 @@ impl Shared {
         Err(self.place.failed("copy state", why))
     }
 
+    /// Nobody needs the writer any more.
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        self.rest.close();
+    }
+
     /// Nothing will be written any more.
     fn end(&self) {
         let _ready = lock(&self.ready);
@@ -146,37 +164,29 @@ impl Shared {
         self.is_ready.notify_all();
     }
 
-    /// The result of a snapshot; none if it is not ready. Waits for it, or a moment, so that
-    /// whoever asks again and again does not keep the processor busy.
+    /// The result of a snapshot; none if it is not ready, or once it is.
     pub(crate) fn take_ready(
         &self,
         checkpoint: CheckpointId,
         wait: bool,
     ) -> Result<Option<ColdSnapshot>, ColdError> {
-        const MOMENT: std::time::Duration = std::time::Duration::from_micros(200);
         let mut ready = lock(&self.ready);
-        let mut waited = false;
         loop {
             // Whatever else is there was aborted.
             let found = ready.drain(..).find(|(number, _)| *number == checkpoint);
             if let Some((_, snapshot)) = found {
                 return snapshot.map(Some);
             }
-            if wait {
-                if self.ended.load(Ordering::Relaxed) {
-                    return Err(self
-                        .place
-                        .failed("take a snapshot", "the writing thread ended"));
-                }
-                let woken = self.is_ready.wait(ready);
-                ready = woken.unwrap_or_else(PoisonError::into_inner);
-            } else if waited {
+            if !wait {
                 return Ok(None);
-            } else {
-                let woken = self.is_ready.wait_timeout(ready, MOMENT);
-                ready = woken.unwrap_or_else(PoisonError::into_inner).0;
-                waited = true;
             }
+            if self.ended.load(Ordering::Relaxed) {
+                return Err(self
+                    .place
+                    .failed("take a snapshot", "the writing thread ended"));
+            }
+            let woken = self.is_ready.wait(ready);
+            ready = woken.unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -189,6 +199,9 @@ struct Writer {
     /// Gather at most so much.
     file_bytes: usize,
     next_file: u64,
+    subtask: Option<Arc<dyn IdleTime>>,
+    /// How it gives way until the next snapshot is made.
+    give_way: GiveWay,
 }
 
 /// Even a panic must not leave anybody waiting.
@@ -206,6 +219,8 @@ pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes:
         gathered_bytes: 0,
         file_bytes,
         next_file: 0,
+        subtask: None,
+        give_way: GiveWay::to_nobody(),
     };
     while let Ok(command) = commands.recv() {
         // Whoever restarts the subtask waits for its end, and nobody will read this database.
@@ -213,17 +228,28 @@ pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes:
             return;
         }
         match command {
+            Command::GiveWayTo(subtask) => {
+                writer.subtask = Some(subtask);
+                writer.give_way_anew();
+            }
             Command::Write(batch) => writer.gather(batch),
             Command::Flush(reply) => {
                 // Nobody may be waiting any more: the subtask was cancelled.
                 drop(reply.send(writer.write_all()));
             }
-            Command::Snapshot(asked, kind) => writer.snapshot(&asked, kind),
+            Command::Snapshot(asked, kind) => {
+                writer.snapshot(&asked, kind);
+                writer.give_way_anew();
+            }
         }
     }
 }
 
 impl Writer {
+    fn give_way_anew(&mut self) {
+        self.give_way = GiveWay::new(self.subtask.clone(), Duration::ZERO, REST_MAX * 3 / 4);
+    }
+
     fn gather(&mut self, batch: ColdBatch) {
         let groups = self.gathered.entry(batch.state).or_default();
         for GroupBlock { group, bytes } in batch.blocks {
@@ -248,6 +274,8 @@ impl Writer {
             return Ok(());
         }
         let gathered = std::mem::take(&mut self.gathered);
+        let nanos = self.gathered_bytes as u64 * NANOS_PER_BYTE;
+        self.give_way.begin(Duration::from_nanos(nanos));
         let written = gathered
             .into_iter()
             .try_for_each(|(state, groups)| self.write_state(state, &groups));
@@ -284,6 +312,9 @@ impl Writer {
                 key.extend_from_slice(text);
                 files.add(&key, value)?;
                 entries += 1;
+                if entries % PIECE_ENTRIES == 0 {
+                    self.give_way.between_with(|time| shared.rest.take(time));
+                }
             }
         }
         shared.written_entries.fetch_add(entries, Ordering::Relaxed);

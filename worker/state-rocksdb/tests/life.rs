@@ -107,6 +107,31 @@ fn ten_times_the_memory_keeps_its_limit_and_every_sum() {
 }
 
 #[test]
+fn a_snapshot_that_the_writer_makes_is_waited_for_until_it_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keyed = open(folder.path(), 64 << 20, &request(0, Vec::new())).unwrap();
+    add(&mut keyed, 0..50_000).unwrap();
+    assert!(!keyed.snapshot_waits());
+    keyed
+        .snapshot_begin(CheckpointId(1), SnapshotKind::Files)
+        .unwrap();
+    assert!(
+        !keyed.snapshot_waits(),
+        "the entries are to be copied first"
+    );
+    let mut taken = keyed.snapshot_poll(1 << 10).unwrap();
+    assert!(!keyed.snapshot_waits(), "a part of them is");
+    while !keyed.snapshot_waits() && taken.is_none() {
+        taken = keyed.snapshot_poll(64 << 10).unwrap();
+    }
+    if taken.is_none() {
+        taken = keyed.snapshot_poll(usize::MAX).unwrap();
+    }
+    assert!(matches!(taken, Some(TakenSnapshot::Files(_))), "{taken:?}");
+    assert!(!keyed.snapshot_waits());
+}
+
+#[test]
 fn an_unchanged_file_is_the_same_in_the_next_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let mut keyed = open(folder.path(), 64 << 20, &request(0, Vec::new())).unwrap();

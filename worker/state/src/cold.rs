@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use weir_types::{CheckpointId, ExecutionAttemptId, KeyGroup, KeyGroupRange, OperatorId};
 
 use crate::codec::CodecError;
+use crate::give_way::IdleTime;
 use crate::snapshot::{GroupBlock, StateMeta, StateSnapshot};
 use crate::spilled::{SpillFile, Spilled, SpilledBlock};
 use crate::table::record::read_record;
@@ -178,6 +179,11 @@ pub trait ColdTier: Send + Sync + fmt::Debug {
     /// Waits until everything given so far can be read.
     fn flush(&self) -> Result<(), ColdError>;
 
+    /// Threads of its own are to give way to the records of this subtask.
+    fn give_way_to(&self, subtask: Arc<dyn IdleTime>) {
+        let _ = subtask;
+    }
+
     /// Bytes given and not written yet.
     fn pending_bytes(&self) -> usize;
 
@@ -206,7 +212,7 @@ pub trait ColdTier: Send + Sync + fmt::Debug {
         kind: ColdSnapshotKind,
     ) -> Result<(), ColdError>;
 
-    /// The snapshot that was begun, if it is ready; `wait`: once it is.
+    /// The snapshot that was begun, if it is ready; `wait`: once it is, and soon.
     fn snapshot_take(&self, wait: bool) -> Result<Option<ColdSnapshot>, ColdError>;
 
     /// The checkpoint is stored elsewhere: its files, and those of earlier ones, may go.
@@ -224,21 +230,56 @@ pub type ColdChange<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// Splits a block into the last change of each key, in the order of keys.
 pub fn sorted_changes(block: &[u8]) -> Result<Vec<ColdChange<'_>>, CodecError> {
-    let mut changes = Vec::new();
-    let mut rest = block;
+    let (mut changes, mut order): (Vec<ColdChange<'_>>, Vec<(u64, u32)>) = Default::default();
+    let (mut rest, mut longest) = (block, 0);
     while let Some(record) = read_record(&mut rest)? {
+        if changes.is_empty() {
+            // As if all were as long as the first one.
+            let about = block.len() / (block.len() - rest.len()) + 1;
+            changes.reserve(about);
+            order.reserve(about);
+        }
+        let nth = u32::try_from(changes.len()).expect("a key group holds at most 2^30 entries");
+        longest = longest.max(record.key.len());
+        order.push((front(record.key), nth));
         changes.push((record.key, record.value));
     }
-    // Stable, so that the last of equal keys is the newest.
-    changes.sort_by(|a, b| a.0.cmp(b.0));
+    // Fronts lie side by side, and most keys differ in them; the keys are anywhere in memory.
+    if longest < FRONT {
+        order.sort_unstable();
+    } else {
+        order.sort_unstable_by(|a, b| {
+            let key = |nth: u32| changes[nth as usize].0;
+            let fronts = a.0.cmp(&b.0);
+            fronts.then_with(|| (key(a.1), a.1).cmp(&(key(b.1), b.1)))
+        });
+    }
+    // The last of equal keys is the newest.
     let mut kept: Vec<ColdChange<'_>> = Vec::with_capacity(changes.len());
-    for change in changes {
+    for (_, nth) in order {
+        let change = changes[nth as usize];
         match kept.last_mut() {
             Some(last) if last.0 == change.0 => *last = change,
             _ => kept.push(change),
         }
     }
     Ok(kept)
+}
+
+/// How many bytes of a key are compared as a number, the number of bytes included.
+const FRONT: usize = 8;
+
+/// The front of a key: if one is smaller, the key is, and short keys are told by it altogether.
+///
+/// Seven bytes and how many there are, eight at most: of two keys that agree in seven bytes, the
+/// one that ends there is the smaller one.
+fn front(key: &[u8]) -> u64 {
+    let mut bytes = [0; FRONT];
+    let taken = key.len().min(FRONT - 1);
+    bytes[..taken].copy_from_slice(&key[..taken]);
+    // At most eight.
+    bytes[FRONT - 1] = key.len().min(FRONT).to_le_bytes()[0];
+    u64::from_be_bytes(bytes)
 }
 
 /// Appends an entry to a block, for tiers that make one of their content.
@@ -383,12 +424,18 @@ mod tests {
     use crate::table::record::{append_put, write_removed};
 
     proptest! {
-        /// Short keys, so that they repeat.
+        /// Few keys, so that they repeat, around the length of which they are compared at once.
         #[test]
         fn sorted_changes_are_what_applying_them_in_order_gives(
+            fronts in prop::sample::select(vec![&[0usize][..], &[5], &[0, 7], &[0, 5, 6]]),
             changes in prop::collection::vec(
-                (prop::collection::vec(0u8..3, 0..3), prop::option::of(any::<u8>())), 0..60),
+                (any::<prop::sample::Index>(), prop::collection::vec(0u8..3, 0..4),
+                    prop::option::of(any::<u8>())), 0..60),
         ) {
+            let changes: Vec<_> = changes
+                .into_iter()
+                .map(|(front, tail, value)| ([vec![0; *front.get(fronts)], tail].concat(), value))
+                .collect();
             let (mut block, mut model) = (Vec::new(), BTreeMap::new());
             for (key, value) in &changes {
                 match value {

@@ -248,6 +248,10 @@ macro_rules! keyed_steps {
             self.runtime.backend.snapshot_running()
         }
 
+        fn snapshot_waits(&self) -> bool {
+            self.runtime.backend.snapshot_waits()
+        }
+
         fn snapshot_confirm(&mut self, id: weir_types::CheckpointId) {
             self.runtime.backend.confirm(id);
         }

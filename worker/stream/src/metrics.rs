@@ -86,7 +86,12 @@ impl OperatorMetrics {
 
     /// Figures of what keyed state lies on, if there is a tier below memory.
     pub fn tier(&self) -> Option<ColdStats> {
-        Some(self.tier.get()?.upgrade()?.stats())
+        Some(self.tier_itself()?.stats())
+    }
+
+    /// What its keyed state lies on, if there is a tier below memory.
+    pub fn tier_itself(&self) -> Option<Arc<dyn ColdTier>> {
+        self.tier.get()?.upgrade()
     }
 
     /// The operator's keyed state lies on this.

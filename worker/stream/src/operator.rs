@@ -189,6 +189,11 @@ pub trait Operator: Send {
         None
     }
 
+    /// Whether that is being done by another thread, so that more steps now are of no use.
+    fn snapshot_waits(&self) -> bool {
+        false
+    }
+
     /// The snapshot is stored and its checkpoint complete: later ones may leave out what it holds.
     fn snapshot_confirm(&mut self, id: CheckpointId) {
         let _ = id;

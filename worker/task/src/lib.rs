@@ -272,6 +272,9 @@ fn live(mut task: TaskLoop, mut intake: Intake, mut restoring: Restoring, place:
         let restored = restoring.run(&mut task.chain, &mut intake)?;
         unproven = restored.unproven;
         task.chain.open()?;
+        if let Some(snapshots) = &task.snapshots {
+            snapshots.give_way(&task.chain.metrics);
+        }
         drop(restored.files);
         task.chain.measure_state();
         let now = task.clock.now();

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use weir_graph::NodeId;
 use weir_network::GateFill;
+use weir_state::IdleTime;
 use weir_stream::metrics::OperatorMetrics;
-use weir_types::{EventTime, OperatorId, Timestamp};
+use weir_types::{Clock, EventTime, OperatorId, Timestamp};
 
 use crate::restore::Sources;
 
@@ -134,6 +135,28 @@ impl TaskTimes {
     }
 }
 
+/// A subtask's idle time, for those who give way to it.
+#[derive(Clone)]
+pub(crate) struct Idle {
+    times: Arc<TaskTimes>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Idle {
+    pub(crate) fn of(metrics: &TaskMetrics, clock: &Arc<dyn Clock>) -> Arc<dyn IdleTime> {
+        Arc::new(Self {
+            times: Arc::clone(&metrics.times),
+            clock: Arc::clone(clock),
+        })
+    }
+}
+
+impl IdleTime for Idle {
+    fn idle(&self) -> Duration {
+        Duration::from_nanos(self.times.spent(self.clock.now()).idle_ns)
+    }
+}
+
 /// A subtask's counters.
 #[derive(Debug)]
 pub struct TaskMetrics {
@@ -146,7 +169,7 @@ pub struct TaskMetrics {
     /// Bytes given to the result partitions.
     pub bytes_out: Counter,
     /// Busy, idle and back-pressured time.
-    pub times: TaskTimes,
+    pub times: Arc<TaskTimes>,
     watermark: AtomicI64,
     /// How full its input queues are, if it has any.
     input: OnceLock<GateFill>,
@@ -193,7 +216,7 @@ impl TaskMetrics {
             records_out: Counter::default(),
             bytes_in: Counter::default(),
             bytes_out: Counter::default(),
-            times: TaskTimes::new(backpressured_ns),
+            times: Arc::new(TaskTimes::new(backpressured_ns)),
             watermark: AtomicI64::new(EventTime::MIN.0),
             input: OnceLock::new(),
             is_source,

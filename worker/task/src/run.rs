@@ -71,6 +71,9 @@ impl From<OperatorError> for TaskError {
 /// How often the size of its state is measured.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A subtask without input looks so often whether what another thread copies is ready.
+const SNAPSHOT_LOOK: Duration = Duration::from_micros(200);
+
 /// Where a subtask stands in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -270,10 +273,19 @@ impl TaskLoop {
         }
         if self.is_copying() {
             self.copy(Input::Idle);
+            if self.waits_for_snapshot() {
+                self.wait(Some(SNAPSHOT_LOOK));
+            }
         } else {
             self.wait(rest);
         }
         Ok(())
+    }
+
+    /// Whether somebody else copies what is left of the snapshot under way.
+    fn waits_for_snapshot(&self) -> bool {
+        let snapshots = self.snapshots.as_ref();
+        snapshots.is_some_and(|snapshots| snapshots.waits(&self.chain))
     }
 
     fn flush(&mut self) -> Result<(), TaskError> {

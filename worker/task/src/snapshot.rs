@@ -20,7 +20,6 @@
 
 mod ahead;
 mod bases;
-mod give_way;
 mod plan;
 mod store;
 mod uploader;
@@ -202,6 +201,24 @@ impl Snapshots {
     /// Whether there is something to copy.
     pub(crate) fn is_copying(&self) -> bool {
         self.copying.is_some()
+    }
+
+    /// Whether what is to be copied next is copied by somebody else.
+    pub(crate) fn waits(&self, chain: &OperatorChain) -> bool {
+        let parts = self.copying.iter().flat_map(|copying| &copying.parts);
+        let operators = parts.filter_map(|part| chain.nodes[part.place].operator.as_ref());
+        let mut running = operators.filter(|operator| operator.snapshot_running().is_some());
+        running.next().is_some_and(|next| next.snapshot_waits())
+    }
+
+    /// What works beside the subtask gives way to its records from now on. To be called once the
+    /// operators are open.
+    pub(crate) fn give_way(&self, metrics: &TaskMetrics) {
+        let tiers = metrics
+            .operators
+            .iter()
+            .filter_map(|it| it.own.tier_itself());
+        tiers.for_each(|tier| tier.give_way_to(self.uploader.subtask()));
     }
 
     /// Freezes the chain for a checkpoint whose barrier has been passed on.

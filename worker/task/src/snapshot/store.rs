@@ -10,7 +10,7 @@ use weir_checkpoint::handle::{
     FileContent, KeyedHandle, ObjectRef, OperatorSubtaskState, Stored, StoredFile, SubtaskState,
 };
 use weir_checkpoint::keyed_file::{Compression, MemoryFile, SpilledFile};
-use weir_state::{ColdError, FileSnapshot, KeyedSnapshot, SnapshotFile, Spilled};
+use weir_state::{ColdError, FileSnapshot, GiveWay, KeyedSnapshot, SnapshotFile, Spilled};
 use weir_storage::{ObjectPath, ObjectStore, PathError, StoreError};
 use weir_stream::OperatorSnapshot;
 use weir_types::{BarrierKind, CheckpointBarrier, ExecutionAttemptId, hash128};
@@ -19,7 +19,6 @@ mod pieces;
 
 use self::pieces::Pieces;
 use super::Part;
-use super::give_way::GiveWay;
 use crate::copies::LocalCopies;
 use crate::deployment::TaskCheckpoints;
 

@@ -48,6 +48,8 @@ struct Keyed {
     clock: Arc<ManualClock>,
     running: Option<CheckpointId>,
     left: u32,
+    /// Another thread copies the second half.
+    has_tier: bool,
 }
 
 impl Operator for Keyed {
@@ -79,6 +81,10 @@ impl Operator for Keyed {
 
     fn snapshot_running(&self) -> Option<CheckpointId> {
         self.running
+    }
+
+    fn snapshot_waits(&self) -> bool {
+        self.has_tier && self.running.is_some() && self.left <= PIECES / 2
     }
 }
 
@@ -120,6 +126,10 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::with_tier(false)
+    }
+
+    fn with_tier(has_tier: bool) -> Self {
         let clock = Arc::new(ManualClock::at(0));
         let timed: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let context = HarnessOptions::default().context(Arc::clone(&timed));
@@ -133,6 +143,7 @@ impl Rig {
             clock: Arc::clone(&clock),
             running: None,
             left: 0,
+            has_tier,
         };
         let node = ChainNode {
             operator: Some(Box::new(operator)),
@@ -224,4 +235,23 @@ fn once_a_second_snapshot_waits_the_first_is_copied_without_pauses() {
         rig.step(Input::Blocked);
     }
     assert_eq!(rig.stood(1..=2), [Duration::ZERO; 2]);
+}
+
+#[test]
+fn a_subtask_waits_for_what_another_thread_copies_and_for_nothing_else() {
+    for has_tier in [false, true] {
+        let mut rig = Rig::with_tier(has_tier);
+        assert!(!rig.snapshots.waits(&rig.chain), "no snapshot");
+        rig.begin(1, BarrierKind::Checkpoint);
+        let mut waits = Vec::new();
+        while rig.snapshots.is_copying() {
+            waits.push(rig.snapshots.waits(&rig.chain));
+            rig.step(Input::Idle);
+        }
+        // A piece was copied as it began.
+        let half = (PIECES / 2 - 1) as usize;
+        let want = [vec![false; half], vec![has_tier; half + 1]].concat();
+        assert_eq!(waits, want);
+        assert!(!rig.snapshots.waits(&rig.chain), "it is copied");
+    }
 }

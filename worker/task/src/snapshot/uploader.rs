@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use weir_checkpoint::coordinator::SnapshotFailure;
 use weir_checkpoint::handle::SnapshotMetrics;
+use weir_state::{GiveWay, IdleTime, REST_MAX};
 use weir_types::{CheckpointBarrier, CheckpointId, Clock, ExecutionAttemptId, Timestamp, causes};
 
 use super::ahead::{Round, StoredRound};
-use super::give_way::GiveWay;
 use super::store::{SaveError, Saved, Saver, StoredChains};
 use super::{Cost, Part, micros};
 use crate::deployment::{TaskCheckpoints, TaskEvents};
-use crate::metrics::TaskMetrics;
+use crate::metrics::{Idle, TaskMetrics};
 use crate::panics;
 
 /// How many snapshots may wait for the one that is being stored. Each holds a copy of the state;
@@ -27,6 +27,9 @@ const WAITING_MAX: usize = 2;
 
 /// How many given-up checkpoints are remembered.
 const ABORTED_MAX: usize = 64;
+
+/// About how long it works on a byte, in thousandths of a nanosecond.
+const PICOSECONDS_PER_BYTE: u64 = 2500;
 
 /// A snapshot to be stored.
 pub(super) struct Upload {
@@ -73,6 +76,7 @@ struct Shared {
 pub(super) struct Uploader {
     queue: SyncSender<Upload>,
     shared: Arc<Mutex<Shared>>,
+    subtask: Arc<dyn IdleTime>,
 }
 
 struct Worker {
@@ -80,7 +84,7 @@ struct Worker {
     attempt: ExecutionAttemptId,
     events: Arc<dyn TaskEvents>,
     clock: Arc<dyn Clock>,
-    metrics: Arc<TaskMetrics>,
+    subtask: Arc<dyn IdleTime>,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -94,18 +98,28 @@ impl Uploader {
     ) -> std::io::Result<Self> {
         let (queue, uploads) = mpsc::sync_channel(WAITING_MAX);
         let shared = Arc::new(Mutex::new(Shared::default()));
+        let subtask = Idle::of(metrics, clock);
         let worker = Worker {
             config: Arc::clone(config),
             attempt,
             events: Arc::clone(events),
             clock: Arc::clone(clock),
-            metrics: Arc::clone(metrics),
+            subtask: Arc::clone(&subtask),
             shared: Arc::clone(&shared),
         };
         thread::Builder::new()
             .name(format!("upload/{}", attempt.subtask))
             .spawn(move || worker.run(&uploads))?;
-        Ok(Self { queue, shared })
+        Ok(Self {
+            queue,
+            shared,
+            subtask,
+        })
+    }
+
+    /// Whom the thread gives way to.
+    pub(super) fn subtask(&self) -> Arc<dyn IdleTime> {
+        Arc::clone(&self.subtask)
     }
 
     /// Hands over a snapshot; an error says why it cannot be stored.
@@ -187,8 +201,11 @@ impl Worker {
             };
         }
         let is_delta = parts.iter().all(Part::is_delta);
-        let bytes = parts.iter().map(Part::bytes).sum();
-        let give_way = GiveWay::new(&self.metrics, &self.clock, bytes);
+        let bytes: u64 = parts.iter().map(Part::bytes).sum();
+        let work = Duration::from_nanos(bytes.saturating_mul(PICOSECONDS_PER_BYTE) / 1000);
+        // What works on the snapshot before has its share of the rests.
+        let most = REST_MAX.saturating_sub(self.clock.now().since(frozen_at));
+        let give_way = GiveWay::new(Some(Arc::clone(&self.subtask)), work, most);
         let saver = Saver::new(&self.config, self.attempt, barrier, give_way);
         let cost = |saved: &Saved| Cost {
             bytes: saved.written_bytes,

@@ -340,6 +340,12 @@ impl<K: StateKey> KeyedBackend<K> {
         self.copying.as_ref().map(|copying| copying.checkpoint)
     }
 
+    /// Whether all that is left of it is the tier's work.
+    pub fn snapshot_waits(&self) -> bool {
+        let below = self.copying.as_ref().and_then(|it| it.below.as_ref());
+        below.is_some_and(|below| below.asked)
+    }
+
     /// The checkpoint is complete and stored: later incremental snapshots continue it.
     pub fn confirm(&mut self, checkpoint: CheckpointId) {
         self.ahead.take_if(|ahead| *ahead <= checkpoint);
