@@ -28,6 +28,10 @@ use crate::sst::{Db, SortedFiles};
 /// About how long it works on a byte.
 const NANOS_PER_BYTE: u64 = 28;
 
+/// It rests no longer than this for one snapshot: the rest is the uploader's.
+const REST: Duration = Duration::from_millis(1800);
+const _: () = assert!(REST.as_millis() < REST_MAX.as_millis());
+
 /// It may give way when it has written so many entries.
 const PIECE_ENTRIES: u64 = 256;
 
@@ -199,8 +203,6 @@ struct Writer {
     /// Gather at most so much.
     file_bytes: usize,
     next_file: u64,
-    subtask: Option<Arc<dyn IdleTime>>,
-    /// How it gives way until the next snapshot is made.
     give_way: GiveWay,
 }
 
@@ -219,8 +221,7 @@ pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes:
         gathered_bytes: 0,
         file_bytes,
         next_file: 0,
-        subtask: None,
-        give_way: GiveWay::to_nobody(),
+        give_way: GiveWay::new(None),
     };
     while let Ok(command) = commands.recv() {
         // Whoever restarts the subtask waits for its end, and nobody will read this database.
@@ -229,8 +230,8 @@ pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes:
         }
         match command {
             Command::GiveWayTo(subtask) => {
-                writer.subtask = Some(subtask);
-                writer.give_way_anew();
+                writer.give_way = GiveWay::new(Some(subtask));
+                writer.give_way.allow(REST);
             }
             Command::Write(batch) => writer.gather(batch),
             Command::Flush(reply) => {
@@ -239,17 +240,13 @@ pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes:
             }
             Command::Snapshot(asked, kind) => {
                 writer.snapshot(&asked, kind);
-                writer.give_way_anew();
+                writer.give_way.allow(REST);
             }
         }
     }
 }
 
 impl Writer {
-    fn give_way_anew(&mut self) {
-        self.give_way = GiveWay::new(self.subtask.clone(), Duration::ZERO, REST_MAX * 3 / 4);
-    }
-
     fn gather(&mut self, batch: ColdBatch) {
         let groups = self.gathered.entry(batch.state).or_default();
         for GroupBlock { group, bytes } in batch.blocks {

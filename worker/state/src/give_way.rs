@@ -16,15 +16,37 @@ use std::time::Duration;
 const PIECE: Duration = Duration::from_micros(200);
 
 /// It rests up to so many times as long as it worked.
-const REST: u32 = 72;
+const REST: u32 = 120;
 
 /// All that work for one snapshot rest no longer than this.
 pub const REST_MAX: Duration = Duration::from_millis(2400);
 
+/// Before the first look at a new piece of work, what the subtask did since the last one counts as
+/// if it had taken so long.
+const RECENT: Duration = Duration::from_millis(20);
+
+/// For how long a subtask has run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Waiting for input.
+    pub idle: Duration,
+    /// In all.
+    pub all: Duration,
+}
+
+impl Spent {
+    fn since(self, before: Self) -> Self {
+        Self {
+            idle: self.idle.saturating_sub(before.idle),
+            all: self.all.saturating_sub(before.all),
+        }
+    }
+}
+
 /// Tells how busy a subtask is.
 pub trait IdleTime: Send + Sync {
-    /// How long it has waited for input in all.
-    fn idle(&self) -> Duration;
+    /// For how long it has run until now.
+    fn spent(&self) -> Spent;
 }
 
 /// How much may still be rested for one snapshot.
@@ -57,41 +79,41 @@ impl Allowance {
 ///
 /// A single one says little: it sees how many threads want to run at one moment, and of those that
 /// hand records to each other one often waits for the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Looks {
     /// Whether more threads wanted to run than there are processors for; the latest one is the
     /// lowest bit.
     short: u8,
     count: u32,
-    /// How long the subtask was idle, of how long; what was long ago counts less.
-    idle: Duration,
-    of: Duration,
-}
-
-impl Default for Looks {
-    /// Nothing is known: a few milliseconds are taken to have been busy.
-    fn default() -> Self {
-        Self {
-            short: 0,
-            count: 0,
-            idle: Duration::ZERO,
-            of: Duration::from_millis(5),
-        }
-    }
+    /// What the subtask did; what was long ago counts less.
+    spent: Spent,
 }
 
 impl Looks {
-    fn add(&mut self, short: bool, idle: Duration, of: Duration) {
+    /// There were none yet, but this is known of the time before.
+    fn begin(before: Spent) -> Self {
+        let share = before.idle.as_secs_f64() / before.all.as_secs_f64().max(f64::MIN_POSITIVE);
+        let spent = Spent {
+            idle: RECENT.mul_f64(share.clamp(0.0, 1.0)),
+            all: RECENT,
+        };
+        Self {
+            spent,
+            ..Self::default()
+        }
+    }
+
+    fn add(&mut self, short: bool, since: Spent) {
         self.short = self.short << 1 | u8::from(short);
         self.count = (self.count + 1).min(u8::BITS);
-        self.idle = self.idle * 7 / 8 + idle;
-        // A thread does not learn how long it waited for a processor.
-        self.of = self.of * 7 / 8 + of.max(idle);
+        self.spent.idle = self.spent.idle * 7 / 8 + since.idle;
+        self.spent.all = self.spent.all * 7 / 8 + since.all;
     }
 
     /// Whether the subtask is held up.
     fn say_busy(self) -> bool {
-        2 * self.short.count_ones() >= self.count.max(1) && 2 * self.idle <= self.of
+        let short = 2 * self.short.count_ones() >= self.count.max(1);
+        short && 2 * self.spent.idle <= self.spent.all
     }
 }
 
@@ -103,10 +125,8 @@ pub struct GiveWay {
     looks: Looks,
     /// The thread's processor time when it last looked.
     worked: Duration,
-    /// How long the subtask had been idle then.
-    idle: Duration,
-    /// How long it rested behind that.
-    rested: Duration,
+    /// What the subtask had done then.
+    seen: Spent,
 }
 
 impl fmt::Debug for GiveWay {
@@ -119,31 +139,39 @@ impl fmt::Debug for GiveWay {
 }
 
 impl GiveWay {
-    /// Gives way to a subtask during work that takes about so long, and rests no longer than `most`
-    /// in all. To be made, and used, by the thread that works.
-    pub fn new(to: Option<Arc<dyn IdleTime>>, work: Duration, most: Duration) -> Self {
-        let idle = to.as_ref().map_or(Duration::ZERO, |to| to.idle());
+    /// Gives way to this subtask. To be used by one thread, which says what it begins.
+    pub fn new(to: Option<Arc<dyn IdleTime>>) -> Self {
         Self {
             to,
-            allowance: Allowance::new(work, most),
+            allowance: Allowance::new(Duration::ZERO, Duration::ZERO),
             looks: Looks::default(),
-            worked: thread_time(),
-            idle,
-            rested: Duration::ZERO,
+            worked: Duration::ZERO,
+            seen: Spent::default(),
         }
     }
 
-    /// Gives way to nobody.
-    pub fn to_nobody() -> Self {
-        Self::new(None, Duration::ZERO, Duration::ZERO)
+    /// The next snapshot's work may rest so long in all.
+    pub fn allow(&mut self, most: Duration) {
+        self.allowance.left = most;
     }
 
-    /// More work for the same snapshot, about so long.
+    /// Begins work that takes about so long.
     pub fn begin(&mut self, work: Duration) {
         self.allowance = Allowance::new(work, self.allowance.left);
+        let since = self.since();
+        if since.all > RECENT {
+            self.looks = Looks::begin(since);
+        } else {
+            self.looks.spent.idle += since.idle;
+            self.looks.spent.all += since.all;
+        }
         self.worked = thread_time();
-        self.idle = self.to.as_ref().map_or(Duration::ZERO, |to| to.idle());
-        self.rested = Duration::ZERO;
+    }
+
+    /// What the subtask did since the last look.
+    fn since(&mut self) -> Spent {
+        let now = self.to.as_ref().map_or(self.seen, |to| to.spent());
+        now.since(std::mem::replace(&mut self.seen, now))
     }
 
     /// Rests, if there is a reason to.
@@ -153,21 +181,17 @@ impl GiveWay {
 
     /// The same, by whatever way of resting: somebody may have to end it early.
     pub fn between_with(&mut self, rest: impl FnOnce(Duration)) {
-        let Some(to) = &self.to else {
+        if self.to.is_none() || self.allowance.left.is_zero() {
             return;
-        };
+        }
         let worked = thread_time().saturating_sub(self.worked);
         if worked < PIECE {
             return;
         }
-        let idle = to.idle();
-        let idled = idle.saturating_sub(std::mem::replace(&mut self.idle, idle));
-        let rested = std::mem::take(&mut self.rested);
-        let short = processors_are_short();
-        self.looks.add(short, idled, worked + rested);
+        let since = self.since();
+        self.looks.add(processors_are_short(), since);
         if self.looks.say_busy() {
-            self.rested = self.allowance.rest(worked);
-            rest(self.rested);
+            rest(self.allowance.rest(worked));
         }
         self.worked = thread_time();
     }
@@ -196,13 +220,15 @@ fn runnable(load: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
     #[test]
     fn a_small_snapshot_is_stored_gently_and_a_large_one_rests_no_longer_than_allowed() {
         let piece = Duration::from_micros(200);
         let ms = Duration::from_millis;
-        assert_eq!(Allowance::new(ms(25), REST_MAX).rest(piece), piece * REST);
+        assert_eq!(Allowance::new(ms(10), REST_MAX).rest(piece), piece * REST);
         for work in [Duration::ZERO, ms(250), ms(25_000)] {
             let mut allowance = Allowance::new(work, REST_MAX);
             let rested: Duration = (0..1_000_000).map(|_| allowance.rest(piece)).sum();
@@ -221,20 +247,32 @@ mod tests {
 
     #[test]
     fn more_work_for_the_same_snapshot_shares_what_is_left_to_rest() {
-        let mut way = GiveWay::new(None, Duration::from_millis(30), Duration::from_millis(60));
-        way.begin(Duration::from_millis(30));
-        assert_eq!(way.allowance.times, 2);
-        assert_eq!(way.allowance.left, Duration::from_millis(60));
+        let ms = Duration::from_millis;
+        let mut way = GiveWay::new(None);
+        way.allow(ms(60));
+        way.begin(ms(30));
+        assert_eq!(way.allowance.rest(ms(20)), ms(40));
+        way.begin(ms(10));
+        assert_eq!((way.allowance.times, way.allowance.left), (2, ms(20)));
+        way.allow(ms(90));
+        way.begin(ms(30));
+        assert_eq!((way.allowance.times, way.allowance.left), (3, ms(90)));
+    }
+
+    fn spent(idle: u64, all: u64) -> Spent {
+        Spent {
+            idle: Duration::from_millis(idle),
+            all: Duration::from_millis(all),
+        }
     }
 
     #[test]
     fn a_subtask_is_held_up_when_at_least_half_of_the_latest_looks_find_processors_short() {
         let says = |short: &[bool]| {
             let mut looks = Looks::default();
-            let ms = Duration::from_millis(1);
             short
                 .iter()
-                .for_each(|short| looks.add(*short, Duration::ZERO, ms));
+                .for_each(|short| looks.add(*short, spent(0, 1)));
             looks.say_busy()
         };
         assert!(says(&[true]));
@@ -251,15 +289,18 @@ mod tests {
 
     #[test]
     fn a_subtask_that_is_idle_for_most_of_the_time_is_not_held_up() {
-        let mut looks = Looks::default();
-        let ms = Duration::from_millis;
+        let mut looks = Looks::begin(spent(100, 5000));
         // A moment says nothing.
-        looks.add(true, ms(1), ms(1));
+        looks.add(true, spent(1, 1));
         assert!(looks.say_busy());
-        (0..10).for_each(|_| looks.add(true, ms(2), ms(2)));
+        (0..10).for_each(|_| looks.add(true, spent(2, 2)));
         assert!(!looks.say_busy());
-        (0..10).for_each(|_| looks.add(true, ms(0), ms(5)));
+        (0..10).for_each(|_| looks.add(true, spent(0, 5)));
         assert!(looks.say_busy());
+        // A moment of work in an idle time says nothing either.
+        let mut looks = Looks::begin(spent(4000, 5000));
+        looks.add(true, spent(0, 2));
+        assert!(!looks.say_busy());
     }
 
     #[test]
@@ -273,38 +314,42 @@ mod tests {
         );
     }
 
-    /// A subtask that has been idle for as long as somebody says.
+    /// A subtask that has spent its time as somebody says.
     #[derive(Default)]
-    struct Subtask(std::sync::atomic::AtomicU64);
+    struct Subtask(Mutex<Spent>);
 
     impl IdleTime for Subtask {
-        fn idle(&self) -> Duration {
-            Duration::from_millis(self.0.load(std::sync::atomic::Ordering::Relaxed))
+        fn spent(&self) -> Spent {
+            *self.0.lock().unwrap()
         }
     }
 
-    /// Works for about half a millisecond.
-    fn work() {
+    /// Works for about half a millisecond; how long was rested then.
+    fn work(way: &mut GiveWay) -> Duration {
         let begun = thread_time();
         while thread_time() - begun < Duration::from_micros(500) {}
+        let mut rested = Duration::ZERO;
+        way.looks.short = u8::MAX;
+        way.between_with(|rest| rested += rest);
+        rested
     }
 
     #[test]
-    fn nobody_rests_for_a_subtask_that_waits_for_input_or_after_little_work() {
+    fn nobody_rests_for_an_idle_subtask_nor_without_leave_nor_after_little_work() {
         let subtask = Arc::new(Subtask::default());
-        let mut way = GiveWay::new(Some(Arc::clone(&subtask) as _), Duration::ZERO, REST_MAX);
-        way.looks.short = u8::MAX;
+        let mut way = GiveWay::new(Some(Arc::clone(&subtask) as _));
         way.looks.count = u8::BITS;
-        let mut rested = Duration::ZERO;
-        way.between_with(|rest| rested += rest);
-        assert_eq!(rested, Duration::ZERO, "after no work");
-        work();
-        subtask.0.store(1000, std::sync::atomic::Ordering::Relaxed);
-        way.between_with(|rest| rested += rest);
-        assert_eq!(rested, Duration::ZERO, "the subtask is idle");
-        way.looks.idle = Duration::ZERO;
-        work();
-        way.between_with(|rest| rested += rest);
-        assert!(rested >= PIECE * REST, "{rested:?}");
+        way.begin(Duration::ZERO);
+        assert_eq!(work(&mut way), Duration::ZERO, "no leave");
+        way.allow(REST_MAX);
+        way.begin(Duration::ZERO);
+        assert!(work(&mut way) >= PIECE * REST);
+        way.between_with(|_| panic!("after no work"));
+        *subtask.0.lock().unwrap() = spent(900, 1000);
+        assert_eq!(work(&mut way), Duration::ZERO, "it is idle");
+        *subtask.0.lock().unwrap() = spent(900, 4000);
+        way.begin(Duration::ZERO);
+        way.looks.count = u8::BITS;
+        assert!(work(&mut way) >= PIECE * REST, "it is not any more");
     }
 }

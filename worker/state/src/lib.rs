@@ -66,7 +66,7 @@ pub use cold::{
     group_prefix, sorted_changes,
 };
 pub use error::StateError;
-pub use give_way::{GiveWay, IdleTime, REST_MAX};
+pub use give_way::{GiveWay, IdleTime, REST_MAX, Spent};
 pub use key::{KeyError, StateKey, key_hash};
 pub use keyed::aggregating_state::{AggregateFunction, AggregatingState};
 pub use keyed::backend::KeyedBackend;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use weir_graph::NodeId;
 use weir_network::GateFill;
-use weir_state::IdleTime;
+use weir_state::{IdleTime, Spent};
 use weir_stream::metrics::OperatorMetrics;
 use weir_types::{Clock, EventTime, OperatorId, Timestamp};
 
@@ -152,8 +152,12 @@ impl Idle {
 }
 
 impl IdleTime for Idle {
-    fn idle(&self) -> Duration {
-        Duration::from_nanos(self.times.spent(self.clock.now()).idle_ns)
+    fn spent(&self) -> Spent {
+        let spent = self.times.spent(self.clock.now());
+        Spent {
+            idle: Duration::from_nanos(spent.idle_ns),
+            all: Duration::from_nanos(spent.busy_ns + spent.idle_ns + spent.backpressured_ns),
+        }
     }
 }
 

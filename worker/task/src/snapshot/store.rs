@@ -79,7 +79,7 @@ pub(super) struct Saver<'a> {
     barrier: CheckpointBarrier,
     /// The round that is written ahead; none: it is the checkpoint's own part.
     round: Option<u64>,
-    give_way: GiveWay,
+    give_way: &'a mut GiveWay,
     saved: Saved,
 }
 
@@ -88,7 +88,7 @@ impl<'a> Saver<'a> {
         config: &'a TaskCheckpoints,
         attempt: ExecutionAttemptId,
         barrier: CheckpointBarrier,
-        give_way: GiveWay,
+        give_way: &'a mut GiveWay,
     ) -> Self {
         Self {
             config,

@@ -158,13 +158,14 @@ impl Drop for Uploader {
 
 impl Worker {
     fn run(&self, uploads: &Receiver<Upload>) {
+        let mut give_way = GiveWay::new(Some(Arc::clone(&self.subtask)));
         while let Ok(upload) = uploads.recv() {
             let id = upload.barrier.id;
             let round = match &upload.what {
                 What::Ahead(round) => Some(Arc::clone(round)),
                 What::Checkpoint { .. } => None,
             };
-            let stored = panics::catch(|| self.store(upload));
+            let stored = panics::catch(|| self.store(upload, &mut give_way));
             match (stored, round) {
                 (Ok(()), _) => {}
                 // Nobody waits for it: a checkpoint that would continue it says so.
@@ -185,7 +186,7 @@ impl Worker {
         !shared.closed && !shared.aborted.contains(&id)
     }
 
-    fn store(&self, upload: Upload) {
+    fn store(&self, upload: Upload, give_way: &mut GiveWay) {
         let Upload {
             barrier,
             mut parts,
@@ -204,8 +205,8 @@ impl Worker {
         let bytes: u64 = parts.iter().map(Part::bytes).sum();
         let work = Duration::from_nanos(bytes.saturating_mul(PICOSECONDS_PER_BYTE) / 1000);
         // What works on the snapshot before has its share of the rests.
-        let most = REST_MAX.saturating_sub(self.clock.now().since(frozen_at));
-        let give_way = GiveWay::new(Some(Arc::clone(&self.subtask)), work, most);
+        give_way.allow(REST_MAX.saturating_sub(self.clock.now().since(frozen_at)));
+        give_way.begin(work);
         let saver = Saver::new(&self.config, self.attempt, barrier, give_way);
         let cost = |saved: &Saved| Cost {
             bytes: saved.written_bytes,

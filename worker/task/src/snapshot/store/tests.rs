@@ -97,7 +97,8 @@ fn stored_in(
         triggered_at_ms: 0,
         kind: BarrierKind::Savepoint,
     };
-    let mut saver = Saver::new(&config, attempt, barrier, GiveWay::to_nobody());
+    let mut give_way = GiveWay::new(None);
+    let mut saver = Saver::new(&config, attempt, barrier, &mut give_way);
     let handle = save(&mut saver);
     let folder = ObjectPath::new("savepoint-3-12").unwrap();
     let objects = store.list(&folder).unwrap().into_iter();
