@@ -259,11 +259,7 @@ impl ColdTier for RocksDbTier {
     fn snapshot_take(&self, wait: bool) -> Result<Option<ColdSnapshot>, ColdError> {
         let asked = lock(&self.asked).as_ref().map(|asked| asked.checkpoint);
         match asked {
-            Some(checkpoint) if wait => {
-                let take = || self.shared.take_ready(checkpoint, true);
-                self.shared.rest.end_while(take)
-            }
-            Some(checkpoint) => self.shared.take_ready(checkpoint, false),
+            Some(checkpoint) => self.shared.take_ready(checkpoint, wait),
             None => Ok(None),
         }
     }

@@ -189,7 +189,7 @@ impl Shared {
                     .place
                     .failed("take a snapshot", "the writing thread ended"));
             }
-            let woken = self.is_ready.wait(ready);
+            let woken = self.rest.end_while(|| self.is_ready.wait(ready));
             ready = woken.unwrap_or_else(PoisonError::into_inner);
         }
     }

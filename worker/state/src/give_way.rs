@@ -127,6 +127,8 @@ pub struct GiveWay {
     worked: Duration,
     /// What the subtask had done then.
     seen: Spent,
+    /// How many processors there are, once that was asked for this work: it takes reading files.
+    processors: Option<usize>,
 }
 
 impl fmt::Debug for GiveWay {
@@ -147,6 +149,7 @@ impl GiveWay {
             looks: Looks::default(),
             worked: Duration::ZERO,
             seen: Spent::default(),
+            processors: None,
         }
     }
 
@@ -165,6 +168,7 @@ impl GiveWay {
             self.looks.spent.idle += since.idle;
             self.looks.spent.all += since.all;
         }
+        self.processors = None;
         self.worked = thread_time();
     }
 
@@ -189,7 +193,9 @@ impl GiveWay {
             return;
         }
         let since = self.since();
-        self.looks.add(processors_are_short(), since);
+        let count = || thread::available_parallelism().map_or(1, usize::from);
+        let processors = *self.processors.get_or_insert_with(count);
+        self.looks.add(more_want_to_run_than(processors), since);
         if self.looks.say_busy() {
             rest(self.allowance.rest(worked));
         }
@@ -204,11 +210,10 @@ fn thread_time() -> Duration {
 }
 
 /// Whether more threads want to run than there are processors for. Where nothing says so, no.
-fn processors_are_short() -> bool {
+fn more_want_to_run_than(processors: usize) -> bool {
     let Ok(load) = std::fs::read_to_string("/proc/loadavg") else {
         return false;
     };
-    let processors = thread::available_parallelism().map_or(1, usize::from);
     runnable(&load).is_some_and(|runnable| runnable > processors)
 }
 

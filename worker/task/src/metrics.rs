@@ -136,7 +136,6 @@ impl TaskTimes {
 }
 
 /// A subtask's idle time, for those who give way to it.
-#[derive(Clone)]
 pub(crate) struct Idle {
     times: Arc<TaskTimes>,
     clock: Arc<dyn Clock>,

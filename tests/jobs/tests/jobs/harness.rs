@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 pub(crate) use weir_testkit::weir_binary;
-use weir_testkit::{Cluster, Ended, Process, command};
+use weir_testkit::{Cluster, Ended, Job, Process, command};
 
 pub(crate) use book::{Random, WHITE_SPACE, book, expected_counts};
 pub(crate) use folder::Folder;
@@ -27,6 +27,16 @@ pub(crate) fn weir<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Comman
 #[track_caller]
 pub(crate) fn done_in_one(args: &[String]) -> Ended {
     Process::start(weir(["run".to_owned()].iter().chain(args))).wait()
+}
+
+/// Kills a run of a job for the `nth` time: nothing is wrong by then. It may have finished before,
+/// but not failed.
+#[track_caller]
+pub(crate) fn kill(mut process: Process, job: &Job, nth: usize) {
+    let code = process.code();
+    assert!(matches!(code, None | Some(0)), "{}", process.stderr());
+    process.kill_nine();
+    assert_eq!(job.wrong_so_far(), None, "after kill {nth}");
 }
 
 /// Runs a job of `weir` on two TaskManagers of one slot each, to its end.

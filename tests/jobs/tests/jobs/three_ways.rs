@@ -7,7 +7,7 @@ use std::thread;
 
 use weir_testkit::{Ended, Job, Process, Random, S3Server, until};
 
-use crate::harness::weir;
+use crate::harness::{kill, weir};
 
 /// How often a job is killed before it may end: each time costs a start.
 const KILLS: usize = 6;
@@ -92,18 +92,14 @@ pub(crate) fn killed_so_often(
     random: &mut Random,
     lives: &[Life<'_>],
 ) {
-    for at in 0..KILLS {
-        let mut process = go_on(job, server, lives[at % lives.len()]);
-        if at == 0 {
+    for nth in 0..KILLS {
+        let process = go_on(job, server, lives[nth % lives.len()]);
+        if nth == 0 {
             // The input is cut as the first one to complete a checkpoint wants it.
             until("output", || job.published() > 0);
         }
         thread::sleep(random.millis(20, 1_400));
-        // It may have finished before its last kill, but not failed.
-        let code = process.code();
-        assert!(matches!(code, None | Some(0)), "{}", process.stderr());
-        process.kill_nine();
-        assert_eq!(job.wrong_so_far(), None, "after kill {at}");
+        kill(process, job, nth);
     }
     let last = lives[KILLS % lives.len()];
     go_on(job, server, last).wait().expect(0, &[]);

@@ -1,8 +1,9 @@
 //! When a snapshot is copied and how long the task stands still for it, on a clock that the copying
 //! moves.
 
-use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use weir_checkpoint::handle::SubtaskState;
 use weir_network::{CancelToken, Chunk};
 use weir_state::KeyedSnapshot;
 use weir_storage::MemoryStore;
@@ -88,19 +89,29 @@ impl Operator for Keyed {
     }
 }
 
-/// How long the task stood still for each snapshot.
-#[derive(Default)]
-struct Stood(Mutex<Vec<(CheckpointId, u64)>>);
+pub(super) type Answer = (
+    CheckpointId,
+    Result<(SubtaskState, SnapshotMetrics), String>,
+);
 
-impl TaskEvents for Stood {
+/// Passes on what becomes of each checkpoint.
+pub(super) struct Answers(pub(super) SyncSender<Answer>);
+
+impl TaskEvents for Answers {
     fn acknowledged(
         &self,
         _attempt: ExecutionAttemptId,
         id: CheckpointId,
-        _state: weir_checkpoint::handle::SubtaskState,
+        state: SubtaskState,
         metrics: SnapshotMetrics,
     ) {
-        self.0.lock().unwrap().push((id, metrics.sync_us));
+        self.0.send((id, Ok((state, metrics)))).unwrap_or_default();
+    }
+
+    fn declined(&self, _attempt: ExecutionAttemptId, id: CheckpointId, why: SnapshotFailure) {
+        self.0
+            .send((id, Err(format!("{why:?}"))))
+            .unwrap_or_default();
     }
 
     fn state_changed(
@@ -113,13 +124,32 @@ impl TaskEvents for Stood {
 
     fn request_split(&self, _attempt: ExecutionAttemptId, _node: weir_graph::NodeId) {}
     fn end_of_input(&self, _attempt: ExecutionAttemptId) {}
-    fn declined(&self, _attempt: ExecutionAttemptId, _id: CheckpointId, _why: SnapshotFailure) {}
     fn committed(&self, _attempt: ExecutionAttemptId, _id: CheckpointId) {}
+}
+
+/// A chain of this operator alone.
+pub(super) fn chain_of(
+    operator: Box<dyn Operator>,
+    context: OperatorContext,
+    metrics: Arc<TaskMetrics>,
+) -> OperatorChain {
+    let node = ChainNode {
+        operator: Some(operator),
+        context,
+        pace: Pace::default(),
+        successors: Vec::new(),
+    };
+    OperatorChain {
+        nodes: vec![node],
+        partitions: Vec::new(),
+        metrics,
+        cancel: CancelToken::default(),
+    }
 }
 
 struct Rig {
     clock: Arc<ManualClock>,
-    stood: Arc<Stood>,
+    answers: Receiver<Answer>,
     snapshots: Snapshots,
     chain: OperatorChain,
 }
@@ -133,8 +163,8 @@ impl Rig {
         let clock = Arc::new(ManualClock::at(0));
         let timed: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let context = HarnessOptions::default().context(Arc::clone(&timed));
-        let stood = Arc::new(Stood::default());
-        let events: Arc<dyn TaskEvents> = Arc::<Stood>::clone(&stood);
+        let (sender, answers) = sync_channel(4);
+        let events: Arc<dyn TaskEvents> = Arc::new(Answers(sender));
         let config = Arc::new(TaskCheckpoints::new(Arc::new(MemoryStore::new())));
         let metrics = Arc::new(TaskMetrics::new(Vec::new(), false, Arc::default()));
         let attempt = context.attempt;
@@ -145,22 +175,12 @@ impl Rig {
             left: 0,
             has_tier,
         };
-        let node = ChainNode {
-            operator: Some(Box::new(operator)),
-            context,
-            pace: Pace::default(),
-            successors: Vec::new(),
-        };
+        let chain = chain_of(Box::new(operator), context, metrics);
         Self {
             clock,
-            stood,
+            answers,
             snapshots: snapshots.unwrap(),
-            chain: OperatorChain {
-                nodes: vec![node],
-                partitions: Vec::new(),
-                metrics,
-                cancel: CancelToken::default(),
-            },
+            chain,
         }
     }
 
@@ -185,20 +205,14 @@ impl Rig {
 
     /// How long the task stood still for these snapshots, once they are stored.
     fn stood(&self, ids: std::ops::RangeInclusive<u64>) -> Vec<Duration> {
-        let count = ids.clone().count();
-        for _ in 0..2_000 {
-            let stood = self.stood.0.lock().unwrap().clone();
-            if stood.len() == count {
-                let given: Vec<_> = stood.iter().map(|(id, _)| id.0).collect();
-                assert_eq!(given, ids.collect::<Vec<_>>());
-                return stood
-                    .iter()
-                    .map(|(_, us)| Duration::from_micros(*us))
-                    .collect();
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("{count} snapshots are stored");
+        let answer = |id: u64| {
+            let answer = self.answers.recv_timeout(Duration::from_secs(20));
+            let (given, stored) = answer.unwrap();
+            assert_eq!(given, CheckpointId(id));
+            let (_, metrics) = stored.unwrap();
+            Duration::from_micros(metrics.sync_us)
+        };
+        ids.map(answer).collect()
     }
 }
 

@@ -4,27 +4,25 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use proptest::prelude::*;
 use weir_checkpoint::handle::{SnapshotMetrics, StoredFile, SubtaskState};
 use weir_checkpoint::keyed_file;
-use weir_network::{CancelToken, Chunk};
+use weir_network::Chunk;
 use weir_state::{FileSnapshot, KeyedBackend, SnapshotFile, TakenSnapshot, ValueState};
 use weir_storage::{
     Fault, FaultyStore, MemoryStore, ObjectPath, ObjectStore, Operation, StoreErrorKind,
 };
 use weir_stream::harness::HarnessOptions;
 use weir_stream::{Operator, OperatorContext, OperatorError, Output, SnapshotRequest};
-use weir_types::{Clock, Epoch, ExecutionAttemptId, KeyGroupRange, ManualClock};
+use weir_types::{Clock, Epoch, KeyGroupRange, ManualClock};
 
-use super::super::tests::takes_no_records;
+use super::super::tests::{Answer, Answers, chain_of, takes_no_records};
 use super::super::{Aligned, Input};
 use super::*;
-use crate::chain::ChainNode;
-use crate::deployment::{ExecutionState, TaskCheckpoints, TaskEvents};
+use crate::deployment::{TaskCheckpoints, TaskEvents};
 use crate::metrics::TaskMetrics;
-use crate::pace::Pace;
 
 const RANGE: KeyGroupRange = KeyGroupRange { start: 0, end: 3 };
 
@@ -103,44 +101,6 @@ impl Operator for Shared {
     }
 }
 
-type Answer = (
-    CheckpointId,
-    Result<(SubtaskState, SnapshotMetrics), String>,
-);
-
-/// Passes on what becomes of each checkpoint.
-struct Answers(SyncSender<Answer>);
-
-impl TaskEvents for Answers {
-    fn acknowledged(
-        &self,
-        _attempt: ExecutionAttemptId,
-        id: CheckpointId,
-        state: SubtaskState,
-        metrics: SnapshotMetrics,
-    ) {
-        self.0.send((id, Ok((state, metrics)))).unwrap_or_default();
-    }
-
-    fn declined(&self, _attempt: ExecutionAttemptId, id: CheckpointId, why: SnapshotFailure) {
-        self.0
-            .send((id, Err(format!("{why:?}"))))
-            .unwrap_or_default();
-    }
-
-    fn state_changed(
-        &self,
-        _attempt: ExecutionAttemptId,
-        _state: ExecutionState,
-        _fault: Option<weir_types::Fault>,
-    ) {
-    }
-
-    fn request_split(&self, _attempt: ExecutionAttemptId, _node: weir_graph::NodeId) {}
-    fn end_of_input(&self, _attempt: ExecutionAttemptId) {}
-    fn committed(&self, _attempt: ExecutionAttemptId, _id: CheckpointId) {}
-}
-
 struct Rig {
     clock: Arc<ManualClock>,
     store: Arc<FaultyStore>,
@@ -190,12 +150,7 @@ impl Rig {
         let snapshots = Snapshots::new(&config, attempt, &events, &timed, &metrics, 1);
         let sums = Sums::over(KeyedBackend::new(4, RANGE));
         let sums = Shared(Arc::new(Mutex::new(sums)), Arc::clone(&clock));
-        let node = ChainNode {
-            operator: Some(Box::new(sums.clone())),
-            context,
-            pace: Pace::default(),
-            successors: Vec::new(),
-        };
+        let chain = chain_of(Box::new(sums.clone()), context, metrics);
         Self {
             clock,
             store,
@@ -203,12 +158,7 @@ impl Rig {
             answers,
             sums,
             snapshots: snapshots.unwrap(),
-            chain: OperatorChain {
-                nodes: vec![node],
-                partitions: Vec::new(),
-                metrics,
-                cancel: CancelToken::default(),
-            },
+            chain,
             next: 1,
         }
     }
