@@ -3,11 +3,14 @@
 //! An entry keeps its slot for life, so that sets of slot numbers can say what changed, and so
 //! that timers and map entries can be referred to by 4 bytes. Freed slots are used again.
 
+mod copying;
+mod rest;
+
+use self::copying::copy_entry;
+use self::rest::Rest;
 use crate::codec::{CodecError, encode};
-use crate::table::changes::{Changes, Extent};
+use crate::table::changes::Changes;
 use crate::table::hash_index::{HashIndex, Position};
-use crate::table::partial::Partial;
-use crate::table::record;
 use crate::table::segments::Segments;
 use crate::table::unread::Unread;
 
@@ -36,15 +39,6 @@ pub(crate) struct Shard<K, N, V> {
     changes: Option<Box<Changes>>,
     /// None: all entries of the key group are here.
     rest: Option<Box<Rest>>,
-}
-
-/// The entries of the key group that are in no slot.
-#[derive(Debug)]
-enum Rest {
-    /// They lie in the tier below.
-    Below(Partial),
-    /// They were restored, and nobody has asked for them yet.
-    Unread(Unread),
 }
 
 /// How a table's entries are written.
@@ -148,47 +142,6 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
             self.copy_around(id, codec);
         }
         self.untracked_mut(id)
-    }
-
-    /// Copies the entry in a slot that was frozen, and those around it.
-    ///
-    /// Entries lie one behind the other in memory, and their records, too: many cost little more
-    /// than one. And where all of them are going to be touched soon, the processor hardly ever
-    /// takes a wrong guess at whether the next one has to be copied.
-    #[cold]
-    #[inline(never)]
-    fn copy_around(&mut self, id: u32, codec: &impl EntryCodec<K, N, V>) {
-        /// About so many bytes at once: about a microsecond.
-        const AROUND_BYTES: usize = 1024;
-        let Some(changes) = &mut self.changes else {
-            return;
-        };
-        let (first, mut around) = changes.frozen_around(id);
-        let entry = |nth: u32| self.slots.get((first + nth) as usize);
-        // The processor waits for all of them at once.
-        let touched = bits(around).filter(|nth| matches!(entry(*nth), Some(Slot::Used { .. })));
-        std::hint::black_box(touched.count());
-        // Records are short. In memory that is at hand they cost it no waiting; from there they are
-        // moved in one go.
-        let mut records = Vec::with_capacity(2 * AROUND_BYTES);
-        let mut failed = None;
-        for nth in std::iter::once(id - first).chain(bits(around)) {
-            if records.len() >= AROUND_BYTES {
-                break;
-            }
-            around &= !(1 << nth);
-            if let Some(Slot::Used {
-                key,
-                namespace,
-                value,
-            }) = entry(nth)
-                && let Err(error) = write_entry(&mut records, codec, key, namespace, value)
-            {
-                failed = Some(error);
-            }
-        }
-        changes.put_back((first, around));
-        changes.add(&records, failed);
     }
 
     /// Adds an entry that is not in it. `rehash` gives the hash of an entry that is.
@@ -377,143 +330,11 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
             .is_some_and(|(k, n, _)| k == key && n == namespace)
     }
 
-    /// Whether all entries of the key group are here.
-    #[inline]
-    pub(crate) fn is_complete(&self) -> bool {
-        self.rest.is_none()
-    }
-
-    /// Of a shard that is not complete: what is known of the entries in the tier below.
-    pub(crate) fn partial_mut(&mut self) -> Option<&mut Partial> {
-        match self.rest.as_deref_mut() {
-            Some(Rest::Below(partial)) => Some(partial),
-            _ => None,
-        }
-    }
-
-    /// Notes that an entry goes that only the tier below has, by its encoded key.
-    pub(crate) fn remove_below(&mut self, key: &[u8]) {
-        let write_key = |out: &mut Vec<u8>| {
-            out.extend_from_slice(key);
-            Ok(())
-        };
-        if let Some(Rest::Below(partial)) = self.rest.as_deref_mut() {
-            partial.remove(write_key);
-        }
-        if let Some(changes) = &mut self.changes {
-            changes.remove_unseen(write_key);
-        }
-    }
-
-    /// Entries that were restored and not read yet.
-    pub(crate) fn unread(&self) -> Option<&Unread> {
-        match self.rest.as_deref() {
-            Some(Rest::Unread(unread)) => Some(unread),
-            _ => None,
-        }
-    }
-
-    fn unread_mut(&mut self) -> Option<&mut Unread> {
-        match self.rest.as_deref_mut() {
-            Some(Rest::Unread(unread)) => Some(unread),
-            _ => None,
-        }
-    }
-
-    /// Takes over what was restored, to be read later.
-    pub(crate) fn read_later(&mut self, unread: Unread) {
-        self.rest = Some(Box::new(Rest::Unread(unread)));
-    }
-
-    /// The first entry that was not read yet.
-    pub(crate) fn first_unread(&mut self) -> Option<usize> {
-        self.unread_mut()?.first()
-    }
-
-    /// An entry was read; how many are left.
-    pub(crate) fn forget_unread(&mut self, id: usize) -> usize {
-        self.unread_mut().map_or(0, |unread| {
-            unread.forget(id);
-            unread.len()
-        })
-    }
-
     /// The index of an empty shard need not grow until there are so many entries.
     pub(crate) fn make_room(&mut self, entries: usize) {
         if self.slots.len() == 0 {
             self.index = HashIndex::with_room(entries);
         }
-    }
-
-    /// From now on changes are noted for the tier below. `complete`: it has nothing of this shard.
-    pub(crate) fn lay_over(&mut self, complete: bool) {
-        self.changes.get_or_insert_default();
-        self.rest = (!complete).then(|| Box::new(Rest::Below(Partial::default())));
-    }
-
-    /// From now on changes are noted.
-    pub(crate) fn note_changes(&mut self) {
-        self.changes.get_or_insert_default();
-    }
-
-    /// All entries are here now.
-    pub(crate) fn complete(&mut self) {
-        self.rest = None;
-    }
-
-    /// Forgets all entries: the tier below has them.
-    pub(crate) fn evict(&mut self) {
-        *self = Self::default();
-        self.lay_over(false);
-    }
-
-    /// Freezes the shard for a snapshot.
-    pub(crate) fn begin(&mut self, checkpoint: weir_types::CheckpointId, extent: Extent) {
-        self.changes
-            .get_or_insert_default()
-            .begin(checkpoint, extent, self.slots.len());
-        if let Some(partial) = self.partial_mut() {
-            partial.freeze();
-        }
-    }
-
-    /// Copies frozen entries until about so many bytes were written. True if none is left.
-    pub(crate) fn copy_some(
-        &mut self,
-        budget: &mut usize,
-        codec: &impl EntryCodec<K, N, V>,
-    ) -> Result<bool, CodecError> {
-        /// What an entry costs beside its bytes.
-        const ENTRY_COST: usize = 16;
-        let Some(changes) = &mut self.changes else {
-            return Ok(true);
-        };
-        while *budget > 0 {
-            changes.check()?;
-            let Some(id) = changes.next_frozen() else {
-                return Ok(true);
-            };
-            let before = changes.copied_bytes();
-            if let Some(Slot::Used {
-                key,
-                namespace,
-                value,
-            }) = self.slots.get(id as usize)
-            {
-                copy_entry(changes, codec, key, namespace, value);
-            }
-            let cost = changes.copied_bytes() - before + ENTRY_COST;
-            *budget = budget.saturating_sub(cost);
-        }
-        Ok(false)
-    }
-
-    pub(crate) fn changes(&self) -> Option<&Changes> {
-        self.changes.as_deref()
-    }
-
-    pub(crate) fn changes_mut(&mut self) -> Option<&mut Changes> {
-        self.changes.as_deref_mut()
     }
 
     /// Memory that the entries take, without what snapshots need.
@@ -541,39 +362,4 @@ impl<K: Eq, N: Eq, V> Shard<K, N, V> {
         }
         self.index = index;
     }
-}
-
-/// The numbers of the bits that are set.
-fn bits(mut word: u64) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        let bit = (word != 0).then(|| word.trailing_zeros())?;
-        word &= word - 1;
-        Some(bit)
-    })
-}
-
-#[inline]
-fn copy_entry<K, N, V>(
-    changes: &mut Changes,
-    codec: &impl EntryCodec<K, N, V>,
-    key: &K,
-    namespace: &N,
-    value: &V,
-) {
-    changes.copy(|out| write_entry(out, codec, key, namespace, value));
-}
-
-#[inline]
-fn write_entry<K, N, V>(
-    out: &mut Vec<u8>,
-    codec: &impl EntryCodec<K, N, V>,
-    key: &K,
-    namespace: &N,
-    value: &V,
-) -> Result<(), CodecError> {
-    record::write_put(
-        out,
-        |out| codec.key(key, namespace, out),
-        |out| codec.value(value, out),
-    )
 }
