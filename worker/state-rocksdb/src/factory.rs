@@ -85,8 +85,8 @@ impl ColdImporter for RocksDbFactory {
         states: &[StateMeta],
         next: NextGroups<'_>,
     ) -> Result<(PathBuf, Vec<SnapshotFile>), ColdError> {
-        let options = options::database(&self.options, &self.memory);
-        import(options, folder, states, next)
+        let setup = options::database(&self.options, &self.memory);
+        import(setup, folder, states, next)
     }
 }
 

@@ -3,7 +3,8 @@
 //! ```text
 //! <job's folder>/<operator>-<subtask>/<epoch>-<attempt>/db       the database
 //!                                                     /spill    files on their way into it
-//!                                                     /chk-<n>  hard links for a checkpoint
+//!                                                     /linked   hard links into it
+//!                                                     /chk-<n>  the same, for a checkpoint
 //!                                                     /copy-<n> entries for one, for a moment
 //! ```
 
@@ -64,6 +65,11 @@ impl Folder {
         self.path.join("spill")
     }
 
+    /// Links to the database's files, all from one moment.
+    pub(crate) fn linked(&self) -> PathBuf {
+        self.path.join("linked")
+    }
+
     pub(crate) fn checkpoint(&self, checkpoint: CheckpointId) -> PathBuf {
         self.path.join(format!("chk-{checkpoint}"))
     }
@@ -106,7 +112,7 @@ fn parse(name: &str) -> Option<(u64, u32)> {
     Some((epoch.parse().ok()?, attempt.parse().ok()?))
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,

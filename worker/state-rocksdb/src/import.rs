@@ -4,13 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rocksdb::Options;
 use weir_state::{
     ColdError, GroupBlock, NextGroups, SnapshotFile, StateMeta, group_prefix, sorted_changes,
 };
 
 use crate::error::Place;
 use crate::expiry::Expiry;
+use crate::options::Setup;
 use crate::restore::open_database;
 use crate::snapshot::link;
 use crate::sst::SortedFiles;
@@ -18,18 +18,19 @@ use crate::sst::SortedFiles;
 /// Makes a database in a folder, and gives another folder in it with links to its files: what a
 /// checkpoint of it would be.
 pub(crate) fn import(
-    mut options: Options,
+    mut setup: Setup,
     folder: &Path,
     states: &[StateMeta],
     next: NextGroups<'_>,
 ) -> Result<(PathBuf, Vec<SnapshotFile>), ColdError> {
     let place = Place::new(folder);
+    let options = &mut setup.options;
     options.set_db_log_dir(folder);
     // It must hold what comes now, and nothing else.
     options.set_error_if_exists(true);
     // Nothing is merged with a filter here. It is dropped after the database.
     let expiry = Expiry::default();
-    let db = open_database(&folder.join("db"), (&options, &expiry), states, &place)?;
+    let db = open_database(&folder.join("db"), (options, &expiry), states, &place)?;
     let spills = (0..states.len()).map(|nth| folder.join(format!("spill-{nth}")));
     let spills: Vec<PathBuf> = spills.collect();
     let mut numbers = vec![0; states.len()];
@@ -37,7 +38,7 @@ pub(crate) fn import(
     let mut files = Vec::with_capacity(states.len());
     for (spill, number) in spills.iter().zip(&mut numbers) {
         fs::create_dir(spill).map_err(place.io("make a folder"))?;
-        files.push(SortedFiles::new(spill, &place, &options, number));
+        files.push(SortedFiles::new(spill, &place, setup.compress, number));
     }
     let mut key = Vec::new();
     while let Some(groups) = next()? {

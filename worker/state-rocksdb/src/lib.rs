@@ -18,6 +18,7 @@
 
 #![warn(missing_docs)]
 
+mod beside;
 mod error;
 mod expiry;
 mod factory;

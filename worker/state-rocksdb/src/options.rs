@@ -71,8 +71,16 @@ impl SlotMemory {
     }
 }
 
-/// Options of a database and of its column families alike.
-pub(crate) fn database(options: &RocksDbOptions, memory: &SlotMemory) -> Options {
+/// How a database is set up.
+pub(crate) struct Setup {
+    /// Options of the database and of its column families alike.
+    pub(crate) options: Options,
+    /// Files that are put into it are compressed as its own are.
+    pub(crate) compress: bool,
+}
+
+/// How a database of a slot is set up.
+pub(crate) fn database(options: &RocksDbOptions, memory: &SlotMemory) -> Setup {
     let mut db = Options::default();
     db.create_if_missing(true);
     db.set_write_buffer_manager(&memory.buffers);
@@ -112,5 +120,8 @@ pub(crate) fn database(options: &RocksDbOptions, memory: &SlotMemory) -> Options
     table.set_data_block_hash_ratio(0.75);
     table.set_format_version(5);
     db.set_block_based_table_factory(&table);
-    db
+    Setup {
+        options: db,
+        compress: options.profile == Profile::DiskHeavy,
+    }
 }

@@ -13,10 +13,12 @@ use rocksdb::{ColumnFamilyDescriptor, Options, ReadOptions, WriteOptions};
 use weir_state::{BackendRequest, ColdError, FileSnapshot, StateMeta, group_prefix};
 use weir_types::{KeyGroup, KeyGroupRange};
 
+use crate::beside::{self, is_beside};
 use crate::error::Place;
 use crate::expiry::Expiry;
 use crate::folder::Folder;
-use crate::sst::{Db, SortedFiles};
+use crate::options::Setup;
+use crate::sst::{Db, SortedFiles, take_in};
 
 /// RocksDB's own column family, which stays empty.
 const UNUSED: &str = "default";
@@ -24,7 +26,7 @@ const UNUSED: &str = "default";
 /// Opens a database and says which states are in it.
 pub(crate) fn open(
     folder: &Folder,
-    options: &Options,
+    setup: &Setup,
     expiry: &Expiry,
     request: &BackendRequest,
 ) -> Result<(Db, Vec<StateMeta>), ColdError> {
@@ -36,18 +38,40 @@ pub(crate) fn open(
     check(request, &place)?;
     let metas = union(&sources, &place)?;
     let path = folder.database();
+    let options = &setup.options;
     let Some((base, others)) = sources.split_first() else {
         let db = open_database(&path, (options, expiry), &metas, &place)?;
         return Ok((db, metas));
     };
     link(base, &path).map_err(place.io("link the files of a checkpoint"))?;
     let db = open_database(&path, (options, expiry), &metas, &place)?;
-    clip(&db, &metas, wanted).map_err(place.rocksdb("cut a database"))?;
     let mut next_file = 0;
     for source in others {
-        copy(&db, options, (folder, &mut next_file), (source, wanted))?;
+        copy(&db, setup, (folder, &mut next_file), (source, wanted))?;
     }
+    for source in &sources {
+        take_in_beside(&db, folder, source)?;
+    }
+    clip(&db, &metas, wanted).map_err(place.rocksdb("cut a database"))?;
     Ok((db, metas))
+}
+
+/// Puts the changes beside a snapshot's files into the database: they are newer than those.
+fn take_in_beside(db: &Db, folder: &Folder, source: &FileSnapshot) -> Result<(), ColdError> {
+    let place = Place::new(folder.path());
+    for meta in &source.states {
+        let Some(beside) = beside::find(source, &meta.name) else {
+            continue;
+        };
+        let Some(family) = db.cf_handle(&meta.name) else {
+            return Err(place.failed("take in changes", format!("`{}` is gone", meta.name)));
+        };
+        // It is moved from there, and the source's is not to be touched.
+        let taken = folder.spill().join(beside.file_name().unwrap_or_default());
+        fs::copy(&beside, &taken).map_err(place.io("copy changes"))?;
+        take_in(db, &family, vec![taken], &place)?;
+    }
+    Ok(())
 }
 
 /// Files must be whole, and hold no key group twice. Whether all are there is for whoever knows
@@ -144,7 +168,8 @@ pub(crate) fn open_database(
 /// Links what never changes and copies the rest.
 fn link(source: &FileSnapshot, into: &Path) -> io::Result<()> {
     fs::create_dir_all(into)?;
-    for file in &source.files {
+    let files = source.files.iter();
+    for file in files.filter(|file| !is_beside(&file.name)) {
         let (from, to) = (source.folder.join(&file.name), into.join(&file.name));
         // Not on the same disk: copied.
         if !file.shared || fs::hard_link(&from, &to).is_err() {
@@ -192,7 +217,7 @@ fn bound(group: u16) -> [u8; 2] {
 /// Copies the wanted key groups of one checkpoint into the database.
 fn copy(
     db: &Db,
-    options: &Options,
+    Setup { options, compress }: &Setup,
     (folder, next_file): (&Folder, &mut u64),
     (source, wanted): (&FileSnapshot, KeyGroupRange),
 ) -> Result<(), ColdError> {
@@ -212,7 +237,7 @@ fn copy(
         let mut range = ReadOptions::default();
         range.set_iterate_upper_bound(bound(end + 1));
         range.fill_cache(false);
-        let mut files = SortedFiles::new(&spill, &own, options, next_file);
+        let mut files = SortedFiles::new(&spill, &own, *compress, next_file);
         let mut entries = from.raw_iterator_cf_opt(&old, range);
         entries.seek(bound(start));
         while let Some((key, value)) = entries.item() {

@@ -1,7 +1,7 @@
 //! Snapshots of a database: links to its files, or a copy of its entries.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -10,6 +10,7 @@ use weir_state::{ColdError, ColdSnapshot, ColdStateId, SnapshotFile};
 use weir_types::{CheckpointId, KeyGroup};
 
 use crate::error::Place;
+use crate::folder::remove;
 use crate::spill::Spill;
 use crate::sst::Db;
 use crate::writer::{Asked, Shared, lock};
@@ -37,14 +38,34 @@ pub(crate) fn copy_elsewhere(shared: &Arc<Shared>, asked: &Asked) {
 }
 
 impl Shared {
-    pub(crate) fn link_files(&self, checkpoint: CheckpointId) -> Result<ColdSnapshot, ColdError> {
+    /// Links the files that the database has now. Snapshots are made of these until something is
+    /// put into it.
+    pub(crate) fn link_files(&self) -> Result<Vec<SnapshotFile>, ColdError> {
+        self.unlink_files()?;
+        link(&self.db, &self.folder.linked(), &self.place)
+    }
+
+    pub(crate) fn unlink_files(&self) -> Result<(), ColdError> {
+        let removed = remove(&self.folder.linked());
+        removed.map_err(self.place.io("remove the files of a snapshot before"))
+    }
+
+    /// A snapshot of what is linked, and a folder of its own for what belongs beside it.
+    pub(crate) fn snapshot_files(
+        &self,
+        checkpoint: CheckpointId,
+        linked: &[SnapshotFile],
+    ) -> Result<(PathBuf, Vec<SnapshotFile>), ColdError> {
         let folder = self.folder.checkpoint(checkpoint);
-        if folder.exists() {
-            let removed = fs::remove_dir_all(&folder);
-            removed.map_err(self.place.io("remove the files of a snapshot before"))?;
+        let removed = remove(&folder);
+        removed.map_err(self.place.io("remove the files of a snapshot before"))?;
+        fs::create_dir(&folder).map_err(self.place.io("make a folder for a snapshot"))?;
+        let from = self.folder.linked();
+        for file in linked {
+            let linked = fs::hard_link(from.join(&file.name), folder.join(&file.name));
+            linked.map_err(self.place.io("link the files of a snapshot"))?;
         }
-        let files = link(&self.db, &folder, &self.place)?;
-        Ok(ColdSnapshot::Files { folder, files })
+        Ok((folder, linked.to_vec()))
     }
 
     /// Copies all entries into a file on the same disk: memory may not hold them.
@@ -110,6 +131,7 @@ fn list_files(folder: &Path) -> std::io::Result<Vec<SnapshotFile>> {
         files.push(SnapshotFile {
             bytes: entry.metadata()?.len(),
             shared: name.ends_with(".sst"),
+            grows: name.starts_with("MANIFEST-"),
             name,
         });
     }

@@ -1,12 +1,16 @@
 //! Sorted files that RocksDB takes in as they are.
 
+mod block;
+mod filter;
+mod table;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rocksdb::{BoundColumnFamily, DBWithThreadMode, IngestExternalFileOptions, MultiThreaded};
-use rocksdb::{Options, SstFileWriter};
 use weir_state::ColdError;
 
+use self::table::Table;
 use crate::error::Place;
 
 pub(crate) type Db = DBWithThreadMode<MultiThreaded>;
@@ -14,14 +18,41 @@ pub(crate) type Db = DBWithThreadMode<MultiThreaded>;
 /// A file of this size is finished, and another one begun.
 const FILE_BYTES: u64 = 32 << 20;
 
+/// One file, in the order of its keys.
+pub(crate) struct SortedFile<'a> {
+    table: Table,
+    place: &'a Place,
+}
+
+impl<'a> SortedFile<'a> {
+    pub(crate) fn create(path: &Path, place: &'a Place, compress: bool) -> Result<Self, ColdError> {
+        let table = Table::create(path, compress);
+        let table = table.map_err(place.io("make a sorted file"))?;
+        Ok(Self { table, place })
+    }
+
+    /// Adds an entry; None: it is removed. Its key is larger than those before.
+    #[inline]
+    pub(crate) fn add(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), ColdError> {
+        let added = self.table.add(key, value);
+        added.map_err(self.place.io("write a sorted file"))
+    }
+
+    /// How many bytes the file has in the end.
+    pub(crate) fn finish(self) -> Result<u64, ColdError> {
+        let finished = self.table.finish();
+        finished.map_err(self.place.io("finish a sorted file"))
+    }
+}
+
 /// Writes the entries of one column family, in the order of their keys, and puts them into it.
 pub(crate) struct SortedFiles<'a> {
     folder: &'a Path,
     place: &'a Place,
-    options: &'a Options,
+    compress: bool,
     /// Numbers the files; the caller's, so that no name comes twice.
     next: &'a mut u64,
-    writer: Option<(SstFileWriter<'a>, u64)>,
+    file: Option<SortedFile<'a>>,
     paths: Vec<PathBuf>,
 }
 
@@ -29,50 +60,42 @@ impl<'a> SortedFiles<'a> {
     pub(crate) fn new(
         folder: &'a Path,
         place: &'a Place,
-        options: &'a Options,
+        compress: bool,
         next: &'a mut u64,
     ) -> Self {
         Self {
             folder,
             place,
-            options,
+            compress,
             next,
-            writer: None,
+            file: None,
             paths: Vec::new(),
         }
     }
 
     /// Adds an entry; None: it is removed. Its key is larger than those before.
+    #[inline]
     pub(crate) fn add(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), ColdError> {
-        let failed = self.place.rocksdb("write a sorted file");
-        if self.writer.is_none() {
-            let path = self.folder.join(format!("{}.sst", self.next));
-            *self.next += 1;
-            let writer = SstFileWriter::create(self.options);
-            writer.open(&path).map_err(&failed)?;
-            self.paths.push(path);
-            self.writer = Some((writer, 0));
-        }
-        let Some((writer, bytes)) = &mut self.writer else {
-            return Ok(());
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                let path = self.folder.join(format!("{}.sst", self.next));
+                *self.next += 1;
+                let file = SortedFile::create(&path, self.place, self.compress)?;
+                self.paths.push(path);
+                none.insert(file)
+            }
         };
-        match value {
-            Some(value) => writer.put(key, value),
-            None => writer.delete(key),
-        }
-        .map_err(&failed)?;
-        *bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
-        if *bytes >= FILE_BYTES {
+        file.add(key, value)?;
+        if file.table.len() >= FILE_BYTES {
             self.finish_file()?;
         }
         Ok(())
     }
 
     fn finish_file(&mut self) -> Result<(), ColdError> {
-        match self.writer.take() {
-            Some((mut writer, _)) => writer
-                .finish()
-                .map_err(self.place.rocksdb("finish a sorted file")),
+        match self.file.take() {
+            Some(file) => file.finish().map(drop),
             None => Ok(()),
         }
     }
@@ -84,12 +107,25 @@ impl<'a> SortedFiles<'a> {
         family: &Arc<BoundColumnFamily<'_>>,
     ) -> Result<(), ColdError> {
         self.finish_file()?;
-        if self.paths.is_empty() {
-            return Ok(());
-        }
-        let mut ingest = IngestExternalFileOptions::default();
-        ingest.set_move_files(true);
-        db.ingest_external_file_cf_opts(family, &ingest, self.paths)
-            .map_err(self.place.rocksdb("take in a sorted file"))
+        take_in(db, family, self.paths, self.place)
     }
 }
+
+/// Puts whole files into a column family, by moving them.
+pub(crate) fn take_in(
+    db: &Db,
+    family: &Arc<BoundColumnFamily<'_>>,
+    paths: Vec<PathBuf>,
+    place: &Place,
+) -> Result<(), ColdError> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let mut ingest = IngestExternalFileOptions::default();
+    ingest.set_move_files(true);
+    db.ingest_external_file_cf_opts(family, &ingest, paths)
+        .map_err(place.rocksdb("take in a sorted file"))
+}
+
+#[cfg(test)]
+mod tests;

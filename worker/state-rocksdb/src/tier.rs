@@ -59,12 +59,12 @@ impl RocksDbTier {
         tables: usize,
     ) -> Result<Self, ColdError> {
         let folder = Folder::create(&options.folder, request)?;
-        let mut db_options = options::database(options, memory);
+        let mut setup = options::database(options, memory);
         // Not into the folders that are only read.
-        db_options.set_db_log_dir(folder.path());
+        setup.options.set_db_log_dir(folder.path());
         let expiry = Expiry::default();
-        let (db, restored) = restore::open(&folder, &db_options, &expiry, request)?;
-        let shared = Arc::new(Shared::new(db, db_options, expiry, folder));
+        let (db, restored) = restore::open(&folder, &setup, &expiry, request)?;
+        let shared = Arc::new(Shared::new(db, setup, expiry, folder));
         *lock(&shared.families) = restored.iter().map(|meta| meta.name.clone()).collect();
         let (commands, received) = sync_channel(COMMANDS);
         let file_bytes = (tables / 16).clamp(1, 32 << 20);
@@ -137,7 +137,7 @@ impl ColdTier for RocksDbTier {
             None => {
                 if self.shared.db.cf_handle(&meta.name).is_none() {
                     let shared = &self.shared;
-                    let options = shared.expiry.options(&meta.name, &shared.options);
+                    let options = shared.expiry.options(&meta.name, &shared.setup.options);
                     let made = shared.db.create_cf(&meta.name, &options);
                     made.map_err(self.shared.place.rocksdb("make room for a state"))?;
                 }

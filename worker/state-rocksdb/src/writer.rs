@@ -6,24 +6,26 @@
 //! not be written when an earlier one is missing.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rocksdb::Options;
 use weir_state::{
     ColdBatch, ColdError, ColdSnapshot, ColdSnapshotKind, ColdStateId, GiveWay, GroupBlock,
-    IdleTime, REST_MAX, group_prefix, sorted_changes,
+    IdleTime, REST_MAX, SnapshotFile, group_prefix, sorted_changes,
 };
 use weir_types::{CheckpointId, KeyGroup};
 
+use crate::beside::{self, FEW_BYTES};
 use crate::error::Place;
 use crate::expiry::Expiry;
 use crate::folder::Folder;
+use crate::options::Setup;
 use crate::rest::Rest;
 use crate::snapshot;
-use crate::sst::{Db, SortedFiles};
+use crate::sst::{Db, SortedFile, SortedFiles};
 
 /// About how long it works on a byte.
 const NANOS_PER_BYTE: u64 = 28;
@@ -68,7 +70,7 @@ impl Asked {
 /// What the writer and the tier share.
 pub(crate) struct Shared {
     pub(crate) db: Db,
-    pub(crate) options: Options,
+    pub(crate) setup: Setup,
     pub(crate) place: Place,
     /// Names of the column families, by state.
     pub(crate) families: Mutex<Vec<String>>,
@@ -97,10 +99,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn new(db: Db, options: Options, expiry: Expiry, folder: Folder) -> Self {
+    pub(crate) fn new(db: Db, setup: Setup, expiry: Expiry, folder: Folder) -> Self {
         Self {
             db,
-            options,
+            setup,
             place: Place::new(folder.path()),
             families: Mutex::default(),
             pending_bytes: AtomicUsize::new(0),
@@ -195,14 +197,19 @@ impl Shared {
     }
 }
 
+/// Changes of a state, as they came.
+type Groups = BTreeMap<KeyGroup, Vec<u8>>;
+
 /// Changes that wait to be written, and what has been.
 struct Writer {
     shared: Arc<Shared>,
-    gathered: BTreeMap<ColdStateId, BTreeMap<KeyGroup, Vec<u8>>>,
+    gathered: BTreeMap<ColdStateId, Groups>,
     gathered_bytes: usize,
     /// Gather at most so much.
     file_bytes: usize,
     next_file: u64,
+    /// Links to the files that the database has, if nothing was put into it since.
+    linked: Option<Vec<SnapshotFile>>,
     give_way: GiveWay,
 }
 
@@ -221,6 +228,7 @@ pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes:
         gathered_bytes: 0,
         file_bytes,
         next_file: 0,
+        linked: None,
         give_way: GiveWay::new(None),
     };
     while let Ok(command) = commands.recv() {
@@ -270,12 +278,16 @@ impl Writer {
         if self.gathered.is_empty() {
             return Ok(());
         }
+        if self.linked.take().is_some() {
+            // What is merged away meanwhile is not to take place on the disk.
+            self.shared.unlink_files()?;
+        }
         let gathered = std::mem::take(&mut self.gathered);
         let nanos = self.gathered_bytes as u64 * NANOS_PER_BYTE;
         self.give_way.begin(Duration::from_nanos(nanos));
         let written = gathered
-            .into_iter()
-            .try_for_each(|(state, groups)| self.write_state(state, &groups));
+            .iter()
+            .try_for_each(|(state, groups)| self.write_state(*state, groups));
         let shared = &self.shared;
         shared
             .pending_bytes
@@ -285,11 +297,7 @@ impl Writer {
         written.inspect_err(|error| *lock(&shared.failure) = Some(error.clone()))
     }
 
-    fn write_state(
-        &mut self,
-        state: ColdStateId,
-        groups: &BTreeMap<KeyGroup, Vec<u8>>,
-    ) -> Result<(), ColdError> {
+    fn write_state(&mut self, state: ColdStateId, groups: &Groups) -> Result<(), ColdError> {
         let shared = &*self.shared;
         let name = shared.family(state)?;
         let Some(family) = shared.db.cf_handle(&name) else {
@@ -298,22 +306,17 @@ impl Writer {
                 .failed("write a state", format!("`{name}` is gone")));
         };
         let spill = shared.folder.spill();
-        let mut files =
-            SortedFiles::new(&spill, &shared.place, &shared.options, &mut self.next_file);
-        let (mut key, mut entries) = (Vec::new(), 0);
-        for (group, block) in groups {
-            key.clear();
-            key.extend_from_slice(&group_prefix(*group));
-            for (text, value) in sorted_changes(block)? {
-                key.truncate(2);
-                key.extend_from_slice(text);
-                files.add(&key, value)?;
-                entries += 1;
-                if entries % PIECE_ENTRIES == 0 {
-                    self.give_way.between_with(|time| shared.rest.take(time));
-                }
+        let compress = shared.setup.compress;
+        let mut files = SortedFiles::new(&spill, &shared.place, compress, &mut self.next_file);
+        let mut entries = 0;
+        in_order(groups, |key, value| {
+            files.add(key, value)?;
+            entries += 1;
+            if entries % PIECE_ENTRIES == 0 {
+                self.give_way.between_with(|time| shared.rest.take(time));
             }
-        }
+            Ok(())
+        })?;
         shared.written_entries.fetch_add(entries, Ordering::Relaxed);
         files.ingest(&shared.db, &family)
     }
@@ -322,17 +325,73 @@ impl Writer {
         if asked.is_given_up() {
             return;
         }
-        let written = self.write_all();
-        let shared = Arc::clone(&self.shared);
-        let snapshot = match (written, kind) {
-            (Err(error), _) => Err(error),
-            (Ok(()), ColdSnapshotKind::Files) => shared.link_files(asked.checkpoint),
-            (Ok(()), ColdSnapshotKind::Blocks) => {
-                return snapshot::copy_elsewhere(&shared, asked);
-            }
+        let snapshot = match kind {
+            ColdSnapshotKind::Files => self.snapshot_files(asked.checkpoint),
+            ColdSnapshotKind::Blocks => match self.write_all() {
+                Ok(()) => return snapshot::copy_elsewhere(&self.shared, asked),
+                Err(error) => Err(error),
+            },
         };
-        shared.say_ready(asked, snapshot);
+        self.shared.say_ready(asked, snapshot);
     }
+
+    fn snapshot_files(&mut self, checkpoint: CheckpointId) -> Result<ColdSnapshot, ColdError> {
+        self.shared.failure()?;
+        if self.linked.is_none() || self.gathered_bytes > FEW_BYTES {
+            self.write_all()?;
+        }
+        let shared = &self.shared;
+        let linked = match &mut self.linked {
+            Some(linked) => linked,
+            none => none.insert(shared.link_files()?),
+        };
+        let (folder, mut files) = shared.snapshot_files(checkpoint, linked)?;
+        for (state, groups) in &self.gathered {
+            files.push(self.write_beside(&folder, *state, groups)?);
+        }
+        Ok(ColdSnapshot::Files {
+            folder,
+            files,
+            readable: self.gathered.is_empty(),
+        })
+    }
+
+    /// Writes changes of a state into a file beside those of the database.
+    fn write_beside(
+        &self,
+        folder: &Path,
+        state: ColdStateId,
+        groups: &Groups,
+    ) -> Result<SnapshotFile, ColdError> {
+        let name = beside::file_name(&self.shared.family(state)?);
+        let place = &self.shared.place;
+        let mut file = SortedFile::create(&folder.join(&name), place, self.shared.setup.compress)?;
+        in_order(groups, |key, value| file.add(key, value))?;
+        Ok(SnapshotFile {
+            name,
+            bytes: file.finish()?,
+            shared: false,
+            grows: false,
+        })
+    }
+}
+
+/// Gives the last change of each key, in the order of the tier's keys.
+fn in_order(
+    groups: &Groups,
+    mut give: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), ColdError>,
+) -> Result<(), ColdError> {
+    let mut key = Vec::new();
+    for (group, block) in groups {
+        key.clear();
+        key.extend_from_slice(&group_prefix(*group));
+        for (text, value) in sorted_changes(block)? {
+            key.truncate(2);
+            key.extend_from_slice(text);
+            give(&key, value)?;
+        }
+    }
+    Ok(())
 }
 
 impl Shared {

@@ -165,7 +165,7 @@ fn files_of_version_1(folder: &Path, metas: &[StateMeta]) -> (ColdSetup, FileSna
         .snapshot_begin(CheckpointId(1), ColdSnapshotKind::Files)
         .unwrap();
     let taken = setup.tier.snapshot_take(true).unwrap();
-    let Some(ColdSnapshot::Files { folder, files }) = taken else {
+    let Some(ColdSnapshot::Files { folder, files, .. }) = taken else {
         panic!("wanted files, got {taken:?}");
     };
     let files = FileSnapshot {

@@ -11,6 +11,8 @@
 //! that the entries of one map lie side by side and no key is the beginning of another. Of timers,
 //! key and namespace stand behind the time, so that they lie in the order in which they are due.
 
+mod sorted;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +24,8 @@ use crate::codec::CodecError;
 use crate::give_way::IdleTime;
 use crate::snapshot::{GroupBlock, StateMeta, StateSnapshot};
 use crate::spilled::{SpillFile, Spilled, SpilledBlock};
-use crate::table::record::read_record;
+
+pub use self::sorted::{ColdChange, sorted_changes};
 
 /// Number of a state in a tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,7 +107,20 @@ pub enum ColdSnapshot {
         folder: PathBuf,
         /// Its files.
         files: Vec<SnapshotFile>,
+        /// Whether all of it can be read from the tier, too. If not, then once [`ColdTier::flush`]
+        /// has returned.
+        readable: bool,
     },
+}
+
+impl ColdSnapshot {
+    /// Whether what is in it can be read from the tier, too.
+    pub(crate) fn is_readable(&self) -> bool {
+        match self {
+            Self::Files { readable, .. } => *readable,
+            Self::Blocks(_) | Self::Spilled { .. } => true,
+        }
+    }
 }
 
 /// A file of a snapshot.
@@ -117,6 +133,8 @@ pub struct SnapshotFile {
     /// It never changes: a file with the same name in another snapshot of the same attempt is this
     /// one, so that it is uploaded once.
     pub shared: bool,
+    /// It only grows: one that has as many bytes, too, is this one.
+    pub grows: bool,
 }
 
 /// The keyed state of one subtask at a barrier, on the local disk: the files of its tier, or its
@@ -223,63 +241,6 @@ pub trait ColdTier: Send + Sync + fmt::Debug {
 
     /// Figures for metrics.
     fn stats(&self) -> ColdStats;
-}
-
-/// An encoded key and its value; None: it is removed.
-pub type ColdChange<'a> = (&'a [u8], Option<&'a [u8]>);
-
-/// Splits a block into the last change of each key, in the order of keys.
-pub fn sorted_changes(block: &[u8]) -> Result<Vec<ColdChange<'_>>, CodecError> {
-    let (mut changes, mut order): (Vec<ColdChange<'_>>, Vec<(u64, u32)>) = Default::default();
-    let (mut rest, mut longest) = (block, 0);
-    while let Some(record) = read_record(&mut rest)? {
-        if changes.is_empty() {
-            // As if all were as long as the first one.
-            let about = block.len() / (block.len() - rest.len()) + 1;
-            changes.reserve(about);
-            order.reserve(about);
-        }
-        let nth = u32::try_from(changes.len()).expect("a key group holds at most 2^30 entries");
-        longest = longest.max(record.key.len());
-        order.push((front(record.key), nth));
-        changes.push((record.key, record.value));
-    }
-    // Fronts lie side by side, and most keys differ in them; the keys are anywhere in memory.
-    if longest < FRONT {
-        order.sort_unstable();
-    } else {
-        order.sort_unstable_by(|a, b| {
-            let key = |nth: u32| changes[nth as usize].0;
-            let fronts = a.0.cmp(&b.0);
-            fronts.then_with(|| (key(a.1), a.1).cmp(&(key(b.1), b.1)))
-        });
-    }
-    // The last of equal keys is the newest.
-    let mut kept: Vec<ColdChange<'_>> = Vec::with_capacity(changes.len());
-    for (_, nth) in order {
-        let change = changes[nth as usize];
-        match kept.last_mut() {
-            Some(last) if last.0 == change.0 => *last = change,
-            _ => kept.push(change),
-        }
-    }
-    Ok(kept)
-}
-
-/// How many bytes of a key are compared as a number, the number of bytes included.
-const FRONT: usize = 8;
-
-/// The front of a key: if one is smaller, the key is, and short keys are told by it altogether.
-///
-/// Seven bytes and how many there are, eight at most: of two keys that agree in seven bytes, the
-/// one that ends there is the smaller one.
-fn front(key: &[u8]) -> u64 {
-    let mut bytes = [0; FRONT];
-    let taken = key.len().min(FRONT - 1);
-    bytes[..taken].copy_from_slice(&key[..taken]);
-    // At most eight.
-    bytes[FRONT - 1] = key.len().min(FRONT).to_le_bytes()[0];
-    u64::from_be_bytes(bytes)
 }
 
 /// Appends an entry to a block, for tiers that make one of their content.
@@ -418,43 +379,10 @@ impl StateBackendFactory for HeapFactory {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
 
     use super::*;
-    use crate::table::record::{append_put, write_removed};
 
     proptest! {
-        /// Few keys, so that they repeat, around the length of which they are compared at once.
-        #[test]
-        fn sorted_changes_are_what_applying_them_in_order_gives(
-            fronts in prop::sample::select(vec![&[0usize][..], &[5], &[0, 7], &[0, 5, 6]]),
-            changes in prop::collection::vec(
-                (any::<prop::sample::Index>(), prop::collection::vec(0u8..3, 0..4),
-                    prop::option::of(any::<u8>())), 0..60),
-        ) {
-            let changes: Vec<_> = changes
-                .into_iter()
-                .map(|(front, tail, value)| ([vec![0; *front.get(fronts)], tail].concat(), value))
-                .collect();
-            let (mut block, mut model) = (Vec::new(), BTreeMap::new());
-            for (key, value) in &changes {
-                match value {
-                    Some(value) => append_put(&mut block, key, &[*value]),
-                    None => write_removed(&mut block, |out| {
-                        out.extend_from_slice(key);
-                        Ok(())
-                    }).unwrap(),
-                }
-                model.insert(key.clone(), value.map(|value| vec![value]));
-            }
-            let sorted = sorted_changes(&block).unwrap();
-            let sorted: Vec<_> = sorted
-                .into_iter()
-                .map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)))
-                .collect();
-            prop_assert_eq!(sorted, model.into_iter().collect::<Vec<_>>());
-        }
-
         /// What makes a map's entries adjacent, and a scan of one map end with it.
         #[test]
         fn no_encoded_key_begins_with_another(

@@ -74,6 +74,7 @@ impl Reading<'_> {
                 name: file.name.clone(),
                 bytes: file.content.size(),
                 shared: file.shared,
+                grows: false,
             });
         }
         Ok(FileSnapshot {

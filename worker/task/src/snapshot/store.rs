@@ -195,7 +195,8 @@ impl<'a> Saver<'a> {
         for file in snapshot.files {
             check(go_on)?;
             let same = known.get(file.name.as_str());
-            let same = same.filter(|known| file.shared && known.content.size() == file.bytes);
+            let same = same.filter(|known| known.content.size() == file.bytes);
+            let same = same.filter(|_| file.shared || file.grows);
             let local = snapshot.folder.join(&file.name);
             let file = match same {
                 Some(same) => StoredFile::clone(same),

@@ -263,8 +263,11 @@ impl<K: StateKey> KeyedBackend<K> {
         let Some(taken) = taken.map_err(|source| StateError::cold("*", source))? else {
             return Ok(None);
         };
-        for state in &mut self.states {
-            state.table.shards().written();
+        // Otherwise what was removed is still to be remembered.
+        if taken.is_readable() {
+            for state in &mut self.states {
+                state.table.shards().written();
+            }
         }
         let Some(Copying {
             checkpoint,
@@ -277,7 +280,7 @@ impl<K: StateKey> KeyedBackend<K> {
         };
         let metas = below.metas;
         Ok(Some(match taken {
-            ColdSnapshot::Files { folder, files } => TakenSnapshot::Files(FileSnapshot {
+            ColdSnapshot::Files { folder, files, .. } => TakenSnapshot::Files(FileSnapshot {
                 checkpoint,
                 max_parallelism: self.groups.max_parallelism,
                 range: self.groups.range,

@@ -411,11 +411,11 @@ impl Operator for Database {
         let files = (1..=self.files).map(|file| {
             let name = format!("{file:06}.sst");
             std::fs::write(folder.join(&name), [0; 100]).unwrap();
-            let (bytes, shared) = (100, true);
             SnapshotFile {
                 name,
-                bytes,
-                shared,
+                bytes: 100,
+                shared: true,
+                grows: false,
             }
         });
         Ok(Some(TakenSnapshot::Files(FileSnapshot {

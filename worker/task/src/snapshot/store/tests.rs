@@ -166,6 +166,7 @@ fn stored_file(content: &[u8], bytes: u64) -> Vec<StoredObjects> {
         name: "000012.sst".to_owned(),
         bytes,
         shared: true,
+        grows: false,
     };
     let snapshot = FileSnapshot {
         folder: folder.path().to_owned(),
@@ -219,4 +220,50 @@ fn a_file_that_was_cut_off_is_told_and_becomes_no_object() {
             assert!(objects.is_empty());
         }
     }
+}
+
+/// Files of a database, by their names and lengths, as checkpoint 1 finds them and as checkpoint 2
+/// does. Which of the second are those of the first.
+fn stored_twice(first: &[(&str, usize)], second: &[(&str, usize)]) -> Vec<bool> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut known = Vec::new();
+    for (checkpoint, files) in (1..).map(CheckpointId).zip([first, second]) {
+        let files = files.iter().map(|(name, len)| {
+            std::fs::write(folder.path().join(name), vec![7; *len]).unwrap();
+            SnapshotFile {
+                name: (*name).to_owned(),
+                bytes: *len as u64,
+                shared: name.ends_with(".sst"),
+                grows: name.starts_with("MANIFEST"),
+            }
+        });
+        let snapshot = FileSnapshot {
+            checkpoint,
+            folder: folder.path().to_owned(),
+            files: files.collect(),
+            spilled: None,
+            ..spilled(1, |_| {})
+        };
+        let (handle, _) = stored_in(Arc::new(MemoryStore::new()), false, |saver| {
+            saver.save_files(0, snapshot, &known, &|| true)
+        });
+        let Stored::Files(files) = handle.unwrap().stored else {
+            unreachable!("files are stored as files");
+        };
+        known = files;
+    }
+    let stored = known.iter();
+    stored
+        .map(|file| file.checkpoint == CheckpointId(1))
+        .collect()
+}
+
+#[test]
+fn a_file_is_stored_again_unless_it_never_changes_or_has_not_grown() {
+    let first = [("000012.sst", 9), ("MANIFEST-000005", 30), ("CURRENT", 16)];
+    assert_eq!(stored_twice(&first, &first), [true, true, false]);
+    let second = [("000012.sst", 9), ("MANIFEST-000005", 31), ("CURRENT", 16)];
+    assert_eq!(stored_twice(&first, &second), [true, false, false]);
+    let second = [("000013.sst", 9), ("MANIFEST-000006", 30), ("CURRENT", 16)];
+    assert_eq!(stored_twice(&first, &second), [false; 3]);
 }

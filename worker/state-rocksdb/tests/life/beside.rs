@@ -1,0 +1,191 @@
+//! Few changes: files of their own beside those of the database.
+
+use super::*;
+
+/// All keys that the tests below use, and those of which a few change.
+const KEYS: u64 = 50_000;
+const FEW: u64 = 100;
+
+/// Removes the sums of these keys.
+fn remove(keyed: &mut KeyedBackend<u64>, keys: std::ops::Range<u64>) {
+    let sum = keyed.value_state::<u64>("sum").unwrap();
+    for key in keys {
+        let key = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        keyed.set_key(key).unwrap();
+        sum.clear(keyed).unwrap();
+    }
+}
+
+/// How many bytes of changes lie beside the database's files.
+fn beside(files: &FileSnapshot) -> u64 {
+    let all = files.files.iter();
+    let beside = all.filter(|file| file.name.starts_with("beside-"));
+    beside.map(|file| file.bytes).sum()
+}
+
+/// A snapshot of many keys, then one in which the first ten are removed and the others of a few
+/// have been added to once more, and new ones have come.
+fn changed(folder: &Path, memory: usize) -> (KeyedBackend<u64>, [FileSnapshot; 2]) {
+    let mut keyed = open(folder, memory, &request(0, Vec::new())).unwrap();
+    add(&mut keyed, 0..KEYS).unwrap();
+    let first = files_of(&mut keyed, 1).unwrap();
+    add(&mut keyed, 0..FEW).unwrap();
+    remove(&mut keyed, 0..10);
+    add(&mut keyed, KEYS..KEYS + FEW).unwrap();
+    let second = files_of(&mut keyed, 2).unwrap();
+    (keyed, [first, second])
+}
+
+fn want(key: u64) -> Option<u64> {
+    match key {
+        0..10 => None,
+        10..FEW => Some(2),
+        _ => Some(1),
+    }
+}
+
+fn check(keyed: &mut KeyedBackend<u64>) {
+    for key in (0..2 * FEW).chain(KEYS - FEW..KEYS + FEW) {
+        assert_eq!(sum_of(keyed, key), want(key), "key {key}");
+    }
+}
+
+#[test]
+fn few_changes_lie_beside_the_files_of_the_snapshot_before_and_come_back_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_keyed, [first, second]) = changed(&folder.path().join("a"), 64 << 20);
+    assert_eq!(beside(&first), 0, "there is nothing to lie beside yet");
+    assert!((1..10_000).contains(&beside(&second)), "{second:?}");
+    assert_eq!(shared(&first), shared(&second));
+    let again = request(1, vec![second.clone()]);
+    let mut keyed = open(&folder.path().join("b"), 64 << 20, &again).unwrap();
+    check(&mut keyed);
+    // What it was restored from is whole: another one may restore from it.
+    let mut other = open(&folder.path().join("c"), 64 << 20, &again).unwrap();
+    check(&mut other);
+    let heap = ReadingHeapFactory::new(folder.path().join("d"), 16 << 20);
+    let mut keyed = KeyedBackend::<u64>::open_on(&heap, &again, Vec::new()).unwrap();
+    check(&mut keyed);
+}
+
+#[test]
+fn few_changes_come_back_at_any_other_parallelism() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_keyed, [_, second]) = changed(&folder.path().join("a"), 64 << 20);
+    let (mut files, mut kept) = (vec![second], Vec::new());
+    for parallelism in [3, 2, 1] {
+        let mut subtasks = rescaled(folder.path(), parallelism, &files);
+        for key in (0..2 * FEW).chain(KEYS - FEW..KEYS + FEW) {
+            let keyed = &mut subtasks[subtask_of(key, parallelism)];
+            assert_eq!(sum_of(keyed, key), want(key), "key {key} of {parallelism}");
+        }
+        // One change in each part, so that the next one has several that bring some.
+        files.clear();
+        for keyed in &mut subtasks {
+            files_of(keyed, 3).unwrap();
+            let sum = keyed.value_state::<u64>("sum").unwrap();
+            let mine = (KEYS + FEW..).find(|key| subtask_of(*key, parallelism) == files.len());
+            let key = mine.unwrap().wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            keyed.set_key(key).unwrap();
+            sum.set(keyed, 7).unwrap();
+            files.push(files_of(keyed, 4).unwrap());
+        }
+        assert!(files.iter().all(|files| beside(files) > 0));
+        // Their folders go with them.
+        kept.push(subtasks);
+    }
+}
+
+/// Which subtask has a key that `add` was given.
+fn subtask_of(key: u64, parallelism: u32) -> usize {
+    let hashed = key_hash(&key.wrapping_mul(0x9E37_79B9_7F4A_7C15)).unwrap();
+    let group = weir_types::KeyGroup::of_hash(hashed, GROUPS);
+    weir_types::subtask_of_key_group(group, GROUPS, parallelism) as usize
+}
+
+/// The database still has what was removed: nobody may read it there.
+#[test]
+fn what_was_removed_stays_so_while_its_removal_lies_beside() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut keyed, [_, second]) = changed(folder.path(), 400 << 10);
+    assert!(beside(&second) > 0);
+    check(&mut keyed);
+    assert!(
+        keyed.cold_stats().unwrap().read_keys > 0,
+        "not all is in memory"
+    );
+    // Nor once they are written, for want of memory.
+    add(&mut keyed, 2 * KEYS..4 * KEYS).unwrap();
+    check(&mut keyed);
+}
+
+#[test]
+fn few_changes_and_few_more_are_beside_until_they_are_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut keyed, [first, second]) = changed(folder.path(), 64 << 20);
+    add(&mut keyed, 100..110).unwrap();
+    let third = files_of(&mut keyed, 3).unwrap();
+    assert!(beside(&third) > beside(&second), "these and those before");
+    assert_eq!(shared(&first), shared(&third));
+    add(&mut keyed, 0..KEYS).unwrap();
+    let fourth = files_of(&mut keyed, 4).unwrap();
+    assert_eq!(beside(&fourth), 0);
+    assert_eq!(shared(&fourth).len(), shared(&first).len() + 1);
+    let mut keyed = open(
+        &folder.path().join("b"),
+        64 << 20,
+        &request(1, vec![fourth]),
+    )
+    .unwrap();
+    assert_eq!(
+        [0, 50, 105, 120].map(|key| sum_of(&mut keyed, key)),
+        [Some(1), Some(3), Some(3), Some(2)]
+    );
+}
+
+/// Whatever was put into the database since the last links is not in them.
+#[test]
+fn what_was_written_for_want_of_memory_is_in_the_next_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut keyed, _) = changed(folder.path(), 1 << 20);
+    add(&mut keyed, 2 * KEYS..4 * KEYS).unwrap();
+    let third = files_of(&mut keyed, 3).unwrap();
+    let mut keyed = open(&folder.path().join("b"), 1 << 20, &request(1, vec![third])).unwrap();
+    check(&mut keyed);
+    for key in (2 * KEYS..4 * KEYS).step_by(997) {
+        assert_eq!(sum_of(&mut keyed, key), Some(1), "key {key}");
+    }
+}
+
+#[test]
+fn a_savepoint_has_what_lies_beside() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut keyed, _) = changed(folder.path(), 64 << 20);
+    keyed
+        .snapshot_begin(CheckpointId(3), SnapshotKind::Full)
+        .unwrap();
+    let entries = keyed.snapshot_finish().unwrap();
+    let again = request(1, Vec::new());
+    let mut heap = KeyedBackend::<u64>::open_on(&HeapFactory, &again, vec![entries]).unwrap();
+    check(&mut heap);
+}
+
+#[test]
+fn a_file_beside_that_was_cut_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_keyed, [_, second]) = changed(&folder.path().join("a"), 64 << 20);
+    let mut files = second.files.iter();
+    let file = files.find(|file| file.name.starts_with("beside-")).unwrap();
+    let path = second.folder.join(&file.name);
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    let again = request(1, vec![second.clone()]);
+    let error = open(&folder.path().join("b"), 64 << 20, &again)
+        .err()
+        .unwrap();
+    let text = chain(&error).join(": ");
+    assert!(
+        text.contains(&file.name) && text.contains("instead of"),
+        "{text}"
+    );
+}
