@@ -8,6 +8,7 @@ mod files;
 mod import;
 mod keyed;
 mod objects;
+mod transfers;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -9,7 +9,8 @@ use weir_checkpoint::handle::{FileContent, KeyedHandle, StoredFile};
 use weir_state::{ColdError, FileSnapshot, SnapshotFile, StateError};
 use weir_stream::OperatorError;
 
-use super::objects::write;
+use super::objects::{Objects, write};
+use super::transfers::side_by_side;
 use super::{ReadError, Reading, RestoreError};
 
 /// A folder with files of a database, which goes when this is dropped. Whoever opens them has
@@ -66,17 +67,11 @@ impl Reading<'_> {
         local: &mut Vec<LocalFiles>,
     ) -> Result<FileSnapshot, RestoreError> {
         let folder = self.folder(local)?;
-        let mut fetched = Vec::with_capacity(files.len());
-        for file in files {
-            let done = self.fetch(file, &folder);
-            done.map_err(|source| self.file_error(file, source))?;
-            fetched.push(SnapshotFile {
-                name: file.name.clone(),
-                bytes: file.content.size(),
-                shared: file.shared,
-                grows: false,
-            });
-        }
+        let objects = self.objects;
+        let fetched = side_by_side(files, |file| {
+            fetch(objects, file, &folder).map_err(|source| (file, source))
+        });
+        let fetched = fetched.map_err(|(file, source)| self.file_error(file, source))?;
         Ok(FileSnapshot {
             checkpoint: handle.checkpoint,
             max_parallelism: handle.max_parallelism,
@@ -95,15 +90,25 @@ impl Reading<'_> {
         };
         self.read_error(what, source)
     }
+}
 
-    fn fetch(&self, file: &StoredFile, folder: &Path) -> Result<(), ReadError> {
-        if !file.has_good_name() {
-            return Err(ReadError::Name);
-        }
-        let target = folder.join(&file.name);
-        match &file.content {
-            FileContent::Inline(bytes) => write(&target, bytes),
-            FileContent::Object(object) => self.objects.file(object, &target, file.shared),
-        }
+fn fetch(
+    objects: &Objects<'_>,
+    file: &StoredFile,
+    folder: &Path,
+) -> Result<SnapshotFile, ReadError> {
+    if !file.has_good_name() {
+        return Err(ReadError::Name);
     }
+    let target = folder.join(&file.name);
+    match &file.content {
+        FileContent::Inline(bytes) => write(&target, bytes)?,
+        FileContent::Object(object) => objects.file(object, &target, file.shared)?,
+    }
+    Ok(SnapshotFile {
+        name: file.name.clone(),
+        bytes: file.content.size(),
+        shared: file.shared,
+        grows: false,
+    })
 }
