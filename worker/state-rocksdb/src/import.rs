@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use weir_state::{
-    ColdError, GroupBlock, NextGroups, SnapshotFile, StateMeta, group_prefix, sorted_changes,
+    ChangeSorter, ColdError, GroupBlock, NextGroups, SnapshotFile, StateMeta, group_prefix,
 };
 
 use crate::error::Place;
@@ -40,7 +40,7 @@ pub(crate) fn import(
         fs::create_dir(spill).map_err(place.io("make a folder"))?;
         files.push(SortedFiles::new(spill, &place, setup.compress, number));
     }
-    let mut key = Vec::new();
+    let (mut key, mut sorter) = (Vec::new(), ChangeSorter::default());
     while let Some(groups) = next()? {
         for state in groups {
             let Some(nth) = states.iter().position(|meta| *meta == state.meta) else {
@@ -50,14 +50,15 @@ pub(crate) fn import(
             for GroupBlock { group, bytes } in &state.blocks {
                 key.clear();
                 key.extend_from_slice(&group_prefix(*group));
-                for (text, value) in sorted_changes(bytes)? {
+                sorter.each::<ColdError>(bytes, |text, value| {
                     // There is nothing before it that was to be removed.
                     if value.is_some() {
                         key.truncate(2);
                         key.extend_from_slice(text);
                         files[nth].add(&key, value)?;
                     }
-                }
+                    Ok(())
+                })?;
             }
         }
     }

@@ -6,15 +6,14 @@
 //! not be written when an earlier one is missing.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use weir_state::{
-    ColdBatch, ColdError, ColdSnapshot, ColdSnapshotKind, ColdStateId, GiveWay, GroupBlock,
-    IdleTime, REST_MAX, SnapshotFile, group_prefix, sorted_changes,
+    ChangeSorter, ColdBatch, ColdError, ColdSnapshot, ColdSnapshotKind, ColdStateId, GiveWay,
+    GroupBlock, IdleTime, REST_MAX, SnapshotFile, group_prefix,
 };
 use weir_types::{CheckpointId, KeyGroup};
 
@@ -28,7 +27,7 @@ use crate::snapshot;
 use crate::sst::{Db, SortedFile, SortedFiles};
 
 /// About how long it works on a byte.
-const NANOS_PER_BYTE: u64 = 28;
+const NANOS_PER_BYTE: u64 = 9;
 
 /// It rests no longer than this for one snapshot: the rest is the uploader's.
 const REST: Duration = Duration::from_millis(1800);
@@ -210,6 +209,7 @@ struct Writer {
     next_file: u64,
     /// Links to the files that the database has, if nothing was put into it since.
     linked: Option<Vec<SnapshotFile>>,
+    sorter: ChangeSorter,
     give_way: GiveWay,
 }
 
@@ -229,6 +229,7 @@ pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes:
         file_bytes,
         next_file: 0,
         linked: None,
+        sorter: ChangeSorter::default(),
         give_way: GiveWay::new(None),
     };
     while let Ok(command) = commands.recv() {
@@ -309,7 +310,7 @@ impl Writer {
         let compress = shared.setup.compress;
         let mut files = SortedFiles::new(&spill, &shared.place, compress, &mut self.next_file);
         let mut entries = 0;
-        in_order(groups, |key, value| {
+        in_order(&mut self.sorter, groups, |key, value| {
             files.add(key, value)?;
             entries += 1;
             if entries % PIECE_ENTRIES == 0 {
@@ -347,7 +348,16 @@ impl Writer {
         };
         let (folder, mut files) = shared.snapshot_files(checkpoint, linked)?;
         for (state, groups) in &self.gathered {
-            files.push(self.write_beside(&folder, *state, groups)?);
+            let name = beside::file_name(&shared.family(*state)?);
+            let compress = shared.setup.compress;
+            let mut file = SortedFile::create(&folder.join(&name), &shared.place, compress)?;
+            in_order(&mut self.sorter, groups, |key, value| file.add(key, value))?;
+            files.push(SnapshotFile {
+                name,
+                bytes: file.finish()?,
+                shared: false,
+                grows: false,
+            });
         }
         Ok(ColdSnapshot::Files {
             folder,
@@ -355,29 +365,11 @@ impl Writer {
             readable: self.gathered.is_empty(),
         })
     }
-
-    /// Writes changes of a state into a file beside those of the database.
-    fn write_beside(
-        &self,
-        folder: &Path,
-        state: ColdStateId,
-        groups: &Groups,
-    ) -> Result<SnapshotFile, ColdError> {
-        let name = beside::file_name(&self.shared.family(state)?);
-        let place = &self.shared.place;
-        let mut file = SortedFile::create(&folder.join(&name), place, self.shared.setup.compress)?;
-        in_order(groups, |key, value| file.add(key, value))?;
-        Ok(SnapshotFile {
-            name,
-            bytes: file.finish()?,
-            shared: false,
-            grows: false,
-        })
-    }
 }
 
 /// Gives the last change of each key, in the order of the tier's keys.
 fn in_order(
+    sorter: &mut ChangeSorter,
     groups: &Groups,
     mut give: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), ColdError>,
 ) -> Result<(), ColdError> {
@@ -385,11 +377,11 @@ fn in_order(
     for (group, block) in groups {
         key.clear();
         key.extend_from_slice(&group_prefix(*group));
-        for (text, value) in sorted_changes(block)? {
+        sorter.each(block, |text, value| {
             key.truncate(2);
             key.extend_from_slice(text);
-            give(&key, value)?;
-        }
+            give(&key, value)
+        })?;
     }
     Ok(())
 }

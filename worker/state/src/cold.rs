@@ -25,7 +25,7 @@ use crate::give_way::IdleTime;
 use crate::snapshot::{GroupBlock, StateMeta, StateSnapshot};
 use crate::spilled::{SpillFile, Spilled, SpilledBlock};
 
-pub use self::sorted::{ColdChange, sorted_changes};
+pub use self::sorted::ChangeSorter;
 
 /// Number of a state in a tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

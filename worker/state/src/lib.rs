@@ -60,10 +60,10 @@ mod ttl;
 
 pub use codec::{CodecError, FORMAT_VERSION, StateValue, decode, decode_front, encode};
 pub use cold::{
-    BackendRequest, ColdBatch, ColdChange, ColdError, ColdImporter, ColdSetup, ColdSnapshot,
+    BackendRequest, ChangeSorter, ColdBatch, ColdError, ColdImporter, ColdSetup, ColdSnapshot,
     ColdSnapshotKind, ColdStateId, ColdStats, ColdTier, FileSnapshot, Found, HeapFactory,
     MemoryBudget, MemoryShare, NextGroups, SnapshotFile, StateBackendFactory, Visit, append_entry,
-    group_prefix, sorted_changes,
+    group_prefix,
 };
 pub use error::StateError;
 pub use give_way::{GiveWay, IdleTime, REST_MAX, Spent};

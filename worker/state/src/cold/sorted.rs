@@ -1,49 +1,122 @@
 //! The changes of a key group as a tier wants them: the last one of each key, in order.
 
 use crate::codec::CodecError;
-use crate::table::record::read_record;
+use crate::table::record::{Record, read_record};
 
-/// An encoded key and its value; None: it is removed.
-pub type ColdChange<'a> = (&'a [u8], Option<&'a [u8]>);
-
-/// Splits a block into the last change of each key, in the order of keys.
-pub fn sorted_changes(block: &[u8]) -> Result<Vec<ColdChange<'_>>, CodecError> {
-    let (mut changes, mut order): (Vec<ColdChange<'_>>, Vec<Place>) = Default::default();
-    let (mut rest, mut longest) = (block, 0);
-    while let Some(record) = read_record(&mut rest)? {
-        if changes.is_empty() {
-            // As if all were as long as the first one.
-            let about = block.len() / (block.len() - rest.len()) + 1;
-            changes.reserve(about);
-            order.reserve(about);
-        }
-        let nth = u32::try_from(changes.len()).expect("a key group holds at most 2^30 entries");
-        longest = longest.max(record.key.len());
-        order.push((front(record.key), nth));
-        changes.push((record.key, record.value));
-    }
-    sort_by_front(&mut order);
-    // Fronts lie side by side, and most keys differ in them; the keys are anywhere in memory.
-    if longest >= FRONT {
-        for alike in order.chunk_by_mut(|a, b| a.0 == b.0) {
-            // Those of equal keys stay in order.
-            alike.sort_by_key(|(_, nth)| changes[*nth as usize].0);
-        }
-    }
-    // The last of equal keys is the newest.
-    let mut kept: Vec<ColdChange<'_>> = Vec::with_capacity(changes.len());
-    for (_, nth) in order {
-        let change = changes[nth as usize];
-        match kept.last_mut() {
-            Some(last) if last.0 == change.0 => *last = change,
-            _ => kept.push(change),
-        }
-    }
-    Ok(kept)
+/// Gives the last change of each key, in the order of keys.
+///
+/// A change is known by the front of its key and by where it stands: those lie side by side, and
+/// most keys differ in their fronts. The changes themselves are read as they come and as they are
+/// given, and nothing is kept of them.
+#[derive(Debug, Default)]
+pub struct ChangeSorter {
+    order: Vec<Place>,
+    /// What the order is sorted into, and then it.
+    other: Vec<Place>,
 }
 
-/// The front of a key, and which change it is.
-type Place = (u64, u32);
+/// The front of a key, and where its change begins in the block.
+type Place = (u64, usize);
+
+impl ChangeSorter {
+    /// Takes the changes of a key group as they came. None for a value: the key is removed. The
+    /// sorter is to be used for the next group, too: it keeps its memory.
+    pub fn each<E: From<CodecError>>(
+        &mut self,
+        block: &[u8],
+        mut give: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let longest = self.read(block)?;
+        self.sort_by_front();
+        let key = |at: usize| record(block, at).map(|change| change.key);
+        if longest >= FRONT {
+            for alike in self.order.chunk_by_mut(|a, b| a.0 == b.0) {
+                // Those of equal keys stay in order. All of them could be read before.
+                alike.sort_by_cached_key(|(_, at)| key(*at).unwrap_or_default());
+            }
+        }
+        let mut places = self.order.iter().peekable();
+        while let Some((front, at)) = places.next() {
+            let Record { key, value } = record(block, *at)?;
+            // The last of equal keys is the newest.
+            if let Some((next_front, next)) = places.peek()
+                && next_front == front
+                && (longest < FRONT || record(block, *next)?.key == key)
+            {
+                continue;
+            }
+            give(key, value)?;
+        }
+        Ok(())
+    }
+
+    /// Notes the changes of a block; how long the longest key is.
+    fn read(&mut self, block: &[u8]) -> Result<usize, CodecError> {
+        self.order.clear();
+        let (mut rest, mut longest) = (block, 0);
+        loop {
+            let at = block.len() - rest.len();
+            let Some(Record { key, .. }) = read_record(&mut rest)? else {
+                return Ok(longest);
+            };
+            if self.order.is_empty() {
+                // As if all were as long as the first one.
+                self.order
+                    .reserve(block.len() / (block.len() - rest.len()) + 1);
+            }
+            longest = longest.max(key.len());
+            self.order.push((front(key), at));
+        }
+    }
+
+    /// Sorts by fronts; what is equal stays in order. Byte by byte from the last one, without those
+    /// in which all are alike: most, where keys are small numbers.
+    fn sort_by_front(&mut self) {
+        /// Fewer are sorted sooner by comparing.
+        const MANY: usize = 256;
+        let order = &mut self.order;
+        let Some((first, _)) = order.first().copied() else {
+            return;
+        };
+        if order.len() < MANY {
+            order.sort_unstable();
+            return;
+        }
+        // In which bits.
+        let differ = order
+            .iter()
+            .fold(0, |differ, (front, _)| differ | (front ^ first));
+        self.other.resize(order.len(), Place::default());
+        for (byte, differ) in differ.to_le_bytes().into_iter().enumerate() {
+            if differ == 0 {
+                continue;
+            }
+            let digit = |place: &Place| usize::from(place.0.to_le_bytes()[byte]);
+            let mut next = [0usize; 256];
+            for place in &*order {
+                next[digit(place)] += 1;
+            }
+            let mut before = 0;
+            for count in &mut next {
+                before += std::mem::replace(count, before);
+            }
+            for place in &*order {
+                let at = &mut next[digit(place)];
+                self.other[*at] = *place;
+                *at += 1;
+            }
+            std::mem::swap(order, &mut self.other);
+        }
+    }
+}
+
+/// The change that begins here.
+#[inline]
+fn record(block: &[u8], at: usize) -> Result<Record<'_>, CodecError> {
+    let mut rest = block.get(at..).unwrap_or_default();
+    let change = read_record(&mut rest)?;
+    change.ok_or_else(|| CodecError::decode::<Record<'_>>("the block is cut off"))
+}
 
 /// How many bytes of a key are compared as a number, the number of bytes included.
 const FRONT: usize = 8;
@@ -59,45 +132,6 @@ fn front(key: &[u8]) -> u64 {
     // At most eight.
     bytes[FRONT - 1] = key.len().min(FRONT).to_le_bytes()[0];
     u64::from_be_bytes(bytes)
-}
-
-/// Sorts by fronts; what is equal stays in order. Byte by byte from the last one, without those in
-/// which all are alike: most, where keys are small numbers.
-fn sort_by_front(order: &mut Vec<Place>) {
-    /// Fewer are sorted sooner by comparing.
-    const MANY: usize = 256;
-    let Some((first, _)) = order.first().copied() else {
-        return;
-    };
-    if order.len() < MANY {
-        order.sort_unstable();
-        return;
-    }
-    // In which bits.
-    let differ = order
-        .iter()
-        .fold(0, |differ, (front, _)| differ | (front ^ first));
-    let mut sorted = vec![Place::default(); order.len()];
-    for (byte, differ) in differ.to_le_bytes().into_iter().enumerate() {
-        if differ == 0 {
-            continue;
-        }
-        let digit = |place: &Place| usize::from(place.0.to_le_bytes()[byte]);
-        let mut next = [0u32; 256];
-        for place in &*order {
-            next[digit(place)] += 1;
-        }
-        let mut before = 0;
-        for count in &mut next {
-            before += std::mem::replace(count, before);
-        }
-        for place in &*order {
-            let at = &mut next[digit(place)];
-            sorted[*at as usize] = *place;
-            *at += 1;
-        }
-        std::mem::swap(order, &mut sorted);
-    }
 }
 
 #[cfg(test)]
@@ -132,12 +166,18 @@ mod tests {
                 }
                 model.insert(key.clone(), value.map(|value| vec![value]));
             }
-            let sorted = sorted_changes(&block).unwrap();
-            let sorted: Vec<_> = sorted
-                .into_iter()
-                .map(|(key, value)| (key.to_vec(), value.map(<[u8]>::to_vec)))
-                .collect();
-            prop_assert_eq!(sorted, model.into_iter().collect::<Vec<_>>());
+            let model: Vec<_> = model.into_iter().collect();
+            let mut sorter = ChangeSorter::default();
+            // The second time in memory that the first one has left.
+            for _ in 0..2 {
+                let mut sorted = Vec::new();
+                let each = sorter.each::<CodecError>(&block, |key, value| {
+                    sorted.push((key.to_vec(), value.map(<[u8]>::to_vec)));
+                    Ok(())
+                });
+                prop_assert_eq!(each, Ok(()));
+                prop_assert_eq!(&sorted, &model);
+            }
         }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 
 use weir_state::{
-    ColdBatch, ColdError, ColdSnapshot, ColdSnapshotKind, ColdStateId, ColdStats, ColdTier, Found,
-    GroupBlock, StateMeta, Visit, append_entry, group_prefix, sorted_changes,
+    ChangeSorter, ColdBatch, ColdError, ColdSnapshot, ColdSnapshotKind, ColdStateId, ColdStats,
+    ColdTier, Found, GroupBlock, StateMeta, Visit, append_entry, group_prefix,
 };
 use weir_types::{CheckpointId, KeyGroup};
 
@@ -42,14 +42,16 @@ impl Inner {
                 let entries = &mut self.states[batch.state.0 as usize].1;
                 for GroupBlock { group, bytes } in batch.blocks {
                     self.pending -= bytes.len();
-                    for (key, value) in sorted_changes(&bytes).unwrap() {
+                    let each = ChangeSorter::default().each(&bytes, |key, value| {
                         let key = [&group_prefix(group), key].concat();
                         self.stats.written_entries += 1;
                         match value {
                             Some(value) => drop(entries.insert(key, value.to_vec())),
                             None => drop(entries.remove(&key)),
                         }
-                    }
+                        Ok::<_, ColdError>(())
+                    });
+                    each.unwrap();
                 }
             }
             Some(Work::Snapshot(checkpoint)) => {
