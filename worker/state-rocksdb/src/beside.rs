@@ -5,21 +5,31 @@
 //! which is making durable what nobody needs so, and the more the more files there are. A file
 //! beside takes a fraction of one.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use weir_state::FileSnapshot;
 use weir_types::hash_bytes;
 
 /// So many bytes of changes are few. They stay in memory, and are in each snapshot until there are
 /// more.
-pub(crate) const FEW_BYTES: usize = 256 << 10;
+pub(crate) const FEW_BYTES: usize = 1 << 20;
+
+/// When so many bytes have been written beside the same files, again and again, the changes go into
+/// the database although they are few.
+pub(crate) const OFTEN_BYTES: u64 = 4 << 20;
 
 /// How their names begin.
 const PREFIX: &str = "beside-";
 
-/// The file of a state, by its name, which may have characters that names of files have not.
-pub(crate) fn file_name(state: &str) -> String {
-    format!("{PREFIX}{:016x}", hash_bytes(state.as_bytes()))
+/// How the names of a state's files begin: its own may have characters that those have not.
+fn prefix(state: &str) -> String {
+    format!("{PREFIX}{:016x}-", hash_bytes(state.as_bytes()))
+}
+
+/// The file of a state. Its number is another one for each snapshot: of several in a row with the
+/// same number of a checkpoint somebody may still read the one before.
+pub(crate) fn file_name(state: &str, number: u64) -> String {
+    format!("{}{number}", prefix(state))
 }
 
 /// Whether it is one of these files, and none of the database's.
@@ -29,8 +39,8 @@ pub(crate) fn is_beside(file: &str) -> bool {
 
 /// The file with a state's changes in a snapshot, if there are any.
 pub(crate) fn find(snapshot: &FileSnapshot, state: &str) -> Option<PathBuf> {
-    let name = file_name(state);
+    let prefix = prefix(state);
     let mut files = snapshot.files.iter();
-    let there = files.any(|file| file.name == name);
-    there.then(|| Path::new(&snapshot.folder).join(name))
+    let file = files.find(|file| file.name.starts_with(&prefix))?;
+    Some(snapshot.folder.join(&file.name))
 }

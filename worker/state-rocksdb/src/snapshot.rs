@@ -50,12 +50,12 @@ impl Shared {
         removed.map_err(self.place.io("remove the files of a snapshot before"))
     }
 
-    /// A snapshot of what is linked, and a folder of its own for what belongs beside it.
-    pub(crate) fn snapshot_files(
+    /// A snapshot's folder with what is linked, for what belongs beside it, too.
+    pub(crate) fn snapshot_folder(
         &self,
         checkpoint: CheckpointId,
         linked: &[SnapshotFile],
-    ) -> Result<(PathBuf, Vec<SnapshotFile>), ColdError> {
+    ) -> Result<PathBuf, ColdError> {
         let folder = self.folder.checkpoint(checkpoint);
         let removed = remove(&folder);
         removed.map_err(self.place.io("remove the files of a snapshot before"))?;
@@ -65,7 +65,7 @@ impl Shared {
             let linked = fs::hard_link(from.join(&file.name), folder.join(&file.name));
             linked.map_err(self.place.io("link the files of a snapshot"))?;
         }
-        Ok((folder, linked.to_vec()))
+        Ok(folder)
     }
 
     /// Copies all entries into a file on the same disk: memory may not hold them.

@@ -6,6 +6,7 @@
 //! not be written when an earlier one is missing.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,7 +18,7 @@ use weir_state::{
 };
 use weir_types::{CheckpointId, KeyGroup};
 
-use crate::beside::{self, FEW_BYTES};
+use crate::beside::{self, FEW_BYTES, OFTEN_BYTES};
 use crate::error::Place;
 use crate::expiry::Expiry;
 use crate::folder::Folder;
@@ -30,7 +31,7 @@ use crate::sst::{Db, SortedFile, SortedFiles};
 const NANOS_PER_BYTE: u64 = 9;
 
 /// It rests no longer than this for one snapshot: the rest is the uploader's.
-const REST: Duration = Duration::from_millis(1800);
+const REST: Duration = Duration::from_millis(2300);
 const _: () = assert!(REST.as_millis() < REST_MAX.as_millis());
 
 /// It may give way when it has written so many entries.
@@ -199,6 +200,15 @@ impl Shared {
 /// Changes of a state, as they came.
 type Groups = BTreeMap<KeyGroup, Vec<u8>>;
 
+/// Links to the files of the database.
+struct Linked {
+    files: Vec<SnapshotFile>,
+    /// Of all files that snapshots have had beside them.
+    beside_bytes: u64,
+    /// The newest snapshot that has them.
+    newest: Option<(CheckpointId, PathBuf)>,
+}
+
 /// Changes that wait to be written, and what has been.
 struct Writer {
     shared: Arc<Shared>,
@@ -208,7 +218,7 @@ struct Writer {
     file_bytes: usize,
     next_file: u64,
     /// Links to the files that the database has, if nothing was put into it since.
-    linked: Option<Vec<SnapshotFile>>,
+    linked: Option<Linked>,
     sorter: ChangeSorter,
     give_way: GiveWay,
 }
@@ -338,23 +348,37 @@ impl Writer {
 
     fn snapshot_files(&mut self, checkpoint: CheckpointId) -> Result<ColdSnapshot, ColdError> {
         self.shared.failure()?;
-        if self.linked.is_none() || self.gathered_bytes > FEW_BYTES {
+        let often = |linked: &Linked| linked.beside_bytes > OFTEN_BYTES;
+        if self.linked.as_ref().is_none_or(often) || self.gathered_bytes > FEW_BYTES {
             self.write_all()?;
         }
         let shared = &self.shared;
         let linked = match &mut self.linked {
             Some(linked) => linked,
-            none => none.insert(shared.link_files()?),
+            none => none.insert(Linked {
+                files: shared.link_files()?,
+                beside_bytes: 0,
+                newest: None,
+            }),
         };
-        let (folder, mut files) = shared.snapshot_files(checkpoint, linked)?;
+        let folder = match &linked.newest {
+            // The one before was written ahead of this one.
+            Some((same, folder)) if *same == checkpoint && folder.exists() => folder.clone(),
+            _ => shared.snapshot_folder(checkpoint, &linked.files)?,
+        };
+        linked.newest = Some((checkpoint, folder.clone()));
+        let mut files = linked.files.clone();
         for (state, groups) in &self.gathered {
-            let name = beside::file_name(&shared.family(*state)?);
+            let name = beside::file_name(&shared.family(*state)?, self.next_file);
+            self.next_file += 1;
             let compress = shared.setup.compress;
             let mut file = SortedFile::create(&folder.join(&name), &shared.place, compress)?;
             in_order(&mut self.sorter, groups, |key, value| file.add(key, value))?;
+            let bytes = file.finish()?;
+            linked.beside_bytes += bytes;
             files.push(SnapshotFile {
                 name,
-                bytes: file.finish()?,
+                bytes,
                 shared: false,
                 grows: false,
             });

@@ -19,7 +19,7 @@ const PIECE: Duration = Duration::from_micros(200);
 const REST: u32 = 120;
 
 /// All that work for one snapshot rest no longer than this.
-pub const REST_MAX: Duration = Duration::from_millis(2400);
+pub const REST_MAX: Duration = Duration::from_millis(2700);
 
 /// Before the first look at a new piece of work, what the subtask did since the last one counts as
 /// if it had taken so long.

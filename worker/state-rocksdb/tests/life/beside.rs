@@ -128,6 +128,7 @@ fn few_changes_and_few_more_are_beside_until_they_are_many() {
     assert!(beside(&third) > beside(&second), "these and those before");
     assert_eq!(shared(&first), shared(&third));
     add(&mut keyed, 0..KEYS).unwrap();
+    add(&mut keyed, 2 * KEYS..4 * KEYS).unwrap();
     let fourth = files_of(&mut keyed, 4).unwrap();
     assert_eq!(beside(&fourth), 0);
     assert_eq!(shared(&fourth).len(), shared(&first).len() + 1);
@@ -141,6 +142,47 @@ fn few_changes_and_few_more_are_beside_until_they_are_many() {
         [0, 50, 105, 120].map(|key| sum_of(&mut keyed, key)),
         [Some(1), Some(3), Some(3), Some(2)]
     );
+}
+
+#[test]
+fn what_has_been_written_beside_again_and_again_goes_into_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keyed = open(folder.path(), 64 << 20, &request(0, Vec::new())).unwrap();
+    add(&mut keyed, 0..KEYS).unwrap();
+    let first = files_of(&mut keyed, 1).unwrap();
+    add(&mut keyed, 0..20_000).unwrap();
+    let rest: Vec<_> = (2..60)
+        .map(|id| files_of(&mut keyed, id).unwrap())
+        .collect();
+    let times = rest.iter().take_while(|files| beside(files) > 0).count();
+    assert!((4..40).contains(&times), "{times}");
+    assert!(rest[times..].iter().all(|files| beside(files) == 0));
+    let last = rest.last().unwrap();
+    assert_eq!(shared(last).len(), shared(&first).len() + 1);
+}
+
+/// What was written ahead of a checkpoint, and may still be read, and then its own part.
+#[test]
+fn the_snapshots_of_one_number_have_one_folder_and_files_of_their_own_beside() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut keyed, _) = changed(folder.path(), 64 << 20);
+    let ahead = files_of(&mut keyed, 3).unwrap();
+    let bytes = |files: &FileSnapshot| -> Vec<Vec<u8>> {
+        let names = files.files.iter().map(|file| files.folder.join(&file.name));
+        names.map(|path| fs::read(path).unwrap()).collect()
+    };
+    let before = bytes(&ahead);
+    add(&mut keyed, 200..210).unwrap();
+    let own = files_of(&mut keyed, 3).unwrap();
+    assert_eq!(ahead.folder, own.folder);
+    assert!(before == bytes(&ahead));
+    assert_ne!(before, bytes(&own));
+    let restore = |name: &str, files: &FileSnapshot| {
+        let again = request(1, vec![files.clone()]);
+        open(&folder.path().join(name), 64 << 20, &again).unwrap()
+    };
+    assert_eq!(sum_of(&mut restore("b", &ahead), 205), Some(1));
+    assert_eq!(sum_of(&mut restore("c", &own), 205), Some(2));
 }
 
 /// Whatever was put into the database since the last links is not in them.

@@ -137,9 +137,9 @@ fn a_snapshot_that_the_writer_makes_is_waited_for_until_it_is_taken() {
 fn an_unchanged_file_is_the_same_in_the_next_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let mut keyed = open(folder.path(), 64 << 20, &request(0, Vec::new())).unwrap();
-    add(&mut keyed, 0..50_000).unwrap();
+    add(&mut keyed, 0..300_000).unwrap();
     let first = files_of(&mut keyed, 1).unwrap();
-    add(&mut keyed, 0..20_000).unwrap();
+    add(&mut keyed, 0..100_000).unwrap();
     let second = files_of(&mut keyed, 2).unwrap();
     let (first, second) = (shared(&first), shared(&second));
     assert!(
@@ -170,7 +170,7 @@ fn a_later_write_changes_no_linked_file() {
     };
     let before = read(&files);
     for n in 2..6 {
-        add(&mut keyed, 0..20_000).unwrap();
+        add(&mut keyed, 0..100_000).unwrap();
         files_of(&mut keyed, n).unwrap();
     }
     assert!(before == read(&files));

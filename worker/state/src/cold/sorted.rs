@@ -35,11 +35,13 @@ impl ChangeSorter {
                 alike.sort_by_cached_key(|(_, at)| key(*at).unwrap_or_default());
             }
         }
-        let mut places = self.order.iter().peekable();
-        while let Some((front, at)) = places.next() {
+        for (nth, (front, at)) in self.order.iter().enumerate() {
+            if nth % TOUCHED == 0 {
+                touch(block, &self.order[nth..]);
+            }
             let Record { key, value } = record(block, *at)?;
             // The last of equal keys is the newest.
-            if let Some((next_front, next)) = places.peek()
+            if let Some((next_front, next)) = self.order.get(nth + 1)
                 && next_front == front
                 && (longest < FRONT || record(block, *next)?.key == key)
             {
@@ -108,6 +110,17 @@ impl ChangeSorter {
             std::mem::swap(order, &mut self.other);
         }
     }
+}
+
+/// So many changes are brought into the cache at a time: they are anywhere in the block, and the
+/// processor waits for all of them at once.
+const TOUCHED: usize = 32;
+
+#[inline]
+fn touch(block: &[u8], places: &[Place]) {
+    let places = places.iter().take(TOUCHED);
+    let first = places.map(|(_, at)| block.get(*at).copied().unwrap_or(0));
+    std::hint::black_box(first.fold(0, |all, byte| all ^ byte));
 }
 
 /// The change that begins here.

@@ -117,6 +117,7 @@ pub(crate) fn read_record<'a>(block: &mut &'a [u8]) -> Result<Option<Record<'a>>
     Ok(Some(record))
 }
 
+#[inline]
 fn read_text<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], CodecError> {
     let cut_off = || CodecError::decode::<Record>("the block is cut off");
     let mut len = 0usize;
