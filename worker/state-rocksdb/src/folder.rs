@@ -3,24 +3,34 @@
 //! ```text
 //! <job's folder>/<operator>-<subtask>/<epoch>-<attempt>/db       the database
 //!                                                     /spill    files on their way into it
-//!                                                     /linked   hard links into it
-//!                                                     /chk-<n>  the same, for a checkpoint
+//!                                                     /chk-<n>  hard links for a checkpoint
 //!                                                     /copy-<n> entries for one, for a moment
 //! ```
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use weir_state::{BackendRequest, ColdError};
 use weir_types::CheckpointId;
 
 use crate::error::Place;
+use crate::writer::lock;
 
 /// The folder, which goes when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    kept: Mutex<Option<Kept>>,
+}
+
+/// The folder of a checkpoint that stays when that is confirmed or aborted.
+#[derive(Debug)]
+struct Kept {
+    checkpoint: CheckpointId,
+    /// It is neither yet.
+    wanted: bool,
 }
 
 impl Folder {
@@ -48,7 +58,10 @@ impl Folder {
             }
         }
         let path = parent.join(format!("{}-{}", own.0, own.1));
-        let folder = Self { path };
+        let folder = Self {
+            path,
+            kept: Mutex::default(),
+        };
         fs::create_dir_all(folder.spill()).map_err(place.io("make a folder"))?;
         Ok(folder)
     }
@@ -65,11 +78,6 @@ impl Folder {
         self.path.join("spill")
     }
 
-    /// Links to the database's files, all from one moment.
-    pub(crate) fn linked(&self) -> PathBuf {
-        self.path.join("linked")
-    }
-
     pub(crate) fn checkpoint(&self, checkpoint: CheckpointId) -> PathBuf {
         self.path.join(format!("chk-{checkpoint}"))
     }
@@ -77,6 +85,29 @@ impl Folder {
     /// Where a file begins its life for entries of a checkpoint.
     pub(crate) fn copy(&self, checkpoint: CheckpointId) -> PathBuf {
         self.path.join(format!("copy-{checkpoint}"))
+    }
+
+    /// The folder of this checkpoint stays, whatever becomes of that, until another one is named:
+    /// its links are those that the folders of later ones are made of.
+    pub(crate) fn keep(&self, checkpoint: Option<CheckpointId>) {
+        let kept = checkpoint.map(|checkpoint| Kept {
+            checkpoint,
+            wanted: true,
+        });
+        let before = std::mem::replace(&mut *lock(&self.kept), kept);
+        if let Some(before) = before.filter(|kept| !kept.wanted)
+            && checkpoint != Some(before.checkpoint)
+        {
+            // What stays is removed with the whole folder.
+            drop(remove(&self.checkpoint(before.checkpoint)));
+        }
+    }
+
+    /// The folder that is kept is one more time that of a snapshot.
+    pub(crate) fn want_kept(&self) {
+        if let Some(kept) = &mut *lock(&self.kept) {
+            kept.wanted = true;
+        }
     }
 
     /// Removes the folders of checkpoints that the function names.
@@ -88,10 +119,17 @@ impl Folder {
             let name = entry.file_name();
             let number = name.to_str().and_then(|name| name.strip_prefix("chk-"));
             let number = number.and_then(|number| number.parse().ok());
-            if number.is_some_and(|number| gone(CheckpointId(number))) {
-                // What stays is removed with the whole folder.
-                drop(remove(&entry.path()));
+            let Some(number) = number.map(CheckpointId).filter(|number| gone(*number)) else {
+                continue;
+            };
+            if let Some(kept) = &mut *lock(&self.kept)
+                && kept.checkpoint == number
+            {
+                kept.wanted = false;
+                continue;
             }
+            // What stays is removed with the whole folder.
+            drop(remove(&entry.path()));
         }
     }
 }

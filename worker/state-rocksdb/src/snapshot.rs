@@ -1,7 +1,7 @@
 //! Snapshots of a database: links to its files, or a copy of its entries.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -38,34 +38,37 @@ pub(crate) fn copy_elsewhere(shared: &Arc<Shared>, asked: &Asked) {
 }
 
 impl Shared {
-    /// Links the files that the database has now. Snapshots are made of these until something is
-    /// put into it.
-    pub(crate) fn link_files(&self) -> Result<Vec<SnapshotFile>, ColdError> {
-        self.unlink_files()?;
-        link(&self.db, &self.folder.linked(), &self.place)
-    }
-
-    pub(crate) fn unlink_files(&self) -> Result<(), ColdError> {
-        let removed = remove(&self.folder.linked());
-        removed.map_err(self.place.io("remove the files of a snapshot before"))
-    }
-
-    /// A snapshot's folder with what is linked, for what belongs beside it, too.
-    pub(crate) fn snapshot_folder(
+    /// Links the files that the database has now, for this checkpoint and for later ones.
+    pub(crate) fn link_files(
         &self,
         checkpoint: CheckpointId,
-        linked: &[SnapshotFile],
-    ) -> Result<PathBuf, ColdError> {
+    ) -> Result<Vec<SnapshotFile>, ColdError> {
         let folder = self.folder.checkpoint(checkpoint);
         let removed = remove(&folder);
         removed.map_err(self.place.io("remove the files of a snapshot before"))?;
-        fs::create_dir(&folder).map_err(self.place.io("make a folder for a snapshot"))?;
-        let from = self.folder.linked();
-        for file in linked {
-            let linked = fs::hard_link(from.join(&file.name), folder.join(&file.name));
+        let files = link(&self.db, &folder, &self.place)?;
+        self.folder.keep(Some(checkpoint));
+        Ok(files)
+    }
+
+    /// Links the files that were linked for an earlier checkpoint.
+    pub(crate) fn link_again(
+        &self,
+        (earlier, files): (CheckpointId, &[SnapshotFile]),
+        checkpoint: CheckpointId,
+    ) -> Result<(), ColdError> {
+        let (from, into) = (
+            self.folder.checkpoint(earlier),
+            self.folder.checkpoint(checkpoint),
+        );
+        let removed = remove(&into);
+        removed.map_err(self.place.io("remove the files of a snapshot before"))?;
+        fs::create_dir(&into).map_err(self.place.io("make a folder for a snapshot"))?;
+        for file in files {
+            let linked = fs::hard_link(from.join(&file.name), into.join(&file.name));
             linked.map_err(self.place.io("link the files of a snapshot"))?;
         }
-        Ok(folder)
+        Ok(())
     }
 
     /// Copies all entries into a file on the same disk: memory may not hold them.

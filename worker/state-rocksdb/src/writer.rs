@@ -6,7 +6,6 @@
 //! not be written when an earlier one is missing.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -203,10 +202,12 @@ type Groups = BTreeMap<KeyGroup, Vec<u8>>;
 /// Links to the files of the database.
 struct Linked {
     files: Vec<SnapshotFile>,
+    /// Whose folder they are in.
+    by: CheckpointId,
+    /// The newest snapshot that has them in its own.
+    newest: CheckpointId,
     /// Of all files that snapshots have had beside them.
     beside_bytes: u64,
-    /// The newest snapshot that has them.
-    newest: Option<(CheckpointId, PathBuf)>,
 }
 
 /// Changes that wait to be written, and what has been.
@@ -290,8 +291,8 @@ impl Writer {
             return Ok(());
         }
         if self.linked.take().is_some() {
-            // What is merged away meanwhile is not to take place on the disk.
-            self.shared.unlink_files()?;
+            // What is merged away from now on is not to take place on the disk.
+            self.shared.folder.keep(None);
         }
         let gathered = std::mem::take(&mut self.gathered);
         let nanos = self.gathered_bytes as u64 * NANOS_PER_BYTE;
@@ -356,17 +357,20 @@ impl Writer {
         let linked = match &mut self.linked {
             Some(linked) => linked,
             none => none.insert(Linked {
-                files: shared.link_files()?,
+                files: shared.link_files(checkpoint)?,
+                by: checkpoint,
+                newest: checkpoint,
                 beside_bytes: 0,
-                newest: None,
             }),
         };
-        let folder = match &linked.newest {
-            // The one before was written ahead of this one.
-            Some((same, folder)) if *same == checkpoint && folder.exists() => folder.clone(),
-            _ => shared.snapshot_folder(checkpoint, &linked.files)?,
-        };
-        linked.newest = Some((checkpoint, folder.clone()));
+        let folder = shared.folder.checkpoint(checkpoint);
+        if checkpoint == linked.by {
+            shared.folder.want_kept();
+        } else if checkpoint != linked.newest || !folder.exists() {
+            shared.link_again((linked.by, &linked.files), checkpoint)?;
+        }
+        // Otherwise the one before was written ahead of this one.
+        linked.newest = checkpoint;
         let mut files = linked.files.clone();
         for (state, groups) in &self.gathered {
             let name = beside::file_name(&shared.family(*state)?, self.next_file);

@@ -161,6 +161,50 @@ fn what_has_been_written_beside_again_and_again_goes_into_the_database() {
     assert_eq!(shared(last).len(), shared(&first).len() + 1);
 }
 
+/// The numbers of the snapshots that have a folder.
+fn folders(files: &FileSnapshot) -> Vec<u64> {
+    let all = fs::read_dir(files.folder.parent().unwrap()).unwrap();
+    let names = all.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let numbers = names.filter_map(|name| name.strip_prefix("chk-")?.parse().ok());
+    let mut numbers: Vec<u64> = numbers.collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The folder of the first one is what the others are made of.
+#[test]
+fn what_later_snapshots_link_again_stays_when_its_own_is_confirmed_and_no_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut keyed, [_, second]) = changed(folder.path(), 64 << 20);
+    assert_eq!(folders(&second), [1, 2]);
+    keyed.confirm(CheckpointId(2));
+    assert_eq!(folders(&second), [1]);
+    let third = files_of(&mut keyed, 3).unwrap();
+    assert_eq!(folders(&third), [1, 3]);
+    keyed.abort(CheckpointId(3));
+    let fourth = files_of(&mut keyed, 4).unwrap();
+    assert_eq!(folders(&fourth), [1, 4]);
+    // From here on others are.
+    add(&mut keyed, 2 * KEYS..4 * KEYS).unwrap();
+    let fifth = files_of(&mut keyed, 5).unwrap();
+    assert_eq!(folders(&fifth), [4, 5]);
+    keyed.confirm(CheckpointId(5));
+    assert_eq!(folders(&fifth), [5]);
+    // Written ahead and given up: its folder is there for the checkpoint's own snapshot.
+    add(&mut keyed, 4 * KEYS..6 * KEYS).unwrap();
+    files_of(&mut keyed, 6).unwrap();
+    keyed.abort(CheckpointId(6));
+    add(&mut keyed, 0..FEW).unwrap();
+    let own = files_of(&mut keyed, 6).unwrap();
+    assert_eq!(folders(&own), [6]);
+    keyed.abort(CheckpointId(5));
+    let mut keyed = open(&folder.path().join("b"), 64 << 20, &request(1, vec![own])).unwrap();
+    assert_eq!(
+        [0, 50, 5 * KEYS].map(|key| sum_of(&mut keyed, key)),
+        [Some(1), Some(3), Some(1)]
+    );
+}
+
 /// What was written ahead of a checkpoint, and may still be read, and then its own part.
 #[test]
 fn the_snapshots_of_one_number_have_one_folder_and_files_of_their_own_beside() {
