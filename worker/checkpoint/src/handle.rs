@@ -77,7 +77,7 @@ impl StoredFile {
     /// Whether a database can have a file of this name: it names a place in the database's folder,
     /// and nowhere else.
     pub fn has_good_name(&self) -> bool {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-=".contains(&byte);
         !self.name.is_empty() && !self.name.starts_with('.') && self.name.bytes().all(plain)
     }
 }

@@ -18,8 +18,9 @@ pub(crate) const FEW_BYTES: usize = 1 << 20;
 /// the database although they are few.
 pub(crate) const OFTEN_BYTES: u64 = 4 << 20;
 
-/// How their names begin.
-const PREFIX: &str = "beside-";
+/// How their names begin. A Weir that knows no such files refuses the checkpoint because of the
+/// equals sign, and does not restore it without them.
+const PREFIX: &str = "beside=";
 
 /// How the names of a state's files begin: its own may have characters that those have not.
 fn prefix(state: &str) -> String {
