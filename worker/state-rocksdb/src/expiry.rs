@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use rocksdb::{CompactionDecision, Options};
 use weir_state::{StateMeta, TimedValues};
 
-use crate::writer::lock;
+use crate::shared::lock;
 
 /// What has expired, by column family. By name, because a column family is opened with its filter
 /// before anybody knows what is in it.

@@ -14,8 +14,8 @@ use weir_types::KeyGroupRange;
 use crate::import::import;
 use crate::options::{self, RocksDbOptions, SlotMemory};
 use crate::scratch::ScratchFolder;
+use crate::shared::lock;
 use crate::tier::RocksDbTier;
-use crate::writer::lock;
 
 /// RocksDB for the keyed state of one slot: one cache and one memory limit for all its operators.
 pub struct RocksDbFactory {

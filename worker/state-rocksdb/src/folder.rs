@@ -16,7 +16,7 @@ use weir_state::{BackendRequest, ColdError};
 use weir_types::CheckpointId;
 
 use crate::error::Place;
-use crate::writer::lock;
+use crate::shared::lock;
 
 /// The folder, which goes when this is dropped.
 #[derive(Debug)]

@@ -14,7 +14,8 @@
 //! What must last is uploaded by somebody else.
 //!
 //! From the factory down: [`RocksDbFactory`] (memory of a slot, folders) → `restore` (a database
-//! from the files of checkpoints) → `tier` (reads, and the way to the writer) → `writer`.
+//! from the files of checkpoints) → `tier` (reads, and the way to the writer) → `writer` → `sst` (the
+//! sorted files, in RocksDB's format). Few changes lie beside a snapshot's files (`beside`).
 
 #![warn(missing_docs)]
 
@@ -28,6 +29,7 @@ mod options;
 mod rest;
 mod restore;
 mod scratch;
+mod shared;
 mod snapshot;
 mod spill;
 mod sst;

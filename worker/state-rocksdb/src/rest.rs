@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::writer::lock;
+use crate::shared::lock;
 
 #[derive(Debug, Default)]
 struct Awaited {

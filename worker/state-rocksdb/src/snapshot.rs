@@ -11,9 +11,9 @@ use weir_types::{CheckpointId, KeyGroup};
 
 use crate::error::Place;
 use crate::folder::remove;
+use crate::shared::{Asked, Shared, lock};
 use crate::spill::Spill;
 use crate::sst::Db;
-use crate::writer::{Asked, Shared, lock};
 
 /// Copies all entries on another thread, so that writing goes on meanwhile.
 pub(crate) fn copy_elsewhere(shared: &Arc<Shared>, asked: &Asked) {
@@ -46,9 +46,9 @@ impl Shared {
         let folder = self.folder.checkpoint(checkpoint);
         let removed = remove(&folder);
         removed.map_err(self.place.io("remove the files of a snapshot before"))?;
-        let files = link(&self.db, &folder, &self.place)?;
+        // Before it is there: whoever aborts the checkpoint meanwhile leaves it.
         self.folder.keep(Some(checkpoint));
-        Ok(files)
+        link(&self.db, &folder, &self.place)
     }
 
     /// Links the files that were linked for an earlier checkpoint.

@@ -18,7 +18,8 @@ use crate::expiry::Expiry;
 use crate::folder::Folder;
 use crate::options::{self, RocksDbOptions, SlotMemory};
 use crate::restore;
-use crate::writer::{self, Asked, Command, Shared, lock};
+use crate::shared::{Asked, Shared, lock};
+use crate::writer::{self, Command};
 
 /// How many commands may wait. What they hold is limited by whoever gives them.
 const COMMANDS: usize = 64;
@@ -161,6 +162,14 @@ impl ColdTier for RocksDbTier {
             .pending_bytes
             .fetch_add(bytes, Ordering::Relaxed);
         self.send(Command::Write(batch))
+    }
+
+    fn write_soon(&self) -> Result<(), ColdError> {
+        // Once is enough, however often somebody looks.
+        if self.shared.write_soon.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.send(Command::WriteSoon)
     }
 
     fn flush(&self) -> Result<(), ColdError> {

@@ -6,9 +6,9 @@
 //! not be written when an earlier one is missing.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use weir_state::{
@@ -18,13 +18,9 @@ use weir_state::{
 use weir_types::{CheckpointId, KeyGroup};
 
 use crate::beside::{self, FEW_BYTES, OFTEN_BYTES};
-use crate::error::Place;
-use crate::expiry::Expiry;
-use crate::folder::Folder;
-use crate::options::Setup;
-use crate::rest::Rest;
+use crate::shared::{Asked, Shared};
 use crate::snapshot;
-use crate::sst::{Db, SortedFile, SortedFiles};
+use crate::sst::{SortedFile, SortedFiles};
 
 /// About how long it works on a byte.
 const NANOS_PER_BYTE: u64 = 9;
@@ -41,159 +37,11 @@ pub(crate) enum Command {
     /// Give way to this subtask from now on.
     GiveWayTo(Arc<dyn IdleTime>),
     Write(ColdBatch),
+    /// Do not wait for more.
+    WriteSoon,
     /// Write everything, then say so.
     Flush(SyncSender<Result<(), ColdError>>),
     Snapshot(Asked, ColdSnapshotKind),
-}
-
-/// A snapshot that somebody asked for, and whether he still wants it.
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub(crate) checkpoint: CheckpointId,
-    given_up: Arc<AtomicBool>,
-}
-
-impl Asked {
-    pub(crate) fn new(checkpoint: CheckpointId) -> Self {
-        Self {
-            checkpoint,
-            given_up: Arc::default(),
-        }
-    }
-
-    fn is_given_up(&self) -> bool {
-        self.given_up.load(Ordering::Relaxed)
-    }
-}
-
-/// What the writer and the tier share.
-pub(crate) struct Shared {
-    pub(crate) db: Db,
-    pub(crate) setup: Setup,
-    pub(crate) place: Place,
-    /// Names of the column families, by state.
-    pub(crate) families: Mutex<Vec<String>>,
-    pub(crate) pending_bytes: AtomicUsize,
-    /// What each column family forgets when its files are merged. Behind the database, so that it
-    /// is dropped after it.
-    pub(crate) expiry: Expiry,
-    /// Nobody wants the result of a copy any more.
-    pub(crate) closing: AtomicBool,
-    pub(crate) written_entries: AtomicU64,
-    /// What the tables' indices and filters take in memory.
-    pub(crate) reader_bytes: AtomicUsize,
-    failure: Mutex<Option<ColdError>>,
-    ready: Mutex<Vec<(CheckpointId, Result<ColdSnapshot, ColdError>)>>,
-    is_ready: Condvar,
-    /// The writer's thread is gone.
-    ended: AtomicBool,
-    pub(crate) rest: Rest,
-    /// Last, so that the database is closed before it is removed.
-    pub(crate) folder: Folder,
-}
-
-/// Nothing panics while a lock is held that would leave its content half changed.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shared {
-    pub(crate) fn new(db: Db, setup: Setup, expiry: Expiry, folder: Folder) -> Self {
-        Self {
-            db,
-            setup,
-            place: Place::new(folder.path()),
-            families: Mutex::default(),
-            pending_bytes: AtomicUsize::new(0),
-            expiry,
-            closing: AtomicBool::new(false),
-            written_entries: AtomicU64::new(0),
-            reader_bytes: AtomicUsize::new(0),
-            failure: Mutex::default(),
-            ready: Mutex::default(),
-            is_ready: Condvar::new(),
-            ended: AtomicBool::new(false),
-            rest: Rest::default(),
-            folder,
-        }
-    }
-
-    pub(crate) fn failure(&self) -> Result<(), ColdError> {
-        lock(&self.failure).clone().map_or(Ok(()), Err)
-    }
-
-    pub(crate) fn family(&self, state: ColdStateId) -> Result<String, ColdError> {
-        let families = lock(&self.families);
-        let name = families.get(state.0 as usize).cloned();
-        name.ok_or_else(|| self.place.failed("find a state", "it was never opened"))
-    }
-
-    pub(crate) fn say_ready(&self, asked: &Asked, snapshot: Result<ColdSnapshot, ColdError>) {
-        let mut ready = lock(&self.ready);
-        // Looked at under the lock, so that nothing stays on the disk that nobody will take.
-        if !asked.is_given_up() {
-            ready.push((asked.checkpoint, snapshot));
-            self.is_ready.notify_all();
-        }
-    }
-
-    /// Nobody will take the snapshot: what makes it stops soon, and what was made of it goes.
-    pub(crate) fn give_up(&self, asked: &Asked) {
-        let mut ready = lock(&self.ready);
-        asked.given_up.store(true, Ordering::Relaxed);
-        ready.retain(|(checkpoint, _)| *checkpoint != asked.checkpoint);
-    }
-
-    /// An error if a snapshot is not wanted any more.
-    pub(crate) fn check_wanted(&self, asked: &Asked) -> Result<(), ColdError> {
-        let why = if self.closing.load(Ordering::Relaxed) {
-            "the subtask ended"
-        } else if asked.is_given_up() {
-            "the snapshot was given up"
-        } else {
-            return Ok(());
-        };
-        Err(self.place.failed("copy state", why))
-    }
-
-    /// Nobody needs the writer any more.
-    pub(crate) fn close(&self) {
-        self.closing.store(true, Ordering::Relaxed);
-        self.rest.close();
-    }
-
-    /// Nothing will be written any more.
-    fn end(&self) {
-        let _ready = lock(&self.ready);
-        self.ended.store(true, Ordering::Relaxed);
-        self.is_ready.notify_all();
-    }
-
-    /// The result of a snapshot; none if it is not ready, or once it is.
-    pub(crate) fn take_ready(
-        &self,
-        checkpoint: CheckpointId,
-        wait: bool,
-    ) -> Result<Option<ColdSnapshot>, ColdError> {
-        let mut ready = lock(&self.ready);
-        loop {
-            // Whatever else is there was aborted.
-            let found = ready.drain(..).find(|(number, _)| *number == checkpoint);
-            if let Some((_, snapshot)) = found {
-                return snapshot.map(Some);
-            }
-            if !wait {
-                return Ok(None);
-            }
-            if self.ended.load(Ordering::Relaxed) {
-                return Err(self
-                    .place
-                    .failed("take a snapshot", "the writing thread ended"));
-            }
-            let woken = self.rest.end_while(|| self.is_ready.wait(ready));
-            ready = woken.unwrap_or_else(PoisonError::into_inner);
-        }
-    }
 }
 
 /// Changes of a state, as they came.
@@ -254,6 +102,11 @@ pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes:
                 writer.give_way.allow(REST);
             }
             Command::Write(batch) => writer.gather(batch),
+            Command::WriteSoon => {
+                writer.shared.write_soon.store(false, Ordering::Relaxed);
+                // Whoever asks next is told.
+                drop(writer.write_all());
+            }
             Command::Flush(reply) => {
                 // Nobody may be waiting any more: the subtask was cancelled.
                 drop(reply.send(writer.write_all()));
@@ -306,7 +159,7 @@ impl Writer {
             .fetch_sub(self.gathered_bytes, Ordering::Relaxed);
         self.gathered_bytes = 0;
         shared.note_readers();
-        written.inspect_err(|error| *lock(&shared.failure) = Some(error.clone()))
+        written.inspect_err(|error| shared.fail(error))
     }
 
     fn write_state(&mut self, state: ColdStateId, groups: &Groups) -> Result<(), ColdError> {
@@ -367,7 +220,12 @@ impl Writer {
         if checkpoint == linked.by {
             shared.folder.want_kept();
         } else if checkpoint != linked.newest || !folder.exists() {
-            shared.link_again((linked.by, &linked.files), checkpoint)?;
+            let again = shared.link_again((linked.by, &linked.files), checkpoint);
+            if let Err(error) = again {
+                // The next one is made of the database's own.
+                self.linked = None;
+                return Err(error);
+            }
         }
         // Otherwise the one before was written ahead of this one.
         linked.newest = checkpoint;
@@ -412,20 +270,4 @@ fn in_order(
         })?;
     }
     Ok(())
-}
-
-impl Shared {
-    fn note_readers(&self) {
-        let names = lock(&self.families).clone();
-        let figure = |name: &String| {
-            let family = self.db.cf_handle(name)?;
-            let bytes = self
-                .db
-                .property_int_value_cf(&family, "rocksdb.estimate-table-readers-mem");
-            bytes.ok().flatten()
-        };
-        let bytes: u64 = names.iter().filter_map(figure).sum();
-        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-        self.reader_bytes.store(bytes, Ordering::Relaxed);
-    }
 }

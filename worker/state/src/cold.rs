@@ -194,6 +194,11 @@ pub trait ColdTier: Send + Sync + fmt::Debug {
     /// be that of an earlier batch.
     fn write(&self, batch: ColdBatch) -> Result<(), ColdError>;
 
+    /// What was given so far is to be written without waiting for more to come.
+    fn write_soon(&self) -> Result<(), ColdError> {
+        Ok(())
+    }
+
     /// Waits until everything given so far can be read.
     fn flush(&self) -> Result<(), ColdError>;
 

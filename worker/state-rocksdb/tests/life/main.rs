@@ -595,3 +595,28 @@ fn files_of_one_subtask_and_entries_of_another_are_restored_together() {
         assert!(text.contains("key group 64"), "{text}");
     }
 }
+
+/// Each got a share of the memory that was larger when it was opened.
+#[test]
+fn a_snapshot_of_one_of_many_operators_of_a_slot_comes_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let factory = RocksDbFactory::new(RocksDbOptions::new(folder.path(), 64 << 20));
+    let open = |operator: u128| {
+        let request = BackendRequest {
+            operator: OperatorId(operator),
+            ..request(0, Vec::new())
+        };
+        KeyedBackend::<u64>::open_on(&factory, &request, Vec::new()).unwrap()
+    };
+    let mut operators: Vec<_> = (1..=6).map(open).collect();
+    let keyed = &mut operators[0];
+    add(keyed, 0..200_000).unwrap();
+    keyed
+        .snapshot_begin(CheckpointId(1), SnapshotKind::Files)
+        .unwrap();
+    let begun = std::time::Instant::now();
+    while keyed.snapshot_poll(64 << 10).unwrap().is_none() {
+        assert!(begun.elapsed().as_secs() < 30, "it does not end");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}

@@ -230,6 +230,9 @@ impl<K: StateKey> KeyedBackend<K> {
             let Some(id) = state.below else { continue };
             let name = &state.meta.name;
             if !all && tier.pending_bytes() > most_pending {
+                // The tier may wait for more: the share of the memory was larger once.
+                let soon = tier.write_soon();
+                soon.map_err(|source| StateError::cold(name, source))?;
                 return Ok(false);
             }
             let done = state.table.copy_some(&mut budget);
