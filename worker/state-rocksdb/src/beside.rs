@@ -10,9 +10,13 @@ use std::path::PathBuf;
 use weir_state::FileSnapshot;
 use weir_types::hash_bytes;
 
-/// So many bytes of changes are few. They stay in memory, and are in each snapshot until there are
-/// more.
-pub(crate) const FEW_BYTES: usize = 1 << 20;
+/// So many bytes of changes are few beside files of so many bytes. They stay in memory, and are in
+/// each snapshot until there are more: at most half of what the files have, or next to nothing.
+pub(crate) fn few(files: u64) -> u64 {
+    const FEW: u64 = 1 << 20;
+    const NOTHING: u64 = 8 << 10;
+    (files / 2).clamp(NOTHING, FEW)
+}
 
 /// When so many bytes have been written beside the same files, again and again, the changes go into
 /// the database although they are few.

@@ -14,8 +14,8 @@
 //! What must last is uploaded by somebody else.
 //!
 //! From the factory down: [`RocksDbFactory`] (memory of a slot, folders) → `restore` (a database
-//! from the files of checkpoints) → `tier` (reads, and the way to the writer) → `writer` → `sst` (the
-//! sorted files, in RocksDB's format). Few changes lie beside a snapshot's files (`beside`).
+//! from the files of checkpoints) → `tier` (reads, and the way to the writer) → `writer` → `sst`
+//! (the sorted files, in RocksDB's format). Few changes lie beside a snapshot's files (`beside`).
 
 #![warn(missing_docs)]
 

@@ -17,7 +17,7 @@ use weir_state::{
 };
 use weir_types::{CheckpointId, KeyGroup};
 
-use crate::beside::{self, FEW_BYTES, OFTEN_BYTES};
+use crate::beside::{self, OFTEN_BYTES};
 use crate::shared::{Asked, Shared};
 use crate::snapshot;
 use crate::sst::{SortedFile, SortedFiles};
@@ -56,6 +56,13 @@ struct Linked {
     newest: CheckpointId,
     /// Of all files that snapshots have had beside them.
     beside_bytes: u64,
+}
+
+impl Linked {
+    fn few_bytes(&self) -> u64 {
+        let files = self.files.iter().filter(|file| file.shared);
+        beside::few(files.map(|file| file.bytes).sum())
+    }
 }
 
 /// Changes that wait to be written, and what has been.
@@ -202,8 +209,11 @@ impl Writer {
 
     fn snapshot_files(&mut self, checkpoint: CheckpointId) -> Result<ColdSnapshot, ColdError> {
         self.shared.failure()?;
-        let often = |linked: &Linked| linked.beside_bytes > OFTEN_BYTES;
-        if self.linked.as_ref().is_none_or(often) || self.gathered_bytes > FEW_BYTES {
+        let gathered_bytes = self.gathered_bytes as u64;
+        let no_longer = |linked: &Linked| {
+            linked.beside_bytes > OFTEN_BYTES || gathered_bytes > linked.few_bytes()
+        };
+        if self.linked.as_ref().is_none_or(no_longer) {
             self.write_all()?;
         }
         let shared = &self.shared;

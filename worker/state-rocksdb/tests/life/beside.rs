@@ -155,6 +155,21 @@ fn few_changes_and_few_more_are_beside_until_they_are_many() {
 }
 
 #[test]
+fn what_is_more_than_half_of_a_small_database_is_not_few() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keyed = open(folder.path(), 64 << 20, &request(0, Vec::new())).unwrap();
+    add(&mut keyed, 0..5_000).unwrap();
+    let first = files_of(&mut keyed, 1).unwrap();
+    add(&mut keyed, 0..5_000).unwrap();
+    let second = files_of(&mut keyed, 2).unwrap();
+    assert_eq!(beside(&second), 0);
+    assert_eq!(shared(&second).len(), shared(&first).len() + 1);
+    add(&mut keyed, 0..1_000).unwrap();
+    let third = files_of(&mut keyed, 3).unwrap();
+    assert!(beside(&third) > 0);
+}
+
+#[test]
 fn what_has_been_written_beside_again_and_again_goes_into_the_database() {
     let folder = tempfile::tempdir().unwrap();
     let mut keyed = open(folder.path(), 64 << 20, &request(0, Vec::new())).unwrap();
