@@ -104,7 +104,7 @@ proptest! {
             rig.put(round);
         }
         let want = merged(&rounds);
-        prop_assert_eq!(rig.all(), want.clone());
+        prop_assert_eq!(&rig.all(), &want);
         for key in rounds.iter().flat_map(BTreeMap::keys).chain(&others) {
             prop_assert_eq!(rig.db.get(key).unwrap(), want.get(key).cloned());
             let mut from = rig.db.raw_iterator();

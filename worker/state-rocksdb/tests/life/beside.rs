@@ -57,7 +57,7 @@ fn few_changes_lie_beside_the_files_of_the_snapshot_before_and_come_back_with_th
     assert_eq!(beside(&first), 0, "there is nothing to lie beside yet");
     assert!((1..10_000).contains(&beside(&second)), "{second:?}");
     assert_eq!(shared(&first), shared(&second));
-    let again = request(1, vec![second.clone()]);
+    let again = request(1, vec![second]);
     let mut keyed = open(&folder.path().join("b"), 64 << 20, &again).unwrap();
     check(&mut keyed);
     // What it was restored from is whole: another one may restore from it.

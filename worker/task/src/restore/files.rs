@@ -69,9 +69,12 @@ impl Reading<'_> {
         let folder = self.folder(local)?;
         let objects = self.objects;
         let fetched = side_by_side(files, |file| {
-            fetch(objects, file, &folder).map_err(|source| (file, source))
+            fetch(objects, file, &folder).map_err(|source| Box::new((file, source)))
         });
-        let fetched = fetched.map_err(|(file, source)| self.file_error(file, source))?;
+        let fetched = fetched.map_err(|failed| {
+            let (file, source) = *failed;
+            self.file_error(file, source)
+        })?;
         Ok(FileSnapshot {
             checkpoint: handle.checkpoint,
             max_parallelism: handle.max_parallelism,

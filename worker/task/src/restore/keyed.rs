@@ -44,9 +44,12 @@ impl Reading<'_> {
             })
         };
         let entries = side_by_side(handles, |handle| {
-            read(handle).map_err(|source| (*handle, source))
+            read(handle).map_err(|source| Box::new((*handle, source)))
         });
-        entries.map_err(|(handle, source)| self.error(&handle.stored, source))
+        entries.map_err(|failed| {
+            let (handle, source) = *failed;
+            self.error(&handle.stored, source)
+        })
     }
 
     /// Reads the index of a file whose key groups are wanted some at a time.
