@@ -4,16 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use weir_state::{
-    ChangeSorter, ColdError, GroupBlock, NextGroups, SnapshotFile, StateMeta, group_prefix,
-};
+use weir_state::{ChangeSorter, ColdError, GroupBlock, NextGroups, SnapshotFile, StateMeta};
 
 use crate::error::Place;
 use crate::expiry::Expiry;
 use crate::options::Setup;
 use crate::restore::open_database;
 use crate::snapshot::link;
-use crate::sst::SortedFiles;
+use crate::sst::{SortedFiles, each_change};
 
 /// Makes a database in a folder, and gives another folder in it with links to its files: what a
 /// checkpoint of it would be.
@@ -40,7 +38,7 @@ pub(crate) fn import(
         fs::create_dir(spill).map_err(place.io("make a folder"))?;
         files.push(SortedFiles::new(spill, &place, setup.compress, number));
     }
-    let (mut key, mut sorter) = (Vec::new(), ChangeSorter::default());
+    let mut sorter = ChangeSorter::default();
     while let Some(groups) = next()? {
         for state in groups {
             let Some(nth) = states.iter().position(|meta| *meta == state.meta) else {
@@ -48,16 +46,10 @@ pub(crate) fn import(
                 return Err(place.failed("take in state", cause));
             };
             for GroupBlock { group, bytes } in &state.blocks {
-                key.clear();
-                key.extend_from_slice(&group_prefix(*group));
-                sorter.each::<ColdError>(bytes, |text, value| {
+                each_change(&mut sorter, *group, bytes, |key, value| match value {
+                    Some(_) => files[nth].add(key, value),
                     // There is nothing before it that was to be removed.
-                    if value.is_some() {
-                        key.truncate(2);
-                        key.extend_from_slice(text);
-                        files[nth].add(&key, value)?;
-                    }
-                    Ok(())
+                    None => Ok(()),
                 })?;
             }
         }

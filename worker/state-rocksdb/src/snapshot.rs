@@ -1,7 +1,7 @@
 //! Snapshots of a database: links to its files, or a copy of its entries.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -43,9 +43,7 @@ impl Shared {
         &self,
         checkpoint: CheckpointId,
     ) -> Result<Vec<SnapshotFile>, ColdError> {
-        let folder = self.folder.checkpoint(checkpoint);
-        let removed = remove(&folder);
-        removed.map_err(self.place.io("remove the files of a snapshot before"))?;
+        let folder = self.free_folder(checkpoint)?;
         // Before it is there: whoever aborts the checkpoint meanwhile leaves it.
         self.folder.keep(Some(checkpoint));
         link(&self.db, &folder, &self.place)
@@ -57,18 +55,22 @@ impl Shared {
         (earlier, files): (CheckpointId, &[SnapshotFile]),
         checkpoint: CheckpointId,
     ) -> Result<(), ColdError> {
-        let (from, into) = (
-            self.folder.checkpoint(earlier),
-            self.folder.checkpoint(checkpoint),
-        );
-        let removed = remove(&into);
-        removed.map_err(self.place.io("remove the files of a snapshot before"))?;
+        let from = self.folder.checkpoint(earlier);
+        let into = self.free_folder(checkpoint)?;
         fs::create_dir(&into).map_err(self.place.io("make a folder for a snapshot"))?;
         for file in files {
             let linked = fs::hard_link(from.join(&file.name), into.join(&file.name));
             linked.map_err(self.place.io("link the files of a snapshot"))?;
         }
         Ok(())
+    }
+
+    /// Where the folder of a checkpoint is to be: nothing is there.
+    fn free_folder(&self, checkpoint: CheckpointId) -> Result<PathBuf, ColdError> {
+        let folder = self.folder.checkpoint(checkpoint);
+        let removed = remove(&folder);
+        removed.map_err(self.place.io("remove the files of a snapshot before"))?;
+        Ok(folder)
     }
 
     /// Copies all entries into a file on the same disk: memory may not hold them.

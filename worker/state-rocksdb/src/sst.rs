@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rocksdb::{BoundColumnFamily, DBWithThreadMode, IngestExternalFileOptions, MultiThreaded};
-use weir_state::ColdError;
+use weir_state::{ChangeSorter, ColdError, group_prefix};
+use weir_types::KeyGroup;
 
 use self::table::Table;
 use crate::error::Place;
@@ -109,6 +110,22 @@ impl<'a> SortedFiles<'a> {
         self.finish_file()?;
         take_in(db, family, self.paths, self.place)
     }
+}
+
+/// Gives the last change of each key of a key group, in order and under the keys that files have.
+pub(crate) fn each_change(
+    sorter: &mut ChangeSorter,
+    group: KeyGroup,
+    block: &[u8],
+    mut give: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), ColdError>,
+) -> Result<(), ColdError> {
+    let prefix = group_prefix(group);
+    let mut key = prefix.to_vec();
+    sorter.each(block, |text, value| {
+        key.truncate(prefix.len());
+        key.extend_from_slice(text);
+        give(&key, value)
+    })
 }
 
 /// Puts whole files into a column family, by moving them.

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use weir_state::{
     ChangeSorter, ColdBatch, ColdError, ColdSnapshot, ColdSnapshotKind, ColdStateId, GiveWay,
-    GroupBlock, IdleTime, REST_MAX, SnapshotFile, group_prefix,
+    GroupBlock, IdleTime, REST_MAX, SnapshotFile,
 };
 use weir_types::{CheckpointId, KeyGroup};
 
 use crate::beside::{self, OFTEN_BYTES};
 use crate::shared::{Asked, Shared};
 use crate::snapshot;
-use crate::sst::{SortedFile, SortedFiles};
+use crate::sst::{SortedFile, SortedFiles, each_change};
 
 /// About how long it works on a byte.
 const NANOS_PER_BYTE: u64 = 9;
@@ -269,15 +269,6 @@ fn in_order(
     groups: &Groups,
     mut give: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), ColdError>,
 ) -> Result<(), ColdError> {
-    let mut key = Vec::new();
-    for (group, block) in groups {
-        key.clear();
-        key.extend_from_slice(&group_prefix(*group));
-        sorter.each(block, |text, value| {
-            key.truncate(2);
-            key.extend_from_slice(text);
-            give(&key, value)
-        })?;
-    }
-    Ok(())
+    let mut groups = groups.iter();
+    groups.try_for_each(|(group, block)| each_change(sorter, *group, block, &mut give))
 }

@@ -67,7 +67,6 @@ pub(super) fn hash(key: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// RocksDB's own examples, of `util/hash_test.cc`: with another seed, so only what is the same.
     #[test]
     fn a_filter_has_a_line_for_fifty_keys_and_an_odd_number_of_them() {
         let lines = |keys: usize| (filter(&vec![7; keys]).len() - 5) / LINE;

@@ -138,10 +138,13 @@ impl Table {
             return Ok(());
         }
         let last = self.data.last().to_vec();
-        let mut block = std::mem::replace(&mut self.data, Block::new(RESTART));
-        let handle = self.put_block(block.finish(), self.compress);
-        block.clear();
-        self.data = block;
+        let handle = put_block(
+            &mut self.piece,
+            self.written,
+            self.data.finish(),
+            self.compress,
+        );
+        self.data.clear();
         self.counts.blocks += 1;
         self.unnamed = Some((last, handle));
         if self.piece.len() >= PIECE_BYTES {
@@ -154,29 +157,6 @@ impl Table {
         self.scratch.clear();
         handle.put(&mut self.scratch);
         self.index.add(key, &[], &self.scratch)
-    }
-
-    fn put_block(&mut self, block: &[u8], compress: bool) -> Handle {
-        let offset = self.len();
-        let begin = self.piece.len();
-        let mut kind = NOT;
-        if compress {
-            let text = lz4_flex::block::compress(block);
-            // Not worth the work of whoever reads it otherwise.
-            if text.len() < block.len() / 8 * 7 {
-                put_varint(&mut self.piece, block.len() as u64);
-                self.piece.extend_from_slice(&text);
-                kind = LZ4;
-            }
-        }
-        if kind == NOT {
-            self.piece.extend_from_slice(block);
-        }
-        let len = (self.piece.len() - begin) as u64;
-        self.piece.push(kind);
-        let sum = checksum(&self.piece[begin..]);
-        self.piece.extend_from_slice(&sum.to_le_bytes());
-        Handle { offset, len }
     }
 
     fn write(&mut self) -> io::Result<()> {
@@ -194,27 +174,26 @@ impl Table {
         if let Some((last, handle)) = self.unnamed.take() {
             self.name_block(&last, handle)?;
         }
-        let mut filter_block = filter(&self.hashes);
-        let filter_bytes = filter_block.len() as u64;
-        let filter_handle = self.put_block(&filter_block, false);
-        filter_block.clear();
-        let mut index = std::mem::replace(&mut self.index, Block::new(1));
-        let index = index.finish();
-        let sizes = [data_bytes, filter_bytes, index.len() as u64];
+        let filter_block = filter(&self.hashes);
+        let index_block = self.index.finish();
+        let sizes = [
+            data_bytes,
+            filter_block.len() as u64,
+            index_block.len() as u64,
+        ];
         let mut properties = properties(&self.counts, sizes, self.compress)?;
-        let properties = self.put_block(properties.finish(), false);
-        let index = self.put_block(index, false);
+        let mut put = |block: &[u8]| put_block(&mut self.piece, self.written, block, false);
+        let filter = put(&filter_block);
+        let properties = put(properties.finish());
+        let index = put(index_block);
         let mut list = Block::new(1);
         let full_filter = format!("fullfilter.{FILTER}");
-        for (name, handle) in [
-            (&*full_filter, filter_handle),
-            ("rocksdb.properties", properties),
-        ] {
+        for (name, handle) in [(&*full_filter, filter), ("rocksdb.properties", properties)] {
             self.scratch.clear();
             handle.put(&mut self.scratch);
             list.add(name.as_bytes(), &[], &self.scratch)?;
         }
-        let list = self.put_block(list.finish(), false);
+        let list = put_block(&mut self.piece, self.written, list.finish(), false);
         self.put_footer(list, index);
         self.write()?;
         Ok(self.written)
@@ -231,6 +210,32 @@ impl Table {
         self.piece.extend_from_slice(&self.scratch);
         self.piece.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         self.piece.extend_from_slice(&MAGIC.to_le_bytes());
+    }
+}
+
+/// Puts a block behind what a piece of a file has, which itself begins at `begin`.
+fn put_block(piece: &mut Vec<u8>, begin: u64, block: &[u8], compress: bool) -> Handle {
+    let start = piece.len();
+    let mut kind = NOT;
+    if compress {
+        let text = lz4_flex::block::compress(block);
+        // Not worth the work of whoever reads it otherwise.
+        if text.len() < block.len() / 8 * 7 {
+            put_varint(piece, block.len() as u64);
+            piece.extend_from_slice(&text);
+            kind = LZ4;
+        }
+    }
+    if kind == NOT {
+        piece.extend_from_slice(block);
+    }
+    let len = (piece.len() - start) as u64;
+    piece.push(kind);
+    let sum = checksum(&piece[start..]);
+    piece.extend_from_slice(&sum.to_le_bytes());
+    Handle {
+        offset: begin + start as u64,
+        len,
     }
 }
 

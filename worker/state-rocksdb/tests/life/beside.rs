@@ -10,8 +10,7 @@ const FEW: u64 = 100;
 fn remove(keyed: &mut KeyedBackend<u64>, keys: std::ops::Range<u64>) {
     let sum = keyed.value_state::<u64>("sum").unwrap();
     for key in keys {
-        let key = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        keyed.set_key(key).unwrap();
+        keyed.set_key(spread(key)).unwrap();
         sum.clear(keyed).unwrap();
     }
 }
@@ -85,8 +84,7 @@ fn few_changes_come_back_at_any_other_parallelism() {
             files_of(keyed, 3).unwrap();
             let sum = keyed.value_state::<u64>("sum").unwrap();
             let mine = (KEYS + FEW..).find(|key| subtask_of(*key, parallelism) == files.len());
-            let key = mine.unwrap().wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            keyed.set_key(key).unwrap();
+            keyed.set_key(spread(mine.unwrap())).unwrap();
             sum.set(keyed, 7).unwrap();
             files.push(files_of(keyed, 4).unwrap());
         }
@@ -94,13 +92,6 @@ fn few_changes_come_back_at_any_other_parallelism() {
         // Their folders go with them.
         kept.push(subtasks);
     }
-}
-
-/// Which subtask has a key that `add` was given.
-fn subtask_of(key: u64, parallelism: u32) -> usize {
-    let hashed = key_hash(&key.wrapping_mul(0x9E37_79B9_7F4A_7C15)).unwrap();
-    let group = weir_types::KeyGroup::of_hash(hashed, GROUPS);
-    weir_types::subtask_of_key_group(group, GROUPS, parallelism) as usize
 }
 
 /// The database still has what was removed: nobody may read it there. When memory is given back,
@@ -236,16 +227,12 @@ fn the_snapshots_of_one_number_have_one_folder_and_files_of_their_own_beside() {
     let folder = tempfile::tempdir().unwrap();
     let (mut keyed, _) = changed(folder.path(), 64 << 20);
     let ahead = files_of(&mut keyed, 3).unwrap();
-    let bytes = |files: &FileSnapshot| -> Vec<Vec<u8>> {
-        let names = files.files.iter().map(|file| files.folder.join(&file.name));
-        names.map(|path| fs::read(path).unwrap()).collect()
-    };
-    let before = bytes(&ahead);
+    let before = contents(&ahead);
     add(&mut keyed, 200..210).unwrap();
     let own = files_of(&mut keyed, 3).unwrap();
     assert_eq!(ahead.folder, own.folder);
-    assert!(before == bytes(&ahead));
-    assert_ne!(before, bytes(&own));
+    assert!(before == contents(&ahead));
+    assert_ne!(before, contents(&own));
     let restore = |name: &str, files: &FileSnapshot| {
         let again = request(1, vec![files.clone()]);
         open(&folder.path().join(name), 64 << 20, &again).unwrap()

@@ -52,13 +52,28 @@ fn open(
     KeyedBackend::open_on(&factory, request, Vec::new())
 }
 
+/// The key of state that plays this one: neighbours are far from each other.
+fn spread(key: u64) -> u64 {
+    key.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// Which subtask has the state of this key.
+fn subtask_of(key: u64, parallelism: u32) -> usize {
+    let group = weir_types::KeyGroup::of_hash(key_hash(&spread(key)).unwrap(), GROUPS);
+    weir_types::subtask_of_key_group(group, GROUPS, parallelism) as usize
+}
+
+/// The bytes of all files of a snapshot.
+fn contents(files: &FileSnapshot) -> Vec<Vec<u8>> {
+    let names = files.files.iter().map(|file| files.folder.join(&file.name));
+    names.map(|path| fs::read(path).unwrap()).collect()
+}
+
 /// Adds 1 to the sums of these keys, a chunk at a time; the most memory that was taken.
 fn add(keyed: &mut KeyedBackend<u64>, keys: std::ops::Range<u64>) -> Result<usize, StateError> {
     let sum = keyed.value_state::<u64>("sum")?;
     let mut most = 0;
-    let keys: Vec<u64> = keys
-        .map(|key| key.wrapping_mul(0x9E37_79B9_7F4A_7C15))
-        .collect();
+    let keys: Vec<u64> = keys.map(spread).collect();
     for chunk in keys.chunks(512) {
         let hashes: Vec<u64> = chunk.iter().map(|key| key_hash(key).unwrap()).collect();
         let table = keyed.table_mut(&sum)?;
@@ -77,9 +92,7 @@ fn add(keyed: &mut KeyedBackend<u64>, keys: std::ops::Range<u64>) -> Result<usiz
 
 fn sum_of(keyed: &mut KeyedBackend<u64>, key: u64) -> Option<u64> {
     let sum = keyed.value_state::<u64>("sum").unwrap();
-    keyed
-        .set_key(key.wrapping_mul(0x9E37_79B9_7F4A_7C15))
-        .unwrap();
+    keyed.set_key(spread(key)).unwrap();
     sum.get(keyed).unwrap().copied()
 }
 
@@ -164,16 +177,12 @@ fn a_later_write_changes_no_linked_file() {
     let mut keyed = open(folder.path(), 64 << 20, &request(0, Vec::new())).unwrap();
     add(&mut keyed, 0..20_000).unwrap();
     let files = files_of(&mut keyed, 1).unwrap();
-    let read = |files: &FileSnapshot| -> Vec<Vec<u8>> {
-        let names = files.files.iter().map(|file| files.folder.join(&file.name));
-        names.map(|path| fs::read(path).unwrap()).collect()
-    };
-    let before = read(&files);
+    let before = contents(&files);
     for n in 2..6 {
         add(&mut keyed, 0..100_000).unwrap();
         files_of(&mut keyed, n).unwrap();
     }
-    assert!(before == read(&files));
+    assert!(before == contents(&files));
 }
 
 #[test]
@@ -526,10 +535,7 @@ fn rescaled_again_and_again(change: impl Fn(FileSnapshot, &Path) -> FileSnapshot
 fn check_sums(subtasks: &mut [KeyedBackend<u64>], keys: std::ops::Range<u64>) {
     let parallelism = u32::try_from(subtasks.len()).unwrap();
     for key in keys {
-        let hashed = key_hash(&key.wrapping_mul(0x9E37_79B9_7F4A_7C15)).unwrap();
-        let group = weir_types::KeyGroup::of_hash(hashed, GROUPS);
-        let subtask = weir_types::subtask_of_key_group(group, GROUPS, parallelism);
-        let keyed = &mut subtasks[subtask as usize];
+        let keyed = &mut subtasks[subtask_of(key, parallelism)];
         assert_eq!(sum_of(keyed, key), Some(1), "key {key}");
     }
 }
