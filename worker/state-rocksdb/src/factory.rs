@@ -13,6 +13,7 @@ use weir_types::KeyGroupRange;
 
 use crate::import::import;
 use crate::options::{self, RocksDbOptions, SlotMemory};
+use crate::removal::Removals;
 use crate::scratch::ScratchFolder;
 use crate::shared::lock;
 use crate::tier::RocksDbTier;
@@ -22,6 +23,7 @@ pub struct RocksDbFactory {
     options: RocksDbOptions,
     memory: SlotMemory,
     tables: Arc<MemoryBudget>,
+    removals: Arc<Removals>,
     /// What `options.folder` lies in, if it is to go with the last factory.
     _scratch: Option<Arc<ScratchFolder>>,
 }
@@ -34,6 +36,7 @@ impl RocksDbFactory {
             options,
             memory,
             tables: MemoryBudget::new(tables),
+            removals: Arc::default(),
             _scratch: None,
         }
     }
@@ -62,7 +65,12 @@ impl fmt::Debug for RocksDbFactory {
 impl StateBackendFactory for RocksDbFactory {
     fn open(&self, request: &BackendRequest) -> Result<Option<ColdSetup>, ColdError> {
         let share = self.tables.share();
-        let tier = RocksDbTier::open(&self.options, &self.memory, request, share.bytes())?;
+        let tier = RocksDbTier::open(
+            &self.options,
+            (&self.memory, &self.removals),
+            request,
+            share.bytes(),
+        )?;
         Ok(Some(ColdSetup {
             tier: Arc::new(tier),
             memory: share,

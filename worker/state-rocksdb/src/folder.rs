@@ -5,24 +5,29 @@
 //!                                                     /spill    files on their way into it
 //!                                                     /chk-<n>  hard links for a checkpoint
 //!                                                     /copy-<n> entries for one, for a moment
+//!               /removed-<operator>-<subtask>-<epoch>-<attempt>  the whole, while it is removed
 //! ```
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use weir_state::{BackendRequest, ColdError};
 use weir_types::CheckpointId;
 
 use crate::error::Place;
+use crate::removal::{Removals, remove};
 use crate::shared::lock;
 
 /// The folder, which goes when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    /// Where it is while it is removed.
+    removed: PathBuf,
     kept: Mutex<Option<Kept>>,
+    removals: Arc<Removals>,
 }
 
 /// The folder of a checkpoint that stays when that is confirmed or aborted.
@@ -35,32 +40,31 @@ struct Kept {
 
 impl Folder {
     /// Makes the folder of an attempt and removes those of earlier attempts of the subtask.
-    pub(crate) fn create(job: &Path, request: &BackendRequest) -> Result<Self, ColdError> {
+    pub(crate) fn create(
+        job: &Path,
+        request: &BackendRequest,
+        removals: &Arc<Removals>,
+    ) -> Result<Self, ColdError> {
         let attempt = request.attempt;
-        let parent = job.join(format!("{}-{}", request.operator, attempt.subtask));
-        let place = Place::new(&parent);
         let own = (attempt.epoch.0, attempt.attempt.0);
-        let found = match fs::read_dir(&parent) {
-            Ok(found) => found.collect::<io::Result<Vec<_>>>(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        };
-        for entry in found.map_err(place.io("look for folders of earlier attempts"))? {
-            let name = entry.file_name();
+        let parent = format!("{}-{}", request.operator, attempt.subtask);
+        let removed = |(epoch, attempt)| job.join(format!("removed-{parent}-{epoch}-{attempt}"));
+        let path = job.join(&parent);
+        let place = Place::new(&path);
+        for name in names(&path).map_err(place.io("look for folders of earlier attempts"))? {
             // Also its own: a process that was killed may be back with the same numbers.
-            if name
-                .to_str()
-                .and_then(parse)
-                .is_some_and(|other| other <= own)
-            {
-                remove(&entry.path())
-                    .map_err(place.io("remove the folder of an earlier attempt"))?;
-            }
+            let Some(other) = parse(&name).filter(|other| *other <= own) else {
+                continue;
+            };
+            removals
+                .put_away(&path.join(name), removed(other))
+                .map_err(place.io("remove the folder of an earlier attempt"))?;
         }
-        let path = parent.join(format!("{}-{}", own.0, own.1));
         let folder = Self {
-            path,
+            path: path.join(format!("{}-{}", own.0, own.1)),
+            removed: removed(own),
             kept: Mutex::default(),
+            removals: Arc::clone(removals),
         };
         fs::create_dir_all(folder.spill()).map_err(place.io("make a folder"))?;
         Ok(folder)
@@ -136,8 +140,9 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
+        let removed = std::mem::take(&mut self.removed);
         // What stays is removed by the next attempt.
-        drop(remove(&self.path));
+        drop(self.removals.put_away(&self.path, removed));
         if let Some(parent) = self.path.parent() {
             // Succeeds once no other attempt is in it.
             drop(fs::remove_dir(parent));
@@ -145,14 +150,17 @@ impl Drop for Folder {
     }
 }
 
+/// What is in a folder, if it is there. Nobody's names but ours can be read.
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    let found = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        found => found?,
+    };
+    let names = found.map(|entry| Ok(entry?.file_name().into_string().ok()));
+    names.filter_map(io::Result::transpose).collect()
+}
+
 fn parse(name: &str) -> Option<(u64, u32)> {
     let (epoch, attempt) = name.split_once('-')?;
     Some((epoch.parse().ok()?, attempt.parse().ok()?))
-}
-
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done,
-    }
 }

@@ -26,6 +26,7 @@ mod factory;
 mod folder;
 mod import;
 mod options;
+mod removal;
 mod rest;
 mod restore;
 mod scratch;

@@ -47,8 +47,8 @@ pub(crate) struct Shared {
     /// What each column family forgets when its files are merged. Behind the database, so that it
     /// is dropped after it.
     pub(crate) expiry: Expiry,
-    /// Nobody wants the result of a copy any more.
-    pub(crate) closing: AtomicBool,
+    /// Nobody wants the result of anything any more.
+    closing: AtomicBool,
     pub(crate) written_entries: AtomicU64,
     /// What the tables' indices and filters take in memory.
     pub(crate) reader_bytes: AtomicUsize,
@@ -120,16 +120,21 @@ impl Shared {
         ready.retain(|(checkpoint, _)| *checkpoint != asked.checkpoint);
     }
 
+    /// An error if nobody needs anything of what was to be done any more.
+    pub(crate) fn check_open(&self, action: &'static str) -> Result<(), ColdError> {
+        match self.closing.load(Ordering::Relaxed) {
+            true => Err(self.place.failed(action, "the subtask ended")),
+            false => Ok(()),
+        }
+    }
+
     /// An error if a snapshot is not wanted any more.
     pub(crate) fn check_wanted(&self, asked: &Asked) -> Result<(), ColdError> {
-        let why = if self.closing.load(Ordering::Relaxed) {
-            "the subtask ended"
-        } else if asked.is_given_up() {
-            "the snapshot was given up"
-        } else {
-            return Ok(());
-        };
-        Err(self.place.failed("copy state", why))
+        self.check_open("copy state")?;
+        match asked.is_given_up() {
+            true => Err(self.place.failed("copy state", "the snapshot was given up")),
+            false => Ok(()),
+        }
     }
 
     /// Nobody needs the writer any more.

@@ -10,7 +10,7 @@ use weir_state::{ColdError, ColdSnapshot, ColdStateId, SnapshotFile};
 use weir_types::{CheckpointId, KeyGroup};
 
 use crate::error::Place;
-use crate::folder::remove;
+use crate::removal::remove;
 use crate::shared::{Asked, Shared, lock};
 use crate::spill::Spill;
 use crate::sst::Db;

@@ -17,6 +17,7 @@ use weir_types::CheckpointId;
 use crate::expiry::Expiry;
 use crate::folder::Folder;
 use crate::options::{self, RocksDbOptions, SlotMemory};
+use crate::removal::Removals;
 use crate::restore;
 use crate::shared::{Asked, Shared, lock};
 use crate::writer::{self, Command};
@@ -51,15 +52,15 @@ pub struct RocksDbTier {
 }
 
 impl RocksDbTier {
-    /// Opens a database in the folder of the request's attempt, with the files it names. `memory`
+    /// Opens a database in the folder of the request's attempt, with the files it names. `tables`
     /// is what the tables over it may take.
     pub(crate) fn open(
         options: &RocksDbOptions,
-        memory: &SlotMemory,
+        (memory, removals): (&SlotMemory, &Arc<Removals>),
         request: &BackendRequest,
         tables: usize,
     ) -> Result<Self, ColdError> {
-        let folder = Folder::create(&options.folder, request)?;
+        let folder = Folder::create(&options.folder, request, removals)?;
         let mut setup = options::database(options, memory);
         // Not into the folders that are only read.
         setup.options.set_db_log_dir(folder.path());

@@ -99,8 +99,8 @@ pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes:
         give_way: GiveWay::new(None),
     };
     while let Ok(command) = commands.recv() {
-        // Whoever restarts the subtask waits for its end, and nobody will read this database.
-        if writer.shared.closing.load(Ordering::Relaxed) {
+        // Nobody will read this database.
+        if writer.shared.check_open("go on").is_err() {
             return;
         }
         match command {
@@ -185,6 +185,8 @@ impl Writer {
             files.add(key, value)?;
             entries += 1;
             if entries % PIECE_ENTRIES == 0 {
+                // Whoever restarts the subtask waits for the end.
+                shared.check_open("write state")?;
                 self.give_way.between_with(|time| shared.rest.take(time));
             }
             Ok(())

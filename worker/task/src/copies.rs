@@ -109,13 +109,12 @@ impl LocalCopies {
                 let mut inner = self.lock();
                 inner.index.add(object, checkpoint, number, bytes);
             }
+            // The file went with its subtask, or the folder with the job: no fault of the disk.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 drop(fs::remove_file(&copy));
-                // Without its folder it is the end of the job, and no fault of the disk.
-                if folder.exists() {
-                    let place = copy.display();
-                    self.give_up(&format!("write {place}: {error}"));
-                }
+                let place = copy.display();
+                self.give_up(&format!("write {place}: {error}"));
             }
         }
     }

@@ -159,14 +159,27 @@ fn copies_have_a_limit_and_a_disk_that_fails_ends_them() {
     rig.keep(8, &large, &[2; 6]);
     assert!(rig.read(&large).is_some(), "there is room again");
 
-    // A file that is not there cannot be linked: as if the disk failed.
-    let gone = rig.folder.path().join("gone.sst");
-    rig.copies
-        .keep_link(CheckpointId(8), &object("c", b"x"), &gone);
+    // What cannot be written where the next copy is to be: as if the disk failed.
+    let next = rig.copies.lock().next_file.to_string();
+    fs::create_dir(rig.folder.path().join("copies").join(next)).unwrap();
+    rig.keep(8, &object("c", b"x"), b"x");
     assert!(rig.read(&large).is_none());
     rig.keep(9, &small, &[1; 6]);
     assert!(rig.read(&small).is_none(), "there are none from then on");
-    rig.wait_for_files(0);
+    rig.wait_for_files(1);
+}
+
+/// It turned them off for good: the subtask that failed was the last to find any.
+#[test]
+fn a_file_that_went_with_its_subtask_costs_its_own_copy_and_no_other() {
+    let rig = Rig::new();
+    let (kept, gone, next) = (object("a", b"1"), object("b", b"2"), object("c", b"3"));
+    rig.keep(7, &kept, b"1");
+    let file = rig.folder.path().join("000007.sst");
+    rig.copies.keep_link(CheckpointId(8), &gone, &file);
+    rig.keep(8, &next, b"3");
+    let found = [&kept, &gone, &next].map(|object| rig.read(object).is_some());
+    assert_eq!(found, [true, false, true]);
 }
 
 #[test]
