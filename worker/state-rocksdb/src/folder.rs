@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use weir_state::{BackendRequest, ColdError};
-use weir_types::CheckpointId;
+use weir_types::{CheckpointId, ExecutionAttemptId};
 
 use crate::error::Place;
 use crate::removal::{Removals, remove};
@@ -24,6 +24,7 @@ use crate::shared::lock;
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    attempt: ExecutionAttemptId,
     /// Where it is while it is removed.
     removed: PathBuf,
     kept: Mutex<Option<Kept>>,
@@ -62,6 +63,7 @@ impl Folder {
         }
         let folder = Self {
             path: path.join(format!("{}-{}", own.0, own.1)),
+            attempt,
             removed: removed(own),
             kept: Mutex::default(),
             removals: Arc::clone(removals),
@@ -72,6 +74,11 @@ impl Folder {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whose it is.
+    pub(crate) fn attempt(&self) -> ExecutionAttemptId {
+        self.attempt
     }
 
     pub(crate) fn database(&self) -> PathBuf {

@@ -20,6 +20,7 @@
 #![warn(missing_docs)]
 
 mod beside;
+mod changes;
 mod error;
 mod expiry;
 mod factory;

@@ -91,6 +91,9 @@ pub(crate) fn database(options: &RocksDbOptions, memory: &SlotMemory) -> Setup {
     // It is stored anew with each checkpoint, and space reserved for it counts on a small disk.
     db.set_max_manifest_file_size(1 << 20);
     db.set_manifest_preallocation_size(64 << 10);
+    // What it merges goes to the disk as it comes: whoever makes a small file durable waits for
+    // what others have not written by then.
+    db.set_bytes_per_sync(1 << 20);
     db.set_keep_log_file_num(1);
     db.set_log_level(LogLevel::Error);
     // All but the newest lies at one level: what was removed, or expired, goes with the first

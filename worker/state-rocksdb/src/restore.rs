@@ -59,17 +59,23 @@ pub(crate) fn open(
 /// Puts the changes beside a snapshot's files into the database: they are newer than those.
 fn take_in_beside(db: &Db, folder: &Folder, source: &FileSnapshot) -> Result<(), ColdError> {
     let place = Place::new(folder.path());
+    let spill = folder.spill();
     for meta in &source.states {
-        let Some(beside) = beside::find(source, &meta.name) else {
-            continue;
-        };
         let Some(family) = db.cf_handle(&meta.name) else {
             return Err(place.failed("take in changes", format!("`{}` is gone", meta.name)));
         };
-        // It is moved from there, and the source's is not to be touched.
-        let taken = folder.spill().join(beside.file_name().unwrap_or_default());
-        fs::copy(&beside, &taken).map_err(place.io("copy changes"))?;
-        take_in(db, &family, vec![taken], &place)?;
+        // They are moved from there, and the source's are not to be touched.
+        let copied = beside::find(source, &meta.name).into_iter().map(|beside| {
+            let copy = spill.join(beside.file_name().unwrap_or_default());
+            fs::copy(&beside, &copy).map(|_| copy)
+        });
+        let copied = copied.collect::<io::Result<_>>();
+        take_in(
+            db,
+            &family,
+            copied.map_err(place.io("copy changes"))?,
+            &place,
+        )?;
     }
     Ok(())
 }
@@ -169,7 +175,7 @@ pub(crate) fn open_database(
 fn link(source: &FileSnapshot, into: &Path) -> io::Result<()> {
     fs::create_dir_all(into)?;
     let files = source.files.iter();
-    for file in files.filter(|file| !is_beside(&file.name)) {
+    for file in files.filter(|file| !is_beside(file)) {
         let (from, to) = (source.folder.join(&file.name), into.join(&file.name));
         // Not on the same disk: copied.
         if !file.shared || fs::hard_link(&from, &to).is_err() {

@@ -128,7 +128,8 @@ pub(crate) fn each_change(
     })
 }
 
-/// Puts whole files into a column family, by moving them.
+/// Puts whole files into a column family, by moving them. Of two with the same key the later one
+/// counts.
 pub(crate) fn take_in(
     db: &Db,
     family: &Arc<BoundColumnFamily<'_>>,

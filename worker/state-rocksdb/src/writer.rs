@@ -5,7 +5,7 @@
 //! written. The first failure stays: everything after it fails alike, because a later change must
 //! not be written when an earlier one is missing.
 
-use std::collections::BTreeMap;
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -13,14 +13,15 @@ use std::time::Duration;
 
 use weir_state::{
     ChangeSorter, ColdBatch, ColdError, ColdSnapshot, ColdSnapshotKind, ColdStateId, GiveWay,
-    GroupBlock, IdleTime, REST_MAX, SnapshotFile,
+    IdleTime, REST_MAX, SnapshotFile,
 };
-use weir_types::{CheckpointId, KeyGroup};
+use weir_types::CheckpointId;
 
-use crate::beside::{self, OFTEN_BYTES};
+use crate::beside;
+use crate::changes::{Changes, Groups};
 use crate::shared::{Asked, Shared};
 use crate::snapshot;
-use crate::sst::{SortedFile, SortedFiles, each_change};
+use crate::sst::{SortedFile, SortedFiles};
 
 /// About how long it works on a byte.
 const NANOS_PER_BYTE: u64 = 9;
@@ -44,18 +45,15 @@ pub(crate) enum Command {
     Snapshot(Asked, ColdSnapshotKind),
 }
 
-/// Changes of a state, as they came.
-type Groups = BTreeMap<KeyGroup, Vec<u8>>;
-
-/// Links to the files of the database.
+/// Links to the files of the database, and the files beside those.
 struct Linked {
     files: Vec<SnapshotFile>,
     /// Whose folder they are in.
     by: CheckpointId,
     /// The newest snapshot that has them in its own.
     newest: CheckpointId,
-    /// Of all files that snapshots have had beside them.
-    beside_bytes: u64,
+    /// So many times changes were laid beside.
+    times: u32,
 }
 
 impl Linked {
@@ -68,8 +66,9 @@ impl Linked {
 /// Changes that wait to be written, and what has been.
 struct Writer {
     shared: Arc<Shared>,
-    gathered: BTreeMap<ColdStateId, Groups>,
-    gathered_bytes: usize,
+    gathered: Changes,
+    /// Changes before those, which lie beside the files that are linked.
+    beside: Changes,
     /// Gather at most so much.
     file_bytes: usize,
     next_file: u64,
@@ -90,8 +89,8 @@ impl Drop for Writer {
 pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes: usize) {
     let mut writer = Writer {
         shared,
-        gathered: BTreeMap::new(),
-        gathered_bytes: 0,
+        gathered: Changes::default(),
+        beside: Changes::default(),
         file_bytes,
         next_file: 0,
         linked: None,
@@ -128,43 +127,39 @@ pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes:
 
 impl Writer {
     fn gather(&mut self, batch: ColdBatch) {
-        let groups = self.gathered.entry(batch.state).or_default();
-        for GroupBlock { group, bytes } in batch.blocks {
-            self.gathered_bytes += bytes.len();
-            let block = groups.entry(group).or_default();
-            if block.is_empty() {
-                *block = bytes;
-            } else {
-                block.extend_from_slice(&bytes);
-            }
-        }
-        if self.gathered_bytes >= self.file_bytes {
+        self.gathered.add(batch);
+        if self.waiting_bytes() >= self.file_bytes {
             // Whoever asks next is told.
             drop(self.write_all());
         }
     }
 
-    /// Writes what was gathered.
+    /// Of what is not in the database.
+    fn waiting_bytes(&self) -> usize {
+        self.beside.bytes() + self.gathered.bytes()
+    }
+
+    /// Puts what was gathered into the database.
     fn write_all(&mut self) -> Result<(), ColdError> {
         self.shared.failure()?;
-        if self.gathered.is_empty() {
+        let mut changes = std::mem::take(&mut self.beside);
+        changes.append(std::mem::take(&mut self.gathered));
+        if changes.is_empty() {
             return Ok(());
         }
         if self.linked.take().is_some() {
             // What is merged away from now on is not to take place on the disk.
             self.shared.folder.keep(None);
         }
-        let gathered = std::mem::take(&mut self.gathered);
-        let nanos = self.gathered_bytes as u64 * NANOS_PER_BYTE;
+        let nanos = changes.bytes() as u64 * NANOS_PER_BYTE;
         self.give_way.begin(Duration::from_nanos(nanos));
-        let written = gathered
-            .iter()
-            .try_for_each(|(state, groups)| self.write_state(*state, groups));
+        let written = changes
+            .states()
+            .try_for_each(|(state, groups)| self.write_state(state, groups));
         let shared = &self.shared;
         shared
             .pending_bytes
-            .fetch_sub(self.gathered_bytes, Ordering::Relaxed);
-        self.gathered_bytes = 0;
+            .fetch_sub(changes.bytes(), Ordering::Relaxed);
         shared.note_readers();
         written.inspect_err(|error| shared.fail(error))
     }
@@ -181,7 +176,7 @@ impl Writer {
         let compress = shared.setup.compress;
         let mut files = SortedFiles::new(&spill, &shared.place, compress, &mut self.next_file);
         let mut entries = 0;
-        in_order(&mut self.sorter, groups, |key, value| {
+        groups.in_order(&mut self.sorter, |key, value| {
             files.add(key, value)?;
             entries += 1;
             if entries % PIECE_ENTRIES == 0 {
@@ -200,7 +195,7 @@ impl Writer {
             return;
         }
         let snapshot = match kind {
-            ColdSnapshotKind::Files => self.snapshot_files(asked.checkpoint),
+            ColdSnapshotKind::Files { ahead } => self.snapshot_files(asked.checkpoint, ahead),
             ColdSnapshotKind::Blocks => match self.write_all() {
                 Ok(()) => return snapshot::copy_elsewhere(&self.shared, asked),
                 Err(error) => Err(error),
@@ -209,13 +204,17 @@ impl Writer {
         self.shared.say_ready(asked, snapshot);
     }
 
-    fn snapshot_files(&mut self, checkpoint: CheckpointId) -> Result<ColdSnapshot, ColdError> {
+    fn snapshot_files(
+        &mut self,
+        checkpoint: CheckpointId,
+        ahead: bool,
+    ) -> Result<ColdSnapshot, ColdError> {
         self.shared.failure()?;
-        let gathered_bytes = self.gathered_bytes as u64;
-        let no_longer = |linked: &Linked| {
-            linked.beside_bytes > OFTEN_BYTES || gathered_bytes > linked.few_bytes()
-        };
-        if self.linked.as_ref().is_none_or(no_longer) {
+        let waiting_bytes = self.waiting_bytes() as u64;
+        // What is put into the database ahead need not be at the barrier.
+        let times = if ahead { 2 } else { 1 };
+        let many = |linked: &Linked| waiting_bytes * times > linked.few_bytes();
+        if self.linked.as_ref().is_none_or(many) {
             self.write_all()?;
         }
         let shared = &self.shared;
@@ -225,13 +224,12 @@ impl Writer {
                 files: shared.link_files(checkpoint)?,
                 by: checkpoint,
                 newest: checkpoint,
-                beside_bytes: 0,
+                times: 0,
             }),
         };
-        let folder = shared.folder.checkpoint(checkpoint);
         if checkpoint == linked.by {
             shared.folder.want_kept();
-        } else if checkpoint != linked.newest || !folder.exists() {
+        } else if checkpoint != linked.newest || !shared.folder.checkpoint(checkpoint).exists() {
             let again = shared.link_again((linked.by, &linked.files), checkpoint);
             if let Err(error) = again {
                 // The next one is made of the database's own.
@@ -241,36 +239,66 @@ impl Writer {
         }
         // Otherwise the one before was written ahead of this one.
         linked.newest = checkpoint;
-        let mut files = linked.files.clone();
-        for (state, groups) in &self.gathered {
-            let name = beside::file_name(&shared.family(*state)?, self.next_file);
+        if let Err(error) = self.lay_beside(checkpoint) {
+            // Some of it may count as laid and be in no file.
+            self.linked = None;
+            return Err(error);
+        }
+        let linked = self.linked.as_ref();
+        Ok(ColdSnapshot::Files {
+            folder: self.shared.folder.checkpoint(checkpoint),
+            files: linked.map_or_else(Vec::new, |linked| linked.files.clone()),
+            readable: self.beside.is_empty(),
+        })
+    }
+
+    /// Lays what was gathered beside the files that are linked, and links it for this checkpoint.
+    fn lay_beside(&mut self, checkpoint: CheckpointId) -> Result<(), ColdError> {
+        let (Some(linked), false) = (&mut self.linked, self.gathered.is_empty()) else {
+            return Ok(());
+        };
+        let instead = linked.times == beside::TIMES_MAX;
+        if instead {
+            let gathered = std::mem::take(&mut self.gathered);
+            self.beside.append(gathered);
+        }
+        let changes = if instead {
+            &self.beside
+        } else {
+            &self.gathered
+        };
+        let shared = &self.shared;
+        let (by, own) = (linked.by, shared.folder.checkpoint(checkpoint));
+        let from = shared.folder.checkpoint(by);
+        let mut files = Vec::new();
+        for (state, groups) in changes.states() {
+            let attempt = shared.folder.attempt();
+            let name = beside::file_name(&shared.family(state)?, attempt, self.next_file);
             self.next_file += 1;
             let compress = shared.setup.compress;
-            let mut file = SortedFile::create(&folder.join(&name), &shared.place, compress)?;
-            in_order(&mut self.sorter, groups, |key, value| file.add(key, value))?;
+            let mut file = SortedFile::create(&from.join(&name), &shared.place, compress)?;
+            groups.in_order(&mut self.sorter, |key, value| file.add(key, value))?;
             let bytes = file.finish()?;
-            linked.beside_bytes += bytes;
+            if by != checkpoint {
+                let linked = fs::hard_link(from.join(&name), own.join(&name));
+                linked.map_err(shared.place.io("link the changes of a snapshot"))?;
+            }
             files.push(SnapshotFile {
                 name,
                 bytes,
                 shared: false,
-                grows: false,
+                grows: true,
             });
         }
-        Ok(ColdSnapshot::Files {
-            folder,
-            files,
-            readable: self.gathered.is_empty(),
-        })
+        if instead {
+            linked.files.retain(|file| !beside::is_beside(file));
+            linked.times = 0;
+        } else {
+            let gathered = std::mem::take(&mut self.gathered);
+            self.beside.append(gathered);
+        }
+        linked.files.append(&mut files);
+        linked.times += 1;
+        Ok(())
     }
-}
-
-/// Gives the last change of each key, in the order of the tier's keys.
-fn in_order(
-    sorter: &mut ChangeSorter,
-    groups: &Groups,
-    mut give: impl FnMut(&[u8], Option<&[u8]>) -> Result<(), ColdError>,
-) -> Result<(), ColdError> {
-    let mut groups = groups.iter();
-    groups.try_for_each(|(group, block)| each_change(sorter, *group, block, &mut give))
 }

@@ -162,7 +162,7 @@ fn files_of_version_1(folder: &Path, metas: &[StateMeta]) -> (ColdSetup, FileSna
     setup.tier.write(ColdBatch { state, blocks }).unwrap();
     setup
         .tier
-        .snapshot_begin(CheckpointId(1), ColdSnapshotKind::Files)
+        .snapshot_begin(CheckpointId(1), ColdSnapshotKind::Files { ahead: false })
         .unwrap();
     let taken = setup.tier.snapshot_take(true).unwrap();
     let Some(ColdSnapshot::Files { folder, files, .. }) = taken else {

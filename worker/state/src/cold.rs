@@ -86,7 +86,10 @@ pub enum ColdSnapshotKind {
     /// All entries.
     Blocks,
     /// The files they lie in.
-    Files,
+    Files {
+        /// It comes ahead of another one: that one, and not this, is to be quick.
+        ahead: bool,
+    },
 }
 
 /// A snapshot of a tier.

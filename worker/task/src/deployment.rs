@@ -131,6 +131,8 @@ pub struct TaskCheckpoints {
     pub full_every: u32,
     /// Up to how many bytes are put into the acknowledgement instead of an object.
     pub inline_max: usize,
+    /// Up to how many bytes of a database's new files are, too, those of one operator together.
+    pub inline_files_max: usize,
     /// Copies on the local disk that save reading the store; none: there are none.
     pub copies: Option<Arc<LocalCopies>>,
 }
@@ -147,7 +149,39 @@ impl TaskCheckpoints {
             incremental: false,
             full_every: 10,
             inline_max: 16 << 10,
+            inline_files_max: 0,
             copies: None,
+        }
+    }
+
+    /// The same for each of so many subtasks. The metadata has what all of them acknowledge, so the
+    /// more there are the less each may.
+    pub(crate) fn of_each(&self, parallelism: u32) -> Self {
+        const ALL: usize = 4 << 20;
+        const EACH: usize = 256 << 10;
+        let parallelism = usize::try_from(parallelism).unwrap_or(usize::MAX).max(1);
+        Self {
+            inline_files_max: (ALL / parallelism).min(EACH),
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use weir_storage::MemoryStore;
+
+    use super::*;
+
+    #[test]
+    fn the_more_subtasks_there_are_the_less_each_puts_into_the_metadata() {
+        let one = TaskCheckpoints::new(Arc::new(MemoryStore::new()));
+        let each = |parallelism| one.of_each(parallelism).inline_files_max;
+        assert_eq!(each(1), each(16));
+        assert_eq!(each(1), 256 << 10);
+        for parallelism in [16, 100, 10_000] {
+            assert!(each(parallelism) * parallelism as usize <= 4 << 20);
+            assert!(each(parallelism) > 0);
         }
     }
 }

@@ -276,6 +276,7 @@ impl Context<'_> {
         let operators = self.vertex.operators.iter();
         let operators: Vec<_> = operators.map(|operator| operator.operator_id).collect();
         let attempt = self.deployment.attempt;
+        let config = &Arc::new(config.of_each(self.vertex.parallelism));
         let snapshots = Snapshots::new(config, attempt, events, clock, metrics, operators.len());
         let mut snapshots = snapshots?;
         if let Some(restore) = &self.deployment.restore {

@@ -160,21 +160,94 @@ fn what_is_more_than_half_of_a_small_database_is_not_few() {
     assert!(beside(&third) > 0);
 }
 
+/// The names of the files that lie beside the database's.
+fn names(files: &FileSnapshot) -> Vec<String> {
+    let names = files.files.iter().map(|file| file.name.clone());
+    names.filter(|name| name.starts_with("beside=")).collect()
+}
+
 #[test]
-fn what_has_been_written_beside_again_and_again_goes_into_the_database() {
+fn what_lies_beside_stays_in_later_snapshots_until_one_file_takes_the_place_of_all() {
     let folder = tempfile::tempdir().unwrap();
-    let mut keyed = open(folder.path(), 64 << 20, &request(0, Vec::new())).unwrap();
+    let mut keyed = open(&folder.path().join("a"), 64 << 20, &request(0, Vec::new())).unwrap();
     add(&mut keyed, 0..KEYS).unwrap();
     let first = files_of(&mut keyed, 1).unwrap();
-    add(&mut keyed, 0..20_000).unwrap();
-    let rest: Vec<_> = (2..60)
-        .map(|id| files_of(&mut keyed, id).unwrap())
-        .collect();
-    let times = rest.iter().take_while(|files| beside(files) > 0).count();
-    assert!((4..40).contains(&times), "{times}");
-    assert!(rest[times..].iter().all(|files| beside(files) == 0));
-    let last = rest.last().unwrap();
-    assert_eq!(shared(last).len(), shared(&first).len() + 1);
+    let (mut before, mut most) = (Vec::new(), 0);
+    for id in 2..40 {
+        // One key in all of them, and one for each.
+        add(&mut keyed, 0..1).unwrap();
+        add(&mut keyed, id..id + 1).unwrap();
+        let files = files_of(&mut keyed, id).unwrap();
+        let names = names(&files);
+        assert!(names.starts_with(&before) || names.len() == 1, "{names:?}");
+        assert_ne!(names, before);
+        most = most.max(names.len());
+        before = names;
+        assert_eq!(shared(&files), shared(&first));
+        if id % 5 == 0 {
+            let again = folder.path().join(format!("b{id}"));
+            let mut keyed = open(&again, 64 << 20, &request(1, vec![files])).unwrap();
+            let sums = [0, 2, id, id + 1].map(|key| sum_of(&mut keyed, key));
+            assert_eq!(sums, [Some(id), Some(2), Some(2), Some(1)], "{id}");
+        }
+        keyed.confirm(CheckpointId(id));
+    }
+    assert_eq!(most, 8);
+    // Without a change there is none.
+    let files = files_of(&mut keyed, 40).unwrap();
+    assert_eq!(names(&files), before);
+}
+
+#[test]
+fn what_could_not_be_laid_beside_is_in_the_next_snapshot_all_the_same() {
+    for times in [3, 8] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut keyed = open(&folder.path().join("a"), 64 << 20, &request(0, Vec::new())).unwrap();
+        add(&mut keyed, 0..KEYS).unwrap();
+        let first = files_of(&mut keyed, 1).unwrap();
+        let mut name = String::new();
+        for id in 2..2 + times {
+            add(&mut keyed, id..id + 1).unwrap();
+            let files = files_of(&mut keyed, id).unwrap();
+            name = names(&files).pop().unwrap();
+            keyed.confirm(CheckpointId(id));
+        }
+        let (rest, number) = name.rsplit_once('-').unwrap();
+        let number: u64 = number.parse().unwrap();
+        let in_the_way = first.folder.join(format!("{rest}-{}", number + 1));
+        fs::write(&in_the_way, "").unwrap();
+        add(&mut keyed, 0..1).unwrap();
+        let error = files_of(&mut keyed, 20).unwrap_err();
+        assert!(chain(&error).join(": ").contains("make a sorted file"));
+        keyed.abort(CheckpointId(20));
+        let files = files_of(&mut keyed, 21).unwrap();
+        let again = request(1, vec![files]);
+        let mut keyed = open(&folder.path().join("b"), 64 << 20, &again).unwrap();
+        let sums = [0, 2, 1 + times, 20].map(|key| sum_of(&mut keyed, key));
+        assert_eq!(sums, [Some(2), Some(2), Some(2), Some(1)]);
+    }
+}
+
+#[test]
+fn what_is_written_ahead_leaves_room_beside_for_what_comes_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keyed = open(folder.path(), 64 << 20, &request(0, Vec::new())).unwrap();
+    add(&mut keyed, 0..4 * KEYS).unwrap();
+    let first = files_of(&mut keyed, 1).unwrap();
+    // More than half of what may lie there.
+    add(&mut keyed, 0..90_000).unwrap();
+    let begun = keyed.snapshot_ahead(CheckpointId(2), SnapshotKind::Files);
+    assert!(begun.unwrap());
+    let ahead = match keyed.snapshot_poll(usize::MAX).unwrap() {
+        Some(TakenSnapshot::Files(files)) => files,
+        other => panic!("wanted files, got {other:?}"),
+    };
+    assert_eq!(beside(&ahead), 0);
+    assert_eq!(shared(&ahead).len(), shared(&first).len() + 1);
+    add(&mut keyed, 0..90_000).unwrap();
+    let own = files_of(&mut keyed, 2).unwrap();
+    assert!(beside(&own) > 1 << 20);
+    assert_eq!(shared(&ahead), shared(&own));
 }
 
 /// The numbers of the snapshots that have a folder.
@@ -207,7 +280,7 @@ fn what_later_snapshots_link_again_stays_when_its_own_is_confirmed_and_no_longer
     keyed.confirm(CheckpointId(5));
     assert_eq!(folders(&fifth), [5]);
     // Written ahead and given up: its folder is there for the checkpoint's own snapshot.
-    add(&mut keyed, 4 * KEYS..6 * KEYS).unwrap();
+    add(&mut keyed, 4 * KEYS..8 * KEYS).unwrap();
     files_of(&mut keyed, 6).unwrap();
     keyed.abort(CheckpointId(6));
     add(&mut keyed, 0..FEW).unwrap();

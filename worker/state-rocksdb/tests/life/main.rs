@@ -150,9 +150,9 @@ fn a_snapshot_that_the_writer_makes_is_waited_for_until_it_is_taken() {
 fn an_unchanged_file_is_the_same_in_the_next_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let mut keyed = open(folder.path(), 64 << 20, &request(0, Vec::new())).unwrap();
-    add(&mut keyed, 0..300_000).unwrap();
+    add(&mut keyed, 0..600_000).unwrap();
     let first = files_of(&mut keyed, 1).unwrap();
-    add(&mut keyed, 0..100_000).unwrap();
+    add(&mut keyed, 0..200_000).unwrap();
     let second = files_of(&mut keyed, 2).unwrap();
     let (first, second) = (shared(&first), shared(&second));
     assert!(

@@ -16,6 +16,8 @@ pub(crate) enum Op {
     Read(usize),
     /// Of files, if the tier has any.
     Begin(bool),
+    /// One of files is written ahead of the next one, whatever that will be.
+    Ahead,
     Step(usize),
     Abort,
     Confirm,
@@ -36,6 +38,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
         40 => (0..KEYS, model::change()).prop_map(|(key, change)| Op::Change(key, change)),
         6 => (0..KEYS).prop_map(Op::Read),
         2 => any::<bool>().prop_map(Op::Begin),
+        2 => Just(Op::Ahead),
         4 => (1usize..100).prop_map(Op::Step),
         1 => Just(Op::Abort),
         1 => Just(Op::Confirm),
@@ -118,6 +121,7 @@ impl<T: Tiers> Job<T> {
             }
             Op::Read(key) => self.check(key),
             Op::Begin(files) if self.running.is_none() => self.begin(files),
+            Op::Ahead if T::FILES && self.tiered && self.running.is_none() => self.ahead(),
             Op::Step(budget) => self.step(budget),
             Op::Abort if self.running.is_some() => {
                 self.running = None;
@@ -133,7 +137,7 @@ impl<T: Tiers> Job<T> {
                 }
             }
             Op::Restore(parallelism, memory) => self.restore(parallelism, memory),
-            Op::Begin(_) | Op::Abort | Op::Confirm => {}
+            Op::Begin(_) | Op::Ahead | Op::Abort | Op::Confirm => {}
         }
     }
 
@@ -150,6 +154,16 @@ impl<T: Tiers> Job<T> {
         }
         let parts = self.subtasks.iter().map(|_| None).collect();
         self.running = Some((self.model.clone(), parts));
+    }
+
+    fn ahead(&mut self) {
+        let next = CheckpointId(self.next + 1);
+        for subtask in &mut self.subtasks {
+            let keyed = &mut subtask.keyed;
+            if keyed.snapshot_ahead(next, SnapshotKind::Files).unwrap() {
+                keyed.snapshot_poll(usize::MAX).unwrap();
+            }
+        }
     }
 
     fn step(&mut self, budget: usize) {

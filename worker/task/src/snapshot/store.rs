@@ -192,20 +192,36 @@ impl<'a> Saver<'a> {
             .map(|file| (file.name.as_str(), file))
             .collect();
         let mut stored = Vec::with_capacity(snapshot.files.len());
+        // What is written ahead has the time.
+        let mut inline_left = match self.round {
+            None => self.config.inline_files_max as u64,
+            Some(_) => 0,
+        };
+        let small = self.config.inline_max as u64;
         for file in snapshot.files {
             check(go_on)?;
             let same = known.get(file.name.as_str());
             let same = same.filter(|known| known.content.size() == file.bytes);
             let same = same.filter(|_| file.shared || file.grows);
+            // What later checkpoints refer to again is worth an object.
+            let again = same.is_some();
+            let same = same.filter(|known| known.content.object().is_some() || file.bytes <= small);
             let local = snapshot.folder.join(&file.name);
             let file = match same {
                 Some(same) => StoredFile::clone(same),
-                None => StoredFile {
-                    content: self.save_file(place, &local, &file, go_on)?,
-                    name: file.name,
-                    checkpoint: snapshot.checkpoint,
-                    shared: file.shared,
-                },
+                None => {
+                    let fits = !again && file.bytes <= inline_left;
+                    let inline = !file.shared && (fits || file.bytes <= small);
+                    if inline && file.bytes > small {
+                        inline_left -= file.bytes;
+                    }
+                    StoredFile {
+                        content: self.save_file(place, (&local, &file), inline, go_on)?,
+                        name: file.name,
+                        checkpoint: snapshot.checkpoint,
+                        shared: file.shared,
+                    }
+                }
             };
             if let (Some(copies), Some(object)) = (self.copies(), file.content.object()) {
                 copies.keep_link(self.barrier.id, object, &local);
@@ -225,8 +241,8 @@ impl<'a> Saver<'a> {
     fn save_file(
         &mut self,
         place: usize,
-        path: &Path,
-        file: &SnapshotFile,
+        (path, file): (&Path, &SnapshotFile),
+        inline: bool,
         go_on: &impl Fn() -> bool,
     ) -> Result<FileContent, SaveError> {
         let want = file.bytes;
@@ -242,8 +258,6 @@ impl<'a> Saver<'a> {
             path: path.to_owned(),
             source,
         };
-        // What later checkpoints refer to again is worth an object.
-        let inline = !file.shared && want <= self.config.inline_max as u64;
         if inline || (want < LARGE_BYTES as u64 && !self.is_here(place, &file.name)?) {
             let bytes = fs::read(path).map_err(unreadable)?;
             check_size(bytes.len() as u64)?;

@@ -25,7 +25,8 @@ pub(super) struct Copying {
     pub(super) kind: SnapshotKind,
     /// It continues what was written ahead for its checkpoint.
     continues: bool,
-    /// It is written ahead: the snapshot of the same checkpoint is to continue it.
+    /// It is written ahead: the snapshot of the same checkpoint is to continue it, or has most of
+    /// it in its files.
     ahead: bool,
     /// Restored states that the program asked for since it began: their tables take no part in
     /// it.
@@ -122,7 +123,7 @@ impl<K: StateKey> KeyedBackend<K> {
         }
         self.snapshot_begin(checkpoint, kind)?;
         if let Some(copying) = &mut self.copying {
-            copying.ahead = kind == SnapshotKind::Incremental;
+            copying.ahead = true;
         }
         Ok(true)
     }
@@ -246,7 +247,9 @@ impl<K: StateKey> KeyedBackend<K> {
             state.table.shards().finish();
         }
         let kind = match copying.kind {
-            SnapshotKind::Files => ColdSnapshotKind::Files,
+            SnapshotKind::Files => ColdSnapshotKind::Files {
+                ahead: copying.ahead,
+            },
             SnapshotKind::Full | SnapshotKind::Incremental => ColdSnapshotKind::Blocks,
         };
         below.asked = true;

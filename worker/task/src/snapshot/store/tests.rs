@@ -69,6 +69,9 @@ fn spilled(block_len: usize, damage: impl FnOnce(&mut [u8])) -> FileSnapshot {
 /// What was stored, and all objects that the store has then.
 type StoredObjects = (Result<KeyedHandle, SaveError>, Vec<Vec<u8>>);
 
+/// So much of a database's new files is in the handle.
+const INLINE_FILES_MAX: usize = 100_000;
+
 /// What is stored of it as a savepoint, and all objects that the store has then.
 fn stored(snapshot: &FileSnapshot, compress: bool, go_on: impl Fn() -> bool) -> StoredObjects {
     let spilled = snapshot.spilled.as_ref().unwrap();
@@ -85,6 +88,7 @@ fn stored_in(
 ) -> StoredObjects {
     let mut config = TaskCheckpoints::new(Arc::clone(&store));
     config.compress = compress;
+    config.inline_files_max = INLINE_FILES_MAX;
     let attempt = ExecutionAttemptId {
         epoch: Epoch(3),
         vertex: VertexId(7),
@@ -266,4 +270,57 @@ fn a_file_is_stored_again_unless_it_never_changes_or_has_not_grown() {
     assert_eq!(stored_twice(&first, &second), [true, false, false]);
     let second = [("000013.sst", 9), ("MANIFEST-000006", 30), ("CURRENT", 16)];
     assert_eq!(stored_twice(&first, &second), [false; 3]);
+}
+
+/// Which files of two checkpoints, one behind the other, are in their handles. `ahead`: of what is
+/// written ahead of them.
+fn in_handles(files: &[(&str, usize)], ahead: bool) -> [Vec<bool>; 2] {
+    let folder = tempfile::tempdir().unwrap();
+    let files = files.iter().map(|(name, len)| {
+        std::fs::write(folder.path().join(name), vec![7; *len]).unwrap();
+        SnapshotFile {
+            name: (*name).to_owned(),
+            bytes: *len as u64,
+            shared: false,
+            grows: true,
+        }
+    });
+    let snapshot = FileSnapshot {
+        folder: folder.path().to_owned(),
+        files: files.collect(),
+        spilled: None,
+        ..spilled(1, |_| {})
+    };
+    let mut known = Vec::new();
+    [1, 2].map(|checkpoint| {
+        let (handle, _) = stored_in(Arc::new(MemoryStore::new()), false, |saver| {
+            saver.round = ahead.then_some(checkpoint);
+            let snapshot = FileSnapshot {
+                checkpoint: CheckpointId(checkpoint),
+                ..snapshot.clone()
+            };
+            saver.save_files(0, snapshot, &known, &|| true)
+        });
+        let Stored::Files(files) = handle.unwrap().stored else {
+            unreachable!("files are stored as files");
+        };
+        known = files;
+        let in_handle = known.iter().map(|file| file.content.object().is_none());
+        in_handle.collect()
+    })
+}
+
+#[test]
+fn new_files_are_in_the_handle_if_there_is_room_and_become_objects_if_they_stay() {
+    let large = INLINE_FILES_MAX / 2 + 1;
+    let files = [("MANIFEST", 10), ("a", large), ("b", large), ("c", 10)];
+    let [first, second] = in_handles(&files, false);
+    assert_eq!(first, [true, true, false, true]);
+    assert_eq!(second, [true, false, false, true]);
+}
+
+#[test]
+fn what_is_written_ahead_is_in_the_handle_only_if_it_is_next_to_nothing() {
+    let files = [("a", INLINE_FILES_MAX / 2), ("b", 10)];
+    assert_eq!(in_handles(&files, true)[0], [false, true]);
 }
