@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use weir_state::ColdError;
 
 use crate::error::Place;
+use crate::removal::remove;
 
 const PREFIX: &str = "weir-state-";
 const LOCK: &str = "lock";
@@ -108,10 +109,8 @@ fn remove_orphans(base: &Path) {
 
 /// The lock last: as long as it is there, somebody will try again.
 fn remove_both(folder: &Path, lock: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => fs::remove_file(lock),
-    }
+    remove(folder)?;
+    fs::remove_file(lock)
 }
 
 #[cfg(test)]

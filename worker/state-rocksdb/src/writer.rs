@@ -139,11 +139,17 @@ impl Writer {
         self.beside.bytes() + self.gathered.bytes()
     }
 
-    /// Puts what was gathered into the database.
-    fn write_all(&mut self) -> Result<(), ColdError> {
-        self.shared.failure()?;
+    /// All that is not in the database.
+    fn take_waiting(&mut self) -> Changes {
         let mut changes = std::mem::take(&mut self.beside);
         changes.append(std::mem::take(&mut self.gathered));
+        changes
+    }
+
+    /// Puts what is not in the database into it.
+    fn write_all(&mut self) -> Result<(), ColdError> {
+        self.shared.failure()?;
+        let changes = self.take_waiting();
         if changes.is_empty() {
             return Ok(());
         }
@@ -217,61 +223,55 @@ impl Writer {
         if self.linked.as_ref().is_none_or(many) {
             self.write_all()?;
         }
-        let shared = &self.shared;
-        let linked = match &mut self.linked {
+        // It comes back once all is done: otherwise the next one is made of the database's own.
+        let mut linked = match self.linked.take() {
             Some(linked) => linked,
-            none => none.insert(Linked {
-                files: shared.link_files(checkpoint)?,
+            None => Linked {
+                files: self.shared.link_files(checkpoint)?,
                 by: checkpoint,
                 newest: checkpoint,
                 times: 0,
-            }),
+            },
         };
+        let shared = &self.shared;
+        let folder = shared.folder.checkpoint(checkpoint);
         if checkpoint == linked.by {
             shared.folder.want_kept();
-        } else if checkpoint != linked.newest || !shared.folder.checkpoint(checkpoint).exists() {
-            let again = shared.link_again((linked.by, &linked.files), checkpoint);
-            if let Err(error) = again {
-                // The next one is made of the database's own.
-                self.linked = None;
-                return Err(error);
-            }
+        } else if checkpoint != linked.newest || !folder.exists() {
+            shared.link_again((linked.by, &linked.files), checkpoint)?;
         }
         // Otherwise the one before was written ahead of this one.
         linked.newest = checkpoint;
-        if let Err(error) = self.lay_beside(checkpoint) {
-            // Some of it may count as laid and be in no file.
-            self.linked = None;
-            return Err(error);
-        }
-        let linked = self.linked.as_ref();
+        self.lay_beside(&mut linked, checkpoint)?;
+        let files = linked.files.clone();
+        self.linked = Some(linked);
         Ok(ColdSnapshot::Files {
-            folder: self.shared.folder.checkpoint(checkpoint),
-            files: linked.map_or_else(Vec::new, |linked| linked.files.clone()),
+            folder,
+            files,
             readable: self.beside.is_empty(),
         })
     }
 
     /// Lays what was gathered beside the files that are linked, and links it for this checkpoint.
-    fn lay_beside(&mut self, checkpoint: CheckpointId) -> Result<(), ColdError> {
-        let (Some(linked), false) = (&mut self.linked, self.gathered.is_empty()) else {
+    fn lay_beside(
+        &mut self,
+        linked: &mut Linked,
+        checkpoint: CheckpointId,
+    ) -> Result<(), ColdError> {
+        if self.gathered.is_empty() {
             return Ok(());
-        };
-        let instead = linked.times == beside::TIMES_MAX;
-        if instead {
-            let gathered = std::mem::take(&mut self.gathered);
-            self.beside.append(gathered);
         }
-        let changes = if instead {
-            &self.beside
-        } else {
-            &self.gathered
-        };
+        if linked.times == beside::TIMES_MAX {
+            linked.files.retain(|file| !beside::is_beside(file));
+            linked.times = 0;
+            self.gathered = self.take_waiting();
+        }
         let shared = &self.shared;
-        let (by, own) = (linked.by, shared.folder.checkpoint(checkpoint));
-        let from = shared.folder.checkpoint(by);
-        let mut files = Vec::new();
-        for (state, groups) in changes.states() {
+        let (from, own) = (
+            shared.folder.checkpoint(linked.by),
+            shared.folder.checkpoint(checkpoint),
+        );
+        for (state, groups) in self.gathered.states() {
             let attempt = shared.folder.attempt();
             let name = beside::file_name(&shared.family(state)?, attempt, self.next_file);
             self.next_file += 1;
@@ -279,26 +279,19 @@ impl Writer {
             let mut file = SortedFile::create(&from.join(&name), &shared.place, compress)?;
             groups.in_order(&mut self.sorter, |key, value| file.add(key, value))?;
             let bytes = file.finish()?;
-            if by != checkpoint {
-                let linked = fs::hard_link(from.join(&name), own.join(&name));
-                linked.map_err(shared.place.io("link the changes of a snapshot"))?;
+            if from != own {
+                let made = fs::hard_link(from.join(&name), own.join(&name));
+                made.map_err(shared.place.io("link the changes of a snapshot"))?;
             }
-            files.push(SnapshotFile {
+            linked.files.push(SnapshotFile {
                 name,
                 bytes,
                 shared: false,
                 grows: true,
             });
         }
-        if instead {
-            linked.files.retain(|file| !beside::is_beside(file));
-            linked.times = 0;
-        } else {
-            let gathered = std::mem::take(&mut self.gathered);
-            self.beside.append(gathered);
-        }
-        linked.files.append(&mut files);
         linked.times += 1;
+        self.beside.append(std::mem::take(&mut self.gathered));
         Ok(())
     }
 }

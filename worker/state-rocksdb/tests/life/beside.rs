@@ -238,10 +238,7 @@ fn what_is_written_ahead_leaves_room_beside_for_what_comes_behind_it() {
     add(&mut keyed, 0..90_000).unwrap();
     let begun = keyed.snapshot_ahead(CheckpointId(2), SnapshotKind::Files);
     assert!(begun.unwrap());
-    let ahead = match keyed.snapshot_poll(usize::MAX).unwrap() {
-        Some(TakenSnapshot::Files(files)) => files,
-        other => panic!("wanted files, got {other:?}"),
-    };
+    let ahead = taken_files(&mut keyed).unwrap();
     assert_eq!(beside(&ahead), 0);
     assert_eq!(shared(&ahead).len(), shared(&first).len() + 1);
     add(&mut keyed, 0..90_000).unwrap();

@@ -98,6 +98,11 @@ fn sum_of(keyed: &mut KeyedBackend<u64>, key: u64) -> Option<u64> {
 
 fn files_of(keyed: &mut KeyedBackend<u64>, checkpoint: u64) -> Result<FileSnapshot, StateError> {
     keyed.snapshot_begin(CheckpointId(checkpoint), SnapshotKind::Files)?;
+    taken_files(keyed)
+}
+
+/// Those of the snapshot that has begun.
+fn taken_files(keyed: &mut KeyedBackend<u64>) -> Result<FileSnapshot, StateError> {
     match keyed.snapshot_poll(usize::MAX)? {
         Some(TakenSnapshot::Files(files)) => Ok(files),
         other => panic!("wanted files, got {other:?}"),

@@ -204,14 +204,16 @@ impl<'a> Saver<'a> {
             let same = same.filter(|known| known.content.size() == file.bytes);
             let same = same.filter(|_| file.shared || file.grows);
             // What later checkpoints refer to again is worth an object.
-            let again = same.is_some();
+            let inline_max = match same {
+                Some(_) => small,
+                None => small.max(inline_left),
+            };
             let same = same.filter(|known| known.content.object().is_some() || file.bytes <= small);
             let local = snapshot.folder.join(&file.name);
             let file = match same {
                 Some(same) => StoredFile::clone(same),
                 None => {
-                    let fits = !again && file.bytes <= inline_left;
-                    let inline = !file.shared && (fits || file.bytes <= small);
+                    let inline = !file.shared && file.bytes <= inline_max;
                     if inline && file.bytes > small {
                         inline_left -= file.bytes;
                     }
