@@ -8,6 +8,7 @@
 //! Numbers are little-endian. The checksum is [`weir_types::hash128`] of all before it. The
 //! envelope is the same in all versions; the version says what the body is.
 
+use serde::Serialize;
 use weir_types::hash128;
 
 /// What stands at the front of an object.
@@ -69,13 +70,14 @@ pub(crate) struct Envelope {
 }
 
 impl Envelope {
-    /// Puts the envelope around a body.
-    pub(crate) fn seal(&self, body: &[u8]) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(PREFIX + body.len() + CHECKSUM);
-        bytes.extend_from_slice(&self.magic);
+    /// Puts the envelope around the postcard encoding of a value.
+    pub(crate) fn seal(&self, value: &(impl Serialize + ?Sized)) -> Vec<u8> {
+        let mut bytes = Vec::from(self.magic);
         bytes.extend_from_slice(&self.version.to_le_bytes());
-        bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(body);
+        bytes.resize(PREFIX, 0);
+        let mut bytes = postcard::to_extend(value, bytes).expect("plain data has an encoding");
+        let len = (bytes.len() - PREFIX) as u64;
+        bytes[VERSION_END..PREFIX].copy_from_slice(&len.to_le_bytes());
         let checksum = hash128(&bytes);
         bytes.extend_from_slice(&checksum.to_le_bytes());
         bytes
@@ -144,8 +146,8 @@ mod tests {
 
     #[test]
     fn each_kind_of_damage_has_its_own_error() {
-        let sealed = THING.seal(b"body");
-        assert_eq!(THING.open(&sealed).unwrap(), b"body");
+        let sealed = THING.seal("body");
+        assert_eq!(THING.open(&sealed).unwrap(), b"\x04body");
         assert!(matches!(
             THING.open(b"{\"json\": true, and so on, and so on}"),
             Err(EnvelopeError::Magic { .. })

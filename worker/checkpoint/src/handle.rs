@@ -25,7 +25,7 @@ pub struct ObjectRef {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stored {
     /// The bytes themselves.
-    Inline(Vec<u8>),
+    Inline(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Where they are.
     Object(ObjectRef),
     /// The files of a database, of keyed state alone (Flink's
@@ -50,7 +50,7 @@ pub struct StoredFile {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FileContent {
     /// The bytes themselves.
-    Inline(Vec<u8>),
+    Inline(#[serde(with = "serde_bytes")] Vec<u8>),
     /// Where they are.
     Object(ObjectRef),
 }

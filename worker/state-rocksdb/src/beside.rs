@@ -21,7 +21,11 @@ pub(crate) fn few(files: u64) -> u64 {
 
 /// So many times changes are laid beside those that lie there. Then one file takes the place of
 /// all.
-pub(crate) const TIMES_MAX: u32 = 8;
+pub(crate) const TIMES_MAX: u32 = 12;
+
+/// So many times if a checkpoint has none of them yet: its first snapshot is written ahead, if any
+/// is, and has the time to make one file of all, which those behind it have not.
+pub(crate) const TIMES_FIRST: u32 = 6;
 
 /// How their names begin. A Weir that knows no such files refuses the checkpoint because of the
 /// equals sign, and does not restore it without them.

@@ -217,9 +217,10 @@ impl Writer {
     ) -> Result<ColdSnapshot, ColdError> {
         self.shared.failure()?;
         let waiting_bytes = self.waiting_bytes() as u64;
-        // What is put into the database ahead need not be at the barrier.
-        let times = if ahead { 2 } else { 1 };
-        let many = |linked: &Linked| waiting_bytes * times > linked.few_bytes();
+        // What is put into the database ahead need not be at the barrier, until which no more comes
+        // than has come since the snapshot before.
+        let room = if ahead { self.gathered.bytes() } else { 0 } as u64;
+        let many = |linked: &Linked| waiting_bytes + room > linked.few_bytes();
         if self.linked.as_ref().is_none_or(many) {
             self.write_all()?;
         }
@@ -235,14 +236,19 @@ impl Writer {
         };
         let shared = &self.shared;
         let folder = shared.folder.checkpoint(checkpoint);
+        // Otherwise the one before was written ahead of this one.
+        let is_first = checkpoint != linked.newest;
         if checkpoint == linked.by {
             shared.folder.want_kept();
-        } else if checkpoint != linked.newest || !folder.exists() {
+        } else if is_first || !folder.exists() {
             shared.link_again((linked.by, &linked.files), checkpoint)?;
         }
-        // Otherwise the one before was written ahead of this one.
         linked.newest = checkpoint;
-        self.lay_beside(&mut linked, checkpoint)?;
+        let times_max = match is_first {
+            true => beside::TIMES_FIRST,
+            false => beside::TIMES_MAX,
+        };
+        self.lay_beside(&mut linked, checkpoint, times_max)?;
         let files = linked.files.clone();
         self.linked = Some(linked);
         Ok(ColdSnapshot::Files {
@@ -252,16 +258,18 @@ impl Writer {
         })
     }
 
-    /// Lays what was gathered beside the files that are linked, and links it for this checkpoint.
+    /// Lays what was gathered beside the files that are linked, and links it for this checkpoint;
+    /// in one file with all that lies there, if that was done so many times.
     fn lay_beside(
         &mut self,
         linked: &mut Linked,
         checkpoint: CheckpointId,
+        times_max: u32,
     ) -> Result<(), ColdError> {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        if linked.times == beside::TIMES_MAX {
+        if linked.times >= times_max {
             linked.files.retain(|file| !beside::is_beside(file));
             linked.times = 0;
             self.gathered = self.take_waiting();

@@ -54,7 +54,7 @@ pub(super) struct Placed {
 
 impl Index {
     pub(super) fn seal(&self) -> Vec<u8> {
-        V1.seal(&postcard::to_allocvec(self).expect("plain data has an encoding"))
+        V1.seal(self)
     }
 
     pub(super) fn from_body(body: &[u8]) -> Result<Self, String> {

@@ -9,7 +9,8 @@
 //!
 //! A part that comes too early holds less of what the checkpoint needs, one that comes too late
 //! holds it up: so it begins as late as it can be expected to be stored in time. A part that is
-//! small enough to go into the acknowledgement is left to the checkpoint.
+//! small enough to go into the acknowledgement is left to the checkpoint. However much changes, the
+//! last part begins about as long before the barrier: what is left is what changes in that time.
 //!
 //! What changes again behind a part is written twice. Where that is most of it, writing ahead is
 //! left alone for a number of checkpoints that doubles with each vain attempt; and it is only done
@@ -19,14 +20,17 @@ use std::time::Duration;
 
 use weir_types::{CheckpointId, Timestamp};
 
-/// Barriers come so much earlier than expected, now and then.
-const MARGIN: Duration = Duration::from_millis(10);
+/// Barriers come so much earlier than expected, even if none did.
+const MARGIN_MIN: Duration = Duration::from_millis(2);
+
+/// What comes earlier than by so much has another rhythm, or none, and says nothing.
+const MARGIN_MAX: Duration = Duration::from_millis(20);
 
 /// Parts before one barrier.
-const PARTS_MAX: u32 = 3;
+const PARTS_MAX: u32 = 5;
 
 /// However little a part holds, storing it takes this long.
-const TOOK_MIN: Duration = Duration::from_millis(5);
+const TOOK_MIN: Duration = Duration::from_micros(1500);
 
 /// While the part before is being stored, the next one is looked at again so often.
 const RETRY: Duration = Duration::from_millis(2);
@@ -51,6 +55,38 @@ pub(super) struct Cost {
     pub(super) bytes: u64,
     /// From the freeze until they were.
     pub(super) took: Duration,
+}
+
+/// What the parts took that were written ahead of one checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AheadCost {
+    first: Cost,
+    /// Of all.
+    bytes: u64,
+    /// How long the one took that took the shortest.
+    quickest: Duration,
+}
+
+impl AheadCost {
+    /// None if there are none.
+    pub(super) fn of(parts: impl IntoIterator<Item = Cost>) -> Option<Self> {
+        let mut parts = parts.into_iter();
+        let first = parts.next()?;
+        let alone = Self {
+            first,
+            bytes: first.bytes,
+            quickest: first.took,
+        };
+        Some(parts.fold(alone, |all, part| Self {
+            bytes: all.bytes + part.bytes,
+            quickest: all.quickest.min(part.took),
+            ..all
+        }))
+    }
+
+    pub(super) fn bytes(self) -> u64 {
+        self.bytes
+    }
 }
 
 /// The last barrier of a checkpoint.
@@ -84,6 +120,13 @@ pub(super) struct Plan {
     periods: [Option<Duration>; 2],
     /// Of all that changes between two checkpoints, stored at once.
     cost: Option<Cost>,
+    /// However little a part holds, storing it takes this long: half of what the quickest part of
+    /// the last checkpoint took, as a smaller one may be quicker.
+    took_min: Duration,
+    /// When the next barrier is expected.
+    expected: Option<Timestamp>,
+    /// Barriers come so much earlier now and then.
+    margin: Duration,
     next: Option<Next>,
     /// So many checkpoints are left alone.
     rest: u32,
@@ -99,6 +142,9 @@ impl Plan {
             last: None,
             periods: [None; 2],
             cost: None,
+            took_min: TOOK_MIN,
+            expected: None,
+            margin: MARGIN_MIN,
             next: None,
             rest: 0,
             next_rest: 0,
@@ -108,6 +154,13 @@ impl Plan {
     /// A barrier of a checkpoint has come, whether parts were written ahead or not.
     pub(super) fn on_barrier(&mut self, id: CheckpointId, at: Timestamp, idle: Duration) {
         self.next = None;
+        if let Some(expected) = self.expected.take() {
+            let early = expected.since(at) * 2;
+            if early <= MARGIN_MAX {
+                // Earlier counts at once, later by and by.
+                self.margin = early.max(self.margin * 7 / 8).max(MARGIN_MIN);
+            }
+        }
         let last = self.last.replace(Seen { id, at, idle });
         if let Some(last) = last {
             self.periods = [Some(at.since(last.at)), self.periods[0]];
@@ -118,15 +171,17 @@ impl Plan {
     /// next one is complete.
     pub(super) fn on_other(&mut self) {
         self.next = None;
+        self.expected = None;
     }
 
-    /// A checkpoint is complete whose own part was this delta, if it was one. `ahead`: of what was
-    /// written ahead, the first part, and the bytes of all.
-    pub(super) fn on_delta(&mut self, delta: Option<Cost>, ahead: Option<(Cost, u64)>) {
+    /// A checkpoint is complete whose own part was this delta, if it was one, behind what was
+    /// written ahead.
+    pub(super) fn on_delta(&mut self, delta: Option<Cost>, ahead: Option<AheadCost>) {
         match (delta, ahead) {
-            (Some(left), Some((first, bytes))) => {
-                self.on_stored(first);
-                self.on_used(bytes, left);
+            (Some(left), Some(ahead)) => {
+                self.took_min = TOOK_MIN.max(ahead.quickest / 2);
+                self.on_stored(ahead.first);
+                self.on_used(ahead.bytes, left);
             }
             (Some(whole), None) => self.on_stored(whole),
             (None, _) => {}
@@ -170,10 +225,11 @@ impl Plan {
         let (Some(last), Some(period), Some(cost)) = (self.last, period, self.cost) else {
             return;
         };
-        let lead = lead(cost.took);
+        let lead = self.lead(cost.took);
         let pays = cost.bytes > self.inline_max && lead <= period / 2;
         if last.id == id && pays && self.rest == 0 {
             let barrier = last.at + period;
+            self.expected = Some(barrier);
             let at = last.at + (period - lead);
             self.next = (now <= at).then_some(Next {
                 at,
@@ -198,7 +254,7 @@ impl Plan {
         let is_idle = idle.saturating_sub(last.idle) * IDLE >= now.since(last.at);
         let left = next.barrier.since(now);
         // One that begins late would hold the barrier up.
-        if !is_idle || left < next.cost.took + MARGIN / 2 {
+        if !is_idle || left < next.cost.took + self.margin / 2 {
             return false;
         }
         if !ready {
@@ -208,9 +264,9 @@ impl Plan {
         }
         let cost = Cost {
             bytes: next.cost.bytes / u64::from(SHRINKS),
-            took: (next.cost.took / SHRINKS).max(TOOK_MIN),
+            took: (next.cost.took / SHRINKS).max(self.took_min),
         };
-        let (parts, lead) = (next.parts + 1, lead(cost.took));
+        let (parts, lead) = (next.parts + 1, self.lead(cost.took));
         // It leaves less behind it, or it is not worth a file.
         if parts < PARTS_MAX && cost.bytes > self.inline_max && lead * 4 <= left * 3 {
             self.next = Some(Next {
@@ -222,11 +278,11 @@ impl Plan {
         }
         true
     }
-}
 
-/// How long before the barrier a part begins.
-fn lead(took: Duration) -> Duration {
-    took * 2 + MARGIN
+    /// How long before the barrier a part begins.
+    fn lead(&self, took: Duration) -> Duration {
+        took * 2 + self.margin
+    }
 }
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ use weir_state::{GiveWay, IdleTime, REST_MAX};
 use weir_types::{CheckpointBarrier, CheckpointId, Clock, ExecutionAttemptId, Timestamp, causes};
 
 use super::ahead::{Round, StoredRound};
+use super::plan::{AheadCost, Cost};
 use super::store::{SaveError, Saved, Saver, StoredChains};
-use super::{Cost, Part, micros};
+use super::{Part, micros};
 use crate::deployment::{TaskCheckpoints, TaskEvents};
 use crate::metrics::{Idle, TaskMetrics};
 use crate::panics;
@@ -58,8 +59,8 @@ pub(super) struct StoredCheckpoint {
     pub(super) chains: StoredChains,
     /// What was stored behind the barrier, if it was a delta.
     pub(super) delta: Option<Cost>,
-    /// The first of what was written ahead of it, and the bytes of all of that.
-    pub(super) ahead: Option<(Cost, u64)>,
+    /// What was stored before it.
+    pub(super) ahead: Option<AheadCost>,
 }
 
 /// What the subtask and the thread both look at.
@@ -247,8 +248,8 @@ impl Worker {
         metrics: SnapshotMetrics,
         took: Duration,
     ) {
-        let mut costs = rounds.iter().filter_map(|round| Some(round.stored()?.cost));
-        let bytes = costs.clone().map(|cost| cost.bytes).sum();
+        let costs = rounds.iter().filter_map(|round| Some(round.stored()?.cost));
+        let ahead = AheadCost::of(costs);
         let mut shared = lock(&self.shared);
         if shared.closed || shared.aborted.contains(&id) {
             return;
@@ -257,13 +258,13 @@ impl Worker {
         let stored = StoredCheckpoint {
             chains: saved.chains,
             delta,
-            ahead: costs.next().map(|first| (first, bytes)),
+            ahead,
         };
         shared.stored.insert(id, stored);
         drop(shared);
         let metrics = SnapshotMetrics {
             async_us: micros(took),
-            written_bytes: saved.written_bytes + bytes,
+            written_bytes: saved.written_bytes + ahead.map_or(0, AheadCost::bytes),
             full_bytes: saved.full_bytes,
             ..metrics
         };
