@@ -115,14 +115,13 @@ impl Open {
             && self.rounds.iter().all(stored)
     }
 
-    /// Leaves out what is not stored yet. True if there is such.
-    fn retain_stored(&mut self) -> bool {
+    /// Leaves out what is not stored yet: the checkpoint stores it with its own part.
+    fn retain_stored(&mut self) {
         let (stored, not) = std::mem::take(&mut self.rounds)
             .into_iter()
             .partition(|round| round.stored().is_some());
         self.rounds = stored;
         give_up(&not);
-        !not.is_empty()
     }
 }
 
@@ -168,11 +167,8 @@ impl Snapshots {
         if self.is_copying_ahead() {
             self.end_round(chain, now);
         }
-        if let Some(open) = self.ahead.open.as_mut().filter(|open| open.links)
-            && open.retain_stored()
-        {
-            // What was linked for it may go.
-            chain.snapshot_abort(open.barrier.id);
+        if let Some(open) = self.ahead.open.as_mut().filter(|open| open.links) {
+            open.retain_stored();
         }
         match self.ahead.open.take_if(|open| open.serves(barrier)) {
             Some(open) => open.rounds,

@@ -21,7 +21,7 @@ use std::time::Duration;
 use weir_types::{CheckpointId, Timestamp};
 
 /// Barriers come so much earlier than expected, even if none did.
-const MARGIN_MIN: Duration = Duration::from_millis(2);
+const MARGIN_MIN: Duration = Duration::from_millis(1);
 
 /// What comes earlier than by so much has another rhythm, or none, and says nothing.
 const MARGIN_MAX: Duration = Duration::from_millis(20);

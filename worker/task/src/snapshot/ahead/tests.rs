@@ -375,6 +375,8 @@ struct Database {
     folder: tempfile::TempDir,
     files: u64,
     begun: Option<CheckpointId>,
+    /// It would have to link its files again.
+    aborted: Arc<AtomicBool>,
 }
 
 impl Database {
@@ -435,6 +437,7 @@ impl Operator for Database {
 
     fn snapshot_abort(&mut self, id: CheckpointId) {
         self.begun.take_if(|begun| *begun == id);
+        self.aborted.store(true, Ordering::SeqCst);
     }
 }
 
@@ -462,10 +465,12 @@ fn origins(state: &SubtaskState) -> Vec<(u64, bool)> {
 /// or, if not that, still under way.
 fn database_after_two_rounds(refused: bool) -> Vec<(u64, bool)> {
     let mut rig = Rig::new(100);
+    let aborted = Arc::new(AtomicBool::new(false));
     rig.chain.nodes[0].operator = Some(Box::new(Database {
         folder: tempfile::tempdir().unwrap(),
         files: 0,
         begun: None,
+        aborted: Arc::clone(&aborted),
     }));
     for _ in 0..3 {
         rig.clock.advance(Duration::from_secs(1));
@@ -481,7 +486,10 @@ fn database_after_two_rounds(refused: bool) -> Vec<(u64, bool)> {
         rig.copy_round(true);
     }
     let begun = rig.barrier(BarrierKind::Checkpoint, 0);
-    origins(&rig.stored(&begun).unwrap().0)
+    let origins = origins(&rig.stored(&begun).unwrap().0);
+    // One that is copied stays where it is.
+    assert_eq!(aborted.load(Ordering::SeqCst), !refused);
+    origins
 }
 
 #[test]
