@@ -23,7 +23,7 @@ use weir_types::{CheckpointId, Timestamp};
 /// Barriers come so much earlier than expected, even if none did.
 const MARGIN_MIN: Duration = Duration::from_millis(1);
 
-/// What comes earlier than by so much has another rhythm, or none, and says nothing.
+/// A barrier that would ask for more has another rhythm, or none, and says nothing.
 const MARGIN_MAX: Duration = Duration::from_millis(20);
 
 /// Parts before one barrier.
@@ -62,7 +62,7 @@ pub(super) struct Cost {
 pub(super) struct AheadCost {
     first: Cost,
     /// Of all.
-    bytes: u64,
+    pub(super) bytes: u64,
     /// How long the one took that took the shortest.
     quickest: Duration,
 }
@@ -83,10 +83,6 @@ impl AheadCost {
             ..all
         }))
     }
-
-    pub(super) fn bytes(self) -> u64 {
-        self.bytes
-    }
 }
 
 /// The last barrier of a checkpoint.
@@ -102,8 +98,6 @@ struct Seen {
 #[derive(Clone, Copy, Debug)]
 struct Next {
     at: Timestamp,
-    /// When the barrier is expected.
-    barrier: Timestamp,
     /// What it is expected to take.
     cost: Cost,
     /// How many come before it.
@@ -228,15 +222,9 @@ impl Plan {
         let lead = self.lead(cost.took);
         let pays = cost.bytes > self.inline_max && lead <= period / 2;
         if last.id == id && pays && self.rest == 0 {
-            let barrier = last.at + period;
-            self.expected = Some(barrier);
+            self.expected = Some(last.at + period);
             let at = last.at + (period - lead);
-            self.next = (now <= at).then_some(Next {
-                at,
-                barrier,
-                cost,
-                parts: 0,
-            });
+            self.next = (now <= at).then_some(Next { at, cost, parts: 0 });
         }
     }
 
@@ -248,11 +236,12 @@ impl Plan {
     /// Whether a part is to be written now, which is noted. `idle`: as in [`Self::on_barrier`];
     /// `ready`: the part before is stored.
     pub(super) fn take(&mut self, now: Timestamp, idle: Duration, ready: bool) -> bool {
-        let (Some(next), Some(last)) = (self.next.take_if(|next| next.at <= now), self.last) else {
+        let next = self.next.take_if(|next| next.at <= now);
+        let (Some(next), Some(last), Some(barrier)) = (next, self.last, self.expected) else {
             return false;
         };
         let is_idle = idle.saturating_sub(last.idle) * IDLE >= now.since(last.at);
-        let left = next.barrier.since(now);
+        let left = barrier.since(now);
         // One that begins late would hold the barrier up.
         if !is_idle || left < next.cost.took + self.margin / 2 {
             return false;
@@ -273,7 +262,6 @@ impl Plan {
                 at: now + (left - lead),
                 cost,
                 parts,
-                ..next
             });
         }
         true

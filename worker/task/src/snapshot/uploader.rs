@@ -264,7 +264,7 @@ impl Worker {
         drop(shared);
         let metrics = SnapshotMetrics {
             async_us: micros(took),
-            written_bytes: saved.written_bytes + ahead.map_or(0, AheadCost::bytes),
+            written_bytes: saved.written_bytes + ahead.map_or(0, |ahead| ahead.bytes),
             full_bytes: saved.full_bytes,
             ..metrics
         };
