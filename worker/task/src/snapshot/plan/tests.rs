@@ -169,7 +169,10 @@ fn a_part_waits_until_the_one_before_it_is_stored() {
     // 21 ms before the barrier, which it takes 20 to be stored.
     now = at(2979);
     assert!(plan.take(now, idle(now), true));
-    assert_eq!(plan.due(), Some(at(2989)));
+    now = at(2989);
+    assert_eq!(plan.due(), Some(now));
+    assert!(plan.take(now, idle(now), true));
+    assert_eq!(plan.due(), None, "there is no time for another one");
 }
 
 #[test]
