@@ -70,9 +70,9 @@ pub(crate) fn run(flags: &Flags) -> Result<Report> {
     let checkpoints = measured.checkpoints.context("there were checkpoints")?;
     let done = checkpoints.history.iter();
     let done = done.filter(|one| one.state == CheckpointState::Completed);
-    let end = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    let end = |took: Duration| i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
     let spans: Vec<(i64, i64)> = done
-        .map(|one| (one.triggered_ms, one.triggered_ms + end(one.duration_ms)))
+        .map(|one| (one.triggered_ms, one.triggered_ms + end(one.duration)))
         .collect();
     let (during, between) = speeds(&looks, &spans);
     let mut report = Report::new("dip");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use weir::local::{CheckpointDetails, CheckpointState, JobCheckpoints};
 use weir::types::{Clock, SystemClock};
 
-use crate::report::{Flags, Report, peak_rss_mb};
+use crate::report::{Flags, Report, millis, peak_rss_mb};
 use crate::run::{Plan, backend, measure_plan, state};
 use crate::seq::{self, SeqSource};
 use crate::sums::Sums;
@@ -31,26 +31,44 @@ pub(crate) fn run(flags: &Flags) -> Result<Report> {
     );
     let mut report = Report::new("growth");
     report.put("backend", json!(flags.text("backend", "heap")));
-    let mut averages = Vec::new();
+    let mut all = Vec::new();
     for (name, megabytes) in [("small", small), ("large", large)] {
-        let (checkpoints, average) = one(flags, megabytes)?;
+        let (checkpoints, times) = one(flags, megabytes)?;
         report.put(
             name,
-            json!({ "state_mb": megabytes, "checkpoint_ms_avg": average,
-            "checkpoints": checkpoints }),
+            json!({ "state_mb": megabytes, "checkpoint_ms_avg": times.average,
+            "checkpoint_ms_median": times.median, "checkpoints": checkpoints }),
         );
-        averages.push(average);
+        all.push(times);
     }
-    if let [small, large] = averages[..] {
-        report.put_rounded("grows_by", large / small);
+    if let [small, large] = &all[..] {
+        report.put_rounded("grows_by", large.average / small.average);
+        report.put_rounded("median_grows_by", large.median / small.median);
     }
     report.put_rounded("peak_rss_mb", peak_rss_mb()?);
     Ok(report)
 }
 
+/// How long checkpoints took, in milliseconds.
+struct Times {
+    average: f64,
+    median: f64,
+}
+
+impl Times {
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    fn of(mut times: Vec<f64>) -> Option<Self> {
+        times.sort_by(f64::total_cmp);
+        let at = |place: usize| times.get(place).copied();
+        let median = (at((times.len().checked_sub(1)?) / 2)? + at(times.len() / 2)?) / 2.0;
+        let average = times.iter().sum::<f64>() / times.len() as f64;
+        Some(Self { average, median })
+    }
+}
+
 /// The checkpoints of one size once all keys are there and each holds one in a hundred only, and
 /// how long they took.
-fn one(flags: &Flags, megabytes: u64) -> Result<(Vec<Value>, f64)> {
+fn one(flags: &Flags, megabytes: u64) -> Result<(Vec<Value>, Times)> {
     let keys = megabytes * 1_000_000 / KEY_BYTES;
     let interval_ms = flags.number("checkpoint-ms", 5000)?;
     let rounds = flags.number("rounds", 8)?;
@@ -84,21 +102,16 @@ fn one(flags: &Flags, megabytes: u64) -> Result<(Vec<Value>, f64)> {
     let loaded = LOADED_MS.load(Ordering::SeqCst);
     let checkpoints = measured.checkpoints.unwrap_or_default();
     let counted = counted(&checkpoints, loaded);
-    if counted.is_empty() {
+    let times = counted.iter().map(|one| millis(one.duration));
+    let Some(times) = Times::of(times.collect()) else {
         bail!("no checkpoint was begun and completed behind the load: take more --rounds");
-    }
-    let sum: u64 = counted
-        .iter()
-        .map(|checkpoint| checkpoint.duration_ms)
-        .sum();
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    let average = sum as f64 / counted.len() as f64;
+    };
     let shown = counted.iter().map(|checkpoint| {
         let written = checkpoint.subtasks.iter();
         let written: u64 = written.map(|part| part.metrics.written_bytes).sum();
-        json!({ "ms": checkpoint.duration_ms, "written_mb": written / 1_000_000 })
+        json!({ "ms": millis(checkpoint.duration), "written_mb": written / 1_000_000 })
     });
-    Ok((shown.collect(), average))
+    Ok((shown.collect(), times))
 }
 
 /// Those behind the load, without the first two, which hold what the load has changed, without the

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
@@ -45,6 +46,12 @@ impl Flags {
         let number: u64 = digits.parse().with_context(|| format!("--{key}={text}"))?;
         Ok(number * unit)
     }
+}
+
+/// Milliseconds with three decimals.
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
 }
 
 /// User and system time of this process so far, in seconds.
@@ -130,7 +137,7 @@ impl Report {
                     all.max().unwrap_or(0)
                 };
                 json!({
-                    "ms": checkpoint.duration_ms,
+                    "ms": millis(checkpoint.duration),
                     "written_mb": sum(|metrics| metrics.written_bytes) / 1_000_000,
                     "full_mb": sum(|metrics| metrics.full_bytes) / 1_000_000,
                     "sync_us_max": max(|metrics| metrics.sync_us),

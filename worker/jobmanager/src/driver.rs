@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 use weir_rpc::{
     ConnectionId, JobInfo, JobMasterEvent, JobMasterInbox, JobResult, RegisterReply,
@@ -23,8 +24,12 @@ use crate::source_coordinator::SourceCoordinators;
 /// Messages that are looked at before time-outs are: a heartbeat that waits in the queue counts.
 const MESSAGES_PER_TICK_MAX: usize = 4096;
 
-/// What is due is not looked for more often than this.
+/// What is overdue is not looked for more often than this.
 const SOON: Duration = Duration::from_millis(1);
+
+/// The runtime's timers are late by so much at most, as they know milliseconds. The rest is waited
+/// for on a thread: subtasks expect their barriers at equal distances.
+const COARSE: Duration = Duration::from_millis(2);
 
 pub(crate) struct Driver {
     pub(crate) master: JobMaster,
@@ -48,6 +53,15 @@ pub(crate) struct Driver {
     pub(crate) ended: Option<(JobResult, Timestamp)>,
 }
 
+/// Waits for the alarm, which is none then.
+async fn rung(alarm: &mut Option<JoinHandle<()>>) {
+    if let Some(rings) = alarm {
+        // It fails when the runtime ends, and with it whoever waits here.
+        drop(rings.await);
+    }
+    *alarm = None;
+}
+
 impl Driver {
     /// Runs until whoever started it lets go.
     pub(crate) async fn run(mut self, first: Vec<Action>, mut released: oneshot::Receiver<()>) {
@@ -55,9 +69,15 @@ impl Driver {
         let mut ticks = interval(self.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut asked = true;
+        let mut alarm: Option<JoinHandle<()>> = None;
         loop {
             self.tell_result();
             let due = self.due();
+            if let (None, Some(rest)) = (&alarm, due.filter(|due| *due <= COARSE)) {
+                alarm = Some(spawn_blocking(move || std::thread::sleep(rest)));
+            }
+            let coarse = due.filter(|_| alarm.is_none());
+            let coarse = coarse.map(|due| due.saturating_sub(COARSE));
             // Each branch only takes something out of a queue, so none is lost when another wins.
             tokio::select! {
                 Some(event) = self.inbox.next() => self.receive(event),
@@ -67,7 +87,8 @@ impl Driver {
                     None => asked = false,
                 },
                 _ = ticks.tick() => self.tick(),
-                () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => self.tick(),
+                () = tokio::time::sleep(coarse.unwrap_or_default()), if coarse.is_some() => {}
+                () = rung(&mut alarm), if alarm.is_some() => self.tick(),
                 _ = &mut released => return,
             }
         }
@@ -76,7 +97,8 @@ impl Driver {
     /// How long it is until something is due before the next tick, if something is.
     fn due(&self) -> Option<Duration> {
         let due = self.master.next_wakeup()?.since(self.clock.now());
-        (due < self.tick).then_some(due.max(SOON))
+        let due = if due.is_zero() { SOON } else { due };
+        (due < self.tick).then_some(due)
     }
 
     fn now(&self) -> Now {

@@ -2,9 +2,10 @@
 
 use weir_checkpoint::coordinator::{CheckpointStatus, CheckpointView, Coordinator};
 use weir_rpc::{CheckpointDetails, CheckpointState, JobCheckpoints, SubtaskCheckpoint};
+use weir_types::Timestamp;
 
 /// All but what only the JobMaster knows.
-pub(crate) fn of(coordinator: &Coordinator, now_ms: i64) -> JobCheckpoints {
+pub(crate) fn of(coordinator: &Coordinator, now: Timestamp) -> JobCheckpoints {
     let history = coordinator.history();
     JobCheckpoints {
         completed: history.completed_count(),
@@ -13,19 +14,17 @@ pub(crate) fn of(coordinator: &Coordinator, now_ms: i64) -> JobCheckpoints {
         history: history
             .checkpoints()
             .rev()
-            .map(|view| details(view, now_ms))
+            .map(|view| details(view, now))
             .collect(),
         ..JobCheckpoints::default()
     }
 }
 
-fn details(view: &CheckpointView, now_ms: i64) -> CheckpointDetails {
-    let (state, until_ms) = match &view.status {
-        CheckpointStatus::Pending => (CheckpointState::InProgress, now_ms),
-        CheckpointStatus::Completed(snapshot) => {
-            (CheckpointState::Completed, snapshot.completed_ms)
-        }
-        CheckpointStatus::Failed { why, at_ms } => (CheckpointState::Failed(why.clone()), *at_ms),
+fn details(view: &CheckpointView, now: Timestamp) -> CheckpointDetails {
+    let state = match &view.status {
+        CheckpointStatus::Pending => CheckpointState::InProgress,
+        CheckpointStatus::Completed(_) => CheckpointState::Completed,
+        CheckpointStatus::Failed { why } => CheckpointState::Failed(why.clone()),
     };
     let subtasks = view.subtasks.iter().map(|subtask| SubtaskCheckpoint {
         vertex: subtask.attempt.vertex,
@@ -38,7 +37,7 @@ fn details(view: &CheckpointView, now_ms: i64) -> CheckpointDetails {
         state,
         operation: view.operation.clone(),
         triggered_ms: view.triggered_ms,
-        duration_ms: u64::try_from(until_ms.saturating_sub(view.triggered_ms)).unwrap_or(0),
+        duration: view.duration(now),
         acknowledged: u32::try_from(view.subtasks.len()).unwrap_or(u32::MAX),
         participants: u32::try_from(view.subtasks_total).unwrap_or(u32::MAX),
         subtasks: subtasks.collect(),

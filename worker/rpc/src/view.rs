@@ -5,6 +5,7 @@ mod durations;
 mod standby;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use weir_checkpoint::coordinator::SnapshotFailure;
 use weir_checkpoint::handle::SnapshotMetrics;
@@ -312,8 +313,8 @@ pub struct CheckpointDetails {
     pub operation: Option<OperationId>,
     /// When it was triggered, in milliseconds since 1970.
     pub triggered_ms: i64,
-    /// From the trigger until it was complete, or until now.
-    pub duration_ms: u64,
+    /// From the trigger until the pointer named it or it was given up, or until now.
+    pub duration: Duration,
     /// Subtasks that have acknowledged it.
     pub acknowledged: u32,
     /// Subtasks that take part.

@@ -258,7 +258,7 @@ impl Coordinator {
         self.drop_what_is_not_kept();
         self.failures_in_a_row = 0;
         self.schedule.snapshot_ended(turn.now);
-        self.history.completed(&snapshot);
+        self.history.completed(&snapshot, turn.now);
         let last = cause.is_last();
         if self.started {
             let commits = self.committers();
@@ -323,7 +323,7 @@ impl Coordinator {
         };
         self.schedule.snapshot_ended(turn.now);
         let reason = why.reason.clone();
-        self.history.failed(id, why, turn.unix_ms);
+        self.history.failed(id, why, turn.now);
         turn.act(Action::Abort {
             id,
             reason: reason.clone(),

@@ -1,8 +1,9 @@
 //! The newest checkpoints, for people (Flink's `CheckpointStatsTracker`).
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
-use weir_types::{CheckpointId, ExecutionAttemptId};
+use weir_types::{CheckpointId, ExecutionAttemptId, Timestamp};
 
 use super::failure::SnapshotFailure;
 use super::pending::PendingCheckpoint;
@@ -23,8 +24,6 @@ pub enum CheckpointStatus {
     Failed {
         /// Why.
         why: SnapshotFailure,
-        /// When that was known, in milliseconds since 1970.
-        at_ms: i64,
     },
 }
 
@@ -50,6 +49,8 @@ pub struct CheckpointView {
     pub operation: Option<OperationId>,
     /// When it was begun, in milliseconds since 1970.
     pub triggered_ms: i64,
+    triggered_at: Timestamp,
+    ended_at: Option<Timestamp>,
     /// How many subtasks take part.
     pub subtasks_total: usize,
     /// Those that have acknowledged it, in the order in which they did.
@@ -59,6 +60,12 @@ pub struct CheckpointView {
 }
 
 impl CheckpointView {
+    /// From when it was begun until the pointer named it or it was given up, or until now. (Flink's
+    /// end-to-end duration ends with the last acknowledgement, before anything is committed.)
+    pub fn duration(&self, now: Timestamp) -> Duration {
+        self.ended_at.unwrap_or(now).since(self.triggered_at)
+    }
+
     /// Bytes that it stored anew, and bytes of all that it refers to.
     pub fn bytes(&self) -> (u64, u64) {
         let metrics = self.subtasks.iter().map(|subtask| &subtask.metrics);
@@ -99,12 +106,19 @@ impl History {
         self.views.iter().filter(pending).count()
     }
 
-    pub(super) fn began(&mut self, pending: &PendingCheckpoint, subtasks_total: usize) {
+    pub(super) fn began(
+        &mut self,
+        pending: &PendingCheckpoint,
+        subtasks_total: usize,
+        now: Timestamp,
+    ) {
         self.views.push_back(CheckpointView {
             id: pending.id,
             kind: pending.cause.kind,
             operation: pending.cause.operation.clone(),
             triggered_ms: pending.triggered_ms(),
+            triggered_at: now,
+            ended_at: None,
             subtasks_total,
             subtasks: Vec::new(),
             status: CheckpointStatus::Pending,
@@ -133,17 +147,20 @@ impl History {
         }
     }
 
-    pub(super) fn completed(&mut self, snapshot: &SnapshotRef) {
+    pub(super) fn completed(&mut self, snapshot: &SnapshotRef, now: Timestamp) {
         self.completed += 1;
-        if let Some(view) = self.find(snapshot.id) {
-            view.status = CheckpointStatus::Completed(snapshot.clone());
-        }
+        let status = CheckpointStatus::Completed(snapshot.clone());
+        self.ended(snapshot.id, status, now);
     }
 
-    pub(super) fn failed(&mut self, id: CheckpointId, why: SnapshotFailure, at_ms: i64) {
+    pub(super) fn failed(&mut self, id: CheckpointId, why: SnapshotFailure, now: Timestamp) {
         self.failed += 1;
+        self.ended(id, CheckpointStatus::Failed { why }, now);
+    }
+
+    fn ended(&mut self, id: CheckpointId, status: CheckpointStatus, now: Timestamp) {
         if let Some(view) = self.find(id) {
-            view.status = CheckpointStatus::Failed { why, at_ms };
+            (view.status, view.ended_at) = (status, Some(now));
         }
     }
 

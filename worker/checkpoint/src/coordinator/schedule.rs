@@ -25,6 +25,14 @@ impl Schedule {
         self.retry_at = None;
     }
 
+    /// The next one is as long behind when this one was due (Flink's `scheduleAtFixedRate`), so that
+    /// a timer which is late does not put off all that come, and subtasks can expect their
+    /// barriers. What could not be begun for an interval is not made up for.
+    fn periodic_began(&mut self, due: Timestamp, now: Timestamp, interval: Duration) {
+        let next = due + interval;
+        self.next = Some(if next > now { next } else { now + interval });
+    }
+
     pub(super) fn snapshot_ended(&mut self, now: Timestamp) {
         self.last_end = Some(now);
     }
@@ -98,8 +106,9 @@ impl Coordinator {
             if self.schedule.may_retry() {
                 self.begin(turn, self.final_cause());
             }
-        } else if self.periodic_due().is_some_and(|due| due <= turn.now) {
-            self.schedule.next = Some(turn.now + self.config.interval);
+        } else if let Some(due) = self.periodic_due().filter(|due| *due <= turn.now) {
+            self.schedule
+                .periodic_began(due, turn.now, self.config.interval);
             self.begin(turn, Cause::PERIODIC);
         }
     }
@@ -131,7 +140,8 @@ impl Coordinator {
             &self.config.operators,
             self.participants.values(),
         );
-        self.history.began(&pending, self.participants.len());
+        let subtasks = self.participants.len();
+        self.history.began(&pending, subtasks, turn.now);
         for node in pending.enumerators() {
             turn.act(Action::SnapshotEnumerator { id, node });
         }

@@ -628,6 +628,22 @@ fn the_pause_between_checkpoints_counts_from_the_end_of_the_last() {
     assert_eq!(job.wait(1), ["enumerator 8"]);
 }
 
+/// Otherwise each timer that is late would put off all that come, and no subtask could expect its
+/// barriers.
+#[test]
+fn a_checkpoint_that_begins_late_does_not_put_off_the_next_one() {
+    let mut job = Job::running(config());
+    assert_eq!(job.wait(103), ["enumerator 7"]);
+    job.until_pointer(7);
+    job.written();
+    assert_eq!(job.coordinator.next_wakeup(), Some(Timestamp(200_000_000)));
+    assert_eq!(job.wait(198), ["enumerator 8"]);
+    job.until_pointer(8);
+    job.written();
+    // What was due a whole interval ago is not made up for.
+    assert_eq!(job.coordinator.next_wakeup(), Some(Timestamp(401_000_000)));
+}
+
 #[test]
 fn of_two_at_once_the_older_never_completes_after_the_newer() {
     let mut job = Job::running(CoordinatorConfig {

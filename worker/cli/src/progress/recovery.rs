@@ -40,7 +40,7 @@ impl Recovery {
             Last {
                 id: kept.id,
                 age: Duration::from_millis(u64::try_from(age_ms).unwrap_or(0)),
-                duration: taken.map(|taken| Duration::from_millis(taken.duration_ms)),
+                duration: taken.map(|taken| taken.duration),
             }
         });
         let ended = checkpoints

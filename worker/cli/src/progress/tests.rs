@@ -186,7 +186,7 @@ fn taken(id: u64, state: CheckpointState) -> CheckpointDetails {
         state,
         operation: None,
         triggered_ms: 1_000,
-        duration_ms: 520,
+        duration: Duration::from_millis(520),
         acknowledged: 0,
         participants: 4,
         subtasks: Vec::new(),

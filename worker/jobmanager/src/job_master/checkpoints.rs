@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use weir_checkpoint::coordinator::{
-    self, CheckpointStatus, Coordinator, FinalOutcome, Participant,
-};
+use weir_checkpoint::coordinator::{self, Coordinator, FinalOutcome, Participant};
 use weir_checkpoint::pointer::RunState;
 use weir_graph::{ExecutionVertexId, JobStatus, NodeId};
 use weir_rpc::{
@@ -85,14 +83,11 @@ impl Checkpoints {
         self.splits.take_back(node, subtasks, restored)
     }
 
-    fn count_duration(&mut self, id: CheckpointId) {
+    fn count_duration(&mut self, id: CheckpointId, now: Timestamp) {
         let mut views = self.coordinator.history().checkpoints().rev();
         let view = views.find(|view| view.id == id);
-        if let Some(view) = view
-            && let CheckpointStatus::Completed(snapshot) = &view.status
-        {
-            let ms = snapshot.completed_ms.saturating_sub(view.triggered_ms);
-            self.durations.add(u64::try_from(ms).unwrap_or(0));
+        if let Some(view) = view {
+            self.durations.add(view.duration(now));
         }
     }
 }
@@ -156,7 +151,7 @@ impl JobMaster {
             Said::WritePointer(pointer) => actions.push(Action::WritePointer(pointer)),
             Said::Complete { id, last, .. } => {
                 checkpoints.splits.complete(id);
-                checkpoints.count_duration(id);
+                checkpoints.count_duration(id, now.at);
                 let commit = CommitRequest::Checkpoint { id, last };
                 self.tell_all(actions, |attempt| TaskExecutorCommand::Commit {
                     attempt,
@@ -300,7 +295,7 @@ impl JobMaster {
             restored: checkpoints.restored,
             durations: checkpoints.durations,
             collected: checkpoints.collected,
-            ..crate::history::of(&checkpoints.coordinator, now.unix_ms)
+            ..crate::history::of(&checkpoints.coordinator, now.at)
         })
     }
 

@@ -128,7 +128,7 @@ pub(crate) fn checkpoint(view: &CheckpointDetails) -> dto::Checkpoint {
         }),
         operation: view.operation.as_ref().map(|operation| operation.0.clone()),
         trigger_timestamp: view.triggered_ms,
-        end_to_end_duration: view.duration_ms,
+        end_to_end_duration: u64::try_from(view.duration.as_millis()).unwrap_or(u64::MAX),
         state_size: parts().map(|part| part.full_bytes).sum(),
         checkpointed_size: parts().map(|part| part.written_bytes).sum(),
         alignment_duration: millis(parts().map(|part| part.alignment_us).max().unwrap_or(0)),

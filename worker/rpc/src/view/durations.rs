@@ -20,10 +20,12 @@ pub struct Durations {
 
 impl Durations {
     /// Counts one.
-    pub fn add(&mut self, ms: u64) {
-        let place = DURATION_BOUNDS_MS.partition_point(|bound| *bound < ms);
+    pub fn add(&mut self, duration: Duration) {
+        let is_below = |bound: &u64| Duration::from_millis(*bound) < duration;
+        let place = DURATION_BOUNDS_MS.partition_point(is_below);
         *self.counts.get_mut(place).unwrap_or(&mut self.longer) += 1;
-        self.sum_us = self.sum_us.saturating_add(ms.saturating_mul(1000));
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.sum_us = self.sum_us.saturating_add(us);
     }
 
     /// What was counted elsewhere by the same bounds; last, those longer than any. What is missing
@@ -77,19 +79,21 @@ mod tests {
     #[test]
     fn a_duration_counts_for_the_first_bound_that_it_does_not_exceed() {
         let mut durations = Durations::default();
-        for ms in [0, 10, 11, 600_000, 600_001] {
-            durations.add(ms);
+        for us in [0, 10_000, 10_001, 600_000_000, 600_000_001] {
+            durations.add(Duration::from_micros(us));
         }
         let counts: Vec<u64> = durations.buckets().map(|(_, count)| count).collect();
         assert_eq!(counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
         assert_eq!(durations.count(), 5);
-        assert_eq!(durations.sum(), Duration::from_millis(1_200_022));
+        assert_eq!(durations.sum(), Duration::from_micros(1_200_020_002));
     }
 
     #[test]
     fn what_was_counted_elsewhere_is_told_bucket_by_bucket_and_adds_up() {
         let mut first = Durations::default();
-        [3, 30, 700_000].iter().for_each(|ms| first.add(*ms));
+        for ms in [3, 30, 700_000] {
+            first.add(Duration::from_millis(ms));
+        }
         let counts: Vec<u64> = first.buckets().map(|(_, count)| count).collect();
         let again = Durations::counted(&counts, first.sum());
         assert_eq!(again, first);

@@ -100,9 +100,9 @@ fn metrics() -> TaskMetricsReport {
             state_bytes: 15,
             commits: {
                 let mut commits = Durations::default();
-                [16, 17_000, 1_800_000]
-                    .iter()
-                    .for_each(|ms| commits.add(*ms));
+                for ms in [16, 17_000, 1_800_000] {
+                    commits.add(Duration::from_millis(ms));
+                }
                 commits
             },
         }],

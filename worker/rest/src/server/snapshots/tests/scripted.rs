@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use weir_checkpoint::coordinator::{SnapshotFailure, SnapshotRequest};
 use weir_checkpoint::handle::SnapshotMetrics;
@@ -47,7 +48,9 @@ impl Scripted {
 /// Reads, keeps state and commits, in two subtasks.
 fn vertex() -> VertexDetails {
     let mut commits = Durations::default();
-    [16, 25].iter().for_each(|ms| commits.add(*ms));
+    for ms in [16, 25] {
+        commits.add(Duration::from_millis(ms));
+    }
     let subtask = |index, event_time_lag_ms| SubtaskDetails {
         index: SubtaskIndex(index),
         attempt: AttemptNumber(0),
@@ -112,7 +115,7 @@ fn taken(id: u64, state: CheckpointState, duration_ms: u64) -> CheckpointDetails
         state,
         operation: None,
         triggered_ms: 10_000,
-        duration_ms,
+        duration: Duration::from_millis(duration_ms),
         acknowledged: 0,
         participants: 2,
         subtasks: Vec::new(),
@@ -254,8 +257,8 @@ impl DispatcherGateway for Scripted {
             ..taken(12, CheckpointState::Completed, 301)
         };
         let mut durations = Durations::default();
-        durations.add(100);
-        durations.add(301);
+        durations.add(Duration::from_millis(100));
+        durations.add(Duration::from_millis(301));
         let view = JobCheckpoints {
             folder: "/state/words".to_owned(),
             completed: 2,
