@@ -64,18 +64,14 @@ fn take_in_beside(db: &Db, folder: &Folder, source: &FileSnapshot) -> Result<(),
         let Some(family) = db.cf_handle(&meta.name) else {
             return Err(place.failed("take in changes", format!("`{}` is gone", meta.name)));
         };
-        // They are moved from there, and the source's are not to be touched.
-        let copied = beside::find(source, &meta.name).into_iter().map(|beside| {
-            let copy = spill.join(beside.file_name().unwrap_or_default());
-            fs::copy(&beside, &copy).map(|_| copy)
+        // They are moved from there, and the source keeps its own.
+        let linked = beside::find(source, &meta.name).into_iter().map(|beside| {
+            let link = spill.join(beside.file_name().unwrap_or_default());
+            link_or_copy(&beside, &link).map(|()| link)
         });
-        let copied = copied.collect::<io::Result<_>>();
-        take_in(
-            db,
-            &family,
-            copied.map_err(place.io("copy changes"))?,
-            &place,
-        )?;
+        let linked = linked.collect::<io::Result<_>>();
+        let linked = linked.map_err(place.io("link changes"))?;
+        take_in(db, &family, linked, &place)?;
     }
     Ok(())
 }
@@ -177,12 +173,17 @@ fn link(source: &FileSnapshot, into: &Path) -> io::Result<()> {
     let files = source.files.iter();
     for file in files.filter(|file| !is_beside(file)) {
         let (from, to) = (source.folder.join(&file.name), into.join(&file.name));
-        // Not on the same disk: copied.
-        if !file.shared || fs::hard_link(&from, &to).is_err() {
-            fs::copy(&from, &to)?;
+        match file.shared {
+            true => link_or_copy(&from, &to)?,
+            false => fs::copy(&from, &to).map(drop)?,
         }
     }
     Ok(())
+}
+
+/// A file that nobody changes is copied if it is not on the same disk.
+fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to).or_else(|_| fs::copy(from, to).map(drop))
 }
 
 /// Removes the key groups that are not wanted. Which ones are there is asked of the database: its

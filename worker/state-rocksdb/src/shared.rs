@@ -42,6 +42,9 @@ pub(crate) struct Shared {
     /// Names of the column families, by state.
     pub(crate) families: Mutex<Vec<String>>,
     pub(crate) pending_bytes: AtomicUsize,
+    /// What the next snapshot that comes ahead of another one puts into the database, beside what
+    /// changes until then.
+    pub(crate) extra_bytes: AtomicUsize,
     /// Somebody has asked the writer not to wait for more.
     pub(crate) write_soon: AtomicBool,
     /// What each column family forgets when its files are merged. Behind the database, so that it
@@ -75,6 +78,7 @@ impl Shared {
             place: Place::new(folder.path()),
             families: Mutex::default(),
             pending_bytes: AtomicUsize::new(0),
+            extra_bytes: AtomicUsize::new(0),
             write_soon: AtomicBool::new(false),
             expiry,
             closing: AtomicBool::new(false),

@@ -20,7 +20,7 @@ use crate::options::{self, RocksDbOptions, SlotMemory};
 use crate::removal::Removals;
 use crate::restore;
 use crate::shared::{Asked, Shared, lock};
-use crate::writer::{self, Command};
+use crate::writer::{self, Command, Limits};
 
 /// How many commands may wait. What they hold is limited by whoever gives them.
 const COMMANDS: usize = 64;
@@ -69,11 +69,14 @@ impl RocksDbTier {
         let shared = Arc::new(Shared::new(db, setup, expiry, folder));
         *lock(&shared.families) = restored.iter().map(|meta| meta.name.clone()).collect();
         let (commands, received) = sync_channel(COMMANDS);
-        let file_bytes = (tables / 16).clamp(1, 32 << 20);
+        let limits = Limits {
+            file: (tables / 16).clamp(1, 32 << 20),
+            beside: tables / 32,
+        };
         let writer = thread::Builder::new().name("state-writer".to_owned());
         let writer = writer.spawn({
             let shared = Arc::clone(&shared);
-            move || writer::run(shared, &received, file_bytes)
+            move || writer::run(shared, &received, limits)
         });
         let writer = writer.map_err(shared.place.io("start a thread that writes state"))?;
         Ok(Self {
@@ -264,6 +267,10 @@ impl ColdTier for RocksDbTier {
         let asked = Asked::new(checkpoint);
         *lock(&self.asked) = Some(asked.clone());
         self.send(Command::Snapshot(asked, kind))
+    }
+
+    fn ahead_extra_bytes(&self) -> usize {
+        self.shared.extra_bytes.load(Ordering::Relaxed)
     }
 
     fn snapshot_take(&self, wait: bool) -> Result<Option<ColdSnapshot>, ColdError> {

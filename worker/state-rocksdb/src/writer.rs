@@ -17,7 +17,7 @@ use weir_state::{
 };
 use weir_types::CheckpointId;
 
-use crate::beside;
+use crate::beside::{self, Beside, Laid, Room};
 use crate::changes::{Changes, Groups};
 use crate::shared::{Asked, Shared};
 use crate::snapshot;
@@ -52,14 +52,12 @@ struct Linked {
     by: CheckpointId,
     /// The newest snapshot that has them in its own.
     newest: CheckpointId,
-    /// So many times changes were laid beside.
-    times: u32,
 }
 
 impl Linked {
-    fn few_bytes(&self) -> u64 {
+    fn room(&self, limits: Limits) -> Room {
         let files = self.files.iter().filter(|file| file.shared);
-        beside::few(files.map(|file| file.bytes).sum())
+        Room::new(files.map(|file| file.bytes).sum(), limits.beside)
     }
 }
 
@@ -68,14 +66,24 @@ struct Writer {
     shared: Arc<Shared>,
     gathered: Changes,
     /// Changes before those, which lie beside the files that are linked.
-    beside: Changes,
-    /// Gather at most so much.
-    file_bytes: usize,
+    beside: Beside,
+    limits: Limits,
+    /// What the first snapshot for the newest checkpoint found gathered.
+    first_bytes: usize,
     next_file: u64,
     /// Links to the files that the database has, if nothing was put into it since.
     linked: Option<Linked>,
     sorter: ChangeSorter,
     give_way: GiveWay,
+}
+
+/// How many bytes the writer may keep.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// That are gathered: they are a file.
+    pub(crate) file: usize,
+    /// That lie beside the database.
+    pub(crate) beside: usize,
 }
 
 /// Even a panic must not leave anybody waiting.
@@ -86,12 +94,13 @@ impl Drop for Writer {
 }
 
 /// Runs until nobody can ask for anything any more.
-pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes: usize) {
+pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, limits: Limits) {
     let mut writer = Writer {
         shared,
         gathered: Changes::default(),
-        beside: Changes::default(),
-        file_bytes,
+        beside: Beside::default(),
+        limits,
+        first_bytes: 0,
         next_file: 0,
         linked: None,
         sorter: ChangeSorter::default(),
@@ -128,7 +137,8 @@ pub(crate) fn run(shared: Arc<Shared>, commands: &Receiver<Command>, file_bytes:
 impl Writer {
     fn gather(&mut self, batch: ColdBatch) {
         self.gathered.add(batch);
-        if self.waiting_bytes() >= self.file_bytes {
+        let Limits { file, beside } = self.limits;
+        if self.gathered.bytes() >= file || self.waiting_bytes() >= file.max(beside) {
             // Whoever asks next is told.
             drop(self.write_all());
         }
@@ -141,7 +151,7 @@ impl Writer {
 
     /// All that is not in the database.
     fn take_waiting(&mut self) -> Changes {
-        let mut changes = std::mem::take(&mut self.beside);
+        let mut changes = self.beside.take();
         changes.append(std::mem::take(&mut self.gathered));
         changes
     }
@@ -166,6 +176,7 @@ impl Writer {
         shared
             .pending_bytes
             .fetch_sub(changes.bytes(), Ordering::Relaxed);
+        shared.extra_bytes.store(0, Ordering::Relaxed);
         shared.note_readers();
         written.inspect_err(|error| shared.fail(error))
     }
@@ -216,12 +227,13 @@ impl Writer {
         ahead: bool,
     ) -> Result<ColdSnapshot, ColdError> {
         self.shared.failure()?;
-        let waiting_bytes = self.waiting_bytes() as u64;
-        // What is put into the database ahead need not be at the barrier, until which no more comes
-        // than has come since the snapshot before.
-        let room = if ahead { self.gathered.bytes() } else { 0 } as u64;
-        let many = |linked: &Linked| waiting_bytes + room > linked.few_bytes();
-        if self.linked.as_ref().is_none_or(many) {
+        let newest = self.linked.as_ref().map(|linked| linked.newest);
+        let is_first = newest != Some(checkpoint);
+        if is_first {
+            self.first_bytes = self.gathered.bytes();
+        }
+        let has_room = |linked: &Linked| self.has_room(linked.room(self.limits), is_first, ahead);
+        if !self.linked.as_ref().is_some_and(has_room) {
             self.write_all()?;
         }
         // It comes back once all is done: otherwise the next one is made of the database's own.
@@ -231,49 +243,73 @@ impl Writer {
                 files: self.shared.link_files(checkpoint)?,
                 by: checkpoint,
                 newest: checkpoint,
-                times: 0,
             },
         };
         let shared = &self.shared;
         let folder = shared.folder.checkpoint(checkpoint);
-        // Otherwise the one before was written ahead of this one.
-        let is_first = checkpoint != linked.newest;
         if checkpoint == linked.by {
             shared.folder.want_kept();
         } else if is_first || !folder.exists() {
             shared.link_again((linked.by, &linked.files), checkpoint)?;
         }
         linked.newest = checkpoint;
-        let times_max = match is_first {
-            true => beside::TIMES_FIRST,
-            false => beside::TIMES_MAX,
-        };
-        self.lay_beside(&mut linked, checkpoint, times_max)?;
+        self.lay_beside(&mut linked, checkpoint, is_first)?;
         let files = linked.files.clone();
+        self.note_extra(linked.room(self.limits));
         self.linked = Some(linked);
         Ok(ColdSnapshot::Files {
             folder,
             files,
-            readable: self.beside.is_empty(),
+            readable: self.beside.bytes() == 0,
         })
     }
 
-    /// Lays what was gathered beside the files that are linked, and links it for this checkpoint;
-    /// in one file with all that lies there, if that was done so many times.
+    /// Tells what the first snapshot for the next checkpoint is going to put into the database, if
+    /// as much changes as before.
+    fn note_extra(&self, room: Room) {
+        let beside = self.beside.bytes();
+        let is_due = beside + 2 * self.first_bytes > room.many / 4 * 3;
+        let extra = if is_due { beside } else { 0 };
+        self.shared.extra_bytes.store(extra, Ordering::Relaxed);
+    }
+
+    /// Whether what is not in the database may lie beside the files that are linked. `is_first`: the
+    /// checkpoint has no snapshot yet.
+    fn has_room(&self, Room { few, many }: Room, is_first: bool, ahead: bool) -> bool {
+        let gathered = self.gathered.bytes();
+        if ahead {
+            if is_first && self.shared.extra_bytes.load(Ordering::Relaxed) > 0 {
+                // It was announced, and has the time.
+                return false;
+            }
+            // What is put into the database ahead need not be at the barrier, until which no more
+            // comes than has come since the snapshot before.
+            return self.waiting_bytes() + gathered <= many;
+        }
+        // Nothing was written ahead of this checkpoint: what would have to be put into the database
+        // later is to be little, unless much lies there already.
+        let are_few = self.beside.bytes() <= few;
+        let most = if is_first && are_few { few } else { many };
+        self.waiting_bytes() <= most && (!is_first || gathered <= few)
+    }
+
+    /// Lays what was gathered beside the files that are linked, and links it for this checkpoint.
     fn lay_beside(
         &mut self,
         linked: &mut Linked,
         checkpoint: CheckpointId,
-        times_max: u32,
+        is_first: bool,
     ) -> Result<(), ColdError> {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        if linked.times >= times_max {
-            linked.files.retain(|file| !beside::is_beside(file));
-            linked.times = 0;
-            self.gathered = self.take_waiting();
-        }
+        let mut small = self.beside.take_small(self.gathered.bytes(), is_first);
+        linked
+            .files
+            .retain(|file| !small.files.contains(&file.name));
+        small.changes.append(std::mem::take(&mut self.gathered));
+        self.gathered = small.changes;
+        let mut names = Vec::new();
         let shared = &self.shared;
         let (from, own) = (
             shared.folder.checkpoint(linked.by),
@@ -291,6 +327,7 @@ impl Writer {
                 let made = fs::hard_link(from.join(&name), own.join(&name));
                 made.map_err(shared.place.io("link the changes of a snapshot"))?;
             }
+            names.push(name.clone());
             linked.files.push(SnapshotFile {
                 name,
                 bytes,
@@ -298,8 +335,10 @@ impl Writer {
                 grows: true,
             });
         }
-        linked.times += 1;
-        self.beside.append(std::mem::take(&mut self.gathered));
+        self.beside.push(Laid {
+            changes: std::mem::take(&mut self.gathered),
+            files: names,
+        });
         Ok(())
     }
 }

@@ -238,6 +238,12 @@ pub trait ColdTier: Send + Sync + fmt::Debug {
         kind: ColdSnapshotKind,
     ) -> Result<(), ColdError>;
 
+    /// So many bytes the next snapshot that comes ahead of another one will store anew, beside what
+    /// changes until then.
+    fn ahead_extra_bytes(&self) -> usize {
+        0
+    }
+
     /// The snapshot that was begun, if it is ready; `wait`: once it is, and soon.
     fn snapshot_take(&self, wait: bool) -> Result<Option<ColdSnapshot>, ColdError>;
 

@@ -234,6 +234,10 @@ macro_rules! keyed_steps {
             Ok(self.runtime.snapshot_ahead(request)?)
         }
 
+        fn ahead_extra_bytes(&self) -> usize {
+            self.runtime.backend.ahead_extra_bytes()
+        }
+
         fn snapshot_step(
             &mut self,
             budget: usize,

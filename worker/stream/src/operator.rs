@@ -177,6 +177,11 @@ pub trait Operator: Send {
         Ok(false)
     }
 
+    /// So many bytes the next one of these stores beside what changes until then.
+    fn ahead_extra_bytes(&self) -> usize {
+        0
+    }
+
     /// Copies about `budget` bytes of the keyed state that was frozen, and gives it once all is
     /// copied.
     fn snapshot_step(&mut self, budget: usize) -> Result<Option<TakenSnapshot>, OperatorError> {

@@ -437,7 +437,7 @@ impl Snapshots {
             self.bases.confirm(id, stored.chains);
             chain.snapshot_confirm(id);
             self.plan.on_delta(stored.delta, stored.ahead);
-            self.plan.on_complete(id, now);
+            self.plan.on_complete(id, now, chain.ahead_extra_bytes());
         }
         self.savepoints.retain(|open| *open > id);
     }
@@ -450,6 +450,12 @@ impl OperatorChain {
                 operator.snapshot_abort(id);
             }
         }
+    }
+
+    fn ahead_extra_bytes(&self) -> u64 {
+        let operators = self.nodes.iter().filter_map(|node| node.operator.as_ref());
+        let bytes: usize = operators.map(|operator| operator.ahead_extra_bytes()).sum();
+        bytes as u64
     }
 
     fn snapshot_confirm(&mut self, id: CheckpointId) {

@@ -247,6 +247,36 @@ fn what_is_written_ahead_leaves_room_beside_for_what_comes_behind_it() {
     assert_eq!(shared(&ahead), shared(&own));
 }
 
+/// Whoever writes ahead begins so much earlier.
+#[test]
+fn what_lies_beside_is_announced_before_it_is_put_into_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut keyed = open(folder.path(), 64 << 20, &request(0, Vec::new())).unwrap();
+    add(&mut keyed, 0..4 * KEYS).unwrap();
+    let first = files_of(&mut keyed, 1).unwrap();
+    assert_eq!(keyed.ahead_extra_bytes(), 0);
+    let mut ahead = |id| {
+        let said = keyed.ahead_extra_bytes();
+        add(&mut keyed, 0..20_000).unwrap();
+        let begun = keyed.snapshot_ahead(CheckpointId(id), SnapshotKind::Files);
+        assert!(begun.unwrap());
+        let files = taken_files(&mut keyed).unwrap();
+        let own = files_of(&mut keyed, id).unwrap();
+        assert_eq!(beside(&files) == 0, said > 0, "{id}");
+        assert_eq!(shared(&own), shared(&files), "{id}: not at the barrier");
+        (
+            said,
+            beside(&files),
+            shared(&files).len() - shared(&first).len(),
+        )
+    };
+    let all = (2..12).map(&mut ahead).collect::<Vec<_>>();
+    let put: Vec<usize> = all.iter().map(|(_, _, put)| *put).collect();
+    let announced = all.iter().filter(|(said, ..)| *said > 0).count();
+    assert_eq!(put.last(), Some(&announced), "{all:?}");
+    assert!((2..5).contains(&announced), "{all:?}");
+}
+
 /// What is there at the barrier has no time to be put anywhere else.
 #[test]
 fn what_is_written_ahead_again_stays_beside_as_long_as_what_comes_behind_it_has_room() {

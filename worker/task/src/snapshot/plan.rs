@@ -5,6 +5,7 @@
 //!  barrier n ── n complete ─────────────── first part ──── second part ─── barrier n + 1
 //!      └────────────────── as long as from the barrier before ───────────────────┘
 //!                                          └── 2 × what storing takes + margin ──┘
+//!                                                           └── 1½ × and margin ──┘
 //! ```
 //!
 //! A part that comes too early holds less of what the checkpoint needs, one that comes too late
@@ -27,7 +28,7 @@ const MARGIN_MIN: Duration = Duration::from_millis(1);
 const MARGIN_MAX: Duration = Duration::from_millis(20);
 
 /// Parts before one barrier.
-const PARTS_MAX: u32 = 5;
+const PARTS_MAX: u32 = 6;
 
 /// However little a part holds, storing it takes this long.
 const TOOK_MIN: Duration = Duration::from_micros(1500);
@@ -55,6 +56,19 @@ pub(super) struct Cost {
     pub(super) bytes: u64,
     /// From the freeze until they were.
     pub(super) took: Duration,
+}
+
+impl Cost {
+    /// With so many bytes more.
+    fn with(self, extra: u64) -> Self {
+        let took = u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX);
+        let more = u128::from(took) * u128::from(extra) / u128::from(self.bytes.max(1));
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        Self {
+            bytes: self.bytes.saturating_add(extra),
+            took: self.took.saturating_add(Duration::from_nanos(more)),
+        }
+    }
 }
 
 /// What the parts took that were written ahead of one checkpoint.
@@ -102,6 +116,8 @@ struct Next {
     cost: Cost,
     /// How many come before it.
     parts: u32,
+    /// It holds other things, too, for which it begins earlier.
+    has_extra: bool,
 }
 
 /// What is known of a subtask's checkpoints.
@@ -119,6 +135,8 @@ pub(super) struct Plan {
     took_min: Duration,
     /// When the next barrier is expected.
     expected: Option<Timestamp>,
+    /// What was written ahead of it is not only what changes: it says nothing of what that takes.
+    has_extra: bool,
     /// Barriers come so much earlier now and then.
     margin: Duration,
     next: Option<Next>,
@@ -138,6 +156,7 @@ impl Plan {
             cost: None,
             took_min: TOOK_MIN,
             expected: None,
+            has_extra: false,
             margin: MARGIN_MIN,
             next: None,
             rest: 0,
@@ -174,7 +193,9 @@ impl Plan {
         match (delta, ahead) {
             (Some(left), Some(ahead)) => {
                 self.took_min = TOOK_MIN.max(ahead.quickest / 2);
-                self.on_stored(ahead.first);
+                if !self.has_extra {
+                    self.on_stored(ahead.first);
+                }
                 self.on_used(ahead.bytes, left);
             }
             (Some(whole), None) => self.on_stored(whole),
@@ -210,21 +231,28 @@ impl Plan {
         self.rest = self.next_rest;
     }
 
-    /// A checkpoint is complete. If it is the newest one, the next is expected.
-    pub(super) fn on_complete(&mut self, id: CheckpointId, now: Timestamp) {
+    /// A checkpoint is complete. If it is the newest one, the next is expected, whose first part has
+    /// so many bytes beside what changes.
+    pub(super) fn on_complete(&mut self, id: CheckpointId, now: Timestamp, extra: u64) {
         self.rest = self.rest.saturating_sub(1);
-        self.next = None;
+        (self.next, self.has_extra) = (None, false);
         // A checkpoint that took long has put off the one behind it.
         let period = self.periods.into_iter().flatten().min();
         let (Some(last), Some(period), Some(cost)) = (self.last, period, self.cost) else {
             return;
         };
-        let lead = self.lead(cost.took);
-        let pays = cost.bytes > self.inline_max && lead <= period / 2;
+        let pays = cost.bytes > self.inline_max && self.lead(cost.took, 0) <= period / 2;
         if last.id == id && pays && self.rest == 0 {
             self.expected = Some(last.at + period);
+            self.has_extra = extra > 0;
+            let lead = self.lead(cost.with(extra).took, 0).min(period / 2);
             let at = last.at + (period - lead);
-            self.next = (now <= at).then_some(Next { at, cost, parts: 0 });
+            self.next = (now <= at).then_some(Next {
+                at,
+                cost,
+                parts: 0,
+                has_extra: self.has_extra,
+            });
         }
     }
 
@@ -251,25 +279,35 @@ impl Plan {
             self.next = Some(Next { at, ..next });
             return false;
         }
-        let cost = Cost {
+        let shrunk = Cost {
             bytes: next.cost.bytes / u64::from(SHRINKS),
             took: (next.cost.took / SHRINKS).max(self.took_min),
         };
-        let (parts, lead) = (next.parts + 1, self.lead(cost.took));
-        // It leaves less behind it, or it is not worth a file.
-        if parts < PARTS_MAX && cost.bytes > self.inline_max && lead * 4 <= left * 3 {
-            self.next = Some(Next {
+        let follows = |cost: Cost, parts: u32| {
+            let lead = self.lead(cost.took, parts);
+            // It leaves less behind it, or it is not worth a file.
+            let pays = cost.bytes > self.inline_max && lead * 4 <= left * 3;
+            (parts < PARTS_MAX && pays).then(|| Next {
                 at: now + (left - lead),
                 cost,
                 parts,
-            });
-        }
+                has_extra: false,
+            })
+        };
+        // Behind one that began early as much changes as ever.
+        let full = next.has_extra.then(|| follows(next.cost, next.parts));
+        self.next = full.flatten().or_else(|| follows(shrunk, next.parts + 1));
         true
     }
 
-    /// How long before the barrier a part begins.
-    fn lead(&self, took: Duration) -> Duration {
-        took * 2 + self.margin
+    /// How long before the barrier the part begins that has so many before it. If that was not
+    /// enough, the barrier waits: for the first longer than for others.
+    fn lead(&self, took: Duration, parts: u32) -> Duration {
+        let time = match parts {
+            0 => took.saturating_mul(2),
+            _ => took + took / 2,
+        };
+        time.saturating_add(self.margin)
     }
 }
 

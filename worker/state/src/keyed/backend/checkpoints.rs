@@ -128,6 +128,12 @@ impl<K: StateKey> KeyedBackend<K> {
         Ok(true)
     }
 
+    /// So many bytes the next one of these stores beside what changes until then.
+    pub fn ahead_extra_bytes(&self) -> usize {
+        let tier = self.cold.as_ref().map(|cold| &cold.setup.tier);
+        tier.map_or(0, |tier| tier.ahead_extra_bytes())
+    }
+
     /// Copies about `budget` bytes of the snapshot that has begun: its result, if that was the
     /// rest. With `usize::MAX` it always is. After an error the snapshot can only be aborted.
     pub fn snapshot_poll(
