@@ -39,8 +39,8 @@ impl Room {
 /// So many files lie beside a database's; one more takes the place of the latest of them.
 const TIMES_MAX: usize = 12;
 
-/// So many if a checkpoint has none of them yet: its first snapshot is written ahead, if any is, and
-/// has the time that those behind it have not.
+/// So many if a checkpoint has none of them yet: its first snapshot is written ahead, if any is,
+/// and has the time that those behind it have not.
 const TIMES_FIRST: usize = 6;
 
 /// What lies beside the files that are linked.
@@ -71,8 +71,8 @@ impl Beside {
         self.take_last(self.laid.len()).changes
     }
 
-    /// The latest, which are to be in one file with so many bytes that come behind them. `is_first`:
-    /// none of the same checkpoint are among them.
+    /// The latest, which are to be in one file with so many bytes that come behind them.
+    /// `is_first`: none of the same checkpoint are among them.
     pub(crate) fn take_small(&mut self, behind: usize, is_first: bool) -> Laid {
         let (mut bytes, mut taken) = (behind, 0);
         let most = if is_first { TIMES_FIRST } else { TIMES_MAX };

@@ -273,8 +273,8 @@ impl Writer {
         self.shared.extra_bytes.store(extra, Ordering::Relaxed);
     }
 
-    /// Whether what is not in the database may lie beside the files that are linked. `is_first`: the
-    /// checkpoint has no snapshot yet.
+    /// Whether what is not in the database may lie beside the files that are linked. `is_first`:
+    /// the checkpoint has no snapshot yet.
     fn has_room(&self, Room { few, many }: Room, is_first: bool, ahead: bool) -> bool {
         let gathered = self.gathered.bytes();
         if ahead {

@@ -25,8 +25,8 @@ impl Schedule {
         self.retry_at = None;
     }
 
-    /// The next one is as long behind when this one was due (Flink's `scheduleAtFixedRate`), so that
-    /// a timer which is late does not put off all that come, and subtasks can expect their
+    /// The next one is as long behind when this one was due (Flink's `scheduleAtFixedRate`), so
+    /// that a timer which is late does not put off all that come, and subtasks can expect their
     /// barriers. What could not be begun for an interval is not made up for.
     fn periodic_began(&mut self, due: Timestamp, now: Timestamp, interval: Duration) {
         let next = due + interval;

@@ -231,8 +231,8 @@ impl Plan {
         self.rest = self.next_rest;
     }
 
-    /// A checkpoint is complete. If it is the newest one, the next is expected, whose first part has
-    /// so many bytes beside what changes.
+    /// A checkpoint is complete. If it is the newest one, the next is expected, whose first part
+    /// has so many bytes beside what changes.
     pub(super) fn on_complete(&mut self, id: CheckpointId, now: Timestamp, extra: u64) {
         self.rest = self.rest.saturating_sub(1);
         (self.next, self.has_extra) = (None, false);
