@@ -268,6 +268,7 @@ impl Writer {
     /// as much changes as before.
     fn note_extra(&self, room: Room) {
         let beside = self.beside.bytes();
+        // A quarter is for more than before: what was not announced has no time.
         let is_due = beside + 2 * self.first_bytes > room.many / 4 * 3;
         let extra = if is_due { beside } else { 0 };
         self.shared.extra_bytes.store(extra, Ordering::Relaxed);

@@ -22,6 +22,13 @@ fn beside(files: &FileSnapshot) -> u64 {
     beside.map(|file| file.bytes).sum()
 }
 
+/// The files of a snapshot that comes ahead of this checkpoint's own.
+fn ahead_of(keyed: &mut KeyedBackend<u64>, checkpoint: u64) -> FileSnapshot {
+    let begun = keyed.snapshot_ahead(CheckpointId(checkpoint), SnapshotKind::Files);
+    assert!(begun.unwrap());
+    taken_files(keyed).unwrap()
+}
+
 /// A snapshot of many keys, then one in which the first ten are removed and the others of a few
 /// have been added to once more, and new ones have come.
 fn changed(folder: &Path, memory: usize) -> (KeyedBackend<u64>, [FileSnapshot; 2]) {
@@ -236,9 +243,7 @@ fn what_is_written_ahead_leaves_room_beside_for_what_comes_behind_it() {
     let first = files_of(&mut keyed, 1).unwrap();
     // More than half of what may lie there.
     add(&mut keyed, 0..90_000).unwrap();
-    let begun = keyed.snapshot_ahead(CheckpointId(2), SnapshotKind::Files);
-    assert!(begun.unwrap());
-    let ahead = taken_files(&mut keyed).unwrap();
+    let ahead = ahead_of(&mut keyed, 2);
     assert_eq!(beside(&ahead), 0);
     assert_eq!(shared(&ahead).len(), shared(&first).len() + 1);
     add(&mut keyed, 0..90_000).unwrap();
@@ -258,22 +263,16 @@ fn what_lies_beside_is_announced_before_it_is_put_into_the_database() {
     let mut ahead = |id| {
         let said = keyed.ahead_extra_bytes();
         add(&mut keyed, 0..20_000).unwrap();
-        let begun = keyed.snapshot_ahead(CheckpointId(id), SnapshotKind::Files);
-        assert!(begun.unwrap());
-        let files = taken_files(&mut keyed).unwrap();
+        let files = ahead_of(&mut keyed, id);
         let own = files_of(&mut keyed, id).unwrap();
         assert_eq!(beside(&files) == 0, said > 0, "{id}");
         assert_eq!(shared(&own), shared(&files), "{id}: not at the barrier");
-        (
-            said,
-            beside(&files),
-            shared(&files).len() - shared(&first).len(),
-        )
+        (said, shared(&files).len() - shared(&first).len())
     };
     let all = (2..12).map(&mut ahead).collect::<Vec<_>>();
-    let put: Vec<usize> = all.iter().map(|(_, _, put)| *put).collect();
-    let announced = all.iter().filter(|(said, ..)| *said > 0).count();
-    assert_eq!(put.last(), Some(&announced), "{all:?}");
+    let announced = all.iter().filter(|(said, _)| *said > 0).count();
+    let put = all.last().map(|(_, put)| *put);
+    assert_eq!(put, Some(announced), "{all:?}");
     assert!((2..5).contains(&announced), "{all:?}");
 }
 
@@ -286,9 +285,7 @@ fn what_is_written_ahead_again_stays_beside_as_long_as_what_comes_behind_it_has_
     files_of(&mut keyed, 1).unwrap();
     let mut ahead = |keys: u64| {
         add(&mut keyed, 0..keys).unwrap();
-        let begun = keyed.snapshot_ahead(CheckpointId(2), SnapshotKind::Files);
-        assert!(begun.unwrap());
-        taken_files(&mut keyed).unwrap()
+        ahead_of(&mut keyed, 2)
     };
     let first = ahead(90_000);
     let (mut bytes, mut files) = (0, 0);

@@ -59,15 +59,12 @@ pub(super) struct Cost {
 }
 
 impl Cost {
-    /// With so many bytes more.
-    fn with(self, extra: u64) -> Self {
+    /// How long so many bytes more would have taken.
+    fn took_with(self, extra: u64) -> Duration {
         let took = u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX);
         let more = u128::from(took) * u128::from(extra) / u128::from(self.bytes.max(1));
         let more = u64::try_from(more).unwrap_or(u64::MAX);
-        Self {
-            bytes: self.bytes.saturating_add(extra),
-            took: self.took.saturating_add(Duration::from_nanos(more)),
-        }
+        self.took.saturating_add(Duration::from_nanos(more))
     }
 }
 
@@ -245,7 +242,7 @@ impl Plan {
         if last.id == id && pays && self.rest == 0 {
             self.expected = Some(last.at + period);
             self.has_extra = extra > 0;
-            let lead = self.lead(cost.with(extra).took, 0).min(period / 2);
+            let lead = self.lead(cost.took_with(extra), 0).min(period / 2);
             let at = last.at + (period - lead);
             self.next = (now <= at).then_some(Next {
                 at,
