@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::spec::StreamJobSpec;
 use crate::status::StreamJobStatus;
 
-pub use rules::{RULES, Rule};
+pub use rules::{Rule, rules};
 
 /// The name of the custom resource definition.
 pub const CRD_NAME: &str = "streamjobs.weir.dev";

@@ -25,8 +25,8 @@ mod stream_job;
 mod validate;
 
 pub use definition::{
-    CRD_NAME, GROUP, RULES, Rule, VERSION, custom_resource_definition,
-    custom_resource_definition_yaml,
+    CRD_NAME, GROUP, Rule, VERSION, custom_resource_definition, custom_resource_definition_yaml,
+    rules,
 };
 pub use local::{LocalJob, OverrideError, Overrides};
 pub use manifest::{

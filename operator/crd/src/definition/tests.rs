@@ -111,7 +111,7 @@ fn every_field_is_described() {
 fn every_rule_finds_its_place_and_has_a_name_of_its_own() {
     let mut schema = schema();
     let mut names = std::collections::BTreeSet::new();
-    for rule in RULES {
+    for rule in rules::rules() {
         let object = rules::at(&mut schema, rule.at).expect(rule.at);
         let rules = object["x-kubernetes-validations"]
             .as_array()
@@ -119,7 +119,7 @@ fn every_rule_finds_its_place_and_has_a_name_of_its_own() {
         assert!(rules.iter().any(|found| found["rule"] == rule.rule));
         assert!(names.insert(rule.name), "{} twice", rule.name);
     }
-    assert!(RULES.len() >= 20);
+    assert!(rules::rules().count() >= 20);
 }
 
 #[test]
