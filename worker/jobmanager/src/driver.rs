@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 use weir_rpc::{
     ConnectionId, JobInfo, JobMasterEvent, JobMasterInbox, JobResult, RegisterReply,
@@ -16,6 +15,7 @@ use weir_rpc::{
 };
 use weir_types::{Clock, Timestamp};
 
+use crate::alarm::Alarm;
 use crate::checkpoint_store::StoreThread;
 use crate::dispatcher::{Question, Wish, answer};
 use crate::job_master::{Action, Event, JobMaster, Now, Preparation};
@@ -26,10 +26,6 @@ const MESSAGES_PER_TICK_MAX: usize = 4096;
 
 /// What is overdue is not looked for more often than this.
 const SOON: Duration = Duration::from_millis(1);
-
-/// The runtime's timers are late by so much at most, as they know milliseconds. The rest is waited
-/// for on a thread: subtasks expect their barriers at equal distances.
-const COARSE: Duration = Duration::from_millis(2);
 
 pub(crate) struct Driver {
     pub(crate) master: JobMaster,
@@ -53,15 +49,6 @@ pub(crate) struct Driver {
     pub(crate) ended: Option<(JobResult, Timestamp)>,
 }
 
-/// Waits for the alarm, which is none then.
-async fn rung(alarm: &mut Option<JoinHandle<()>>) {
-    if let Some(rings) = alarm {
-        // It fails when the runtime ends, and with it whoever waits here.
-        drop(rings.await);
-    }
-    *alarm = None;
-}
-
 impl Driver {
     /// Runs until whoever started it lets go.
     pub(crate) async fn run(mut self, first: Vec<Action>, mut released: oneshot::Receiver<()>) {
@@ -69,15 +56,10 @@ impl Driver {
         let mut ticks = interval(self.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut asked = true;
-        let mut alarm: Option<JoinHandle<()>> = None;
+        let mut alarm = Alarm::default();
         loop {
             self.tell_result();
-            let due = self.due();
-            if let (None, Some(rest)) = (&alarm, due.filter(|due| *due <= COARSE)) {
-                alarm = Some(spawn_blocking(move || std::thread::sleep(rest)));
-            }
-            let coarse = due.filter(|_| alarm.is_none());
-            let coarse = coarse.map(|due| due.saturating_sub(COARSE));
+            let coarse = alarm.set(self.due());
             // Each branch only takes something out of a queue, so none is lost when another wins.
             tokio::select! {
                 Some(event) = self.inbox.next() => self.receive(event),
@@ -88,7 +70,7 @@ impl Driver {
                 },
                 _ = ticks.tick() => self.tick(),
                 () = tokio::time::sleep(coarse.unwrap_or_default()), if coarse.is_some() => {}
-                () = rung(&mut alarm), if alarm.is_some() => self.tick(),
+                () = alarm.rung(), if alarm.is_set() => self.tick(),
                 _ = &mut released => return,
             }
         }

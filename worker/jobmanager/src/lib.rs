@@ -18,6 +18,7 @@ mod options;
 
 mod job_manager;
 
+mod alarm;
 mod checkpoint_store;
 mod claiming;
 mod collection;
