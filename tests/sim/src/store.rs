@@ -1,6 +1,7 @@
 //! The model store: the pointer's register, objects, and the sinks' files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Pointer, RunState, SnapshotKind};
@@ -30,7 +31,7 @@ pub(crate) type Row = (u8, u32);
 /// What an object holds.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
-    Metadata(Box<CheckpointMetadata>),
+    Metadata(Arc<CheckpointMetadata>),
     Counts(Vec<Row>),
 }
 

@@ -36,6 +36,7 @@ mod requests;
 mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir_types::{CheckpointId, ExecutionAttemptId, Timestamp};
@@ -66,7 +67,7 @@ pub struct Coordinator {
     pointer: Pointer,
     /// Of the completed checkpoints and savepoints that the pointer keeps, as far as they were
     /// completed or restored in this epoch; the newest is the last.
-    kept: Vec<CheckpointMetadata>,
+    kept: Vec<Arc<CheckpointMetadata>>,
     nonces: Nonces,
     /// The number after all that were given in this epoch.
     next_id: CheckpointId,
@@ -130,7 +131,7 @@ impl Coordinator {
     /// checkpoint is completed that builds on the restored one.
     #[must_use]
     pub fn with_latest(mut self, metadata: CheckpointMetadata) -> Self {
-        self.kept = vec![metadata];
+        self.kept = vec![Arc::new(metadata)];
         self
     }
 
@@ -141,7 +142,7 @@ impl Coordinator {
 
     /// The content of the newest completed checkpoint: what a failover in this epoch restores.
     pub fn latest_metadata(&self) -> Option<&CheckpointMetadata> {
-        self.kept.last()
+        self.kept.last().map(Arc::as_ref)
     }
 
     /// Whether a write of the pointer is under way. Until its outcome is known nobody can say which

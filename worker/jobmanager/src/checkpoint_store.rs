@@ -32,7 +32,7 @@ pub(crate) struct StoreThread {
 enum Request {
     Metadata {
         path: String,
-        metadata: Box<CheckpointMetadata>,
+        metadata: Arc<CheckpointMetadata>,
     },
     Pointer(Box<Pointer>),
     Clear,
@@ -58,7 +58,7 @@ impl StoreThread {
     }
 
     /// Stores the metadata of a checkpoint; the outcome is an event.
-    pub(crate) fn write_metadata(&self, path: String, metadata: Box<CheckpointMetadata>) {
+    pub(crate) fn write_metadata(&self, path: String, metadata: Arc<CheckpointMetadata>) {
         self.ask(Request::Metadata { path, metadata });
     }
 
@@ -92,7 +92,7 @@ impl StoreWork {
                     let id = metadata.id;
                     let result = write_metadata(self.store.as_ref(), &path, &metadata);
                     if result.is_ok() {
-                        self.collector.metadata_written(path, *metadata);
+                        self.collector.metadata_written(path, metadata);
                     }
                     Event::MetadataWritten { id, result }
                 }

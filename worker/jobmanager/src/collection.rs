@@ -180,6 +180,8 @@ impl Worker {
     fn take_moves(&mut self) {
         let moves = std::mem::take(&mut self.mailbox.lock().moves);
         for (pointer, written) in moves {
+            let own = |(path, metadata)| (path, Arc::unwrap_or_clone(metadata));
+            let written = written.into_iter().map(own);
             self.upkeep.on_pointer(pointer, written);
         }
     }

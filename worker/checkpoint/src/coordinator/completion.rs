@@ -1,6 +1,8 @@
 //! From the last acknowledgement to the pointer, and what becomes of a checkpoint that does not get
 //! there (Flink's `CheckpointFailureManager`).
 
+use std::sync::Arc;
+
 use weir_graph::NodeId;
 use weir_types::CheckpointId;
 
@@ -9,7 +11,6 @@ use super::failure::SnapshotFailure;
 use super::pending::{Cause, PendingCheckpoint};
 use super::{Action, Coordinator, PointerOutcome, RETRY_PAUSE, Then, Turn};
 use crate::collector::reused_outside;
-use crate::metadata::CheckpointMetadata;
 use crate::pointer::{Pointer, RunState, SnapshotKind};
 
 /// A write of the pointer whose outcome is not known.
@@ -178,7 +179,7 @@ impl Coordinator {
     /// heard yet of a newer one. The files may be deleted at any moment. It counts as no failure:
     /// by the next checkpoint the subtask has heard.
     fn give_up_groundless(&mut self, turn: &mut Turn<'_>) {
-        let kept: Vec<&CheckpointMetadata> = self.kept.iter().collect();
+        let kept: Vec<_> = self.kept.iter().map(Arc::as_ref).collect();
         let groundless = |pending: &&PendingCheckpoint| {
             let metadata = pending.ready_metadata();
             metadata.is_some_and(|metadata| !reused_outside(metadata, &kept).is_empty())
@@ -254,7 +255,7 @@ impl Coordinator {
         for older in older {
             self.abort(turn, older, "a newer one is complete");
         }
-        self.kept.push(*metadata);
+        self.kept.push(metadata);
         self.drop_what_is_not_kept();
         self.failures_in_a_row = 0;
         self.schedule.snapshot_ended(turn.now);

@@ -1,5 +1,6 @@
 //! What goes into a coordinator and what comes out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use weir_graph::NodeId;
@@ -221,7 +222,7 @@ pub enum Action {
         /// Its folder, relative to the job's state folder.
         path: String,
         /// Its content.
-        metadata: Box<CheckpointMetadata>,
+        metadata: Arc<CheckpointMetadata>,
     },
     /// Move the pointer to this content; answer with `PointerWritten` once the outcome is certain.
     WritePointer(Box<Pointer>),

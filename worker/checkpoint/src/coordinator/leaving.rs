@@ -5,6 +5,8 @@
 //! does, so that it stays so whoever leads. The damaged one is let go: kept, it would take the
 //! place of one that can be restored. A savepoint stays, as it is a person's.
 
+use std::sync::Arc;
+
 use weir_types::CheckpointId;
 
 use super::{Action, Coordinator, Turn};
@@ -16,7 +18,7 @@ impl Coordinator {
     /// the job may go back to.
     #[must_use]
     pub fn with_older(mut self, older: impl IntoIterator<Item = CheckpointMetadata>) -> Self {
-        self.kept.splice(0..0, older);
+        self.kept.splice(0..0, older.into_iter().map(Arc::new));
         self
     }
 
@@ -44,7 +46,7 @@ impl Coordinator {
     /// nothing to leave, or not any more.
     pub(super) fn leave_into(&mut self, content: &mut Pointer) -> bool {
         let damaged = self.leaves;
-        let is_newest = |newest: &CheckpointMetadata| Some(newest.id) == damaged;
+        let is_newest = |newest: &Arc<CheckpointMetadata>| Some(newest.id) == damaged;
         let newest = self.kept.last().filter(|newest| is_newest(newest));
         let before = newest.and_then(|_| self.one_before().cloned());
         let leaves = before.is_some();

@@ -1,6 +1,7 @@
 //! A checkpoint or savepoint that is not complete (Flink's `PendingCheckpoint`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use weir_graph::NodeId;
 use weir_types::{
@@ -24,11 +25,11 @@ enum Step {
     /// The subtasks are at it.
     Subtasks,
     /// All is there; the metadata is being written.
-    Metadata(Box<CheckpointMetadata>),
+    Metadata(Arc<CheckpointMetadata>),
     /// The metadata is there; the pointer is free or will be.
-    Ready(Box<CheckpointMetadata>, SnapshotRef),
+    Ready(Arc<CheckpointMetadata>, SnapshotRef),
     /// The pointer is being written: whether the checkpoint is complete is in doubt.
-    InFlight(Box<CheckpointMetadata>, SnapshotRef),
+    InFlight(Arc<CheckpointMetadata>, SnapshotRef),
 }
 
 /// Why it was begun.
@@ -174,7 +175,7 @@ impl PendingCheckpoint {
         state_id: JobId,
         completed_ms: i64,
         operators: &[OperatorInfo],
-    ) -> Result<Option<Box<CheckpointMetadata>>, String> {
+    ) -> Result<Option<Arc<CheckpointMetadata>>, String> {
         if !matches!(self.step, Step::Subtasks) || !self.awaited.is_empty() {
             return Ok(None);
         }
@@ -196,7 +197,7 @@ impl PendingCheckpoint {
                 }
             }
         }
-        let metadata = Box::new(CheckpointMetadata {
+        let metadata = Arc::new(CheckpointMetadata {
             state_id,
             id: self.id,
             epoch: self.epoch,
@@ -207,7 +208,7 @@ impl PendingCheckpoint {
             weir_version: env!("CARGO_PKG_VERSION").to_owned(),
             operators: by_id.into_values().collect(),
         });
-        self.step = Step::Metadata(metadata.clone());
+        self.step = Step::Metadata(Arc::clone(&metadata));
         Ok(Some(metadata))
     }
 
@@ -248,7 +249,7 @@ impl PendingCheckpoint {
             completed_ms,
             operation: self.cause.operation.clone(),
         };
-        self.step = Step::Ready(metadata.clone(), snapshot);
+        self.step = Step::Ready(Arc::clone(metadata), snapshot);
         true
     }
 
@@ -297,7 +298,7 @@ impl PendingCheckpoint {
     }
 
     /// The pointer names it.
-    pub(super) fn land(self) -> Option<(Box<CheckpointMetadata>, SnapshotRef)> {
+    pub(super) fn land(self) -> Option<(Arc<CheckpointMetadata>, SnapshotRef)> {
         match self.step {
             Step::InFlight(metadata, snapshot) => Some((metadata, snapshot)),
             _ => None,

@@ -38,13 +38,13 @@ pub(super) struct Mailbox {
 }
 
 /// A move of the pointer, with the metadata of what it has completed.
-pub(super) type Move = (Pointer, Vec<(String, CheckpointMetadata)>);
+pub(super) type Move = (Pointer, Vec<(String, Arc<CheckpointMetadata>)>);
 
 #[derive(Default)]
 pub(super) struct Mail {
     pub(super) moves: VecDeque<Move>,
     /// Metadata that no pointer names yet.
-    written: BTreeMap<CheckpointId, (String, CheckpointMetadata)>,
+    written: BTreeMap<CheckpointId, (String, Arc<CheckpointMetadata>)>,
     /// A write of the pointer is under way.
     writing: bool,
     /// The job has ended: its checkpoints are to go.
@@ -112,7 +112,7 @@ impl Collector {
     }
 
     /// The metadata of a checkpoint that may complete was written.
-    pub(crate) fn metadata_written(&self, path: String, metadata: CheckpointMetadata) {
+    pub(crate) fn metadata_written(&self, path: String, metadata: Arc<CheckpointMetadata>) {
         let mut mail = self.ends.0.lock();
         mail.written.insert(metadata.id, (path, metadata));
         if mail.written.len() > WRITTEN_MAX {

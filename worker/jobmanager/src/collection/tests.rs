@@ -116,7 +116,7 @@ impl Leader {
 
     fn complete(&mut self, id: u64) -> PointerOutcome {
         let (path, metadata) = self.upload(id);
-        self.thread.write_metadata(path.clone(), Box::new(metadata));
+        self.thread.write_metadata(path.clone(), Arc::new(metadata));
         let (sha256, size) = loop {
             if let Event::MetadataWritten { result, .. } = self.event() {
                 break result.expect("the store takes metadata");

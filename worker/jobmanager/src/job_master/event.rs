@@ -1,5 +1,7 @@
 //! What goes into a JobMaster and what comes out.
 
+use std::sync::Arc;
+
 use weir_checkpoint::coordinator::{PointerOutcome, SnapshotFailure};
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::Pointer;
@@ -155,7 +157,7 @@ pub enum Action {
         /// The checkpoint's folder.
         path: String,
         /// What goes into it.
-        metadata: Box<CheckpointMetadata>,
+        metadata: Arc<CheckpointMetadata>,
     },
     /// Move the pointer.
     WritePointer(Box<Pointer>),

@@ -1,5 +1,7 @@
 //! A leader and the store: it obeys the pointer's writer, and stores metadata.
 
+use std::sync::Arc;
+
 use weir_checkpoint::coordinator::{PointerOutcome, SnapshotFailure};
 use weir_checkpoint::metadata::CheckpointMetadata;
 use weir_checkpoint::pointer::{Nonces, PointerWriter, ReadResult, WriterAction};
@@ -77,7 +79,7 @@ pub(super) fn write_metadata(
     world: &mut World,
     me: Me,
     path: &str,
-    metadata: Box<CheckpointMetadata>,
+    metadata: Arc<CheckpointMetadata>,
 ) {
     let id = metadata.id;
     let fails = world.fails_for(me.0, world.plan.errors_per_mille);

@@ -53,10 +53,8 @@ fn nothing_is_left_for_what_a_person_left_behind_or_what_is_not_known() {
         branch: Some(Epoch(5)),
         ..job.coordinator.pointer().clone()
     };
-    let (older, newest) = (
-        job.coordinator.kept[0].clone(),
-        job.coordinator.kept[1].clone(),
-    );
+    let kept = |nth: usize| CheckpointMetadata::clone(&job.coordinator.kept[nth]);
+    let (older, newest) = (kept(0), kept(1));
     let coordinator = |pointer: &Pointer| {
         let new = Coordinator::new(config(), pointer.clone(), 1);
         new.with_latest(newest.clone())
