@@ -44,6 +44,7 @@ pub(super) struct Round {
     pub(super) number: u64,
     /// The places of the operators that take part.
     places: Vec<usize>,
+    pub(super) frozen_at: Timestamp,
     given_up: AtomicBool,
     stored: OnceLock<Result<StoredRound, SnapshotFailure>>,
 }
@@ -104,6 +105,18 @@ struct Open {
 }
 
 impl Open {
+    fn is_for(&self, barrier: CheckpointBarrier) -> bool {
+        (self.barrier.id, self.barrier.kind) == (barrier.id, barrier.kind)
+    }
+
+    /// Whether the last round is behind the first and is not stored yet.
+    fn is_last_missed(&self) -> bool {
+        match self.rounds.as_slice() {
+            [_, .., last] => last.stored.get().is_none(),
+            _ => false,
+        }
+    }
+
     /// Whether the checkpoint of this barrier can continue the rounds.
     fn serves(&self, barrier: CheckpointBarrier) -> bool {
         let stored = |round: &Arc<Round>| match round.stored.get() {
@@ -111,8 +124,7 @@ impl Open {
             // The uploader comes to it before it comes to the checkpoint.
             None => true,
         };
-        (self.barrier.id, self.barrier.kind) == (barrier.id, barrier.kind)
-            && self.rounds.iter().all(stored)
+        self.is_for(barrier) && self.rounds.iter().all(stored)
     }
 
     /// Leaves out what is not stored yet: the checkpoint stores it with its own part.
@@ -167,8 +179,13 @@ impl Snapshots {
         if self.is_copying_ahead() {
             self.end_round(chain, now);
         }
-        if let Some(open) = self.ahead.open.as_mut().filter(|open| open.links) {
-            open.retain_stored();
+        if let Some(open) = self.ahead.open.as_mut().filter(|open| open.is_for(barrier)) {
+            if open.is_last_missed() {
+                self.plan.on_missed();
+            }
+            if open.links {
+                open.retain_stored();
+            }
         }
         match self.ahead.open.take_if(|open| open.serves(barrier)) {
             Some(open) => open.rounds,
@@ -190,6 +207,7 @@ impl Snapshots {
             // There is another one.
             Some(true) => {
                 if let Some(copying) = self.copying.take() {
+                    self.plan.on_missed();
                     chain.snapshot_abort(copying.barrier.id);
                 }
             }
@@ -254,6 +272,7 @@ impl Snapshots {
         let round = Round {
             number: self.ahead.next_number,
             places: parts.iter().map(|part| part.place).collect(),
+            frozen_at: now,
             given_up: AtomicBool::new(false),
             stored: OnceLock::new(),
         };

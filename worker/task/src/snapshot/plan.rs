@@ -5,7 +5,7 @@
 //!  barrier n ── n complete ─────────────── first part ──── second part ─── barrier n + 1
 //!      └────────────────── as long as from the barrier before ───────────────────┘
 //!                                          └── 2 × what storing takes + margin ──┘
-//!                                                           └── 1½ × and margin ──┘
+//!                                                           └── 1¼ × and margin ──┘
 //! ```
 //!
 //! A part that comes too early holds less of what the checkpoint needs, one that comes too late
@@ -21,8 +21,16 @@ use std::time::Duration;
 
 use weir_types::{CheckpointId, Timestamp};
 
+mod cost;
+mod reckoning;
+mod rhythm;
+
+pub(super) use self::cost::{AheadCost, Cost};
+use self::reckoning::Reckoning;
+use self::rhythm::Rhythm;
+
 /// Barriers come so much earlier than expected, even if none did.
-const MARGIN_MIN: Duration = Duration::from_millis(1);
+const MARGIN_MIN: Duration = Duration::from_micros(500);
 
 /// A barrier that would ask for more has another rhythm, or none, and says nothing.
 const MARGIN_MAX: Duration = Duration::from_millis(20);
@@ -30,15 +38,12 @@ const MARGIN_MAX: Duration = Duration::from_millis(20);
 /// Parts before one barrier.
 const PARTS_MAX: u32 = 6;
 
-/// However little a part holds, storing it takes this long.
-const TOOK_MIN: Duration = Duration::from_micros(1500);
+/// While the part before is being stored, the next one is looked at again after one in so many of
+/// the moments that are left until the barrier.
+const RETRY: u32 = 16;
 
-/// While the part before is being stored, the next one is looked at again so often.
-const RETRY: Duration = Duration::from_millis(2);
-
-/// Each part holds what has changed since the one before: that is one in so many of its bytes, and
-/// takes one in so many of its time.
-const SHRINKS: u32 = 4;
+/// Or after this, if that is longer.
+const RETRY_MIN: Duration = Duration::from_micros(200);
 
 /// One in so many moments must have been idle since the last barrier.
 const IDLE: u32 = 5;
@@ -48,53 +53,6 @@ const REST_FIRST: u32 = 8;
 
 /// However often it was in vain.
 const REST_MAX: u32 = 256;
-
-/// What a delta took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cost {
-    /// How many bytes were stored.
-    pub(super) bytes: u64,
-    /// From the freeze until they were.
-    pub(super) took: Duration,
-}
-
-impl Cost {
-    /// How long so many bytes more would have taken.
-    fn took_with(self, extra: u64) -> Duration {
-        let took = u64::try_from(self.took.as_nanos()).unwrap_or(u64::MAX);
-        let more = u128::from(took) * u128::from(extra) / u128::from(self.bytes.max(1));
-        let more = u64::try_from(more).unwrap_or(u64::MAX);
-        self.took.saturating_add(Duration::from_nanos(more))
-    }
-}
-
-/// What the parts took that were written ahead of one checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AheadCost {
-    first: Cost,
-    /// Of all.
-    pub(super) bytes: u64,
-    /// How long the one took that took the shortest.
-    quickest: Duration,
-}
-
-impl AheadCost {
-    /// None if there are none.
-    pub(super) fn of(parts: impl IntoIterator<Item = Cost>) -> Option<Self> {
-        let mut parts = parts.into_iter();
-        let first = parts.next()?;
-        let alone = Self {
-            first,
-            bytes: first.bytes,
-            quickest: first.took,
-        };
-        Some(parts.fold(alone, |all, part| Self {
-            bytes: all.bytes + part.bytes,
-            quickest: all.quickest.min(part.took),
-            ..all
-        }))
-    }
-}
 
 /// The last barrier of a checkpoint.
 #[derive(Clone, Copy, Debug)]
@@ -109,12 +67,8 @@ struct Seen {
 #[derive(Clone, Copy, Debug)]
 struct Next {
     at: Timestamp,
-    /// What it is expected to take.
-    cost: Cost,
-    /// How many come before it.
-    parts: u32,
-    /// It holds other things, too, for which it begins earlier.
-    has_extra: bool,
+    /// When the part before it began, if there is one.
+    before: Option<Timestamp>,
 }
 
 /// What is known of a subtask's checkpoints.
@@ -123,17 +77,16 @@ pub(super) struct Plan {
     /// So many bytes go into the acknowledgement.
     inline_max: u64,
     last: Option<Seen>,
-    /// Between the last barriers.
-    periods: [Option<Duration>; 2],
-    /// Of all that changes between two checkpoints, stored at once.
-    cost: Option<Cost>,
-    /// However little a part holds, storing it takes this long: half of what the quickest part of
-    /// the last checkpoint took, as a smaller one may be quicker.
-    took_min: Duration,
+    rhythm: Rhythm,
+    reckoning: Reckoning,
     /// When the next barrier is expected.
     expected: Option<Timestamp>,
     /// What was written ahead of it is not only what changes: it says nothing of what that takes.
     has_extra: bool,
+    /// The first part ahead of it has less time than it may need.
+    is_short: bool,
+    /// How many parts there are of it.
+    parts: u32,
     /// Barriers come so much earlier now and then.
     margin: Duration,
     next: Option<Next>,
@@ -149,11 +102,12 @@ impl Plan {
         Self {
             inline_max: inline_max as u64,
             last: None,
-            periods: [None; 2],
-            cost: None,
-            took_min: TOOK_MIN,
+            rhythm: Rhythm::default(),
+            reckoning: Reckoning::new(),
             expected: None,
             has_extra: false,
+            is_short: false,
+            parts: 0,
             margin: MARGIN_MIN,
             next: None,
             rest: 0,
@@ -171,10 +125,8 @@ impl Plan {
                 self.margin = early.max(self.margin * 7 / 8).max(MARGIN_MIN);
             }
         }
-        let last = self.last.replace(Seen { id, at, idle });
-        if let Some(last) = last {
-            self.periods = [Some(at.since(last.at)), self.periods[0]];
-        }
+        self.last = Some(Seen { id, at, idle });
+        self.rhythm.on_barrier(at);
     }
 
     /// Something else has happened than checkpoints in their order: nothing is expected until the
@@ -189,38 +141,43 @@ impl Plan {
     pub(super) fn on_delta(&mut self, delta: Option<Cost>, ahead: Option<AheadCost>) {
         match (delta, ahead) {
             (Some(left), Some(ahead)) => {
-                self.took_min = TOOK_MIN.max(ahead.quickest / 2);
+                self.reckoning.on_parts(&ahead);
                 if !self.has_extra {
-                    self.on_stored(ahead.first);
+                    self.reckoning.on_whole(ahead.first);
                 }
                 self.on_used(ahead.bytes, left);
             }
-            (Some(whole), None) => self.on_stored(whole),
+            (Some(whole), None) => {
+                self.reckoning.on_whole(whole);
+                if self.is_short && self.parts > 0 {
+                    self.on_vain();
+                }
+            }
             (None, _) => {}
         }
     }
 
-    /// A part, or a whole delta, is stored.
-    fn on_stored(&mut self, cost: Cost) {
-        let before = self.cost.map_or(cost.took, |before| before.took);
-        // Slower counts at once, faster by and by.
-        let took = cost.took.max((before + cost.took) / 2);
-        self.cost = Some(Cost { took, ..cost });
-    }
-
     /// A part was not copied when the barrier came, and had begun so long before.
     pub(super) fn on_late(&mut self, since: Duration) {
-        if let Some(cost) = &mut self.cost {
-            cost.took = cost.took.max(since * 2);
-        }
+        self.reckoning.on_late(since);
+    }
+
+    /// The last part was not stored when the barrier came.
+    pub(super) fn on_missed(&mut self) {
+        self.reckoning.on_missed();
     }
 
     /// A checkpoint had this left behind what was written ahead, in so many bytes.
     fn on_used(&mut self, ahead: u64, left: Cost) {
         if left.bytes.saturating_mul(2) <= ahead {
             self.next_rest = 0;
-            return;
+        } else if !self.is_short {
+            self.on_vain();
         }
+    }
+
+    /// What was written ahead was of no use.
+    fn on_vain(&mut self) {
         self.next_rest = match self.next_rest {
             0 => REST_FIRST,
             rest => (rest * 2).min(REST_MAX),
@@ -232,24 +189,23 @@ impl Plan {
     /// has so many bytes beside what changes.
     pub(super) fn on_complete(&mut self, id: CheckpointId, now: Timestamp, extra: u64) {
         self.rest = self.rest.saturating_sub(1);
-        (self.next, self.has_extra) = (None, false);
-        // A checkpoint that took long has put off the one behind it.
-        let period = self.periods.into_iter().flatten().min();
-        let (Some(last), Some(period), Some(cost)) = (self.last, period, self.cost) else {
+        (self.next, self.parts) = (None, 0);
+        (self.has_extra, self.is_short) = (false, false);
+        let (Some(last), Some(cost)) = (self.last, self.reckoning.whole()) else {
             return;
         };
-        let pays = cost.bytes > self.inline_max && self.lead(cost.took, 0) <= period / 2;
+        let (Some(period), Some(expected)) = (self.rhythm.period(), self.rhythm.next()) else {
+            return;
+        };
+        let pays = cost.bytes > self.inline_max && cost.took < period / 2;
         if last.id == id && pays && self.rest == 0 {
-            self.expected = Some(last.at + period);
+            self.expected = Some(expected);
             self.has_extra = extra > 0;
-            let lead = self.lead(cost.took_with(extra), 0).min(period / 2);
-            let at = last.at + (period - lead);
-            self.next = (now <= at).then_some(Next {
-                at,
-                cost,
-                parts: 0,
-                has_extra: self.has_extra,
-            });
+            self.is_short = self.lead(cost.took, 0) > period / 2;
+            let all = cost.took.saturating_add(cost.took_by(extra));
+            let lead = self.lead(all, 0).min(period / 2);
+            let at = last.at + expected.since(last.at).saturating_sub(lead);
+            self.next = (now <= at).then_some(Next { at, before: None });
         }
     }
 
@@ -267,34 +223,48 @@ impl Plan {
         };
         let is_idle = idle.saturating_sub(last.idle) * IDLE >= now.since(last.at);
         let left = barrier.since(now);
+        let since = next.before.map(|before| now.since(before));
+        let Some(cost) = self.expect(since) else {
+            return false;
+        };
         // One that begins late would hold the barrier up.
-        if !is_idle || left < next.cost.took + self.margin / 2 {
+        if !is_idle || left < cost.took + self.margin / 2 {
             return false;
         }
         if !ready {
-            let at = now + RETRY;
+            let at = now + RETRY_MIN.max(left / RETRY);
             self.next = Some(Next { at, ..next });
             return false;
         }
-        let shrunk = Cost {
-            bytes: next.cost.bytes / u64::from(SHRINKS),
-            took: (next.cost.took / SHRINKS).max(self.took_min),
-        };
-        let follows = |cost: Cost, parts: u32| {
-            let lead = self.lead(cost.took, parts);
-            // It leaves less behind it, or it is not worth a file.
-            let pays = cost.bytes > self.inline_max && lead * 4 <= left * 3;
-            (parts < PARTS_MAX && pays).then(|| Next {
-                at: now + (left - lead),
-                cost,
-                parts,
-                has_extra: false,
-            })
-        };
-        // Behind one that began early as much changes as ever.
-        let full = next.has_extra.then(|| follows(next.cost, next.parts));
-        self.next = full.flatten().or_else(|| follows(shrunk, next.parts + 1));
+        self.parts += 1;
+        let lead = self.lead_behind(left).filter(|_| self.parts < PARTS_MAX);
+        self.next = lead.map(|lead| {
+            // It is stored when another one is to begin, if both are worth it.
+            let both = self.lead_behind(lead).map(|behind| lead + behind);
+            let lead = both.filter(|both| *both <= left / 2).unwrap_or(lead);
+            Next {
+                at: now + left.saturating_sub(lead),
+                before: Some(now),
+            }
+        });
         true
+    }
+
+    /// How long before the barrier the part begins that follows one that begins so long before it;
+    /// none if it would hold too little, or would leave hardly less behind it.
+    fn lead_behind(&self, before: Duration) -> Option<Duration> {
+        let cost = self.expect(Some(before))?;
+        let lead = self.lead(cost.took, 1);
+        (cost.bytes > self.inline_max && lead * 4 <= before * 3).then_some(lead)
+    }
+
+    /// What a part takes that holds what changes in so long; none: in all the time between two
+    /// checkpoints.
+    fn expect(&self, since: Option<Duration>) -> Option<Cost> {
+        match since {
+            None => self.reckoning.whole(),
+            Some(since) => self.reckoning.part(since, self.rhythm.period()?),
+        }
     }
 
     /// How long before the barrier the part begins that has so many before it. If that was not
@@ -302,7 +272,7 @@ impl Plan {
     fn lead(&self, took: Duration, parts: u32) -> Duration {
         let time = match parts {
             0 => took.saturating_mul(2),
-            _ => took + took / 2,
+            _ => took + took / 4,
         };
         time.saturating_add(self.margin)
     }

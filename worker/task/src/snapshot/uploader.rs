@@ -248,7 +248,9 @@ impl Worker {
         metrics: SnapshotMetrics,
         took: Duration,
     ) {
-        let costs = rounds.iter().filter_map(|round| Some(round.stored()?.cost));
+        let costs = rounds
+            .iter()
+            .filter_map(|round| Some((round.frozen_at, round.stored()?.cost)));
         let ahead = AheadCost::of(costs);
         let mut shared = lock(&self.shared);
         if shared.closed || shared.aborted.contains(&id) {
