@@ -162,6 +162,12 @@ impl Plan {
         self.reckoning.on_late(since);
     }
 
+    /// However little a part holds, storing it is expected to take this long.
+    #[cfg(test)]
+    pub(super) fn took_min(&self) -> Duration {
+        self.reckoning.took_min
+    }
+
     /// The last part was not stored when the barrier came.
     pub(super) fn on_missed(&mut self) {
         self.reckoning.on_missed();

@@ -106,6 +106,8 @@ struct Rig {
     store: Arc<FaultyStore>,
     /// The store refuses what is written ahead.
     refuses: Arc<AtomicBool>,
+    /// It takes a while to store it.
+    is_slow: Arc<AtomicBool>,
     answers: Receiver<Answer>,
     sums: Shared,
     snapshots: Snapshots,
@@ -127,11 +129,18 @@ impl Rig {
         let context = HarnessOptions::default().context(Arc::clone(&timed));
         let refuses = Arc::new(AtomicBool::new(false));
         let refused = Arc::clone(&refuses);
+        let is_slow = Arc::new(AtomicBool::new(false));
+        let slow = Arc::clone(&is_slow);
         let store = FaultyStore::new(Arc::new(MemoryStore::new()), move |call| {
             let ahead = call.path.as_str().contains("-ahead");
-            match call.operation == Operation::Create && ahead && refused.load(Ordering::SeqCst) {
-                true => Fault::Fail(StoreErrorKind::Denied),
-                false => Fault::None,
+            if call.operation != Operation::Create || !ahead {
+                Fault::None
+            } else if refused.load(Ordering::SeqCst) {
+                Fault::Fail(StoreErrorKind::Denied)
+            } else if slow.load(Ordering::SeqCst) {
+                Fault::Delay(Duration::from_millis(300))
+            } else {
+                Fault::None
             }
         });
         let store = Arc::new(store);
@@ -155,6 +164,7 @@ impl Rig {
             clock,
             store,
             refuses,
+            is_slow,
             answers,
             sums,
             snapshots: snapshots.unwrap(),
@@ -294,6 +304,38 @@ fn files(state: &SubtaskState) -> Vec<(u64, usize)> {
     let numbers: Vec<u64> = handles.map(|handle| handle.checkpoint.0).collect();
     let same = numbers.chunk_by(|a, b| a == b);
     same.map(|same| (same[0], same.len())).collect()
+}
+
+#[test]
+fn a_later_round_that_is_not_stored_when_the_barrier_comes_makes_the_next_ones_begin_earlier() {
+    // What storing is expected to take at least, once the barrier has come while the round of this
+    // number, if any, was being stored.
+    let took_min = |slow: Option<u32>| {
+        let mut rig = Rig::with_a_rhythm();
+        rig.add(0..4);
+        for round in 0..2 {
+            assert!(rig.wait_for_round());
+            let is_slow = slow == Some(round);
+            rig.is_slow.store(is_slow, Ordering::SeqCst);
+            rig.copy_round(!is_slow);
+            rig.add(3..5);
+            if is_slow {
+                break;
+            }
+        }
+        let begun = rig.barrier(BarrierKind::Checkpoint, 0);
+        let took_min = rig.snapshots.plan.took_min();
+        // The checkpoint has waited for it, and continues it.
+        rig.answer(&begun).unwrap();
+        took_min
+    };
+    let usual = took_min(None);
+    assert_eq!(
+        took_min(Some(0)),
+        usual,
+        "all of it: the next one has its time"
+    );
+    assert!(took_min(Some(1)) > usual);
 }
 
 #[test]
