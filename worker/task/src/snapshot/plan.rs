@@ -119,10 +119,10 @@ impl Plan {
     pub(super) fn on_barrier(&mut self, id: CheckpointId, at: Timestamp, idle: Duration) {
         self.next = None;
         if let Some(expected) = self.expected.take() {
-            let early = expected.since(at) * 2;
+            let early = expected.since(at);
             if early <= MARGIN_MAX {
-                // Earlier counts at once, later by and by.
-                self.margin = early.max(self.margin * 7 / 8).max(MARGIN_MIN);
+                // Earlier counts at once, and is soon forgotten: what it costs is one round.
+                self.margin = early.max(self.margin / 2).max(MARGIN_MIN);
             }
         }
         self.last = Some(Seen { id, at, idle });
